@@ -1,0 +1,31 @@
+# make train ARGS="model=conv latent_dim=16"     set up .venv once, then train
+# make test                                     set up .venv once, then lint and test
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu make ...     PyTorch without CUDA, 1 GB instead of 6
+PYTHON ?= python3.11
+TORCH_INDEX ?=
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: train test format clean
+
+train: $(READY)
+	$(BIN)/python -m src.train $(ARGS)
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv *.egg-info
