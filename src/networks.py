@@ -1,0 +1,104 @@
+"""Encoders (B, C, H, W) -> (B, features) and decoders (B, features) -> (B, C, H, W).
+
+An encoder is made with (shape, out_features), a decoder with (in_features, shape), both completed by VAE; the other
+arguments are options of conf/model.
+"""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+Shape = tuple[int, int, int]
+
+
+def activate(name: str) -> nn.Module:
+    """The activation of that name. Raises ValueError for an unknown one."""
+    if name not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {name}, choose one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]()
+
+
+def mlp(widths: Sequence[int], activation: str) -> nn.Sequential:
+    """Linear layers of the given widths with an activation between them, none after the last."""
+    if min(widths) < 1:
+        raise ValueError(f"widths must be at least 1, got {list(widths)}")
+    layers = [nn.Linear(widths[0], widths[1])]
+    for i in range(1, len(widths) - 1):
+        layers += [activate(activation), nn.Linear(widths[i], widths[i + 1])]
+    return nn.Sequential(*layers)
+
+
+class MLPEncoder(nn.Module):
+    """Fully connected layers of the widths `hidden` on the flattened image."""
+
+    def __init__(self, shape: Shape, out_features: int, hidden: Sequence[int], activation: str = "relu"):
+        super().__init__()
+        self.layers = mlp([math.prod(shape), *hidden, out_features], activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x.flatten(1))
+
+
+class MLPDecoder(nn.Module):
+    """Fully connected layers of the widths `hidden`, reshaped to an image."""
+
+    def __init__(self, in_features: int, shape: Shape, hidden: Sequence[int], activation: str = "relu"):
+        super().__init__()
+        self.shape = shape
+        self.layers = mlp([in_features, *hidden, math.prod(shape)], activation)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z).unflatten(1, self.shape)
+
+
+def halved(shape: Shape, channels: Sequence[int]) -> Shape:
+    """The shape after one stride-2 convolution for each of `channels`. Raises ValueError where it does not divide."""
+    _, height, width = shape
+    factor = 2 ** len(channels)
+    if height % factor or width % factor:
+        raise ValueError(
+            f"{len(channels)} strided convolutions need sides divisible by {factor}, images are {height} x {width}: "
+            "pad them, or choose model=mlp"
+        )
+    return channels[-1], height // factor, width // factor
+
+
+class ConvEncoder(nn.Module):
+    """A stride-2 convolution for each of `channels`, then one hidden layer."""
+
+    def __init__(self, shape: Shape, out_features: int, channels: Sequence[int], hidden: int, activation: str = "relu"):
+        super().__init__()
+        layers = []
+        for c_in, c_out in zip([shape[0], *channels], channels, strict=False):
+            layers += [nn.Conv2d(c_in, c_out, kernel_size=4, stride=2, padding=1), activate(activation)]
+        self.convolutions = nn.Sequential(*layers)
+        self.head = mlp([math.prod(halved(shape, channels)), hidden, out_features], activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.convolutions(x).flatten(1))
+
+
+class ConvDecoder(nn.Module):
+    """One hidden layer, then a stride-2 transposed convolution for each of `channels` (in the encoder's order)."""
+
+    def __init__(self, in_features: int, shape: Shape, channels: Sequence[int], hidden: int, activation: str = "relu"):
+        super().__init__()
+        self.start = halved(shape, channels)
+        self.head = mlp([in_features, hidden, math.prod(self.start)], activation)
+        layers = []
+        for c_in, c_out in zip(reversed(channels), [*reversed(channels[:-1]), shape[0]], strict=True):
+            layers += [activate(activation), nn.ConvTranspose2d(c_in, c_out, kernel_size=4, stride=2, padding=1)]
+        self.convolutions = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.convolutions(self.head(z).unflatten(1, self.start))

@@ -1,0 +1,42 @@
+"""The VAE: three distributions, and nothing about how they are trained."""
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+
+class VAE(nn.Module):
+    """q(z|x), p(x|z) and p(z), each a torch distribution whose log_prob sums over pixels or latents.
+
+    shape: of an image, (C, H, W)
+    encoder: called with (shape, out_features), gives a module (B, C, H, W) -> (B, out_features)
+    decoder: called with (in_features, shape), gives a module (B, in_features) -> (B, *shape)
+    posterior, prior, likelihood: modules of posteriors.py, priors.py, likelihoods.py, which fix the networks' widths
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        latent_dim: int,
+        encoder: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        posterior: nn.Module,
+        prior: nn.Module,
+        likelihood: nn.Module,
+    ):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.posterior, self.prior, self.likelihood = posterior, prior, likelihood
+        channels, height, width = shape
+        self.encoder = encoder((channels, height, width), posterior.in_features)
+        self.decoder = decoder(latent_dim, (likelihood.channels * channels, height, width))
+
+    def encode(self, x: Tensor) -> Distribution:
+        """q(z|x) for images x (B, C, H, W); a distribution over codes (B, D)."""
+        return self.posterior(self.encoder(x))
+
+    def decode(self, z: Tensor) -> Distribution:
+        """p(x|z) for codes z (..., D); a distribution over images (..., C, H, W)."""
+        raw = self.decoder(z.flatten(0, -2))
+        return self.likelihood(raw.unflatten(0, z.shape[:-1]))

@@ -1,0 +1,39 @@
+"""Shapes, widths and refusals of the networks."""
+
+import pytest
+import torch
+
+from src.networks import ACTIVATIONS, ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+
+PAIRS = [
+    (lambda s, f, **o: MLPEncoder(s, f, [30, 20], **o), lambda f, s, **o: MLPDecoder(f, s, [20, 30], **o)),
+    (lambda s, f, **o: MLPEncoder(s, f, [], **o), lambda f, s, **o: MLPDecoder(f, s, [], **o)),
+    (lambda s, f, **o: ConvEncoder(s, f, [4, 8], 16, **o), lambda f, s, **o: ConvDecoder(f, s, [4, 8], 16, **o)),
+    (lambda s, f, **o: ConvEncoder(s, f, [4, 8, 6], 16, **o), lambda f, s, **o: ConvDecoder(f, s, [4, 8, 6], 16, **o)),
+]
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 16), (3, 8, 8)])
+@pytest.mark.parametrize(("encoder", "decoder"), PAIRS)
+def test_shapes_and_gradients(encoder, decoder, shape):
+    torch.manual_seed(0)
+    down, up = encoder(shape, 10, activation="tanh"), decoder(5, (2, *shape[1:]), activation="tanh")
+    x, z = torch.randn(4, *shape), torch.randn(4, 5)
+    assert down(x).shape == (4, 10)
+    assert up(z).shape == (4, 2, *shape[1:])
+    (down(x).square().sum() + up(z).square().sum()).backward()
+    assert all(p.grad.abs().sum() > 0 for net in (down, up) for p in net.parameters())
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name):
+    assert torch.isfinite(MLPEncoder((1, 4, 4), 3, [8], activation=name)(torch.randn(2, 1, 4, 4))).all()
+
+
+def test_refusals_say_what_to_do():
+    with pytest.raises(ValueError, match="unknown activation swish, choose one of relu"):
+        MLPEncoder((1, 4, 4), 3, [8], activation="swish")
+    with pytest.raises(ValueError, match="divisible by 8, images are 28 x 28: pad them, or choose model=mlp"):
+        ConvEncoder((1, 28, 28), 3, [4, 4, 4], 8)
+    with pytest.raises(ValueError, match="at least 1"):
+        MLPDecoder(3, (1, 4, 4), [0])
