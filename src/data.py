@@ -1,0 +1,134 @@
+"""Serves images to Lightning: one uint8 tensor in memory, batches by indexing, noise with an address."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+
+from src import noise
+from src.errors import UserError
+from src.sources import Images, Split
+
+EVALUATION_BATCH = 500  # large enough to be fast, small enough to stay in memory on any machine
+TRAINING_SUBSET = 2000  # training images that are evaluated like the validation images
+
+
+class Batch(NamedTuple):
+    """x (B, C, H, W) float in [0, 1], labels y (B,), index (B,) of the images within their split."""
+
+    x: Tensor
+    y: Tensor
+    index: Tensor
+
+
+def draw_binary(val: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Validation and test images drawn once, Bernoulli(intensity), as 0 or 255: the VampPrior line's published draw.
+
+    NumPy's legacy generator, seed 777, validation first (Tomczak & Welling, 2018).
+    """
+    random = np.random.RandomState(777)
+    scaled = (images.astype(np.float32) / 255 for images in (val, test))
+    val, test = (random.binomial(1, images).astype(np.uint8) * 255 for images in scaled)
+    return val, test
+
+
+class TrainingBatches:
+    """An epoch of training batches, in an order and a binarisation that depend on (seed, epoch) alone.
+
+    Each process of `world` draws for the whole step and takes its share by `rank`, so that the number of processes
+    does not change what is seen. Images that do not fill a last step wait for another epoch's order.
+    """
+
+    def __init__(self, data: "ImageData", images: Tensor, labels: Tensor, rank: int, world: int):
+        self.data, self.images, self.labels = data, images, labels
+        self.share = slice(rank * data.batch_size, (rank + 1) * data.batch_size)
+        self.step = world * data.batch_size
+        if len(images) < self.step:
+            raise UserError(f"data.batch_size={data.batch_size} is more than the {len(images)} training images")
+
+    def __len__(self) -> int:
+        return len(self.images) // self.step
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, device = self.data.trainer.current_epoch, self.images.device
+        random = noise.generator(self.data.seed, "training images", epoch, device=device)
+        order = torch.randperm(len(self.images), generator=random, device=device)
+        for rows in order[: len(self) * self.step].split(self.step):
+            if self.data.binary:
+                # P(r < intensity) = intensity / 255 for r uniform on 0..254
+                threshold = torch.empty((len(rows), *self.images.shape[1:]), dtype=torch.uint8, device=device)
+                threshold.random_(0, 255, generator=random)
+                mine = rows[self.share]
+                x = (threshold[self.share] < self.images[mine]).float()
+            else:
+                mine = rows[self.share]
+                x = self.images[mine].float().div_(255)
+            yield Batch(x, self.labels[mine], mine)
+
+
+class EvaluationBatches:
+    """All images of a split in their order, always the same pixels."""
+
+    def __init__(self, images: Tensor, labels: Tensor):
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // EVALUATION_BATCH)
+
+    def __iter__(self) -> Iterator[Batch]:
+        index = torch.arange(len(self.images), device=self.images.device)
+        for rows in index.split(EVALUATION_BATCH):
+            yield Batch(self.images[rows].float().div_(255), self.labels[rows], rows)
+
+
+class ImageData(lightning.LightningDataModule):
+    """Training, validation and test images of a source.
+
+    binary: pixels are 0 or 1, drawn from the intensities: anew each time for training, once for the rest
+    batch_size: images a step, in each process
+    """
+
+    def __init__(self, images: Images, binary: bool, batch_size: int, seed: int):
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.source, self.binary, self.batch_size, self.seed = images, binary, batch_size, seed
+        self.val, self.test = images.val, images.test
+        subset = Split(images.train.images[:TRAINING_SUBSET], images.train.labels[:TRAINING_SUBSET])
+        if binary:
+            val, test = draw_binary(images.val.images, images.test.images)
+            self.val, self.test = Split(val, images.val.labels), Split(test, images.test.labels)
+            intensities = subset.images.astype(np.float32) / 255
+            drawn = np.random.RandomState(778).binomial(1, intensities).astype(np.uint8) * 255
+            subset = Split(drawn, subset.labels)
+        self.train_subset = subset
+
+    def described(self) -> dict[str, str | int]:
+        """Name, where it was found, and images a split."""
+        source = self.source
+        sizes = {name: len(getattr(source, name).images) for name in ("train", "val", "test")}
+        return {"name": source.name, "origin": source.origin, **sizes}
+
+    def images_per_step(self) -> int:
+        """Images that all processes together see in a step."""
+        return self.batch_size * self.trainer.world_size
+
+    def on_device(self, split: Split) -> tuple[Tensor, Tensor]:
+        """A split's images and labels, on the device that trains."""
+        device = self.trainer.strategy.root_device
+        return torch.from_numpy(split.images).to(device), torch.from_numpy(split.labels).to(device)
+
+    def train_dataloader(self) -> TrainingBatches:
+        images, labels = self.on_device(self.source.train)
+        return TrainingBatches(self, images, labels, self.trainer.global_rank, self.trainer.world_size)
+
+    def val_dataloader(self) -> list[EvaluationBatches]:
+        """The validation images, and a fixed subset of the training images evaluated alike."""
+        return [EvaluationBatches(*self.on_device(split)) for split in (self.val, self.train_subset)]
+
+    def test_dataloader(self) -> list[EvaluationBatches]:
+        """The test images, and the validation images again: this time for the checkpoint that was chosen."""
+        return [EvaluationBatches(*self.on_device(split)) for split in (self.test, self.val)]

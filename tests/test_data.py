@@ -1,0 +1,114 @@
+"""Order, binarisation and shares of the images."""
+
+import hashlib
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from src.data import TRAINING_SUBSET, ImageData, draw_binary
+from src.errors import UserError
+from src.sources import fashion_mnist, mnist
+
+needs_data = pytest.mark.skipif("DATA_ROOT" not in os.environ, reason="DATA_ROOT does not name the full data sets")
+
+
+def serving(images, epoch=0, rank=0, world=1, **options) -> ImageData:
+    data = ImageData(images, **({"binary": True, "batch_size": 32, "seed": 0} | options))
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    data.trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank, world_size=world, strategy=strategy)
+    return data
+
+
+def epoch_of(data: ImageData):
+    batches = list(data.train_dataloader())
+    return torch.cat([b.x for b in batches]), torch.cat([b.y for b in batches]), torch.cat([b.index for b in batches])
+
+
+def test_order_and_pixels_depend_on_seed_and_epoch_alone(images):
+    x, y, index = epoch_of(serving(images, epoch=3))
+    torch.rand(7)  # the process's own random state has no say
+    again = epoch_of(serving(images, epoch=3))
+    assert torch.equal(x, again[0])
+    assert torch.equal(index, again[2])
+    for other in (serving(images, epoch=4), serving(images, epoch=3, seed=1)):
+        x_other, _, index_other = epoch_of(other)
+        assert not torch.equal(index, index_other)
+        assert not torch.equal(x[index.argsort()][:280], x_other[index_other.argsort()][:280])
+
+
+def test_an_epoch_shows_each_image_once_in_whole_batches(images):
+    data = serving(images)
+    x, y, index = epoch_of(data)
+    assert len(data.train_dataloader()) == 300 // 32
+    assert len(index) == len(index.unique()) == 32 * (300 // 32)
+    assert torch.equal(y, torch.from_numpy(images.train.labels)[index])
+
+
+def test_processes_share_what_one_process_would_see(images):
+    one = epoch_of(serving(images, batch_size=64))
+    shares = [epoch_of(serving(images, rank=rank, world=2)) for rank in (0, 1)]
+    for part in range(3):
+        steps = zip(*(share[part].split(32) for share in shares), strict=True)
+        assert torch.equal(torch.cat([half for step in steps for half in step]), one[part])
+
+
+def test_training_pixels_are_drawn_with_their_intensity(images):
+    drawn = torch.zeros(300, 1, 28, 28, dtype=torch.float64)
+    counts = torch.zeros(300)
+    for epoch in range(300):
+        x, _, index = epoch_of(serving(images, epoch=epoch))
+        assert x.unique().tolist() == [0, 1]
+        drawn[index] += x
+        counts[index] += 1
+    p = torch.from_numpy(images.train.images).double() / 255
+    spread = (p * (1 - p) / counts[:, None, None, None]).sqrt()
+    z = ((drawn / counts[:, None, None, None] - p) / spread.clamp(min=1e-9))[spread > 0.01]
+    assert abs(z.mean()) < 0.02
+    assert abs(z.std() - 1) < 0.02
+    assert (drawn[p == 0] == 0).all()
+
+
+def test_intensity_255_is_always_one(images):
+    white = images._replace(train=images.train._replace(images=np.full_like(images.train.images, 255)))
+    assert epoch_of(serving(white))[0].min() == 1
+
+
+def test_greys_are_the_intensities(images):
+    x, _, index = epoch_of(serving(images, binary=False))
+    assert torch.equal(x, torch.from_numpy(images.train.images)[index].float() / 255)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_evaluation_images_are_always_the_same(images, binary):
+    data, again = serving(images, binary=binary), serving(images, binary=binary, seed=5, epoch=9, batch_size=7)
+    for a, b in zip(*(each.val_dataloader() + each.test_dataloader() for each in (data, again)), strict=True):
+        for left, right in zip(a, b, strict=True):
+            assert torch.equal(left.x, right.x)
+            assert binary == (set(left.x.unique().tolist()) <= {0.0, 1.0})
+    sizes = [sum(len(b.x) for b in batches) for batches in data.val_dataloader() + data.test_dataloader()]
+    assert sizes == [60, min(300, TRAINING_SUBSET), 50, 60]
+
+
+def test_batch_size_is_checked(images):
+    with pytest.raises(UserError, match="batch_size=400 is more than the 300 training images"):
+        serving(images, batch_size=400).train_dataloader()
+    with pytest.raises(ValueError, match="at least 1"):
+        serving(images, batch_size=0)
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("source", "val_hash", "test_hash"),
+    [
+        (mnist, "bf03dc576557652d", "a700b0d972959b58"),
+        (fashion_mnist, "b0087ff633317072", "33bc86729d1a5fab"),
+    ],
+)
+def test_published_draw_is_pinned(source, val_hash, test_hash):
+    """The draw of the VampPrior line, so that numbers compare with the papers."""
+    images = source(os.environ["DATA_ROOT"])
+    for drawn, expected in zip(draw_binary(images.val.images, images.test.images), (val_hash, test_hash), strict=True):
+        assert hashlib.sha256((drawn // 255).reshape(-1, 784).tobytes()).hexdigest().startswith(expected)
