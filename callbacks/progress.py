@@ -1,0 +1,19 @@
+"""The progress bar."""
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+
+
+class Progress(TQDMProgressBar):
+    """One bar an epoch with the last validation ELBO; validation is short, bars of its own would only flicker."""
+
+    def init_sanity_tqdm(self) -> Tqdm:
+        return Tqdm(disable=True)
+
+    init_validation_tqdm = init_test_tqdm = init_sanity_tqdm
+
+    def get_metrics(self, trainer: Trainer, module: LightningModule) -> dict[str, int | str | float]:
+        metrics = super().get_metrics(trainer, module)
+        metrics.pop("v_num", None)
+        return metrics

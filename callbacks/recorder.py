@@ -1,0 +1,148 @@
+"""Watches a training and writes down what its pictures are drawn from."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor
+
+from src import noise
+from src.module import VAEModule
+from src.sources import Split
+from src.trace import Trace
+from src.vae import VAE
+
+WORST = 8
+
+
+class Recorder(Callback):
+    """Keeps `trace` and saves it as figures/trace.npz after each epoch; a resumed run goes on with it.
+
+    Numbers are recorded every epoch, codes and images at those of `due`. Changes nothing of the training: the random
+    state and the mode of the model are restored.
+
+    images: of the validation set, class-balanced, whose codes are followed
+    samples: codes drawn from the prior, whose images are followed
+    reconstructions: images, out of those followed, that are reconstructed
+    """
+
+    def __init__(self, images: int, samples: int, reconstructions: int):
+        self.images, self.samples, self.reconstructions = images, samples, reconstructions
+
+    def on_fit_start(self, trainer: Trainer, module: VAEModule) -> None:
+        self.path = Path(trainer.default_root_dir) / "figures" / "trace.npz"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        data = trainer.datamodule
+        self.followed = balanced(data.val.labels, self.images)
+        self.pixels = as_input(data.val, self.followed)
+        if trainer.ckpt_path and self.path.is_file():
+            self.trace = Trace.load(self.path)
+            return
+        self.trace = Trace(
+            fixed={
+                "title": np.array(module.run["config"].get("title", "")),
+                "classes": np.array(data.source.classes),
+                "binary": np.array(data.binary),
+                "pixels": data.val.images[self.followed],
+                "labels": data.val.labels[self.followed],
+            }
+        )
+
+    def on_validation_end(self, trainer: Trainer, module: VAEModule) -> None:
+        kept = ("epoch", "images_seen", "beta", "lr", "val/active_units", "val/kl_per_dim")
+        losses = (f"{split}/{name}" for split in ("train", "val") for name in ("loss", "elbo", "recon", "kl"))
+        self.trace.append("epochs", **{k: module.numbers[k] for k in (*kept, *losses) if k in module.numbers})
+        if due(module.numbers["epoch"]) or module.numbers["epoch"] == trainer.max_epochs:
+            self.record(trainer, module)
+        if trainer.is_global_zero:
+            self.trace.save(self.path)
+
+    def on_train_end(self, trainer: Trainer, module: VAEModule) -> None:
+        if not module.numbers:  # resumed with nothing left to do
+            return
+        if self.trace.frames["epoch"][-1] != module.numbers["epoch"]:
+            self.record(trainer, module)
+        last = self.trace.last
+        train = trainer.datamodule.source.train.images
+        last["samples_nearest"] = train[nearest(self.trace.frames["samples_mean"][-1], train)]
+        if trainer.is_global_zero:
+            self.trace.save(self.path)
+            names = {"z": "samples_z", "nearest": "samples_nearest"}
+            images = {name: self.trace.frames[f"samples_{name}"][-1] for name in ("mean", "draw")}
+            partial = self.path.with_name(".samples.npz")
+            np.savez(partial, **images, **{name: last[key] for name, key in names.items()})
+            partial.replace(self.path.with_name("samples.npz"))
+
+    def record(self, trainer: Trainer, module: VAEModule) -> None:
+        """Adds a frame, and the validation images that are now the worst."""
+        vae, terms, val = module.vae, module.terms["val"], trainer.datamodule.val
+        worst = np.argsort(terms["recon"] + terms["kl"])[::-1][:WORST].copy()
+        with watching(vae, seed=module.seed):
+            q = vae.encode(self.pixels.to(module.device))
+            head = q.mean[: self.reconstructions]
+            drawn = noise.normal(module.seed, torch.arange(len(head)), head.shape[1:]).to(head)
+            z_draw = vae.encode(self.pixels[: len(head)].to(module.device)).rsample_and_log_prob(drawn)[0]
+            z = vae.prior().sample((self.samples,))
+            px = vae.decode(z)
+            self.trace.append(
+                "frames",
+                epoch=module.numbers["epoch"],
+                codes=q.mean.float().cpu().numpy(),
+                samples_mean=as_bytes(px.mean),
+                samples_draw=as_bytes(px.sample()),
+                recon_mean=as_bytes(vae.decode(head).mean),
+                recon_draw=as_bytes(vae.decode(z_draw).mean),
+            )
+            x = as_input(val, worst).to(module.device)
+            mean = as_bytes(vae.decode(vae.encode(x).mean).mean)
+        elbo = -(terms["recon"] + terms["kl"])[worst]
+        self.trace.last |= {"worst_x": val.images[worst], "worst_mean": mean, "worst_elbo": elbo}
+        self.trace.last["samples_z"] = z.float().cpu().numpy()
+
+
+def due(epoch: int) -> bool:
+    """Whether an epoch is recorded: each of the first ten, then ten for every factor e, evenly in log(images seen)."""
+    return epoch <= 10 or int(10 * math.log(epoch)) > int(10 * math.log(epoch - 1))
+
+
+@contextmanager
+def watching(vae: VAE, seed: int) -> Iterator[None]:
+    """Evaluation mode, no gradients and a random state of its own, the same each time; all is put back afterwards."""
+    training = vae.training
+    devices = [p.device for p in vae.parameters() if p.device.type == "cuda"][:1]
+    with torch.random.fork_rng(devices), torch.no_grad():
+        torch.manual_seed(noise.seed_of(seed, "watching"))
+        vae.eval()
+        yield
+    vae.train(training)
+
+
+def balanced(labels: np.ndarray, count: int) -> np.ndarray:
+    """Indices of up to `count` images, as evenly over the classes as they allow, classes taking turns."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[order], labels[order])
+    turn = np.arange(len(labels)) - starts
+    return order[np.lexsort((labels[order], turn))][:count]
+
+
+def as_input(split: Split, index: np.ndarray) -> Tensor:
+    """Images of a split as the model takes them, float in [0, 1]."""
+    return torch.from_numpy(split.images[index]).float() / 255
+
+
+def as_bytes(images: Tensor) -> np.ndarray:
+    """Images in [0, 1] as uint8; a likelihood may go beyond, a picture cannot."""
+    return (images.float().clamp(0, 1) * 255).round().byte().cpu().numpy()
+
+
+def nearest(images: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """For each image (S, C, H, W) the index of its nearest in squared pixel distance, found in blocks of `among`."""
+    a = torch.from_numpy(images).flatten(1).float()
+    distances = [
+        (b.square().sum(1) - 2 * a @ b.T) for b in (c.flatten(1).float() for c in torch.from_numpy(among).split(5000))
+    ]
+    return torch.cat(distances, 1).argmin(1).numpy()

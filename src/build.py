@@ -1,0 +1,171 @@
+"""From a configuration to objects and back: the only place that calls Hydra's instantiate."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from omegaconf import DictConfig, OmegaConf
+from torch.distributions import constraints
+
+from src.data import ImageData
+from src.errors import UserError
+from src.module import VAEModule, scalars
+from src.sources import Images
+from src.vae import VAE
+
+
+def make(node: DictConfig, name: str, /, **arguments: Any) -> Any:
+    """The object that a node of the configuration names; `arguments` are handed over as they are.
+
+    Raises UserError with the option's name where the object refuses what it is given.
+    """
+    try:
+        # Hydra would build every `_target_` inside of `arguments` too
+        return instantiate(node, _partial_=True)(**arguments) if arguments else instantiate(node)
+    except UserError:
+        raise
+    except (InstantiationException, TypeError, ValueError) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, UserError):
+            raise cause from None
+        raise UserError(f"{name}: {str(cause).splitlines()[0]}") from error
+
+
+def vae(cfg: DictConfig) -> VAE:
+    """The untrained VAE of a configuration."""
+    parts = {name: make(cfg[name], name) for name in ("posterior", "prior", "likelihood")}
+    networks = {name: make(cfg.model[name], f"model.{name}") for name in ("encoder", "decoder")}
+    try:
+        return VAE(cfg.data.shape, cfg.latent_dim, **networks, **parts)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"model: {error}") from error
+
+
+def binary(option: str, vae: VAE) -> bool:
+    """Whether images are binarised: `auto` follows the likelihood's support, what contradicts it is refused."""
+    wanted = vae.likelihood.support is constraints.boolean
+    if option not in ("auto", "dynamic", "none"):
+        raise UserError(f"data.binarize must be auto, dynamic or none, got {option}")
+    if option != "auto" and (option == "dynamic") != wanted:
+        kind = "binary images" if wanted else "greys"
+        name = type(vae.likelihood).__name__
+        raise UserError(f"data.binarize={option}: the likelihood {name} is a distribution over {kind}; use auto")
+    return wanted
+
+
+def data(cfg: DictConfig, vae: VAE) -> ImageData:
+    """The images of a configuration, binarised as the VAE's likelihood needs. Raises UserError if they do not fit."""
+    binarised = binary(cfg.data.binarize, vae)
+    images: Images = make(cfg.data.source, "data")
+    shape = images.train.images.shape[1:]
+    if tuple(cfg.data.shape) != shape:
+        raise UserError(f"data.shape={list(cfg.data.shape)}, but the images of {images.name} are {list(shape)}")
+    try:
+        return ImageData(images, binarised, cfg.data.batch_size, cfg.seed)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"data: {error}") from error
+
+
+def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
+    """The VAE of a configuration with its objective, ready to train."""
+    torch.manual_seed(cfg.seed)
+    return VAEModule(
+        vae(cfg),
+        make(cfg.objective, "objective"),
+        make(cfg.schedule, "schedule"),
+        make(cfg.optimizer, "optimizer"),
+        cfg.seed,
+        plain(cfg),
+        overrides,
+    )
+
+
+def plain(cfg: DictConfig) -> dict:
+    """The resolved configuration as a plain dict."""
+    return OmegaConf.to_container(cfg, resolve=True)
+
+
+def loggers(cfg: DictConfig, run: Path, group: str | None, resumed_at: int = 0) -> list[Logger]:
+    """metrics.csv and the loggers of the configuration; a resumed run keeps its rows up to the step `resumed_at`."""
+    path = run / "metrics.csv"
+    rows = list(csv.DictReader(path.open())) if path.is_file() else []
+    rows = [row for row in rows if row["epoch"] and int(row["step"]) <= resumed_at]
+    table = CSVLogger(run, name="", version="", flush_logs_every_n_steps=1)
+    table.experiment.metrics = rows  # Lightning deletes an old file when it opens a new one
+    table.save()
+    others = {} if cfg.logger is None else cfg.logger
+    given = {"name": cfg.title, "group": group, "options": plain(cfg), "resume_from": run / ".wandb_id"}
+    return [table, *(make(node, f"logger.{key}", **given) for key, node in others.items())]
+
+
+def close(loggers: list[Logger], numbers: dict[str, Any], finished: bool) -> None:
+    """Ends the W&B run, if any: its summary gets `numbers`, its state says whether the run `finished`."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.summary.update(scalars(numbers))
+            logger.experiment.finish(exit_code=0 if finished else 1)
+
+
+def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
+    """Lightning's trainer with the callbacks of the configuration and checkpoints/{best,last}.ckpt."""
+    checkpoint = ModelCheckpoint(
+        run / "checkpoints",
+        filename="best",
+        monitor="val/loss",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    watchers: list[Callback] = [make(node, f"callbacks.{k}") for k, node in (cfg.callbacks or {}).items()]
+    return make(
+        cfg.trainer,
+        "trainer",
+        default_root_dir=str(run),
+        callbacks=[*watchers, checkpoint],
+        logger=loggers,
+        num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # the untrained model is measured too
+        enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
+    )
+
+
+def checkpoint(path: Path) -> dict:
+    """A checkpoint's contents, weights and plain values only.
+
+    Raises UserError where the file is missing, cut short, or none of ours.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint") from None
+    except Exception as error:  # torch raises half a dozen types for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path} is no checkpoint, or is cut short ({reason}); try its neighbour in {path.parent}"
+        ) from None
+    if not isinstance(state, dict) or "run" not in state:
+        raise UserError(f"{path} was not written by this program: it holds no run's configuration")
+    return state
+
+
+def load(run: Path | str, which: str = "best") -> VAE:
+    """The trained VAE of a run's folder, in evaluation mode: `which` of its checkpoints, `best` or `last`.
+
+    Raises UserError where there is none, or where its weights do not fit its configuration.
+    """
+    path = Path(run) / "checkpoints" / f"{which}.ckpt"
+    state = checkpoint(path)
+    trained = vae(OmegaConf.create(state["run"]["config"]))
+    weights = {k.removeprefix("vae."): v for k, v in state["state_dict"].items() if k.startswith("vae.")}
+    try:
+        trained.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: the weights do not fit the run's configuration ({str(error).splitlines()[0]})"
+        ) from None
+    return trained.eval()

@@ -1,0 +1,91 @@
+"""What the command line may say: types and ranges of the flat options, checked before anything is made."""
+
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.errors import UserError
+
+
+@dataclass
+class Config:
+    """The root of conf/train.yaml; each group is a node of its own."""
+
+    latent_dim: int = 16
+    beta: float = 1.0
+    seed: int = 0
+    ckpt_path: str | None = None
+    title: str = MISSING
+    experiment: Any = None
+    data: Any = MISSING
+    model: Any = MISSING
+    posterior: Any = MISSING
+    prior: Any = MISSING
+    likelihood: Any = MISSING
+    objective: Any = MISSING
+    schedule: Any = MISSING
+    optimizer: Any = MISSING
+    trainer: Any = MISSING
+    logger: Any = MISSING
+    callbacks: Any = MISSING
+
+
+def check(options: dict[str, Any]) -> None:
+    """Raises UserError for a flat option of the wrong type or out of range."""
+    try:
+        cfg = OmegaConf.merge(OmegaConf.structured(Config), options)
+    except OmegaConfBaseException as error:
+        raise UserError(str(error).splitlines()[0]) from None
+    if cfg.latent_dim < 1:
+        raise UserError(f"latent_dim must be at least 1, got {cfg.latent_dim}")
+    if not 0 <= cfg.beta < math.inf:
+        raise UserError(f"beta must be a finite number, 0 or more, got {cfg.beta}")
+    if not 0 <= cfg.seed < 2**32:
+        raise UserError(f"seed must be from 0 to 2^32 - 1, got {cfg.seed}")
+    if cfg.ckpt_path is not None and not Path(cfg.ckpt_path).is_file():
+        raise UserError(f"ckpt_path={cfg.ckpt_path}: no such file; a run's checkpoints lie in its checkpoints/ folder")
+
+
+FLAT = ("latent_dim", "beta", "seed", "ckpt_path")
+
+
+class CheckFirst(Callback):
+    """Hydra's hook before a run or sweep: refuses bad values before a folder is made or a first job has run."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        refuse({name: config[name] for name in FLAT})
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        for override in OverridesParser.create().parse_overrides(config.hydra.overrides.task):
+            name = override.key_or_group
+            if name == "ckpt_path" and override.value():
+                sys.exit("ckpt_path resumes one run: leave -m out")
+            if name in FLAT:
+                swept = override.is_sweep_override() and override.is_discrete_sweep()
+                for value in override.sweep_iterator() if swept else [override.value()]:
+                    refuse({name: value})
+
+
+def refuse(options: dict[str, Any]) -> None:
+    """Ends the program with one line where an option is bad; Hydra's hooks would turn an exception into a warning."""
+    try:
+        check(options)
+    except UserError as error:
+        sys.exit(str(error))
+
+
+def run_folder(ckpt_path: str | None, fresh: str) -> str:
+    """The folder of the run that `ckpt_path` (RUN/checkpoints/last.ckpt) belongs to, else a fresh one."""
+    return str(Path(ckpt_path).parent.parent) if ckpt_path else fresh
+
+
+ConfigStore.instance().store(name="schema", node=Config)
+OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)

@@ -1,0 +1,150 @@
+"""Trains a VAE: reduces once, logs, optimises, nothing else."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from src import noise
+from src.data import Batch
+from src.divergences import kl_per_dim
+from src.errors import UserError
+from src.metrics import active_units
+from src.objectives import Terms
+from src.vae import VAE
+
+LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "recon", "kl")}
+
+
+class VAEModule(lightning.LightningModule):
+    """Minimises the mean over images of `objective`, with beta multiplied by `schedule`.
+
+    After each epoch `numbers` holds what was measured on the validation images and on a fixed subset of the training
+    images, both in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/`
+    `loss` (the objective, at the schedule's final value), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta,
+    `val/active_units` and, where posterior and prior factorise, `val/kl_per_dim` (D,). `terms` holds them per image.
+
+    config: the resolved configuration, plain, stored in every checkpoint with the `overrides` that made it
+    """
+
+    def __init__(
+        self,
+        vae: VAE,
+        objective: Callable[..., Terms],
+        schedule: Callable[[float], float],
+        optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        seed: int = 0,
+        config: dict | None = None,
+        overrides: list[str] | None = None,
+    ):
+        super().__init__()
+        self.vae, self.objective, self.schedule, self.optimizer, self.seed = vae, objective, schedule, optimizer, seed
+        self.run = {"config": config or {}, "overrides": overrides or []}
+        self.numbers: dict[str, float | np.ndarray] = {}
+        self.terms: dict[str, dict[str, np.ndarray]] = {}
+        self.evaluated: dict[str, list[dict[str, Tensor]]] = {}
+        self.started = time.perf_counter()
+
+    def configure_optimizers(self) -> Optimizer:
+        try:
+            return self.optimizer(self.vae.parameters())
+        except (TypeError, ValueError) as error:
+            raise UserError(f"optimizer: {error}") from error
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["run"] = self.run
+
+    def on_train_epoch_start(self) -> None:
+        # A resume at an epoch's border meets the noise of a run that never stopped; dropout, if any, too.
+        torch.manual_seed(noise.seed_of(self.seed, "training noise", self.current_epoch))
+        self.started = time.perf_counter()
+
+    def training_step(self, batch: Batch, step: int) -> Tensor:
+        size, rank, world = len(batch.x), self.global_rank, self.trainer.world_size
+        # drawn for all processes and cut, so that their number does not change what an image meets
+        drawn = torch.randn(self.objective.samples, size * world, self.vae.latent_dim, device=self.device)
+        weight = self.schedule(self.current_epoch + step / self.trainer.num_training_batches)
+        return self.objective(self.vae, batch.x, drawn[:, rank * size : (rank + 1) * size], weight).loss.mean()
+
+    def on_validation_start(self) -> None:
+        self.seconds = time.perf_counter() - self.started
+
+    def on_validation_epoch_start(self) -> None:
+        self.evaluated = {"val": [], "train": []}
+
+    def validation_step(self, batch: Batch, step: int, dataloader_idx: int = 0) -> None:
+        self.evaluate(("val", "train")[dataloader_idx], batch)
+
+    def on_validation_epoch_end(self) -> None:
+        epoch = self.current_epoch + (not self.trainer.sanity_checking)
+        seen = (self.trainer.fit_loop.total_batch_idx + 1) * self.trainer.datamodule.images_per_step()
+        numbers = {"epoch": epoch, "images_seen": seen}
+        numbers |= self.summary("val") | {k: v for k, v in self.summary("train").items() if k in LOGGED_OF_TRAIN}
+        numbers["beta"] = self.objective.beta * self.schedule(epoch)
+        numbers["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        if epoch:
+            trained = self.trainer.num_training_batches * self.trainer.datamodule.images_per_step()
+            numbers |= {"seconds": self.seconds, "images_per_second": trained / self.seconds}
+        self.publish(numbers)
+        if not math.isfinite(numbers["val/loss"]):
+            raise UserError(
+                f"training diverged: val/loss is {numbers['val/loss']} after epoch {epoch}; "
+                "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+            )
+
+    def on_test_epoch_start(self) -> None:
+        self.evaluated = {"test": [], "val": []}
+
+    def test_step(self, batch: Batch, step: int, dataloader_idx: int = 0) -> None:
+        self.evaluate(("test", "val")[dataloader_idx], batch)
+
+    def on_test_epoch_end(self) -> None:
+        self.publish(self.summary("test") | self.summary("val"))
+
+    def publish(self, numbers: dict[str, float | np.ndarray]) -> None:
+        """Hands `numbers` to the loggers, one row in float64, and to the callbacks that monitor one of them."""
+        self.numbers = numbers
+        flat = scalars(numbers)
+        for name, value in flat.items():
+            self.log(name, value, logger=False, prog_bar=name == "val/elbo")
+        for logger in self.loggers:
+            logger.log_metrics(flat, self.global_step)
+
+    def evaluate(self, split: str, batch: Batch) -> None:
+        """Keeps the per-image terms of a batch, at the schedule's final value."""
+        drawn = noise.normal(self.seed, batch.index, (self.objective.samples, self.vae.latent_dim))
+        drawn = drawn.transpose(0, 1).to(batch.x)
+        loss, recon, kl, q = self.objective(self.vae, batch.x, drawn, self.schedule(math.inf))
+        kept = {"index": batch.index, "loss": loss, "recon": recon, "kl": kl, "mean": q.mean}
+        with contextlib.suppress(TypeError):
+            kept["kl_per_dim"] = kl_per_dim(q, self.vae.prior())
+        self.evaluated[split].append(kept)
+
+    def summary(self, split: str) -> dict[str, float | np.ndarray]:
+        """Means over a split's images, in float64; fills `terms[split]`."""
+        batches = self.evaluated.pop(split)
+        kept = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+        self.terms[split] = {name: kept[name].cpu().numpy() for name in ("index", "loss", "recon", "kl")}
+        means = {name: float(kept[name].double().mean()) for name in ("loss", "recon", "kl")}
+        means["elbo"] = -(means["recon"] + means["kl"])
+        means["active_units"] = active_units(kept["mean"])
+        if "kl_per_dim" in kept:
+            means["kl_per_dim"] = kept["kl_per_dim"].double().mean(0).cpu().numpy()
+        return {f"{split}/{name}": value for name, value in means.items()}
+
+
+def scalars(numbers: dict[str, float | np.ndarray]) -> dict[str, float]:
+    """`numbers` for a logger: a vector becomes one number a dimension, `val/kl_per_dim/003`."""
+    flat = {}
+    for name, value in numbers.items():
+        if isinstance(value, np.ndarray):
+            flat |= {f"{name}/{i:03d}": float(v) for i, v in enumerate(value)}
+        else:
+            flat[name] = float(value)
+    return flat

@@ -1,0 +1,59 @@
+"""The trace of a training: small arrays from which every picture and animation is drawn."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass
+class Trace:
+    """What was seen of a training, in four groups of named arrays.
+
+    fixed   written once. `title` ("mlp d=16 beta=1 on mnist5k"), `classes` (their names), `binary` (whether
+            pixels are 0 or 1), and of P class-balanced validation images `pixels` (P, C, H, W) uint8 as the
+            model sees them, `labels` (P,)
+    epochs  one row an epoch, from the untrained model on. `epoch`, `images_seen`, `{train,val}/{loss,elbo,recon,kl}`
+            (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `beta` (its effective value), `lr`
+    frames  one row a recorded epoch. `epoch`; `codes` (P, D), the posterior means of `pixels`; `samples_mean` and
+            `samples_draw` (S, C, H, W), the mean of p(x|z) and a draw from it at z from the prior, the same base
+            noise at every epoch; `recon_mean` and `recon_draw` (R, C, H, W), the decoder's mean at the posterior's
+            mean and at a draw, for the first R of `pixels`
+    last    overwritten. `worst_x`, `worst_mean` (8, C, H, W) and `worst_elbo` (8,) of the validation set;
+            `samples_z` (S, D); after the training also `samples_nearest` (S, C, H, W), the training image nearest to
+            each sample's mean
+
+    Images are uint8, 0 to 255.
+    """
+
+    fixed: dict[str, np.ndarray] = field(default_factory=dict)
+    epochs: dict[str, np.ndarray] = field(default_factory=dict)
+    frames: dict[str, np.ndarray] = field(default_factory=dict)
+    last: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def append(self, group: str, **row: np.ndarray) -> None:
+        """Adds a row to each array of `epochs` or `frames`; a row of the same epoch is replaced, later ones go."""
+        arrays = getattr(self, group)
+        keep = arrays["epoch"] < row["epoch"] if arrays else slice(0)
+        for name, value in row.items():
+            value = np.asarray(value)[None]
+            arrays[name] = np.concatenate([arrays[name][keep], value]) if name in arrays else value
+
+    def save(self, path: Path) -> None:
+        """Writes all of it to `path` (npz), which holds either the old or the new trace, never half of one."""
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        groups = vars(self).items()
+        with partial.open("wb") as file:
+            np.savez(file, **{f"{group}/{name}": a for group, arrays in groups for name, a in arrays.items()})
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Trace":
+        """The trace in `path`."""
+        trace = cls()
+        with np.load(path) as arrays:
+            for key in arrays.files:
+                group, name = key.split("/", 1)
+                getattr(trace, group)[name] = arrays[key]
+        return trace
