@@ -41,6 +41,7 @@ class Recorder(Callback):
         self.pixels = as_input(data.val, self.followed)
         if trainer.ckpt_path and self.path.is_file():
             self.trace = Trace.load(self.path)
+            self.trace.last.pop("samples_nearest", None)  # of samples that are about to change
             return
         self.trace = Trace(
             fixed={

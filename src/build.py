@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 from torch.distributions import constraints
 
+from src import checkpoints
 from src.data import ImageData
 from src.errors import UserError
 from src.module import VAEModule, scalars
@@ -129,28 +130,10 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
         default_root_dir=str(run),
         callbacks=[*watchers, checkpoint],
         logger=loggers,
+        plugins=[checkpoints.WholeOrNothing()],
         num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # the untrained model is measured too
         enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
     )
-
-
-def checkpoint(path: Path) -> dict:
-    """A checkpoint's contents, weights and plain values only.
-
-    Raises UserError where the file is missing, cut short, or none of ours.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such checkpoint") from None
-    except Exception as error:  # torch raises half a dozen types for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path} is no checkpoint, or is cut short ({reason}); try its neighbour in {path.parent}"
-        ) from None
-    if not isinstance(state, dict) or "run" not in state:
-        raise UserError(f"{path} was not written by this program: it holds no run's configuration")
-    return state
 
 
 def load(run: Path | str, which: str = "best") -> VAE:
@@ -159,7 +142,7 @@ def load(run: Path | str, which: str = "best") -> VAE:
     Raises UserError where there is none, or where its weights do not fit its configuration.
     """
     path = Path(run) / "checkpoints" / f"{which}.ckpt"
-    state = checkpoint(path)
+    state = checkpoints.read(path)
     trained = vae(OmegaConf.create(state["run"]["config"]))
     weights = {k.removeprefix("vae."): v for k, v in state["state_dict"].items() if k.startswith("vae.")}
     try:

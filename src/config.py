@@ -24,7 +24,6 @@ class Config:
     seed: int = 0
     ckpt_path: str | None = None
     title: str = MISSING
-    experiment: Any = None
     data: Any = MISSING
     model: Any = MISSING
     posterior: Any = MISSING

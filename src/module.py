@@ -133,7 +133,7 @@ class VAEModule(lightning.LightningModule):
         self.terms[split] = {name: kept[name].cpu().numpy() for name in ("index", "loss", "recon", "kl")}
         means = {name: float(kept[name].double().mean()) for name in ("loss", "recon", "kl")}
         means["elbo"] = -(means["recon"] + means["kl"])
-        means["active_units"] = active_units(kept["mean"])
+        means["active_units"] = active_units(kept["mean"].cpu().numpy())
         if "kl_per_dim" in kept:
             means["kl_per_dim"] = kept["kl_per_dim"].double().mean(0).cpu().numpy()
         return {f"{split}/{name}": value for name, value in means.items()}

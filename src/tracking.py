@@ -43,12 +43,13 @@ def wandb_logger(
         return WandbLogger(project=project, mode="disabled")
     import wandb
 
-    Path(dir).mkdir(parents=True, exist_ok=True)
+    folder = Path(dir).absolute()  # W&B's own process may have started elsewhere
+    folder.mkdir(parents=True, exist_ok=True)
     known = resume_from.read_text().strip() if resume_from and resume_from.is_file() else None
-    run = wandb.init(
+    init = functools.partial(
+        wandb.init,
         project=project,
-        mode=resolve(mode),
-        dir=dir,
+        dir=str(folder),
         name=name,
         group=group,
         config=options,
@@ -56,6 +57,13 @@ def wandb_logger(
         resume="allow",
         settings=wandb.Settings(init_timeout=60, silent=True),
     )
+    try:
+        run = init(mode=resolve(mode))
+    except wandb.errors.CommError as error:
+        if mode != "auto":
+            raise UserError(f"W&B is out of reach ({error}): logger.wandb.mode=offline, or logger=csv") from error
+        rank_zero_warn(f"W&B is out of reach, the run is recorded offline: {error}")
+        run = init(mode="offline")
     if resume_from:
         resume_from.write_text(run.id)
     log.info("W&B %s: %s", run.settings.mode, run.url or f"{run.dir} (upload it with `wandb sync`)")

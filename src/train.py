@@ -42,13 +42,13 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
     Raises UserError for anything a user can mend.
     """
     # Lightning takes seconds to import: --help and a mistyped option answer before that
-    from src import build
+    from src import build, checkpoints
 
     started = time.perf_counter()
     quieten()
     step = 0
     if cfg.ckpt_path:
-        checkpoint = build.checkpoint(Path(cfg.ckpt_path))
+        checkpoint = checkpoints.read(Path(cfg.ckpt_path))
         step = checkpoint["global_step"]
         cfg, overrides = resumed(checkpoint, overrides)
     module = build.module(cfg, overrides)
@@ -70,7 +70,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
             "likelihood": type(module.vae.likelihood).__name__,
             "binarised": data.binary,
             "checkpoint": str(best.relative_to(run)),
-            "checkpoint_epoch": build.checkpoint(best)["epoch"] + 1,
+            "checkpoint_epoch": checkpoints.read(best)["epoch"] + 1,
             "parameters": sum(weight.numel() for weight in module.vae.parameters()),
             "seconds": time.perf_counter() - started,
             "device": str(trainer.strategy.root_device),
@@ -80,6 +80,10 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
         record.write_terms(run, {split: module.terms[split] for split in ("val", "test")})
         record.write_json(run / "metrics.json", metrics)
         finished = True
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        last = os.path.relpath(best.with_name("last.ckpt"))
+        log.warning("interrupted; to go on after the last whole epoch: python -m src.train ckpt_path=%s", last)
+        raise
     finally:
         build.close(loggers, module.numbers, finished)
     report(metrics, run)

@@ -226,7 +226,7 @@ def test_samples_average_over_their_noise():
 
 def test_active_units():
     means = torch.stack([torch.randn(1000), 0.2 * torch.randn(1000), 0.05 * torch.randn(1000) + 7], 1)
-    assert active_units(means) == 2
+    assert active_units(means.numpy()) == 2
 
 
 def test_normal_likelihood_is_torch_normal():

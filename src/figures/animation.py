@@ -1,0 +1,68 @@
+"""Figures into files: a still as PNG, a film as GIF with one palette; written whole or not at all."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from src.figures.page import render
+
+STEP, HOLD = 280, 2500  # milliseconds of a frame, and of the last
+COLOURS = 96
+
+
+def evenly_in_log(images_seen: np.ndarray, count: int = 30) -> np.ndarray:
+    """At most `count` positions in the ascending `images_seen`, evenly in its log, both ends included.
+
+    Where its steps are coarser than that, each is taken.
+    """
+    if len(images_seen) < 3:
+        return np.arange(len(images_seen))
+    # the first is the untrained model, whose log is not finite: it takes no part in the spacing
+    seen = np.log(images_seen[1:])
+    targets = np.linspace(seen[0], seen[-1], count - 1)
+    nearest = np.abs(seen[:, None] - targets).argmin(0)
+    return np.unique(np.concatenate([[0], nearest + 1]))
+
+
+def write_still(figure: Figure, path: Path, scale: float) -> Path:
+    """Writes the figure to `path` as PNG, `scale` times its size in pixels, and returns `path`."""
+    image = render(figure, scale)
+    return _replace(path, lambda partial: image.save(partial, "PNG", compress_level=3))
+
+
+def write_film(figure: Figure, show: Callable[[int], None], frames: Sequence[int], path: Path) -> Path:
+    """Writes the figure to `path` as a looping GIF, after `show` of each of `frames`, and returns `path`."""
+    images = []
+    for frame in frames:
+        show(frame)
+        images.append(render(figure))
+    palette = shared_palette(images)
+    # imageio makes a palette for each frame unless it is handed one with the frames' indices into it
+    indices = np.stack([image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images])
+    film = {"mode": "P", "palette": bytes(palette.getpalette()), "optimize": False}
+    film |= {"duration": [STEP] * (len(images) - 1) + [HOLD] if len(images) > 1 else HOLD, "loop": 0}
+    return _replace(path, lambda partial: imageio.imwrite(partial, indices, extension=".gif", plugin="pillow", **film))
+
+
+def shared_palette(images: Sequence[Image.Image]) -> Image.Image:
+    """An image whose palette suits all `images`: of five of them, spread evenly, the best colours."""
+    chosen = np.unique(np.linspace(0, len(images) - 1, 5).round().astype(int))
+    strip = np.concatenate([np.asarray(images[i]) for i in chosen])
+    # of Pillow's methods the one that keeps rare colours apart from frequent ones
+    palette = Image.fromarray(strip).quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=10_000)
+    # the page must be white to the last bit: on a white web page it would show as a box
+    colours = np.array(palette.getpalette()).reshape(-1, 3)
+    colours[colours.min(1) > 240] = 255
+    palette.putpalette(colours.ravel().tolist())
+    return palette
+
+
+def _replace(path: Path, write: Callable[[Path], None]) -> Path:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    write(partial)
+    return partial.replace(path)

@@ -1,0 +1,127 @@
+"""Grids of images: samples, and reconstructions with the worst of them."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from src.figures import page
+from src.trace import Trace
+
+CELL = 56  # pixels of the page along an image's longer side, about
+WIDEST = 360  # pixels of the page across a grid of samples
+GUTTER = 28
+TOP = page.HEADER + 32
+LABELS, BAND = 126, 18  # pixels of the page left of the bands of reconstructions, and between two
+LONGEST = 12  # images in a band
+IMAGE = "image"
+RECONSTRUCTIONS = ("mean at the\nposterior's mean", "mean at a draw\nfrom the posterior")
+SEPARATOR = 80  # grey between the images
+
+
+def samples(trace: Trace, nearest: bool = False) -> tuple[Figure, Callable[[int], None]]:
+    """The decoder's means for the same noise, and draws beside them; the function returned too draws a frame.
+
+    nearest   adds the training image nearest to each of the last means, where the trace has it
+    """
+    means, draws = trace.frames["samples_mean"], trace.frames["samples_draw"]
+    scale = enlargement(means)
+    columns = max(1, min(int(np.sqrt(means.shape[1])), WIDEST // (scale * (means.shape[-1] + 1))))
+    count = columns * min(columns, means.shape[1] // columns)
+    grids = [
+        ("mean of p(x | z), z from the prior", means[-1]),
+        ("draw from p(x | z), the same z", draws[-1]),
+    ]
+    if nearest and "samples_nearest" in trace.last:
+        grids.append(("training image nearest to the mean", trace.last["samples_nearest"]))
+    grids = [(words, tile(images[:count], columns)) for words, images in grids]
+
+    height, width = (scale * pixels for pixels in grids[0][1].shape[:2])
+    across = len(grids) * (width + GUTTER) - GUTTER
+    figure = page.page(max(across, 440) + 2 * page.MARGIN, TOP + height + page.MARGIN)
+    head = page.header(figure, trace)
+    shown = []
+    for i, (words, grid) in enumerate(grids):
+        left = page.MARGIN + i * (width + GUTTER)
+        page.write(figure, left, TOP - 25, words, color=page.INK)
+        shown.append(page.paste(figure, left, TOP, grid, scale))
+
+    def show(frame: int) -> None:
+        shown[0].set_data(tile(means[frame, :count], columns))
+        shown[1].set_data(tile(draws[frame, :count], columns))
+        head(trace.frames["epoch"][frame])
+
+    return figure, show
+
+
+def reconstructions(trace: Trace, worst: bool = False) -> tuple[Figure, Callable[[int], None]]:
+    """Images over their two reconstructions, in bands; the function returned too draws a frame.
+
+    worst   adds the validation images with the worst ELBO of the last epoch, over their reconstructions
+    """
+    means, draws = trace.frames["recon_mean"], trace.frames["recon_draw"]
+    images = trace.fixed["pixels"][: means.shape[1]]
+    worst = worst and "worst_elbo" in trace.last
+    scale = enlargement(images)
+    bands = np.array_split(np.arange(len(images)), -(-len(images) // LONGEST))
+    step_across, step_down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])
+    columns = max(len(bands[0]), len(trace.last["worst_elbo"]) if worst else 0)
+
+    below = TOP - 24 + len(bands) * (3 * step_down + BAND)
+    figure = page.page(
+        max(LABELS + columns * step_across, 440) + 2 * page.MARGIN,
+        below + (2 * step_down + 70 if worst else 0) + page.MARGIN - BAND,
+    )
+    head = page.header(figure, trace)
+
+    def stacked(band: np.ndarray, frame: int) -> np.ndarray:
+        return tile(np.concatenate([images[band], means[frame, band], draws[frame, band]]), len(band))
+
+    grids = []
+    for i, band in enumerate(bands):
+        top = TOP - 24 + i * (3 * step_down + BAND)
+        _name_rows(figure, top, step_down, (IMAGE, *RECONSTRUCTIONS))
+        grids.append(page.paste(figure, page.MARGIN + LABELS, top, stacked(band, 0), scale))
+    if worst:
+        _worst(figure, trace, below + 4, scale)
+
+    def show(frame: int) -> None:
+        for grid, band in zip(grids, bands, strict=True):
+            grid.set_data(stacked(band, frame))
+        head(trace.frames["epoch"][frame])
+
+    return figure, show
+
+
+def _worst(figure: Figure, trace: Trace, top: float, scale: int) -> None:
+    images, elbos = trace.last["worst_x"], trace.last["worst_elbo"]
+    step_across, step_down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])
+    words = f"the {len(elbos)} validation images with the worst ELBO, in nats"
+    page.write(figure, page.MARGIN + LABELS, top, words, color=page.INK)
+    _name_rows(figure, top + 24, step_down, (IMAGE, RECONSTRUCTIONS[0]))
+    pairs = np.concatenate([images, trace.last["worst_mean"]])
+    page.paste(figure, page.MARGIN + LABELS, top + 24, tile(pairs, len(images)), scale)
+    for i, elbo in enumerate(elbos):
+        middle = page.MARGIN + LABELS + (i + 0.5) * step_across
+        page.write(figure, middle, top + 30 + 2 * step_down, page.number(elbo), points=8.5, ha="center")
+
+
+def _name_rows(figure: Figure, top: float, step: float, names: Sequence[str]) -> None:
+    for i, name in enumerate(names):
+        page.write(figure, page.MARGIN, top + (i + 0.5) * step, name, points=8.5, va="center")
+
+
+def enlargement(images: np.ndarray) -> int:
+    """The whole number of page pixels that a pixel of `images` (..., H, W) takes, so that none is blurred."""
+    return max(1, round(CELL / max(images.shape[-2:])))
+
+
+def tile(images: np.ndarray, columns: int) -> np.ndarray:
+    """`images` (N, C, H, W), row by row, as one RGB array, a pixel's line around each; C is 1 or 3."""
+    count, _, height, width = images.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * columns, height + 1, width + 1, 3), SEPARATOR, dtype=np.uint8)
+    sheet[:count, 1:, 1:] = images.transpose(0, 2, 3, 1)
+    sheet = sheet.reshape(rows, columns, height + 1, width + 1, 3).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * (height + 1), columns * (width + 1), 3)
+    return np.pad(sheet, ((0, 1), (0, 1), (0, 0)), constant_values=SEPARATOR)

@@ -1,0 +1,180 @@
+"""Latent space: the t-SNE of the posterior means, and two of their dimensions with the prior's contours."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+
+from src.figures import page
+from src.figures.tsne import knn_accuracy, neighbours_kept
+from src.metrics import active_units
+from src.trace import Trace
+
+SIDE, COLUMN, GUTTER = 560, 226, 28
+TOP = page.HEADER + 6
+CIRCLES = {0.5: 1.177, 0.9: 2.146, 0.99: 3.035}  # mass of N(0, I) in the plane: radius, sqrt(-2 log(1 - mass))
+INTERVALS = {0.5: 0.674, 0.9: 1.645, 0.99: 2.576}  # mass of N(0, 1) on the line: half the width
+
+
+def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray) -> tuple[Figure, Callable[[int], None]]:
+    """The t-SNE of the codes; the function returned too draws a frame.
+
+    planes   by frame, the embedded codes (P, 2), scaled alike
+    pixels   the raw pixels (P, 2), embedded likewise
+    """
+    labels = trace.fixed["labels"]
+    figure = page.page(page.MARGIN + SIDE + GUTTER + COLUMN + page.MARGIN, TOP + SIDE + page.MARGIN)
+    head = page.header(figure, trace)
+    axes = page.box(figure, page.MARGIN, TOP, SIDE, SIDE, frame=True)
+    points = scatter(axes, trace)
+    _enclose(axes, np.concatenate(list(planes.values())))
+    page.write(figure, page.MARGIN + 12, TOP + 10, "t-SNE of the posterior means")
+
+    left = page.MARGIN + SIDE + GUTTER
+    names = ("10-NN accuracy of the codes", "neighbours kept by the plane", "active units")
+    accuracy, kept, active = facts(figure, left, names)
+    legend(figure, left, TOP + 158, trace.fixed["classes"])
+    _raw_pixels(figure, left, trace, pixels)
+
+    def show(frame: int) -> None:
+        codes = trace.frames["codes"][frame]
+        points.set_offsets(planes[frame])
+        accuracy.set_text(f"{knn_accuracy(codes, labels):.2f}")
+        kept.set_text(f"{neighbours_kept(codes, planes[frame]):.2f}")
+        active.set_text(f"{active_units(codes)} of {codes.shape[1]}")
+        head(trace.frames["epoch"][frame])
+
+    return figure, show
+
+
+def _raw_pixels(figure: Figure, left: float, trace: Trace, plane: np.ndarray) -> None:
+    raw, labels = trace.fixed["pixels"].astype(float), trace.fixed["labels"]
+    accuracy = knn_accuracy(raw.reshape(len(raw), -1), labels)
+    top = TOP + SIDE - COLUMN
+    page.write(figure, left, top - 40, f"For comparison, t-SNE of the raw\npixels: 10-NN accuracy {accuracy:.2f}")
+    axes = page.box(figure, left, top, COLUMN, COLUMN, frame=True)
+    scatter(axes, trace, area=4).set_offsets(plane)
+    _enclose(axes, plane)
+
+
+def _enclose(axes: Axes, positions: np.ndarray) -> None:
+    """Square limits around all `positions` (N, 2)."""
+    low, high = positions.min(0), positions.max(0)
+    half = 0.525 * max((high - low).max(), 1e-6)
+    (x, y) = (low + high) / 2
+    axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half))
+
+
+def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], None]]:
+    """The latent plane, its limits fixed for the frames `shown`; the function returned too draws one.
+
+    The plane is that of the two dimensions with the largest KL at the last of these frames. A single one is
+    drawn across, the classes one above the other.
+    """
+    codes, labels, classes = trace.frames["codes"], trace.fixed["labels"], trace.fixed["classes"]
+    dimensions = most_active(trace, shown[-1])
+    figure = page.page(page.MARGIN + 34 + SIDE + GUTTER + COLUMN + page.MARGIN, TOP + SIDE + 60)
+    head = page.header(figure, trace)
+    axes = page.box(figure, page.MARGIN + 34, TOP, SIDE, SIDE, frame=True)
+    # a few points of the first epochs may lie outside: they would shrink all that follows
+    limit = max(3.4, 1.05 * np.percentile(np.abs(codes[shown][..., dimensions]), 99))
+    points = scatter(axes, trace)
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10)))
+    axes.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
+
+    left = page.MARGIN + 34 + SIDE + GUTTER
+    accuracy, active = facts(figure, left, ("10-NN accuracy of the codes", "active units"))
+    if len(dimensions) == 2:
+        _circles(axes)
+        legend(figure, left, TOP + 112, classes)
+    else:
+        _intervals(axes, classes)
+        rows = labels + np.random.default_rng(0).uniform(-0.3, 0.3, len(labels))
+    words = "Posterior means. The dashed lines\nhold 50, 90 and 99 % of N(0, 1),\nthe standard normal prior."
+    page.write(figure, left, TOP + SIDE - 50, words, points=8.5)
+
+    def show(frame: int) -> None:
+        drawn = codes[frame][:, dimensions]
+        points.set_offsets(drawn if len(dimensions) == 2 else np.column_stack([drawn, rows]))
+        for set_label, dimension in zip((axes.set_xlabel, axes.set_ylabel), dimensions, strict=False):
+            set_label(_name(trace, frame, dimension), fontsize=9, color=page.INK, labelpad=5)
+        accuracy.set_text(f"{knn_accuracy(codes[frame], labels):.2f}")
+        active.set_text(f"{active_units(codes[frame])} of {codes.shape[2]}")
+        head(trace.frames["epoch"][frame])
+
+    return figure, show
+
+
+def most_active(trace: Trace, frame: int) -> list[int]:
+    """The two dimensions (or the only one) with the largest KL at `frame`, the lower first.
+
+    A posterior whose KL does not factorise has no KL per dimension: there the variance of its means decides.
+    """
+    if "val/kl_per_dim" in trace.epochs:
+        activity = trace.epochs["val/kl_per_dim"][page.row(trace, trace.frames["epoch"][frame])]
+    else:
+        activity = trace.frames["codes"][frame].var(0)
+    return sorted(np.argsort(-activity, kind="stable")[:2].tolist())
+
+
+def _name(trace: Trace, frame: int, dimension: int) -> str:
+    if "val/kl_per_dim" not in trace.epochs:
+        return f"dimension {dimension}"
+    kl = trace.epochs["val/kl_per_dim"][page.row(trace, trace.frames["epoch"][frame]), dimension]
+    return f"dimension {dimension} · KL {page.number(kl, 2)} nats"
+
+
+def _circles(axes: Axes) -> None:
+    for mass, radius in CIRCLES.items():
+        axes.add_patch(Circle((0, 0), radius, fill=False, **_DASHED))
+        at = radius * np.sqrt(0.5)
+        axes.text(at, -at, f"{mass:.0%}", ha="center", va="center", bbox=_PATCH, **_SMALL)
+
+
+def _intervals(axes: Axes, classes: np.ndarray) -> None:
+    axes.set(ylim=(-0.6, len(classes) + 0.1), yticks=[])
+    for i, name in enumerate(classes):
+        axes.text(0.015, i + 0.4, name, transform=axes.get_yaxis_transform(), va="center", **_SMALL)
+    for mass, half in INTERVALS.items():
+        axes.axvline(-half, **_DASHED)
+        axes.axvline(half, **_DASHED)
+        axes.text(half, len(classes) - 0.2, f"{mass:.0%}", ha="center", bbox=_PATCH, **_SMALL)
+
+
+_SMALL = {"fontsize": 7.5, "color": page.GREY}
+_DASHED = {"color": page.GREY, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 3}
+_PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
+
+
+def scatter(axes: Axes, trace: Trace, area: float = 11) -> PathCollection:
+    """A dot for each label in its class's colour, all at the origin."""
+    labels = trace.fixed["labels"]
+    colours = np.array(page.class_colours(len(trace.fixed["classes"])))[labels]
+    return axes.scatter(*np.zeros((2, len(labels))), s=area, c=colours, linewidths=0, alpha=0.85)
+
+
+def facts(figure: Figure, left: float, names: Sequence[str]) -> list[Text]:
+    """A large number over each of `names`, from the top of the column down; returns these, still empty."""
+    numbers = []
+    for i, name in enumerate(names):
+        top = TOP - 2 + 48 * i
+        numbers.append(page.write(figure, left, top, "", points=13, color=page.INK, weight="bold"))
+        page.write(figure, left, top + 23, name, points=8.5)
+    return numbers
+
+
+def legend(figure: Figure, left: float, top: float, classes: np.ndarray) -> None:
+    """The colour of each class, in columns."""
+    columns = max(2, -(-len(classes) // 7))
+    rows = -(-len(classes) // columns)
+    for i, (name, colour) in enumerate(zip(classes, page.class_colours(len(classes)), strict=True)):
+        across, down = left + i // rows * COLUMN / columns, top + i % rows * 22
+        page.write(figure, across, down, "●", points=8.5, color=colour)
+        page.write(figure, across + 17, down, str(name), points=8.5, color=page.INK)

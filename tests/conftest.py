@@ -1,0 +1,101 @@
+"""What the tests share: small images, and a configuration composed as the command line would."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig
+
+import src.config  # noqa: F401 (registers the schema)
+from src.sources import Images, Split
+
+CONF = str(Path(__file__).resolve().parent.parent / "conf")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Two workers with two threads each would fight for two cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def quiet_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reaches for an account or the network, and none leaves its environment to the next."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "WANDB_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+
+
+@pytest.fixture
+def composed() -> Callable[..., DictConfig]:
+    """composed("beta=4", ...): conf/train.yaml with these options."""
+
+    def compose(*overrides: str) -> DictConfig:
+        with hydra.initialize_config_dir(CONF, version_base="1.3"):
+            return hydra.compose("train", list(overrides))
+
+    return compose
+
+
+def blobs(count: int, seed: int, size: int = 28) -> Split:
+    """Soft discs whose place depends on the label: images that a small VAE learns something of."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 4
+    centre = np.stack([8 + 12 * (labels // 2), 8 + 12 * (labels % 2)], 1) * size / 28 + random.normal(0, 1, (count, 2))
+    y, x = np.mgrid[:size, :size]
+    distance = (y - centre[:, :1, None]) ** 2 + (x - centre[:, 1:, None]) ** 2
+    return Split((255 * np.exp(-distance / 18)).astype(np.uint8)[:, None], labels.astype(np.int64))
+
+
+@pytest.fixture(scope="session")
+def images() -> Images:
+    """300 training, 60 validation and 50 test images of four classes."""
+    return Images("blobs", "made here", tuple("abcd"), blobs(300, 0), blobs(60, 1), blobs(50, 2))
+
+
+@pytest.fixture(scope="session")
+def small(images: Images, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options of a run of a second: 410 small images from a file, two epochs, no W&B, nobody watching."""
+    path = tmp_path_factory.mktemp("data") / "blobs.npz"
+    arrays = {
+        k: np.concatenate([getattr(s, k) for s in (images.train, images.val, images.test)]) for k in Split._fields
+    }
+    np.savez(path, **arrays)
+    options = ["data=npz", f"data.path={path}", "data.batch_size=32", "trainer.max_epochs=2", "trainer.accelerator=cpu"]
+    return [*options, "latent_dim=3", "logger=csv", "callbacks=none"]
+
+
+def trained(options: list[str], folder: Path) -> Path:
+    """Trains as the command line would with these options, in `folder`."""
+    from src.train import train
+
+    folder.mkdir(exist_ok=True)
+    with hydra.initialize_config_dir(CONF, version_base="1.3"):
+        train(hydra.compose("train", options), folder, options)
+    return folder
+
+
+@pytest.fixture
+def run(small: list[str], tmp_path: Path) -> Callable[..., Path]:
+    """run("beta=4", ...): trains with the options of `small` and these; the run's folder."""
+
+    def train_one(*overrides: str, folder: str = "run") -> Path:
+        # the later of two choices of one group
+        options = list({word.partition("=")[0]: word for word in [*small, *overrides]}.values())
+        return trained(options, tmp_path / folder)
+
+    return train_one
+
+
+@pytest.fixture
+def resume() -> Callable[..., Path]:
+    """resume(folder, "trainer.max_epochs=4"): goes on with a run, which knows its other options."""
+
+    def resume_one(folder: Path, *overrides: str) -> Path:
+        return trained([f"ckpt_path={folder}/checkpoints/last.ckpt", *overrides], folder)
+
+    return resume_one

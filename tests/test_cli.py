@@ -1,0 +1,187 @@
+"""The commands of the README, and what the command line answers to mistakes."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+
+from src import figures, sources, train
+from src.checkpoints import WholeOrNothing
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines() if "src.train" in line]
+SMALL = [
+    "model.encoder.hidden=[8]",
+    "trainer.max_epochs=1",
+    "+trainer.limit_train_batches=1",
+    "trainer.accelerator=cpu",
+]
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, images, request):
+    """command("model=conv", ...): python -m src.train in this process, in an empty folder, on small images."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("mnist5k", "mnist", "fashion_mnist"):
+        monkeypatch.setattr(sources, name, lambda root=None, name=name: images._replace(name=name))
+    monkeypatch.setattr(figures, "draw_final", lambda trace, folder: [])
+    monkeypatch.setattr(figures, "draw_latest", lambda trace, folder: [])
+
+    def run(*words: str) -> None:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["train.py", *words])
+        train.main()
+
+    return run
+
+
+def words(line: str) -> list[str]:
+    """The options of a README line, without its comment."""
+    parts = shlex.split(line, comments=True)
+    return parts[parts.index("src.train") + 1 :]
+
+
+def test_the_readme_has_commands():
+    assert len(COMMANDS) > 8
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_readme_command(command, line, tmp_path, monkeypatch, images):
+    options = words(line)
+    if "--help" in options:
+        pytest.skip("see test_help")
+    (tmp_path / "mine.py").write_text(next(block for kind, block in BLOCKS if "class Encoder" in block))
+    monkeypatch.syspath_prepend(tmp_path)
+    shape = [int(n) for n in next((o for o in options if "data.shape" in o), "data.shape=[1,28,28]")[12:-1].split(",")]
+    random = np.random.default_rng(0)
+    np.savez(tmp_path / "my.npz", images=random.integers(0, 256, (200, *shape), np.uint8))
+    small = SMALL if "model=conv" not in line and "model=mlp,conv" not in line else SMALL[1:]
+    if any("RUN" in option for option in options):
+        command(*small)
+        (made,) = tmp_path.glob("outputs/runs/*")
+        options = [option.replace("outputs/runs/RUN", str(made)) for option in options]
+        small = ["trainer.max_epochs=2"]
+    command(*options, *small)
+    runs = list(tmp_path.glob("outputs/*/**/metrics.json"))
+    assert len(runs) == (8 if "-m" in options else 1)
+    for path in runs:
+        assert json.loads(path.read_text())["test/elbo"] < 0 or "gaussian" in line or "continuous" in line
+
+
+def test_readme_python(command, tmp_path, monkeypatch):
+    command(*SMALL)
+    (made,) = tmp_path.glob("outputs/runs/*")
+    for kind, block in BLOCKS:
+        if kind == "python" and "class Encoder" not in block:
+            exec(block.replace("outputs/runs/RUN", str(made)), {})
+
+
+def test_multirun_leaves_separate_runs_in_one_group(command, tmp_path):
+    command("-m", "beta=1,4", "latent_dim=2,3", *SMALL)
+    folders = sorted(tmp_path.glob("outputs/sweeps/*/*/metrics.json"))
+    assert [path.parent.name for path in folders] == ["0", "1", "2", "3"]
+    wandb = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json"]
+    groups, ids = set(), set()
+    for path in tmp_path.glob("outputs/wandb/offline-run-*/*.wandb"):
+        lines = subprocess.run([*wandb, str(path)], capture_output=True, text=True, check=True).stdout.splitlines()
+        record = next(json.loads(line)["run"] for line in lines if '"type":"run"' in line)
+        ids.add(record["run_id"])
+        groups.add(record["run_group"])
+    assert len(ids) == 4
+    assert groups == {folders[0].parent.parent.name}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["latent_dim=0"], "latent_dim must be at least 1, got 0"),
+        (["beta=-1"], "beta must be a finite number, 0 or more, got -1"),
+        (["beta=much"], "Value 'much' of type 'str' could not be converted to Float"),
+        (["model=transformer"], "Could not find 'model/transformer'"),
+        (["latentdim=2"], "Could not override 'latentdim'"),
+        (["model.encoder.width=2"], "Could not override 'model.encoder.width'"),
+        (["-m", "beta=1,-1"], "beta must be a finite number"),
+        (["-m", "latent_dim=range(0,3)"], "latent_dim must be at least 1"),
+        (["-m", "ckpt_path=a.ckpt,b.ckpt"], "ckpt_path resumes one run: leave -m out"),
+        (["ckpt_path=nowhere.ckpt"], "ckpt_path=nowhere.ckpt: no such file"),
+    ],
+)
+def test_mistakes_are_answered_before_anything_is_made(command, tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit) as stop:
+        command(*options)
+    said = capsys.readouterr().err if not isinstance(stop.value.code, str) else stop.value.code
+    assert message in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_an_error_of_a_part_is_one_line(command, capsys):
+    with pytest.raises(SystemExit):
+        command("data.binarize=none", *SMALL)
+    said = capsys.readouterr().err
+    assert "Bernoulli is a distribution over binary images" in said
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_is_one_line(command, capsys, monkeypatch):
+    def run_out(self, checkpoint, path, storage_options=None):
+        raise OSError(28, "No space left on device", path)
+
+    monkeypatch.setattr(WholeOrNothing, "save_checkpoint", run_out)
+    with pytest.raises(SystemExit):
+        command(*SMALL)
+    said = capsys.readouterr().err
+    assert "No space left on device" in said
+    assert "Traceback" not in said
+
+
+def test_a_failed_job_does_not_stop_a_sweep(command, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command("-m", "data.batch_size=1000,32", *SMALL)
+    assert stop.value.code == 1
+    assert [path.parent.name for path in tmp_path.glob("outputs/sweeps/*/*/metrics.json")] == ["1"]
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_help(command, capsys):
+    with pytest.raises(SystemExit):
+        command("--help")
+    said = capsys.readouterr().out
+    for group in ("data: fashion_mnist, mnist, mnist5k, npz", "model: conv, mlp", "latent_dim=16"):
+        assert group in said
+
+
+def test_the_makefile_has_the_commands_of_the_readme():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    named = set(re.findall(r"^make (\w+)", README, flags=re.MULTILINE))
+    assert {"train", "test"} <= named <= set(targets)
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path, small):
+    """In a process of its own, as a terminal would."""
+    log, env = tmp_path / "log", os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "src.train", *small, "trainer.max_epochs=100000", "callbacks=none"]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=file, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 120
+        while not (last := list(tmp_path.glob("outputs/runs/*/checkpoints/last.ckpt"))):
+            assert time.monotonic() < deadline, log.read_text()
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 1
+    assert "Traceback" not in log.read_text()
+    assert f"python -m src.train ckpt_path={last[0].relative_to(tmp_path)}" in log.read_text()
+    assert torch.load(last[0], weights_only=True)["epoch"] >= 0

@@ -1,0 +1,60 @@
+"""Every shipped option composes, builds and trains a step; the flat options are checked."""
+
+from pathlib import Path
+
+import pytest
+
+from src import build
+from src.config import check
+from src.errors import UserError
+from tests.conftest import CONF
+
+PARTS = ("model", "posterior", "prior", "likelihood", "objective", "schedule", "optimizer", "trainer", "logger", "data")
+OPTIONS = [f"{group}={path.stem}" for group in PARTS for path in sorted(Path(CONF, group).glob("*.yaml"))]
+
+
+def test_there_are_options_to_test():
+    assert len(OPTIONS) > 15
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if not option.startswith("data=")])
+def test_option_trains_a_step(run, option):
+    folder = run(option, "+trainer.fast_dev_run=false", "+trainer.limit_train_batches=1", "trainer.max_epochs=1")
+    assert (folder / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.startswith("data=")])
+def test_data_option_composes_with_a_vae(composed, option, tmp_path):
+    """Their sources have tests of their own."""
+    cfg = composed(option, *(["data.path=x.npz"] if option == "data=npz" else []))
+    vae = build.vae(cfg)
+    assert vae.decode(vae.prior().sample((1,))).mean.shape == (1, *cfg.data.shape)
+    assert cfg.trainer.max_epochs == cfg.data.epochs
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 128])
+@pytest.mark.parametrize("model", ["mlp", "conv"])
+def test_latent_dim_reaches_every_part(composed, model, latent_dim):
+    vae = build.vae(composed(f"model={model}", f"latent_dim={latent_dim}"))
+    assert vae.prior().sample().shape == (latent_dim,)
+    assert vae.encode(vae.decode(vae.prior().sample((3,))).mean).mean.shape == (3, latent_dim)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
+        ({"beta": -1}, "beta must be a finite number, 0 or more"),
+        ({"beta": "inf"}, "beta must be a finite number"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"latent_dim": "many"}, "could not be converted to Integer"),
+        ({"ckpt_path": "/nowhere/last.ckpt"}, "no such file"),
+    ],
+)
+def test_flat_options_are_checked(option, message):
+    with pytest.raises(UserError, match=message):
+        check(option)
+
+
+def test_beta_of_zero_is_legal():
+    check({"beta": 0})

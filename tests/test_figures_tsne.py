@@ -1,0 +1,56 @@
+"""Embeddings of codes: smooth from frame to frame, and measured rightly."""
+
+import numpy as np
+import pytest
+
+from src.figures import tsne
+
+
+def moving_clusters(points: int, dimensions: int, epochs: int, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (epochs + 1, P, D) whose `classes` part steadily, and the labels (P,)."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(points) % classes
+    centres, spread = rng.normal(size=(classes, dimensions)), rng.normal(size=(points, dimensions))
+    return np.stack([0.3 * spread + (0.1 + 0.15 * epoch) * centres[labels] for epoch in range(epochs + 1)]), labels
+
+
+def test_the_untrained_models_tiny_codes_embed_like_any_others():
+    codes, labels = moving_clusters(60, 4, epochs=8)
+    plane, tiny = (tsne.unit(tsne.embed(scale * codes[-1])) for scale in (1, 2.0**-20))
+    assert np.array_equal(plane, tiny)
+    assert tsne.knn_accuracy(plane, labels) > 0.9
+
+
+def test_tsne_frames_travel_and_keep_their_scale():
+    codes, labels = moving_clusters(100, 6, epochs=20)
+    planes = np.stack(list(tsne.backwards(codes[10:])))[::-1]
+    assert np.allclose(planes.mean(1), 0, atol=1e-9)
+    assert np.allclose((planes**2).sum(2).mean(1), 1)
+    steps = np.linalg.norm(np.diff(planes, axis=0), axis=2).mean(1)
+    assert steps.max() < 0.15
+    # frames that stood still would be smooth too: they must show what their own codes hold
+    kept = [tsne.neighbours_kept(points, plane) for points, plane in zip(codes[10:], planes, strict=True)]
+    assert min(kept) > 0.4
+    afresh = [tsne.unit(tsne.embed(points)) for points in codes[10:13]]
+    assert np.linalg.norm(np.diff(afresh, axis=0), axis=2).mean() > steps.max()
+    assert tsne.knn_accuracy(planes[-1], labels) > 0.95
+
+
+def test_neighbours_against_brute_force():
+    rng = np.random.default_rng(2)
+    points, plane, labels = rng.normal(size=(30, 5)), rng.normal(size=(30, 2)), rng.integers(0, 3, 30)
+
+    def nearest(space: np.ndarray, i: int, k: int) -> list[int]:
+        return sorted((j for j in range(30) if j != i), key=lambda j: np.linalg.norm(space[i] - space[j]))[:k]
+
+    right, shared = 0, 0
+    for i in range(30):
+        votes = [int(labels[j]) for j in nearest(points, i, 10)]
+        right += max(sorted(set(votes)), key=votes.count) == labels[i]
+        shared += len(set(nearest(points, i, 10)) & set(nearest(plane, i, 10)))
+    assert tsne.knn_accuracy(points, labels) == pytest.approx(right / 30)
+    assert tsne.neighbours_kept(points, plane) == pytest.approx(shared / 300)
+    assert tsne.neighbours_kept(points, points) == 1
+    assert {tuple(sorted(row)) for row in tsne.neighbours(points[:5])} == {
+        tuple(j for j in range(5) if j != i) for i in range(5)
+    }

@@ -1,0 +1,172 @@
+"""Training: what is logged means what it says, a resume is exact, what is wrong is refused."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from src import build
+from src.errors import UserError
+
+
+def rows(folder):
+    return [row for row in csv.DictReader((folder / "metrics.csv").open()) if row["epoch"]]
+
+
+def weights(folder, which="last"):
+    return torch.load(folder / "checkpoints" / f"{which}.ckpt", weights_only=True)["state_dict"]
+
+
+def identical(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture
+def trained(run):
+    return run("beta=4", "schedule=linear", "schedule.epochs=4")
+
+
+def test_numbers_of_a_run(trained):
+    table = rows(trained)
+    assert [float(row["epoch"]) for row in table] == [0, 1, 2]
+    assert [float(row["images_seen"]) for row in table] == [0, 320, 640]
+    for row in table:
+        for split in ("train", "val"):
+            loss, elbo, recon, kl = (float(row[f"{split}/{name}"]) for name in ("loss", "elbo", "recon", "kl"))
+            assert elbo == pytest.approx(-(recon + kl))  # whatever beta
+            assert loss == pytest.approx(recon + 4 * kl)  # the schedule at its final value, the same at every epoch
+        per_dim = [float(row[f"val/kl_per_dim/00{d}"]) for d in range(3)]
+        assert sum(per_dim) == pytest.approx(float(row["val/kl"]), rel=1e-4)
+    assert [float(row["beta"]) for row in table] == [0, 1, 2]
+    assert float(table[-1]["val/elbo"]) > float(table[0]["val/elbo"]) + 100
+    assert float(table[-1]["images_per_second"]) == pytest.approx(320 / float(table[-1]["seconds"]))
+
+
+def test_what_a_run_leaves(trained):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    for split, count in (("val", 41), ("test", 41)):
+        terms = np.load(trained / f"{split}_terms.npz")
+        assert terms["index"].tolist() == list(range(count))
+        for name in ("loss", "recon", "kl"):
+            assert metrics[f"{split}/{name}"] == pytest.approx(terms[name].astype(np.float64).mean())
+    best = max(rows(trained), key=lambda row: -float(row["val/loss"]))
+    assert metrics["checkpoint_epoch"] == float(best["epoch"])
+    assert metrics["val/loss"] == pytest.approx(float(best["val/loss"]))
+    assert metrics["data"]["train"] == 328
+    assert torch.__version__.startswith(metrics["versions"]["torch"])
+    left = {path.name for path in trained.iterdir()}
+    files = {"config.yaml", "metrics.csv", "metrics.json", "checkpoints", "val_terms.npz", "test_terms.npz"}
+    assert left == files
+    assert {path.name for path in (trained / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_load_gives_the_trained_vae_back(trained):
+    vae = build.load(trained, "last")
+    assert not vae.training
+    assert identical({f"vae.{k}": v for k, v in vae.state_dict().items()}, weights(trained))
+    x = torch.rand(2, 1, 28, 28)
+    assert vae.encode(x).mean.shape == (2, 3)
+    assert vae.decode(vae.prior().sample((5,))).mean.shape == (5, 1, 28, 28)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_a_resumed_run_ends_bit_identical(run, resume, likelihood):
+    options = [f"likelihood={likelihood}", "callbacks=default", "~callbacks.pictures", "~callbacks.progress"]
+    whole = run(*options, "trainer.max_epochs=4", folder="whole")
+    part = run(*options, "trainer.max_epochs=2", folder="part")
+    assert not identical(weights(part), weights(whole))
+    resume(part, "trainer.max_epochs=4")
+    assert identical(weights(part), weights(whole))
+    assert identical(weights(part, "best"), weights(whole, "best"))
+    timing = {"seconds", "images_per_second"}
+    for a, b in zip(rows(part), rows(whole), strict=True):
+        assert {k: v for k, v in a.items() if k not in timing} == {k: v for k, v in b.items() if k not in timing}
+    with np.load(part / "figures/trace.npz") as a, np.load(whole / "figures/trace.npz") as b:
+        assert set(a.files) == set(b.files)
+        for name in a.files:
+            assert np.array_equal(a[name], b[name]), name
+
+
+def test_a_resumed_run_keeps_its_own_options(run, resume):
+    folder = resume(run("beta=3"), "trainer.max_epochs=3")
+    assert [float(row["epoch"]) for row in rows(folder)] == [0, 1, 2, 3]
+    assert {float(row["beta"]) for row in rows(folder)} == {3}
+
+
+def test_seeds_differ_and_repeat(run):
+    a, b, c = (run(f"seed={seed}", folder=f"run{i}") for i, seed in enumerate((0, 0, 1)))
+    assert identical(weights(a), weights(b))
+    assert not identical(weights(a), weights(c))
+
+
+MINE = """
+from torch import nn
+
+class Encoder(nn.Sequential):
+    def __init__(self, shape, out_features, hidden, activation):
+        super().__init__(nn.Flatten(), nn.Dropout(0.4), nn.Linear(784, out_features))
+"""
+
+
+def test_a_network_of_ones_own_is_used_and_resumed_with_its_dropout(run, resume, monkeypatch, tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = "model.encoder._target_=mine.Encoder"
+    whole = run(mine, folder="whole")
+    part = run(mine, "trainer.max_epochs=1", folder="part")
+    resume(part, "trainer.max_epochs=2")
+    assert identical(weights(part), weights(whole))
+    assert [type(layer).__name__ for layer in build.load(part).encoder] == ["Flatten", "Dropout", "Linear"]
+
+
+def test_a_diverged_training_says_so(run):
+    with pytest.raises(UserError, match="diverged.*smaller optimizer.lr"):
+        run("optimizer.lr=1e9", "likelihood=gaussian")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["data.binarize=none"], "Bernoulli is a distribution over binary images; use auto"),
+        (["likelihood=gaussian", "data.binarize=dynamic"], "Gaussian is a distribution over greys; use auto"),
+        (["data.binarize=sometimes"], "auto, dynamic or none"),
+        (["data.shape=[3,28,28]"], r"data.shape=\[3, 28, 28\], but the images of .* are \[1, 28, 28\]"),
+        (["data.batch_size=0"], "batch_size must be at least 1"),
+        (["data.batch_size=1000"], "more than the 328 training images"),
+        (["model.encoder.activation=swish"], "unknown activation swish"),
+        (["model=conv", "model.encoder.channels=[4,4,4]"], "divisible by 8"),
+        (["likelihood=gaussian", "likelihood.sigma=0"], "likelihood: sigma must be above"),
+        (["schedule=linear", "schedule.epochs=0"], "schedule: epochs must be positive"),
+        (["objective.kl=guess"], "objective: kl must be closed or sample"),
+        (["optimizer.lr=-1"], "Invalid learning rate"),
+        (["trainer.precision=7"], "trainer: "),
+        (["logger=wandb", "logger.wandb.mode=maybe"], "must be one of auto, online"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(run, options, message):
+    with pytest.raises(UserError, match=message) as caught:
+        run(*options)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_checkpoints_that_are_none(trained, resume, tmp_path):
+    last = trained / "checkpoints" / "last.ckpt"
+    whole = last.read_bytes()
+    for content, message in [
+        (whole[: len(whole) // 2], "is no checkpoint, or is cut short"),
+        (b"", "is no checkpoint, or is cut short"),
+        (b"hello", "is no checkpoint, or is cut short"),
+    ]:
+        last.write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            build.load(trained, "last")
+        with pytest.raises(UserError, match=message):
+            resume(trained)
+        assert last.read_bytes() == content
+    torch.save({"state_dict": {}}, last)
+    with pytest.raises(UserError, match="was not written by this program"):
+        build.load(trained, "last")
+    with pytest.raises(UserError, match="no such checkpoint"):
+        build.load(tmp_path / "nowhere")
