@@ -29,7 +29,7 @@ class Pictures(Callback):
         self.start, self.spent = time.perf_counter(), 0.0
 
     def on_train_epoch_end(self, trainer: Trainer, module: VAEModule) -> None:
-        if self.spent <= self.share * (time.perf_counter() - self.start) and not trainer.should_stop:
+        if self.spent < self.share * (time.perf_counter() - self.start) and not trainer.should_stop:
             self.draw(trainer, "draw_latest")
 
     def on_train_end(self, trainer: Trainer, module: VAEModule) -> None:

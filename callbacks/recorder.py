@@ -1,5 +1,6 @@
 """Watches a training and writes down what its pictures are drawn from."""
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,14 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from src import noise
+from src.errors import UserError
+from src.files import whole
 from src.module import VAEModule
 from src.sources import Split
 from src.trace import Trace
 from src.vae import VAE
 
+log = logging.getLogger(__name__)
 WORST = 8
 
 
@@ -39,19 +43,34 @@ class Recorder(Callback):
         data = trainer.datamodule
         self.followed = balanced(data.val.labels, self.images)
         self.pixels = as_input(data.val, self.followed)
-        if trainer.ckpt_path and self.path.is_file():
-            self.trace = Trace.load(self.path)
-            self.trace.last.pop("samples_nearest", None)  # of samples that are about to change
-            return
         self.trace = Trace(
             fixed={
                 "title": np.array(module.run["config"].get("title", "")),
                 "classes": np.array(data.source.classes),
-                "binary": np.array(data.binary),
                 "pixels": data.val.images[self.followed],
                 "labels": data.val.labels[self.followed],
             }
         )
+        if trainer.ckpt_path and self.path.is_file():
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Takes up the trace of the run that is resumed; one that is damaged, or saw other things, is set aside."""
+        try:
+            old = Trace.load(self.path)
+            fits = (
+                np.array_equal(old.fixed["pixels"], self.trace.fixed["pixels"])
+                and old.frames["samples_mean"].shape[1] == self.samples
+                and old.frames["recon_mean"].shape[1] == min(self.reconstructions, len(self.followed))
+            )
+        except (UserError, KeyError):
+            fits = False
+        if fits:
+            old.last.pop("samples_nearest", None)  # of samples that are about to change
+            self.trace = old
+        else:
+            aside = self.path.replace(self.path.with_name("trace_before.npz"))
+            log.warning("pictures begin anew: the trace, now %s, is damaged or followed other images", aside)
 
     def on_validation_end(self, trainer: Trainer, module: VAEModule) -> None:
         kept = ("epoch", "images_seen", "beta", "lr", "val/active_units", "val/kl_per_dim")
@@ -74,9 +93,8 @@ class Recorder(Callback):
             self.trace.save(self.path)
             names = {"z": "samples_z", "nearest": "samples_nearest"}
             images = {name: self.trace.frames[f"samples_{name}"][-1] for name in ("mean", "draw")}
-            partial = self.path.with_name(".samples.npz")
-            np.savez(partial, **images, **{name: last[key] for name, key in names.items()})
-            partial.replace(self.path.with_name("samples.npz"))
+            with whole(self.path.with_name("samples.npz")) as partial:
+                np.savez(partial, **images, **{name: last[key] for name, key in names.items()})
 
     def record(self, trainer: Trainer, module: VAEModule) -> None:
         """Adds a frame, and the validation images that are now the worst."""
@@ -118,8 +136,10 @@ def watching(vae: VAE, seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices), torch.no_grad():
         torch.manual_seed(noise.seed_of(seed, "watching"))
         vae.eval()
-        yield
-    vae.train(training)
+        try:
+            yield
+        finally:
+            vae.train(training)
 
 
 def balanced(labels: np.ndarray, count: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """From a configuration to objects and back: the only place that calls Hydra's instantiate."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +7,16 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch.distributions import constraints
 
-from src import checkpoints
+from src import checkpoints, record
 from src.data import ImageData
 from src.errors import UserError
-from src.module import VAEModule, scalars
+from src.module import VAEModule
 from src.sources import Images
 from src.vae import VAE
 
@@ -28,10 +28,12 @@ def make(node: DictConfig, name: str, /, **arguments: Any) -> Any:
     """
     try:
         # Hydra would build every `_target_` inside of `arguments` too
-        return instantiate(node, _partial_=True)(**arguments) if arguments else instantiate(node)
+        if arguments:
+            return instantiate(node, _partial_=True, _convert_="all")(**arguments)
+        return instantiate(node, _convert_="all")
     except UserError:
         raise
-    except (InstantiationException, TypeError, ValueError) as error:
+    except (InstantiationException, MisconfigurationException, TypeError, ValueError) as error:
         cause = error.__cause__ or error
         if isinstance(cause, UserError):
             raise cause from None
@@ -43,7 +45,7 @@ def vae(cfg: DictConfig) -> VAE:
     parts = {name: make(cfg[name], name) for name in ("posterior", "prior", "likelihood")}
     networks = {name: make(cfg.model[name], f"model.{name}") for name in ("encoder", "decoder")}
     try:
-        return VAE(cfg.data.shape, cfg.latent_dim, **networks, **parts)
+        return VAE(list(cfg.data.shape), cfg.latent_dim, **networks, **parts)
     except (TypeError, ValueError) as error:
         raise UserError(f"model: {error}") from error
 
@@ -94,9 +96,7 @@ def plain(cfg: DictConfig) -> dict:
 
 def loggers(cfg: DictConfig, run: Path, group: str | None, resumed_at: int = 0) -> list[Logger]:
     """metrics.csv and the loggers of the configuration; a resumed run keeps its rows up to the step `resumed_at`."""
-    path = run / "metrics.csv"
-    rows = list(csv.DictReader(path.open())) if path.is_file() else []
-    rows = [row for row in rows if row["epoch"] and int(row["step"]) <= resumed_at]
+    rows = [row | {"step": int(row["step"])} for row in record.epochs(run) if row["step"] <= resumed_at]
     table = CSVLogger(run, name="", version="", flush_logs_every_n_steps=1)
     table.experiment.metrics = rows  # Lightning deletes an old file when it opens a new one
     table.save()
@@ -105,30 +105,19 @@ def loggers(cfg: DictConfig, run: Path, group: str | None, resumed_at: int = 0) 
     return [table, *(make(node, f"logger.{key}", **given) for key, node in others.items())]
 
 
-def close(loggers: list[Logger], numbers: dict[str, Any], finished: bool) -> None:
-    """Ends the W&B run, if any: its summary gets `numbers`, its state says whether the run `finished`."""
-    for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.summary.update(scalars(numbers))
-            logger.experiment.finish(exit_code=0 if finished else 1)
-
-
 def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     """Lightning's trainer with the callbacks of the configuration and checkpoints/{best,last}.ckpt."""
-    checkpoint = ModelCheckpoint(
-        run / "checkpoints",
-        filename="best",
-        monitor="val/loss",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    options = cfg.trainer
+    if not isinstance(options.max_epochs, int) or options.max_epochs < 1:
+        raise UserError(f"trainer.max_epochs must be a whole number, 1 or more, got {options.max_epochs}")
+    if options.precision in ("bf16-true", "16-true"):
+        raise UserError(f"trainer.precision={options.precision}: use {options.precision[:-4]}mixed")
     watchers: list[Callback] = [make(node, f"callbacks.{k}") for k, node in (cfg.callbacks or {}).items()]
     return make(
-        cfg.trainer,
+        options,
         "trainer",
         default_root_dir=str(run),
-        callbacks=[*watchers, checkpoint],
+        callbacks=[*watchers, checkpoints.BestAndLast(run / "checkpoints")],
         logger=loggers,
         plugins=[checkpoints.WholeOrNothing()],
         num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # the untrained model is measured too

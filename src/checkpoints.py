@@ -4,24 +4,45 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from src.errors import UserError
+from src.files import whole
 
 
 class WholeOrNothing(TorchCheckpointIO):
     """Writes beside the target and renames. Lightning's own copies across file systems: a full disk cuts the file."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str, storage_options: Any = None) -> None:
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
-        try:
-            with partial.open("wb") as file:
-                torch.save(checkpoint, file)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with whole(Path(path)) as partial:
+            torch.save(checkpoint, partial)
+
+
+class BestAndLast(ModelCheckpoint):
+    """best.ckpt by val/loss and last.ckpt in `folder`, after every epoch; a run that was moved keeps its best."""
+
+    def __init__(self, folder: Path):
+        super().__init__(
+            folder,
+            filename="best",
+            monitor="val/loss",
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        # Lightning forgets the best where the folder's name differs from that in the checkpoint
+        def moved(path: str) -> str:
+            return path and str(Path(self.dirpath) / Path(path).name)
+
+        state = state | {
+            name: moved(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")
+        }
+        state["best_k_models"] = {moved(path): score for path, score in state["best_k_models"].items()}
+        super().load_state_dict(state | {"dirpath": self.dirpath})
 
 
 def read(path: Path) -> dict[str, Any]:

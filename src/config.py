@@ -49,8 +49,12 @@ def check(options: dict[str, Any]) -> None:
         raise UserError(f"beta must be a finite number, 0 or more, got {cfg.beta}")
     if not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed must be from 0 to 2^32 - 1, got {cfg.seed}")
-    if cfg.ckpt_path is not None and not Path(cfg.ckpt_path).is_file():
-        raise UserError(f"ckpt_path={cfg.ckpt_path}: no such file; a run's checkpoints lie in its checkpoints/ folder")
+    if cfg.ckpt_path is not None:
+        path = Path(cfg.ckpt_path).absolute()
+        if not path.is_file():
+            raise UserError(f"ckpt_path={cfg.ckpt_path}: no such file; a run's checkpoints lie in RUN/checkpoints/")
+        if path.parent.name != "checkpoints":
+            raise UserError(f"ckpt_path={cfg.ckpt_path} is not in a run's folder: give RUN/checkpoints/last.ckpt")
 
 
 FLAT = ("latent_dim", "beta", "seed", "ckpt_path")
@@ -83,7 +87,7 @@ def refuse(options: dict[str, Any]) -> None:
 
 def run_folder(ckpt_path: str | None, fresh: str) -> str:
     """The folder of the run that `ckpt_path` (RUN/checkpoints/last.ckpt) belongs to, else a fresh one."""
-    return str(Path(ckpt_path).parent.parent) if ckpt_path else fresh
+    return str(Path(ckpt_path).absolute().parent.parent) if ckpt_path else fresh
 
 
 ConfigStore.instance().store(name="schema", node=Config)

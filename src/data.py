@@ -47,7 +47,7 @@ class TrainingBatches:
         self.share = slice(rank * data.batch_size, (rank + 1) * data.batch_size)
         self.step = world * data.batch_size
         if len(images) < self.step:
-            raise UserError(f"data.batch_size={data.batch_size} is more than the {len(images)} training images")
+            raise UserError(f"a step takes {self.step} images, but there are {len(images)}: reduce data.batch_size")
 
     def __len__(self) -> int:
         return len(self.images) // self.step
@@ -93,8 +93,8 @@ class ImageData(lightning.LightningDataModule):
 
     def __init__(self, images: Images, binary: bool, batch_size: int, seed: int):
         super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number, 1 or more, got {batch_size}")
         self.source, self.binary, self.batch_size, self.seed = images, binary, batch_size, seed
         self.val, self.test = images.val, images.test
         subset = Split(images.train.images[:TRAINING_SUBSET], images.train.labels[:TRAINING_SUBSET])

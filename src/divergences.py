@@ -20,12 +20,17 @@ def sampled_kl(p: Distribution, z: Tensor, log_q: Tensor) -> Tensor:
     return log_q - p.log_prob(z)
 
 
+def factorises(q: Distribution, p: Distribution) -> bool:
+    """Whether KL(q, p) is a sum over latent dimensions."""
+    return isinstance(q, Independent) and isinstance(p, Independent)
+
+
 def kl_per_dim(q: Distribution, p: Distribution) -> Tensor:
     """KL of each latent dimension in nats, (B, D); its sum over D is KL(q, p).
 
     Raises TypeError, naming both, where q or p does not factorise over the dimensions.
     """
-    if not (isinstance(q, Independent) and isinstance(p, Independent)):
+    if not factorises(q, p):
         names = f"{type(q).__name__} and {type(p).__name__}"
         raise TypeError(f"KL per dimension needs a posterior and a prior that factorise, not {names}")
     return kl_divergence(q.base_dist, p.base_dist)

@@ -39,7 +39,8 @@ class ContinuousBernoulli(nn.Module):
 
     def forward(self, raw: Tensor) -> Independent:
         """raw (..., C, H, W) -> distribution over the same shape, log_prob (...)."""
-        logits = raw.clamp(-1 / FLOOR, 1 / FLOOR)
+        # bent rather than cut off: a pixel that went too far must find back
+        logits = torch.tanh(raw * FLOOR) / FLOOR
         return Independent(ContinuousBernoulliDistribution(logits), 3, validate_args=False)
 
 

@@ -1,6 +1,5 @@
 """Trains a VAE: reduces once, logs, optimises, nothing else."""
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -13,7 +12,7 @@ from torch.optim import Optimizer
 
 from src import noise
 from src.data import Batch
-from src.divergences import kl_per_dim
+from src.divergences import factorises, kl_per_dim
 from src.errors import UserError
 from src.metrics import active_units
 from src.objectives import Terms
@@ -49,7 +48,7 @@ class VAEModule(lightning.LightningModule):
         self.numbers: dict[str, float | np.ndarray] = {}
         self.terms: dict[str, dict[str, np.ndarray]] = {}
         self.evaluated: dict[str, list[dict[str, Tensor]]] = {}
-        self.started = time.perf_counter()
+        self.started, self.seconds, self.batches = 0.0, 0.0, 0
 
     def configure_optimizers(self) -> Optimizer:
         try:
@@ -60,10 +59,16 @@ class VAEModule(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["run"] = self.run
 
+    def on_train_start(self) -> None:
+        # A resume brings the optimizer's old options back with its state; what is configured now counts.
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group.update(optimizer.defaults)
+
     def on_train_epoch_start(self) -> None:
         # A resume at an epoch's border meets the noise of a run that never stopped; dropout, if any, too.
         torch.manual_seed(noise.seed_of(self.seed, "training noise", self.current_epoch))
-        self.started = time.perf_counter()
+        self.started, self.batches = time.perf_counter(), self.trainer.fit_loop.total_batch_idx
 
     def training_step(self, batch: Batch, step: int) -> Tensor:
         size, rank, world = len(batch.x), self.global_rank, self.trainer.world_size
@@ -82,15 +87,16 @@ class VAEModule(lightning.LightningModule):
         self.evaluate(("val", "train")[dataloader_idx], batch)
 
     def on_validation_epoch_end(self) -> None:
-        epoch = self.current_epoch + (not self.trainer.sanity_checking)
-        seen = (self.trainer.fit_loop.total_batch_idx + 1) * self.trainer.datamodule.images_per_step()
-        numbers = {"epoch": epoch, "images_seen": seen}
+        trainer, total = self.trainer, self.trainer.fit_loop.total_batch_idx
+        epoch, a_step = self.current_epoch + (not trainer.sanity_checking), trainer.datamodule.images_per_step()
+        numbers = {"epoch": epoch, "images_seen": (total + 1) * a_step}
         numbers |= self.summary("val") | {k: v for k, v in self.summary("train").items() if k in LOGGED_OF_TRAIN}
-        numbers["beta"] = self.objective.beta * self.schedule(epoch)
-        numbers["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        numbers["beta"] = self.objective.beta * self.schedule(max(0, epoch - 1 / trainer.num_training_batches))
+        numbers["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         if epoch:
-            trained = self.trainer.num_training_batches * self.trainer.datamodule.images_per_step()
-            numbers |= {"seconds": self.seconds, "images_per_second": trained / self.seconds}
+            speed = (total - self.batches) * a_step / self.seconds
+            numbers |= {"seconds": self.seconds, "images_per_second": speed}
+        self.numbers = numbers
         self.publish(numbers)
         if not math.isfinite(numbers["val/loss"]):
             raise UserError(
@@ -105,11 +111,12 @@ class VAEModule(lightning.LightningModule):
         self.evaluate(("test", "val")[dataloader_idx], batch)
 
     def on_test_epoch_end(self) -> None:
-        self.publish(self.summary("test") | self.summary("val"))
+        test = self.summary("test")
+        self.numbers = test | self.summary("val")
+        self.publish(test)
 
     def publish(self, numbers: dict[str, float | np.ndarray]) -> None:
         """Hands `numbers` to the loggers, one row in float64, and to the callbacks that monitor one of them."""
-        self.numbers = numbers
         flat = scalars(numbers)
         for name, value in flat.items():
             self.log(name, value, logger=False, prog_bar=name == "val/elbo")
@@ -117,13 +124,15 @@ class VAEModule(lightning.LightningModule):
             logger.log_metrics(flat, self.global_step)
 
     def evaluate(self, split: str, batch: Batch) -> None:
-        """Keeps the per-image terms of a batch, at the schedule's final value."""
+        """Keeps the per-image terms of a batch, at the schedule's final value and in full precision."""
         drawn = noise.normal(self.seed, batch.index, (self.objective.samples, self.vae.latent_dim))
         drawn = drawn.transpose(0, 1).to(batch.x)
-        loss, recon, kl, q = self.objective(self.vae, batch.x, drawn, self.schedule(math.inf))
-        kept = {"index": batch.index, "loss": loss, "recon": recon, "kl": kl, "mean": q.mean}
-        with contextlib.suppress(TypeError):
-            kept["kl_per_dim"] = kl_per_dim(q, self.vae.prior())
+        with torch.autocast(self.device.type, enabled=False):
+            loss, recon, kl, q = self.objective(self.vae, batch.x, drawn, self.schedule(math.inf))
+            kept = {"index": batch.index, "loss": loss, "recon": recon, "kl": kl, "mean": q.mean}
+            p = self.vae.prior()
+            if factorises(q, p):
+                kept["kl_per_dim"] = kl_per_dim(q, p)
         self.evaluated[split].append(kept)
 
     def summary(self, split: str) -> dict[str, float | np.ndarray]:

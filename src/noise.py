@@ -12,7 +12,8 @@ BLOCK = 100  # images that share a generator: seeding one an image would cost mo
 def seed_of(*address: int | str) -> int:
     """A 64-bit seed for an address such as (seed, "order", epoch); addresses that differ give independent streams."""
     words = [zlib.crc32(part.encode()) if isinstance(part, str) else int(part) for part in address]
-    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+    # with its length, since to NumPy trailing zeros are the same as none
+    return int(np.random.SeedSequence([len(words), *words]).generate_state(1, np.uint64)[0])
 
 
 def generator(*address: int | str, device: torch.device | str = "cpu") -> torch.Generator:

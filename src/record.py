@@ -1,7 +1,7 @@
 """What a run leaves in writing besides its pictures."""
 
+import csv
 import json
-import os
 import platform
 import subprocess
 from importlib import metadata
@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from src.files import whole
+
 PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "numpy", "wandb", "openTSNE")
 
 
 def write(path: Path, text: str) -> None:
-    """Writes `path` whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)
+    """Writes a text file."""
+    with whole(path) as partial:
+        partial.write_text(text)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -28,9 +29,18 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_terms(folder: Path, terms: dict[str, dict[str, np.ndarray]]) -> None:
     """{split}_terms.npz: `index`, `loss`, `recon`, `kl` of each image, nats."""
     for split, arrays in terms.items():
-        partial = folder / f".{split}_terms.{os.getpid()}.npz"
-        np.savez(partial, **arrays)
-        partial.replace(folder / f"{split}_terms.npz")
+        with whole(folder / f"{split}_terms.npz") as partial:
+            np.savez(partial, **arrays)
+
+
+def epochs(run: Path) -> list[dict[str, float]]:
+    """The rows of a run's metrics.csv that belong to an epoch, without empty cells; none where there is no file."""
+    path = run / "metrics.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    return [row for row in rows if "epoch" in row]
 
 
 def provenance() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from src.errors import UserError
+from src.files import whole
 
 DIGITS = tuple("0123456789")
 GARMENTS = (
@@ -130,6 +131,8 @@ def _fault(images: np.ndarray, labels: np.ndarray) -> str | None:
         return f"`images` has the shape {images.shape}, but must be (N, H, W) or (N, C, H, W): reshape it"
     if images.shape[3] <= 4 < images.shape[1]:
         return f"`images` {images.shape} has its channels last: save images.transpose(0, 3, 1, 2)"
+    if images.shape[1] not in (1, 3):
+        return f"`images` has {images.shape[1]} channels, but must have 1 (greys) or 3 (colours), to be drawn"
     if len(images) < 10:
         return f"`images` holds {len(images)}, too few to split 80/10/10: give 10 or more"
     if images.max() <= 1:
@@ -160,10 +163,8 @@ def _mnist5k_table(packed: bytes) -> np.ndarray:
         raise ValueError("it does not hold 500 images of 28 x 28 for each of the 10 digits")
     with suppress(OSError, RuntimeError):  # nowhere to keep it, or no home
         _cache_file().parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=_cache_file().parent) as folder:
-            partial = Path(folder) / "partial.npz"
+        with whole(_cache_file()) as partial:
             np.savez(partial, source=source, table=table)
-            partial.replace(_cache_file())
     return table
 
 

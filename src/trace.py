@@ -1,19 +1,21 @@
 """The trace of a training: small arrays from which every picture and animation is drawn."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
+
+from src.errors import UserError
+from src.files import whole
 
 
 @dataclass
 class Trace:
     """What was seen of a training, in four groups of named arrays.
 
-    fixed   written once. `title` ("mlp d=16 beta=1 on mnist5k"), `classes` (their names), `binary` (whether
-            pixels are 0 or 1), and of P class-balanced validation images `pixels` (P, C, H, W) uint8 as the
-            model sees them, `labels` (P,)
+    fixed   written once. `title` ("mlp d=16 beta=1 on mnist5k"), `classes` (their names), and of P class-balanced
+            validation images `pixels` (P, C, H, W) uint8 as the model sees them and `labels` (P,)
     epochs  one row an epoch, from the untrained model on. `epoch`, `images_seen`, `{train,val}/{loss,elbo,recon,kl}`
             (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `beta` (its effective value), `lr`
     frames  one row a recorded epoch. `epoch`; `codes` (P, D), the posterior means of `pixels`; `samples_mean` and
@@ -42,18 +44,21 @@ class Trace:
 
     def save(self, path: Path) -> None:
         """Writes all of it to `path` (npz), which holds either the old or the new trace, never half of one."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
         groups = vars(self).items()
-        with partial.open("wb") as file:
-            np.savez(file, **{f"{group}/{name}": a for group, arrays in groups for name, a in arrays.items()})
-        partial.replace(path)
+        with whole(path) as partial:
+            np.savez(partial, **{f"{group}/{name}": a for group, arrays in groups for name, a in arrays.items()})
 
     @classmethod
     def load(cls, path: Path) -> "Trace":
-        """The trace in `path`."""
+        """The trace in `path`. Raises UserError where the file is missing or damaged."""
         trace = cls()
-        with np.load(path) as arrays:
-            for key in arrays.files:
-                group, name = key.split("/", 1)
-                getattr(trace, group)[name] = arrays[key]
+        try:
+            with np.load(path) as arrays:
+                for key in arrays.files:
+                    group, name = key.split("/", 1)
+                    getattr(trace, group)[name] = arrays[key]
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist: give the folder of a run that was trained with figures") from None
+        except (OSError, EOFError, ValueError, KeyError, AttributeError, BadZipFile) as error:
+            raise UserError(f"{path} is no readable trace ({error}): train again to write a new one") from None
         return trace

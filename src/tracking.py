@@ -4,8 +4,9 @@ import functools
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from src.errors import UserError
@@ -16,20 +17,30 @@ MODES = ("auto", "online", "offline", "disabled")
 
 @functools.cache
 def resolve(mode: str) -> str:
-    """`auto` obeys WANDB_MODE, else is `online` with a key that is accepted, `offline` without; asked once."""
+    """`auto` obeys WANDB_MODE, else is `online` with a key that is accepted, `offline` without; asked once.
+
+    Raises UserError for an unknown mode, and for `online` without a key that is accepted.
+    """
+    source = "logger.wandb.mode"
+    if mode == "auto" and "WANDB_MODE" in os.environ:
+        source, mode = "WANDB_MODE", os.environ["WANDB_MODE"]
     if mode not in MODES:
-        raise UserError(f"logger.wandb.mode must be one of {', '.join(MODES)}, got {mode}")
-    if mode != "auto":
+        raise UserError(f"{source} must be one of {', '.join(MODES)}, got {mode}")
+    if mode not in ("auto", "online"):
         return mode
-    if "WANDB_MODE" in os.environ:
-        return os.environ["WANDB_MODE"]
     import wandb
 
     try:
-        return "online" if wandb.login(prompt=False) else "offline"
-    except (wandb.errors.AuthenticationError, wandb.errors.CommError, wandb.errors.UsageError) as error:
-        rank_zero_warn(f"W&B does not accept the key or is out of reach, the run is recorded offline: {error}")
-        return "offline"
+        if wandb.login(prompt=False):
+            return "online"
+        problem = "there is no key"
+    except wandb.errors.Error as error:
+        problem = f"it does not accept the key, or is out of reach ({error})"
+        if mode == "auto":
+            rank_zero_warn(f"W&B: {problem}; the run is recorded offline")
+    if mode == "online":
+        raise UserError(f"{source}=online, but W&B can't be used: {problem}. Run `wandb login`, or use mode offline")
+    return "offline"
 
 
 def wandb_logger(
@@ -62,11 +73,20 @@ def wandb_logger(
     except wandb.errors.CommError as error:
         if mode != "auto":
             raise UserError(f"W&B is out of reach ({error}): logger.wandb.mode=offline, or logger=csv") from error
-        rank_zero_warn(f"W&B is out of reach, the run is recorded offline: {error}")
+        rank_zero_warn(f"W&B is out of reach ({error}); the run is recorded offline")
         run = init(mode="offline")
     if resume_from:
         resume_from.write_text(run.id)
-    log.info("W&B %s: %s", run.settings.mode, run.url or f"{run.dir} (upload it with `wandb sync`)")
+    log.info("W&B: %s", f"offline, in {folder / 'wandb'}" if run.offline else run.url)
     run.define_metric("images_seen")
     run.define_metric("*", step_metric="images_seen")
     return WandbLogger(experiment=run)
+
+
+@rank_zero_only
+def close(loggers: list[Logger], summary: dict[str, Any], finished: bool) -> None:
+    """Ends the W&B run, if there is one: `summary` is what it shows, its state whether the run `finished`."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.summary.update(summary)
+            logger.experiment.finish(exit_code=0 if finished else 1)

@@ -5,10 +5,9 @@ python -m src.train model=conv latent_dim=16
 
 import logging
 import os
-import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 import src.config  # noqa: F401 (registers the schema that conf/train.yaml starts from)
 from src import record
 from src.errors import UserError
+
+if TYPE_CHECKING:
+    from src.data import ImageData
+    from src.module import VAEModule
 
 log = logging.getLogger(__name__)
 CONF = str(Path(__file__).resolve().parent.parent / "conf")
@@ -42,9 +45,8 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
     Raises UserError for anything a user can mend.
     """
     # Lightning takes seconds to import: --help and a mistyped option answer before that
-    from src import build, checkpoints
+    from src import build, checkpoints, tracking
 
-    started = time.perf_counter()
     quieten()
     step = 0
     if cfg.ckpt_path:
@@ -57,50 +59,66 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
 
     loggers = build.loggers(cfg, run, group, step)
-    best = run / "checkpoints" / "best.ckpt"
-    finished = False
+    best, last = (run / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    metrics: dict[str, Any] = {}
     try:
         trainer = build.trainer(cfg, run, loggers)
+        if group and trainer.world_size > 1:
+            raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
         trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
-        speed = {name: module.numbers.get(name) for name in ("images_per_second", "images_seen")}
+        if not best.is_file():
+            raise UserError("no epoch was finished and validated, so there is no checkpoint to test: train longer")
         trainer.test(module, data, ckpt_path=best, weights_only=True, verbose=False)
-        metrics = {
-            **module.numbers,
-            **speed,
-            "likelihood": type(module.vae.likelihood).__name__,
-            "binarised": data.binary,
-            "checkpoint": str(best.relative_to(run)),
-            "checkpoint_epoch": checkpoints.read(best)["epoch"] + 1,
-            "parameters": sum(weight.numel() for weight in module.vae.parameters()),
-            "seconds": time.perf_counter() - started,
-            "device": str(trainer.strategy.root_device),
-            "data": data.described(),
-            **record.provenance(),
-        }
-        record.write_terms(run, {split: module.terms[split] for split in ("val", "test")})
-        record.write_json(run / "metrics.json", metrics)
-        finished = True
+        metrics = measured(module, data, run, checkpoints.read(best)["epoch"] + 1)
+        if trainer.is_global_zero:
+            record.write_terms(run, {split: module.terms[split] for split in ("val", "test")})
+            record.write_json(run / "metrics.json", metrics)
+            report(metrics, run)
     except SystemExit:  # Lightning's answer to Ctrl-C
-        last = os.path.relpath(best.with_name("last.ckpt"))
-        log.warning("interrupted; to go on after the last whole epoch: python -m src.train ckpt_path=%s", last)
+        if last.is_file():
+            path = os.path.relpath(last)
+            log.warning("interrupted; to go on after the last whole epoch: python -m src.train ckpt_path=%s", path)
         raise
     finally:
-        build.close(loggers, module.numbers, finished)
-    report(metrics, run)
+        tracking.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))
     return metrics
 
 
 def resumed(checkpoint: dict, overrides: list[str]) -> tuple[DictConfig, list[str]]:
     """The configuration of the run that a checkpoint belongs to, with new options on top of its own."""
-    latest = {word.partition("=")[0]: word for word in checkpoint["run"]["overrides"] + overrides}
+    own = checkpoint["run"]["overrides"]
+    before = OmegaConf.to_container(hydra.compose("train", own), resolve=True)
+    changed = [name for name, value in checkpoint["run"]["config"].items() if before.get(name) != value]
+    if set(changed) - {"ckpt_path"}:
+        log.warning("conf/ or the environment has changed since the run began, in %s", ", ".join(changed))
+    latest = {word.partition("=")[0]: word for word in own + overrides}
     cfg = hydra.compose("train", list(latest.values()))
     return cfg, [word for name, word in latest.items() if name != "ckpt_path"]
 
 
+def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> dict[str, Any]:
+    """What metrics.json holds: the numbers of the tested checkpoint, of `epoch`, and where they come from."""
+    rows = record.epochs(run)
+    best = next(row for row in rows if row["epoch"] == epoch)
+    return {
+        **{name: value for name, value in best.items() if name not in ("seconds", "step")},
+        **module.numbers,
+        "epoch": epoch,
+        "training_seconds": sum(row.get("seconds", 0) for row in rows),
+        "parameters": sum(weight.numel() for weight in module.vae.parameters()),
+        "likelihood": type(module.vae.likelihood).__name__,
+        "binarised": data.binary,
+        "data": data.described(),
+        "device": str(module.device),
+        **record.provenance(),
+    }
+
+
 def quieten() -> None:
     """Silences what Lightning says of things that are as they should be here."""
-    for message in (".*exists and is not empty.*", ".*treespec, LeafSpec.*", ".*does not have many workers.*"):
-        warnings.filterwarnings("ignore", message)
+    # sync_dist: every process evaluates all images, so there is nothing to gather
+    for message in ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True"):
+        warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -109,8 +127,8 @@ def report(metrics: dict[str, Any], run: Path) -> None:
     """Says how it ended and where everything lies."""
     for split in ("val", "test"):
         numbers = ", ".join(f"{name} {metrics[f'{split}/{name}']:.2f}" for name in ("elbo", "recon", "kl"))
-        log.info("%s: %s nats per image (epoch %d)", split, numbers, metrics["checkpoint_epoch"])
-    log.info("%d s; pictures and numbers: %s", metrics["seconds"], os.path.relpath(run))
+        log.info("%s: %s nats per image (epoch %d)", split, numbers, metrics["epoch"])
+    log.info("pictures and numbers: %s", os.path.relpath(run))
 
 
 if __name__ == "__main__":

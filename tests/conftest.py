@@ -22,8 +22,9 @@ def one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
-def quiet_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test reaches for an account or the network, and none leaves its environment to the next."""
+def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reaches for an account or the network, writes outside its folder, or leaves its environment behind."""
+    monkeypatch.chdir(tmp_path)
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "WANDB_PROJECT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")

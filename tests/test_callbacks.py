@@ -9,7 +9,7 @@ from callbacks.pictures import Pictures
 from callbacks.recorder import balanced, due, nearest, watching
 from src import build, figures
 from src.trace import Trace
-from tests.test_module import identical, weights
+from tests.test_module import MINE, identical, weights
 
 WATCHED = ["callbacks=default", "callbacks.recorder.images=40", "~callbacks.progress"]
 PICTURES = {
@@ -90,12 +90,30 @@ def test_figures_drawn_again_from_the_trace_are_the_same(watched, tmp_path):
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli"])
-def test_watching_changes_no_weight(run, likelihood):
-    """Dropout's random state included: it is the process's own."""
-    unwatched = run(f"likelihood={likelihood}", folder="unwatched")
-    seen = run(f"likelihood={likelihood}", *WATCHED, "latent_dim=3", folder="watched")
+def test_watching_changes_no_weight(run, likelihood, monkeypatch, tmp_path):
+    """With dropout and batch statistics, which a look in training mode, or at the process's random state, changes."""
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = [f"likelihood={likelihood}", "model.encoder._target_=mine.Encoder"]
+    unwatched = run(*options, folder="unwatched")
+    state = torch.get_rng_state()
+    seen = run(*options, *WATCHED, folder="watched")
     assert identical(weights(unwatched), weights(seen))
+    assert torch.equal(state, torch.get_rng_state())
     assert np.array_equal(*(np.load(f / "test_terms.npz")["loss"] for f in (unwatched, seen)))
+
+
+@pytest.mark.parametrize("damage", ["cut short", "other samples"])
+def test_a_trace_that_does_not_fit_costs_no_resume(run, resume, caplog, damage):
+    recorded = ["callbacks=default", "~callbacks.progress", "~callbacks.pictures", "callbacks.recorder.images=40"]
+    folder = run(*recorded)
+    path = folder / "figures" / "trace.npz"
+    if damage == "cut short":
+        path.write_bytes(path.read_bytes()[:5000])
+    resume(folder, "trainer.max_epochs=3", *(["callbacks.recorder.samples=9"] if damage == "other samples" else []))
+    assert "pictures begin anew" in caplog.text
+    assert Trace.load(path).frames["epoch"].tolist() == [3]
+    assert path.with_name("trace_before.npz").is_file()
 
 
 def test_watching_puts_the_random_state_and_the_mode_back(composed):

@@ -13,7 +13,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     WholeOrNothing().save_checkpoint({"epoch": 1}, str(path))
 
     def run_out(content, file):
-        file.write(b"half a")
+        file.write_bytes(b"half a")
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(torch, "save", run_out)

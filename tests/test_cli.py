@@ -33,7 +33,7 @@ SMALL = [
 @pytest.fixture
 def command(monkeypatch, tmp_path, images, request):
     """command("model=conv", ...): python -m src.train in this process, in an empty folder, on small images."""
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.npz").touch()
     for name in ("mnist5k", "mnist", "fashion_mnist"):
         monkeypatch.setattr(sources, name, lambda root=None, name=name: images._replace(name=name))
     monkeypatch.setattr(figures, "draw_final", lambda trace, folder: [])
@@ -116,6 +116,7 @@ def test_multirun_leaves_separate_runs_in_one_group(command, tmp_path):
         (["-m", "latent_dim=range(0,3)"], "latent_dim must be at least 1"),
         (["-m", "ckpt_path=a.ckpt,b.ckpt"], "ckpt_path resumes one run: leave -m out"),
         (["ckpt_path=nowhere.ckpt"], "ckpt_path=nowhere.ckpt: no such file"),
+        (["ckpt_path=my.npz"], "ckpt_path=my.npz is not in a run's folder"),
     ],
 )
 def test_mistakes_are_answered_before_anything_is_made(command, tmp_path, capsys, options, message):

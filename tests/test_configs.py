@@ -19,7 +19,7 @@ def test_there_are_options_to_test():
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if not option.startswith("data=")])
 def test_option_trains_a_step(run, option):
-    folder = run(option, "+trainer.fast_dev_run=false", "+trainer.limit_train_batches=1", "trainer.max_epochs=1")
+    folder = run(option, "+trainer.limit_train_batches=1", "trainer.max_epochs=1")
     assert (folder / "metrics.json").is_file()
 
 

@@ -93,9 +93,9 @@ def test_evaluation_images_are_always_the_same(images, binary):
 
 
 def test_batch_size_is_checked(images):
-    with pytest.raises(UserError, match="batch_size=400 is more than the 300 training images"):
+    with pytest.raises(UserError, match="a step takes 400 images, but there are 300: reduce data.batch_size"):
         serving(images, batch_size=400).train_dataloader()
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="whole number, 1 or more"):
         serving(images, batch_size=0)
 
 

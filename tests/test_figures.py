@@ -28,7 +28,6 @@ def a_trace(points=40, dimensions=4, epochs=3, shape=(1, 8, 6), samples=9, class
         fixed={
             "title": np.array("mlp d=4 beta=1 on clusters"),
             "classes": np.array([f"class {i}" for i in range(classes)]),
-            "binary": np.array(False),
             "pixels": images(points),
             "labels": labels,
         },

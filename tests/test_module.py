@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from src import build
+from src import build, noise
 from src.errors import UserError
+from src.objectives import ELBO
 
 
 def rows(folder):
@@ -39,7 +41,8 @@ def test_numbers_of_a_run(trained):
             assert loss == pytest.approx(recon + 4 * kl)  # the schedule at its final value, the same at every epoch
         per_dim = [float(row[f"val/kl_per_dim/00{d}"]) for d in range(3)]
         assert sum(per_dim) == pytest.approx(float(row["val/kl"]), rel=1e-4)
-    assert [float(row["beta"]) for row in table] == [0, 1, 2]
+    # at the last of an epoch's ten steps; the warm-up of beta=4 takes 40
+    assert [float(row["beta"]) for row in table] == pytest.approx([0, 0.9, 1.9])
     assert float(table[-1]["val/elbo"]) > float(table[0]["val/elbo"]) + 100
     assert float(table[-1]["images_per_second"]) == pytest.approx(320 / float(table[-1]["seconds"]))
 
@@ -52,7 +55,9 @@ def test_what_a_run_leaves(trained):
         for name in ("loss", "recon", "kl"):
             assert metrics[f"{split}/{name}"] == pytest.approx(terms[name].astype(np.float64).mean())
     best = max(rows(trained), key=lambda row: -float(row["val/loss"]))
-    assert metrics["checkpoint_epoch"] == float(best["epoch"])
+    assert metrics["epoch"] == float(best["epoch"])
+    assert metrics["train/elbo"] == float(best["train/elbo"])
+    assert metrics["training_seconds"] == pytest.approx(sum(float(row["seconds"] or 0) for row in rows(trained)))
     assert metrics["val/loss"] == pytest.approx(float(best["val/loss"]))
     assert metrics["data"]["train"] == 328
     assert torch.__version__.startswith(metrics["versions"]["torch"])
@@ -101,12 +106,56 @@ def test_seeds_differ_and_repeat(run):
     assert not identical(weights(a), weights(c))
 
 
+def test_new_options_of_the_optimizer_count_on_resume(run, resume):
+    folder = run()
+    before = weights(folder)
+    resume(folder, "trainer.max_epochs=3", "optimizer.lr=0")
+    assert identical(before, weights(folder))
+    assert float(rows(folder)[-1]["lr"]) == 0
+
+
+def test_a_run_that_was_moved_keeps_its_best_checkpoint(run, resume, tmp_path):
+    folder = run("trainer.max_epochs=3").rename(tmp_path / "moved")
+    best = weights(folder, "best")
+    resume(folder, "trainer.max_epochs=4", "beta=50")  # whose loss is worse
+    assert identical(best, weights(folder, "best"))
+
+
+def test_a_changed_conf_is_said_on_resume(run, resume, caplog):
+    folder = run()
+    path = folder / "checkpoints" / "last.ckpt"
+    state = torch.load(path, weights_only=True)
+    state["run"]["config"]["optimizer"]["lr"] = 0.5
+    torch.save(state, path)
+    resume(folder, "trainer.max_epochs=3")
+    assert "changed since the run began, in optimizer" in caplog.text
+
+
+def evaluated(folder, split):
+    """The terms of a run's best checkpoint, measured by hand."""
+    state = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    config = OmegaConf.create(state["run"]["config"])
+    vae = build.load(folder)
+    x = torch.from_numpy(getattr(build.data(config, vae), split).images).float() / 255
+    drawn = noise.normal(config.seed, torch.arange(len(x)), (1, config.latent_dim)).transpose(0, 1)
+    with torch.no_grad():
+        return ELBO(config.beta)(vae, x, drawn)
+
+
+def test_bf16_trains_and_is_evaluated_in_full_precision(run):
+    folder = run("trainer.precision=bf16-mixed")
+    elbo = [float(row["val/elbo"]) for row in rows(folder)]
+    assert elbo[-1] > elbo[0] + 50
+    np.testing.assert_allclose(np.load(folder / "val_terms.npz")["recon"], evaluated(folder, "val").recon, rtol=1e-5)
+
+
 MINE = """
 from torch import nn
 
 class Encoder(nn.Sequential):
     def __init__(self, shape, out_features, hidden, activation):
-        super().__init__(nn.Flatten(), nn.Dropout(0.4), nn.Linear(784, out_features))
+        assert type(hidden) is list
+        super().__init__(nn.Flatten(), nn.Dropout(0.4), nn.BatchNorm1d(784), nn.Linear(784, out_features))
 """
 
 
@@ -118,7 +167,16 @@ def test_a_network_of_ones_own_is_used_and_resumed_with_its_dropout(run, resume,
     part = run(mine, "trainer.max_epochs=1", folder="part")
     resume(part, "trainer.max_epochs=2")
     assert identical(weights(part), weights(whole))
-    assert [type(layer).__name__ for layer in build.load(part).encoder] == ["Flatten", "Dropout", "Linear"]
+    for split in ("val", "test"):  # without dropout, with the running statistics of the batches
+        np.testing.assert_allclose(
+            np.load(whole / f"{split}_terms.npz")["loss"], evaluated(whole, split).loss, rtol=1e-5
+        )
+    assert [type(layer).__name__ for layer in build.load(part).encoder] == [
+        "Flatten",
+        "Dropout",
+        "BatchNorm1d",
+        "Linear",
+    ]
 
 
 def test_a_diverged_training_says_so(run):
@@ -133,8 +191,9 @@ def test_a_diverged_training_says_so(run):
         (["likelihood=gaussian", "data.binarize=dynamic"], "Gaussian is a distribution over greys; use auto"),
         (["data.binarize=sometimes"], "auto, dynamic or none"),
         (["data.shape=[3,28,28]"], r"data.shape=\[3, 28, 28\], but the images of .* are \[1, 28, 28\]"),
-        (["data.batch_size=0"], "batch_size must be at least 1"),
-        (["data.batch_size=1000"], "more than the 328 training images"),
+        (["data.batch_size=0"], "batch_size must be a whole number, 1 or more, got 0"),
+        (["data.batch_size=few"], "batch_size must be a whole number, 1 or more, got few"),
+        (["data.batch_size=1000"], "a step takes 1000 images, but there are 328"),
         (["model.encoder.activation=swish"], "unknown activation swish"),
         (["model=conv", "model.encoder.channels=[4,4,4]"], "divisible by 8"),
         (["likelihood=gaussian", "likelihood.sigma=0"], "likelihood: sigma must be above"),
@@ -142,6 +201,11 @@ def test_a_diverged_training_says_so(run):
         (["objective.kl=guess"], "objective: kl must be closed or sample"),
         (["optimizer.lr=-1"], "Invalid learning rate"),
         (["trainer.precision=7"], "trainer: "),
+        (["trainer.precision=bf16-true"], "use bf16-mixed"),
+        (["trainer.max_epochs=0"], "max_epochs must be a whole number, 1 or more"),
+        (["trainer.max_epochs=-1"], "max_epochs must be a whole number, 1 or more"),
+        (["+trainer.max_steps=3"], "no epoch was finished and validated"),
+        (["trainer.accelerator=mps"], "trainer: "),
         (["logger=wandb", "logger.wandb.mode=maybe"], "must be one of auto, online"),
     ],
 )

@@ -24,4 +24,5 @@ def test_noise_is_standard_normal():
 
 def test_addresses_do_not_collide():
     addresses = [(s, name, e) for s in range(20) for name in ("a", "b") for e in range(20)]
+    addresses += [(s,) for s in range(20)] + [(s, 0) for s in range(20)]
     assert len({noise.seed_of(*address) for address in addresses}) == len(addresses)

@@ -36,14 +36,25 @@ def test_auto_records_offline_when_the_key_is_refused(monkeypatch):
 
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setattr(wandb, "login", refuse)
-    with pytest.warns(UserWarning, match="recorded offline: bad key"):
+    with pytest.warns(UserWarning, match="bad key.*recorded offline"):
         assert tracking.resolve("auto") == "offline"
 
 
 def test_auto_obeys_the_environment(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert tracking.resolve("auto") == "disabled"
-    assert tracking.resolve("online") == "online"
+    monkeypatch.setenv("WANDB_MODE", "bogus")
+    tracking.resolve.cache_clear()
+    with pytest.raises(UserError, match="WANDB_MODE must be one of"):
+        tracking.resolve("auto")
+
+
+def test_online_without_a_key_is_refused(monkeypatch):
+    import wandb
+
+    monkeypatch.setattr(wandb, "login", lambda prompt: False)
+    with pytest.raises(UserError, match="Run `wandb login`, or use mode offline"):
+        tracking.resolve("online")
 
 
 def test_a_network_lost_between_login_and_start_costs_no_run(monkeypatch, tmp_path):
@@ -60,7 +71,7 @@ def test_a_network_lost_between_login_and_start_costs_no_run(monkeypatch, tmp_pa
     monkeypatch.setattr(wandb, "login", lambda prompt: True)
     monkeypatch.setattr(wandb, "init", lost)
     given = {"project": "p", "dir": str(tmp_path), "name": "n", "group": None, "options": {}}
-    with pytest.warns(UserWarning, match="recorded offline: no route"):
+    with pytest.warns(UserWarning, match="no route.*recorded offline"):
         logger = tracking.wandb_logger(mode="auto", **given)
     assert logger.experiment.settings.mode == "offline"
     logger.experiment.finish()
@@ -103,7 +114,7 @@ def test_an_offline_run_holds_config_numbers_and_pictures(run, tmp_path):
     assert found["config"]["beta"] == 2
     assert found["config"]["objective"]["_target_"] == "src.objectives.ELBO"
     metrics = json.loads((folder / "metrics.json").read_text())
-    for name in ("val/elbo", "test/elbo", "test/recon", "test/kl", "val/loss"):
+    for name in ("epoch", "images_seen", "train/elbo", "val/elbo", "val/loss", "test/elbo", "test/recon", "test/kl"):
         assert found["summary"][name] == metrics[name]  # of the best checkpoint
 
     for picture in ("samples", "reconstructions", "latent", "loss", "kl_per_dim"):

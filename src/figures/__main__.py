@@ -2,24 +2,12 @@
 
 import argparse
 import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from src.errors import UserError
 from src.figures import draw_final
 from src.trace import Trace
-
-
-def read(run: Path) -> Trace:
-    """The trace of the run in the folder `run`; a UserError names the file that is missing or damaged."""
-    path = run / "figures" / "trace.npz"
-    try:
-        return Trace.load(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: give the folder of a run that drew figures") from None
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no readable trace ({error}): train again to write a new one") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", metavar="RUN_FOLDER", type=Path, help="the folder that the training named")
     run = parser.parse_args(arguments).run
     try:
-        trace = read(run)
+        trace = Trace.load(run / "figures" / "trace.npz")
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

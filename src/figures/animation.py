@@ -1,6 +1,5 @@
 """Figures into files: a still as PNG, a film as GIF with one palette; written whole or not at all."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from src.figures.page import render
+from src.files import whole
 
 STEP, HOLD = 280, 2500  # milliseconds of a frame, and of the last
 COLOURS = 96
@@ -31,8 +31,9 @@ def evenly_in_log(images_seen: np.ndarray, count: int = 30) -> np.ndarray:
 
 def write_still(figure: Figure, path: Path, scale: float) -> Path:
     """Writes the figure to `path` as PNG, `scale` times its size in pixels, and returns `path`."""
-    image = render(figure, scale)
-    return _replace(path, lambda partial: image.save(partial, "PNG", compress_level=3))
+    with whole(path) as partial:
+        render(figure, scale).save(partial, "PNG", compress_level=3)
+    return path
 
 
 def write_film(figure: Figure, show: Callable[[int], None], frames: Sequence[int], path: Path) -> Path:
@@ -46,7 +47,9 @@ def write_film(figure: Figure, show: Callable[[int], None], frames: Sequence[int
     indices = np.stack([image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images])
     film = {"mode": "P", "palette": bytes(palette.getpalette()), "optimize": False}
     film |= {"duration": [STEP] * (len(images) - 1) + [HOLD] if len(images) > 1 else HOLD, "loop": 0}
-    return _replace(path, lambda partial: imageio.imwrite(partial, indices, extension=".gif", plugin="pillow", **film))
+    with whole(path) as partial:
+        imageio.imwrite(partial, indices, extension=".gif", plugin="pillow", **film)
+    return path
 
 
 def shared_palette(images: Sequence[Image.Image]) -> Image.Image:
@@ -60,9 +63,3 @@ def shared_palette(images: Sequence[Image.Image]) -> Image.Image:
     colours[colours.min(1) > 240] = 255
     palette.putpalette(colours.ravel().tolist())
     return palette
-
-
-def _replace(path: Path, write: Callable[[Path], None]) -> Path:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    write(partial)
-    return partial.replace(path)
