@@ -78,6 +78,8 @@ class VAEModule(lightning.LightningModule):
         return self.objective(self.vae, batch.x, drawn[:, rank * size : (rank + 1) * size], weight).loss.mean()
 
     def on_validation_start(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # what was asked for is not yet done
         self.seconds = time.perf_counter() - self.started
 
     def on_validation_epoch_start(self) -> None:
