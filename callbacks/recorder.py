@@ -72,6 +72,10 @@ class Recorder(Callback):
             aside = self.path.replace(self.path.with_name("trace_before.npz"))
             log.warning("pictures begin anew: the trace, now %s, is damaged or followed other images", aside)
 
+    def on_train_start(self, trainer: Trainer, module: VAEModule) -> None:
+        if self.trace.epochs:
+            self.trace.cut(trainer.current_epoch)
+
     def on_validation_end(self, trainer: Trainer, module: VAEModule) -> None:
         kept = ("epoch", "images_seen", "beta", "lr", "val/active_units", "val/kl_per_dim")
         losses = (f"{split}/{name}" for split in ("train", "val") for name in ("loss", "elbo", "recon", "kl"))

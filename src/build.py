@@ -112,12 +112,15 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
         raise UserError(f"trainer.max_epochs must be a whole number, 1 or more, got {options.max_epochs}")
     if options.precision in ("bf16-true", "16-true"):
         raise UserError(f"trainer.precision={options.precision}: use {options.precision[:-4]}mixed")
+    folder = run / "checkpoints"
+    # the best first: the last then holds what is known of it
+    keepers = [checkpoints.EveryEpoch(folder, "best", monitor="val/loss"), checkpoints.EveryEpoch(folder, "last")]
     watchers: list[Callback] = [make(node, f"callbacks.{k}") for k, node in (cfg.callbacks or {}).items()]
     return make(
         options,
         "trainer",
         default_root_dir=str(run),
-        callbacks=[*watchers, checkpoints.BestAndLast(run / "checkpoints")],
+        callbacks=[*watchers, *keepers],
         logger=loggers,
         plugins=[checkpoints.WholeOrNothing()],
         num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # the untrained model is measured too

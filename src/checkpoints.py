@@ -20,17 +20,12 @@ class WholeOrNothing(TorchCheckpointIO):
             torch.save(checkpoint, partial)
 
 
-class BestAndLast(ModelCheckpoint):
-    """best.ckpt by val/loss and last.ckpt in `folder`, after every epoch; a run that was moved keeps its best."""
+class EveryEpoch(ModelCheckpoint):
+    """`folder`/`name`.ckpt after each epoch, or after those with the lowest `monitor`; a run may be moved meanwhile."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, name: str, monitor: str | None = None):
         super().__init__(
-            folder,
-            filename="best",
-            monitor="val/loss",
-            save_last=True,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
+            folder, filename=name, monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -38,9 +33,8 @@ class BestAndLast(ModelCheckpoint):
         def moved(path: str) -> str:
             return path and str(Path(self.dirpath) / Path(path).name)
 
-        state = state | {
-            name: moved(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")
-        }
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        state = state | {name: moved(state[name]) for name in paths}
         state["best_k_models"] = {moved(path): score for path, score in state["best_k_models"].items()}
         super().load_state_dict(state | {"dirpath": self.dirpath})
 

@@ -35,12 +35,17 @@ class Trace:
     last: dict[str, np.ndarray] = field(default_factory=dict)
 
     def append(self, group: str, **row: np.ndarray) -> None:
-        """Adds a row to each array of `epochs` or `frames`; a row of the same epoch is replaced, later ones go."""
+        """Adds a row to each array of `epochs` or `frames`."""
         arrays = getattr(self, group)
-        keep = arrays["epoch"] < row["epoch"] if arrays else slice(0)
         for name, value in row.items():
             value = np.asarray(value)[None]
-            arrays[name] = np.concatenate([arrays[name][keep], value]) if name in arrays else value
+            arrays[name] = np.concatenate([arrays[name], value]) if name in arrays else value
+
+    def cut(self, epoch: int) -> None:
+        """Forgets what came after `epoch`, where a resumed run goes on."""
+        for arrays in (self.epochs, self.frames):
+            known = arrays["epoch"] <= epoch
+            arrays.update({name: array[known] for name, array in arrays.items()})
 
     def save(self, path: Path) -> None:
         """Writes all of it to `path` (npz), which holds either the old or the new trace, never half of one."""

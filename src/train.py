@@ -48,11 +48,17 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
     from src import build, checkpoints, tracking
 
     quieten()
+    if missing := OmegaConf.missing_keys(cfg):
+        raise UserError(" and ".join(f"{name} must be given: {name}=..." for name in sorted(missing)))
     step = 0
     if cfg.ckpt_path:
         checkpoint = checkpoints.read(Path(cfg.ckpt_path))
         step = checkpoint["global_step"]
         cfg, overrides = resumed(checkpoint, overrides)
+        if cfg.trainer.max_epochs <= checkpoint["epoch"]:
+            raise UserError(
+                f"the run is past epoch {checkpoint['epoch'] + 1}: trainer.max_epochs counts from its start"
+            )
     module = build.module(cfg, overrides)
     data = build.data(cfg, module.vae)
     record.write(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))

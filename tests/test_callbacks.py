@@ -103,6 +103,16 @@ def test_watching_changes_no_weight(run, likelihood, monkeypatch, tmp_path):
     assert np.array_equal(*(np.load(f / "test_terms.npz")["loss"] for f in (unwatched, seen)))
 
 
+def test_a_resume_from_the_best_checkpoint_forgets_what_came_after(run, tmp_path, small):
+    from tests.conftest import trained
+
+    recorded = ["callbacks=default", "~callbacks.progress", "callbacks.recorder.images=40", "optimizer.lr=0"]
+    folder = run(*recorded, "trainer.max_epochs=3")
+    trained([f"ckpt_path={folder}/checkpoints/best.ckpt", "trainer.max_epochs=2"], folder)
+    trace = Trace.load(folder / "figures" / "trace.npz")
+    assert trace.epochs["epoch"].tolist() == trace.frames["epoch"].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize("damage", ["cut short", "other samples"])
 def test_a_trace_that_does_not_fit_costs_no_resume(run, resume, caplog, damage):
     recorded = ["callbacks=default", "~callbacks.progress", "~callbacks.pictures", "callbacks.recorder.images=40"]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,14 @@ def test_mistakes_are_answered_before_anything_is_made(command, tmp_path, capsys
     assert not (tmp_path / "outputs").exists()
 
 
+def test_a_missing_path_is_one_line(command, capsys):
+    with pytest.raises(SystemExit):
+        command("data=npz")
+    said = capsys.readouterr().err
+    assert "data.path must be given: data.path=..." in said
+    assert "Traceback" not in said
+
+
 def test_an_error_of_a_part_is_one_line(command, capsys):
     with pytest.raises(SystemExit):
         command("data.binarize=none", *SMALL)
@@ -174,15 +183,24 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, small):
     """In a process of its own, as a terminal would."""
     log, env = tmp_path / "log", os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "src.train", *small, "trainer.max_epochs=100000", "callbacks=none"]
-    with log.open("w") as file:
-        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=file, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + 120
-        while not (last := list(tmp_path.glob("outputs/runs/*/checkpoints/last.ckpt"))):
-            assert time.monotonic() < deadline, log.read_text()
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 1
+    # a shell's background job ignores Ctrl-C, and so would its children
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            command, cwd=tmp_path, env=env, stdout=file, stderr=subprocess.STDOUT, preexec_fn=heed
+        ) as process,
+    ):
+        try:
+            deadline = time.monotonic() + 120
+            while not (last := list(tmp_path.glob("outputs/runs/*/checkpoints/last.ckpt"))):
+                assert time.monotonic() < deadline, log.read_text()
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 1
+        finally:
+            process.kill()
     assert "Traceback" not in log.read_text()
     assert f"python -m src.train ckpt_path={last[0].relative_to(tmp_path)}" in log.read_text()
     assert torch.load(last[0], weights_only=True)["epoch"] >= 0

@@ -121,6 +121,24 @@ def test_a_run_that_was_moved_keeps_its_best_checkpoint(run, resume, tmp_path):
     assert identical(best, weights(folder, "best"))
 
 
+def test_last_is_the_last_epoch_though_not_the_best(run, resume):
+    folder = run("optimizer.lr=0")  # no epoch is better than the first
+    epochs = [
+        torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"] for name in ("best", "last")
+    ]
+    assert epochs == [0, 1]
+    resume(folder, "trainer.max_epochs=3")
+    assert [float(row["epoch"]) for row in rows(folder)] == [0, 1, 2, 3]
+
+
+def test_a_resume_that_is_over_before_it_begins_changes_nothing(run, resume):
+    folder = run("trainer.max_epochs=3")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="past epoch 3: trainer.max_epochs counts from its start"):
+        resume(folder, "trainer.max_epochs=2")
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_changed_conf_is_said_on_resume(run, resume, caplog):
     folder = run()
     path = folder / "checkpoints" / "last.ckpt"

@@ -44,7 +44,7 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray) -> tup
     def show(frame: int) -> None:
         codes = trace.frames["codes"][frame]
         points.set_offsets(planes[frame])
-        accuracy.set_text(f"{knn_accuracy(codes, labels):.2f}")
+        accuracy.set_text(accuracy_of(codes, labels))
         kept.set_text(f"{neighbours_kept(codes, planes[frame]):.2f}")
         active.set_text(f"{active_units(codes)} of {codes.shape[1]}")
         head(trace.frames["epoch"][frame])
@@ -54,9 +54,9 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray) -> tup
 
 def _raw_pixels(figure: Figure, left: float, trace: Trace, plane: np.ndarray) -> None:
     raw, labels = trace.fixed["pixels"].astype(float), trace.fixed["labels"]
-    accuracy = knn_accuracy(raw.reshape(len(raw), -1), labels)
+    accuracy = accuracy_of(raw.reshape(len(raw), -1), labels)
     top = TOP + SIDE - COLUMN
-    page.write(figure, left, top - 40, f"For comparison, t-SNE of the raw\npixels: 10-NN accuracy {accuracy:.2f}")
+    page.write(figure, left, top - 40, f"For comparison, t-SNE of the raw\npixels: 10-NN accuracy {accuracy}")
     axes = page.box(figure, left, top, COLUMN, COLUMN, frame=True)
     scatter(axes, trace, area=4).set_offsets(plane)
     _enclose(axes, plane)
@@ -105,11 +105,16 @@ def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], N
         points.set_offsets(drawn if len(dimensions) == 2 else np.column_stack([drawn, rows]))
         for set_label, dimension in zip((axes.set_xlabel, axes.set_ylabel), dimensions, strict=False):
             set_label(_name(trace, frame, dimension), fontsize=9, color=page.INK, labelpad=5)
-        accuracy.set_text(f"{knn_accuracy(codes[frame], labels):.2f}")
+        accuracy.set_text(accuracy_of(codes[frame], labels))
         active.set_text(f"{active_units(codes[frame])} of {codes.shape[2]}")
         head(trace.frames["epoch"][frame])
 
     return figure, show
+
+
+def accuracy_of(points: np.ndarray, labels: np.ndarray) -> str:
+    """The 10-NN accuracy in words; a dash for images of a single class, where there is nothing to tell apart."""
+    return f"{knn_accuracy(points, labels):.2f}" if np.ptp(labels) else "–"
 
 
 def most_active(trace: Trace, frame: int) -> list[int]:
