@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from torch.distributions import constraints
 
 from src import checkpoints, record
@@ -90,8 +91,13 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
 
 
 def plain(cfg: DictConfig) -> dict:
-    """The resolved configuration as a plain dict."""
-    return OmegaConf.to_container(cfg, resolve=True)
+    """The resolved configuration as a plain dict. Raises UserError where an option is missing."""
+    try:
+        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key} must be given: {error.full_key}=...") from None
+    except OmegaConfBaseException as error:
+        raise UserError(str(error).splitlines()[0]) from None
 
 
 def loggers(cfg: DictConfig, run: Path, group: str | None, resumed_at: int = 0) -> list[Logger]:

@@ -48,8 +48,6 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
     from src import build, checkpoints, tracking
 
     quieten()
-    if missing := OmegaConf.missing_keys(cfg):
-        raise UserError(" and ".join(f"{name} must be given: {name}=..." for name in sorted(missing)))
     step = 0
     if cfg.ckpt_path:
         checkpoint = checkpoints.read(Path(cfg.ckpt_path))
