@@ -34,7 +34,7 @@ def loss(trace: Trace) -> Figure:
         axes.plot(seen[best], curves[1][best], "o", color=page.ACCENT, markersize=5, zorder=4)
         axes.set_ylim(*readable(epochs, curves, best))
         charts.append(axes)
-    charts[0].legend(fontsize=8.5, frameon=False, loc="upper right", labelcolor=page.INK)
+    charts[0].legend(fontsize=8.5, loc="upper right", labelcolor=page.INK, framealpha=0.9, edgecolor="none")
     for i, (key, name) in enumerate(KNOBS.items()):
         axes = chart(figure, page.MARGIN + 34 + i * 465, page.HEADER + 372, 405, 76, name)
         draw(axes, seen, trace.epochs[key], page.INK)
