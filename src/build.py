@@ -83,6 +83,7 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
         vae(cfg),
         make(cfg.objective, "objective"),
         make(cfg.schedule, "schedule"),
+        make(cfg.lr_schedule, "lr_schedule"),
         make(cfg.optimizer, "optimizer"),
         cfg.seed,
         plain(cfg),

@@ -13,7 +13,7 @@ from src.errors import UserError
 from src.sources import Images, Split
 
 EVALUATION_BATCH = 500  # large enough to be fast, small enough to stay in memory on any machine
-TRAINING_SUBSET = 2000  # training images that are evaluated like the validation images
+TRAINING_SUBSET = 2000  # training images evaluated like the validation images, or as many as there are of these
 
 
 class Batch(NamedTuple):
@@ -62,11 +62,11 @@ class TrainingBatches:
                 threshold = torch.empty((len(rows), *self.images.shape[1:]), dtype=torch.uint8, device=device)
                 threshold.random_(0, 255, generator=random)
                 mine = rows[self.share]
-                x = (threshold[self.share] < self.images[mine]).float()
+                x = (threshold[self.share] < self.images.index_select(0, mine)).float()
             else:
                 mine = rows[self.share]
-                x = self.images[mine].float().div_(255)
-            yield Batch(x, self.labels[mine], mine)
+                x = self.images.index_select(0, mine).float().div_(255)
+            yield Batch(x, self.labels.index_select(0, mine), mine)
 
 
 class EvaluationBatches:
@@ -97,7 +97,8 @@ class ImageData(lightning.LightningDataModule):
             raise ValueError(f"batch_size must be a whole number, 1 or more, got {batch_size}")
         self.source, self.binary, self.batch_size, self.seed = images, binary, batch_size, seed
         self.val, self.test = images.val, images.test
-        subset = Split(images.train.images[:TRAINING_SUBSET], images.train.labels[:TRAINING_SUBSET])
+        size = min(TRAINING_SUBSET, len(images.val.images))
+        subset = Split(images.train.images[:size], images.train.labels[:size])
         if binary:
             val, test = draw_binary(images.val.images, images.test.images)
             self.val, self.test = Split(val, images.val.labels), Split(test, images.test.labels)
@@ -111,6 +112,10 @@ class ImageData(lightning.LightningDataModule):
         source = self.source
         sizes = {name: len(getattr(source, name).images) for name in ("train", "val", "test")}
         return {"name": source.name, "origin": source.origin, **sizes}
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """The batch as it is: its images lie on the device already."""
+        return batch
 
     def images_per_step(self) -> int:
         """Images that all processes together see in a step."""

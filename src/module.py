@@ -22,7 +22,8 @@ LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "recon", "kl")}
 
 
 class VAEModule(lightning.LightningModule):
-    """Minimises the mean over images of `objective`, with beta multiplied by `schedule`.
+    """Minimises the mean over images of `objective`, with beta multiplied by `schedule` and the optimizer's lr by
+    `lr_schedule`.
 
     After each epoch `numbers` holds what was measured on the validation images and on a fixed subset of the training
     images, both in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/`
@@ -37,13 +38,15 @@ class VAEModule(lightning.LightningModule):
         vae: VAE,
         objective: Callable[..., Terms],
         schedule: Callable[[float], float],
+        lr_schedule: Callable[[float], float],
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
         seed: int = 0,
         config: dict | None = None,
         overrides: list[str] | None = None,
     ):
         super().__init__()
-        self.vae, self.objective, self.schedule, self.optimizer, self.seed = vae, objective, schedule, optimizer, seed
+        self.vae, self.objective, self.optimizer, self.seed = vae, objective, optimizer, seed
+        self.schedule, self.lr_schedule, self.steps = schedule, lr_schedule, math.inf
         self.run = {"config": config or {}, "overrides": overrides or []}
         self.numbers: dict[str, float | np.ndarray] = {}
         self.terms: dict[str, dict[str, np.ndarray]] = {}
@@ -64,11 +67,21 @@ class VAEModule(lightning.LightningModule):
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group.update(optimizer.defaults)
+        self.steps = self.trainer.estimated_stepping_batches
 
     def on_train_epoch_start(self) -> None:
         # A resume at an epoch's border meets the noise of a run that never stopped; dropout, if any, too.
         torch.manual_seed(noise.seed_of(self.seed, "training noise", self.current_epoch))
         self.started, self.batches = time.perf_counter(), self.trainer.fit_loop.total_batch_idx
+
+    def on_train_batch_start(self, batch: Batch, step: int) -> None:
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.lr_at(self.global_step)
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of the step, counted from 0 over the whole training."""
+        return self.trainer.optimizers[0].defaults["lr"] * self.lr_schedule(step / self.steps)
 
     def training_step(self, batch: Batch, step: int) -> Tensor:
         size, rank, world = len(batch.x), self.global_rank, self.trainer.world_size
@@ -94,7 +107,7 @@ class VAEModule(lightning.LightningModule):
         numbers = {"epoch": epoch, "images_seen": (total + 1) * a_step}
         numbers |= self.summary("val") | {k: v for k, v in self.summary("train").items() if k in LOGGED_OF_TRAIN}
         numbers["beta"] = self.objective.beta * self.schedule(max(0, epoch - 1 / trainer.num_training_batches))
-        numbers["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        numbers["lr"] = self.lr_at(max(0, self.global_step - 1))
         if epoch:
             speed = (total - self.batches) * a_step / self.seconds
             numbers |= {"seconds": self.seconds, "images_per_second": speed}

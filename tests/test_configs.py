@@ -9,7 +9,19 @@ from src.config import check
 from src.errors import UserError
 from tests.conftest import CONF
 
-PARTS = ("model", "posterior", "prior", "likelihood", "objective", "schedule", "optimizer", "trainer", "logger", "data")
+PARTS = (
+    "model",
+    "posterior",
+    "prior",
+    "likelihood",
+    "objective",
+    "schedule",
+    "optimizer",
+    "lr_schedule",
+    "trainer",
+    "logger",
+    "data",
+)
 OPTIONS = [f"{group}={path.stem}" for group in PARTS for path in sorted(Path(CONF, group).glob("*.yaml"))]
 
 

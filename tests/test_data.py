@@ -89,7 +89,7 @@ def test_evaluation_images_are_always_the_same(images, binary):
             assert torch.equal(left.x, right.x)
             assert binary == (set(left.x.unique().tolist()) <= {0.0, 1.0})
     sizes = [sum(len(b.x) for b in batches) for batches in data.val_dataloader() + data.test_dataloader()]
-    assert sizes == [60, min(300, TRAINING_SUBSET), 50, 60]
+    assert sizes == [60, min(60, TRAINING_SUBSET), 50, 60]
 
 
 def test_batch_size_is_checked(images):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf
 
 from src import build, noise
 from src.errors import UserError
+from src.module import VAEModule
 from src.objectives import ELBO
 
 
@@ -60,6 +62,7 @@ def test_what_a_run_leaves(trained):
     assert metrics["training_seconds"] == pytest.approx(sum(float(row["seconds"] or 0) for row in rows(trained)))
     assert metrics["val/loss"] == pytest.approx(float(best["val/loss"]))
     assert metrics["data"]["train"] == 328
+    assert metrics["precision"] == "32-true"
     assert torch.__version__.startswith(metrics["versions"]["torch"])
     left = {path.name for path in trained.iterdir()}
     files = {"config.yaml", "metrics.csv", "metrics.json", "checkpoints", "val_terms.npz", "test_terms.npz"}
@@ -76,13 +79,37 @@ def test_load_gives_the_trained_vae_back(trained):
     assert vae.decode(vae.prior().sample((5,))).mean.shape == (5, 1, 28, 28)
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-def test_a_resumed_run_ends_bit_identical(run, resume, likelihood):
-    options = [f"likelihood={likelihood}", "callbacks=default", "~callbacks.pictures", "~callbacks.progress"]
-    whole = run(*options, "trainer.max_epochs=4", folder="whole")
-    part = run(*options, "trainer.max_epochs=2", folder="part")
+@pytest.fixture
+def interrupt(monkeypatch):
+    """interrupt(run, ..., at=2): a run that Ctrl-C ends within the epoch `at`, counted from 0."""
+
+    def press(module, batch, step):
+        if module.current_epoch == press.at and step == 3:
+            raise KeyboardInterrupt
+        before(module, batch, step)
+
+    before = VAEModule.on_train_batch_start
+
+    def begin(run, *options, at, folder):
+        press.at = at
+        with monkeypatch.context() as patch, pytest.raises(SystemExit):
+            patch.setattr(VAEModule, "on_train_batch_start", press)
+            run(*options, folder=folder)
+
+    return begin
+
+
+@pytest.mark.parametrize(
+    "options", [["lr_schedule=onecycle"], ["likelihood=gaussian", "lr_schedule=constant", "model=conv"]]
+)
+def test_a_resumed_run_ends_bit_identical(run, resume, interrupt, tmp_path, options):
+    options += ["callbacks=default", "~callbacks.pictures", "~callbacks.progress", "trainer.max_epochs=4"]
+    whole = run(*options, folder="whole")
+    interrupt(run, *options, at=2, folder="part")
+    part = tmp_path / "part"
+    assert [float(row["epoch"]) for row in rows(part)] == [0, 1, 2]
     assert not identical(weights(part), weights(whole))
-    resume(part, "trainer.max_epochs=4")
+    resume(part)
     assert identical(weights(part), weights(whole))
     assert identical(weights(part, "best"), weights(whole, "best"))
     timing = {"seconds", "images_per_second"}
@@ -104,6 +131,13 @@ def test_seeds_differ_and_repeat(run):
     a, b, c = (run(f"seed={seed}", folder=f"run{i}") for i, seed in enumerate((0, 0, 1)))
     assert identical(weights(a), weights(b))
     assert not identical(weights(a), weights(c))
+
+
+def test_the_learning_rate_follows_its_schedule(run):
+    table = rows(run("lr_schedule=cosine", "optimizer.lr=2e-3"))
+    # at the last of an epoch's ten steps
+    expected = [2e-3 * (1 + math.cos(math.pi * step / 20)) / 2 for step in (0, 9, 19)]
+    assert [float(row["lr"]) for row in table] == pytest.approx(expected)
 
 
 def test_new_options_of_the_optimizer_count_on_resume(run, resume):
@@ -171,19 +205,19 @@ MINE = """
 from torch import nn
 
 class Encoder(nn.Sequential):
-    def __init__(self, shape, out_features, hidden, activation):
+    def __init__(self, shape, out_features, hidden, activation, residual):
         assert type(hidden) is list
         super().__init__(nn.Flatten(), nn.Dropout(0.4), nn.BatchNorm1d(784), nn.Linear(784, out_features))
 """
 
 
-def test_a_network_of_ones_own_is_used_and_resumed_with_its_dropout(run, resume, monkeypatch, tmp_path):
+def test_a_network_of_ones_own_is_used_and_resumed_with_its_dropout(run, resume, interrupt, monkeypatch, tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
     mine = "model.encoder._target_=mine.Encoder"
     whole = run(mine, folder="whole")
-    part = run(mine, "trainer.max_epochs=1", folder="part")
-    resume(part, "trainer.max_epochs=2")
+    interrupt(run, mine, at=1, folder="part")
+    part = resume(tmp_path / "part")
     assert identical(weights(part), weights(whole))
     for split in ("val", "test"):  # without dropout, with the running statistics of the batches
         np.testing.assert_allclose(
@@ -218,6 +252,7 @@ def test_a_diverged_training_says_so(run):
         (["schedule=linear", "schedule.epochs=0"], "schedule: epochs must be positive"),
         (["objective.kl=guess"], "objective: kl must be closed or sample"),
         (["optimizer.lr=-1"], "Invalid learning rate"),
+        (["lr_schedule=onecycle", "lr_schedule.rise=1"], "lr_schedule: rise must be between"),
         (["trainer.precision=7"], "trainer: "),
         (["trainer.precision=bf16-true"], "use bf16-mixed"),
         (["trainer.max_epochs=0"], "max_epochs must be a whole number, 1 or more"),

@@ -3,10 +3,14 @@
 import pytest
 import torch
 
-from src.networks import ACTIVATIONS, ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from src.networks import ACTIVATIONS, ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, mlp
 
 PAIRS = [
     (lambda s, f, **o: MLPEncoder(s, f, [30, 20], **o), lambda f, s, **o: MLPDecoder(f, s, [20, 30], **o)),
+    (
+        lambda s, f, **o: MLPEncoder(s, f, [20, 20], residual=True, **o),
+        lambda f, s, **o: MLPDecoder(f, s, [20, 20, 30], residual=True, **o),
+    ),
     (lambda s, f, **o: MLPEncoder(s, f, [], **o), lambda f, s, **o: MLPDecoder(f, s, [], **o)),
     (lambda s, f, **o: ConvEncoder(s, f, [4, 8], 16, **o), lambda f, s, **o: ConvDecoder(f, s, [4, 8], 16, **o)),
     (lambda s, f, **o: ConvEncoder(s, f, [4, 8, 6], 16, **o), lambda f, s, **o: ConvDecoder(f, s, [4, 8, 6], 16, **o)),
@@ -23,6 +27,18 @@ def test_shapes_and_gradients(encoder, decoder, shape):
     assert up(z).shape == (4, 2, *shape[1:])
     (down(x).square().sum() + up(z).square().sum()).backward()
     assert all(p.grad.abs().sum() > 0 for net in (down, up) for p in net.parameters())
+
+
+def test_a_residual_layer_adds_to_what_it_is_given():
+    torch.manual_seed(0)
+    network = mlp([5, 4, 4, 4, 3, 2], "tanh", residual=True)
+    first, second, third, *narrower = network
+    x = torch.randn(6, 5)
+    hidden = first(x)
+    hidden = hidden + second[1](torch.tanh(hidden))
+    hidden = hidden + third[1](torch.tanh(hidden))
+    assert len(narrower) == 4  # where the width changes there is nothing to add to
+    torch.testing.assert_close(network(x), torch.nn.Sequential(*narrower)(hidden))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
