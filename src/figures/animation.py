@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from src.figures.page import render
+from src.figures.page import render, render_each
 from src.files import whole
 
 STEP, HOLD = 280, 2500  # milliseconds of a frame, and of the last
@@ -38,10 +38,7 @@ def write_still(figure: Figure, path: Path, scale: float) -> Path:
 
 def write_film(figure: Figure, show: Callable[[int], None], frames: Sequence[int], path: Path) -> Path:
     """Writes the figure to `path` as a looping GIF, after `show` of each of `frames`, and returns `path`."""
-    images = []
-    for frame in frames:
-        show(frame)
-        images.append(render(figure))
+    images = list(render_each(figure, show, frames))
     palette = shared_palette(images)
     # imageio makes a palette for each frame unless it is handed one with the frames' indices into it
     indices = np.stack([image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images])
@@ -53,9 +50,9 @@ def write_film(figure: Figure, show: Callable[[int], None], frames: Sequence[int
 
 
 def shared_palette(images: Sequence[Image.Image]) -> Image.Image:
-    """An image whose palette suits all `images`: of five of them, spread evenly, the best colours."""
+    """An image whose palette suits all `images`: of every other row and column of five of them, the best colours."""
     chosen = np.unique(np.linspace(0, len(images) - 1, 5).round().astype(int))
-    strip = np.concatenate([np.asarray(images[i]) for i in chosen])
+    strip = np.concatenate([np.asarray(images[i])[::2, ::2] for i in chosen])
     # of Pillow's methods the one that keeps rare colours apart from frequent ones
     palette = Image.fromarray(strip).quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=10_000)
     # the page must be white to the last bit: on a white web page it would show as a box

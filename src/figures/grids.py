@@ -45,6 +45,8 @@ def samples(trace: Trace, nearest: bool = False) -> tuple[Figure, Callable[[int]
         left = page.MARGIN + i * (width + GUTTER)
         page.write(figure, left, TOP - 25, words, color=page.INK)
         shown.append(page.paste(figure, left, TOP, grid, scale))
+    for image in shown[:2]:
+        image.set_animated(True)
 
     def show(frame: int) -> None:
         shown[0].set_data(tile(means[frame, :count], columns))
@@ -82,6 +84,7 @@ def reconstructions(trace: Trace, worst: bool = False) -> tuple[Figure, Callable
         top = TOP - 24 + i * (3 * step_down + BAND)
         _name_rows(figure, top, step_down, (IMAGE, *RECONSTRUCTIONS))
         grids.append(page.paste(figure, page.MARGIN + LABELS, top, stacked(band, 0), scale))
+        grids[-1].set_animated(True)
     if worst:
         _worst(figure, trace, below + 4, scale)
 

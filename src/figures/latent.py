@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from src.figures import page
-from src.figures.tsne import knn_accuracy, neighbours_kept
+from src.figures.tsne import knn_accuracy, neighbours, neighbours_kept
 from src.metrics import active_units
 from src.trace import Trace
 
@@ -32,8 +32,9 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray) -> tup
     head = page.header(figure, trace)
     axes = page.box(figure, page.MARGIN, TOP, SIDE, SIDE, frame=True)
     points = scatter(axes, trace)
+    points.set_animated(True)
     _enclose(axes, np.concatenate(list(planes.values())))
-    page.write(figure, page.MARGIN + 12, TOP + 10, "t-SNE of the posterior means")
+    page.write(figure, page.MARGIN + 12, TOP + 10, "t-SNE of the posterior means", animated=True)  # over the points
 
     left = page.MARGIN + SIDE + GUTTER
     names = ("10-NN accuracy of the codes", "neighbours kept by the plane", "active units")
@@ -44,8 +45,9 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray) -> tup
     def show(frame: int) -> None:
         codes = trace.frames["codes"][frame]
         points.set_offsets(planes[frame])
-        accuracy.set_text(accuracy_of(codes, labels))
-        kept.set_text(f"{neighbours_kept(codes, planes[frame]):.2f}")
+        near = neighbours(codes)
+        accuracy.set_text(accuracy_of(near, labels))
+        kept.set_text(f"{neighbours_kept(near, neighbours(planes[frame])):.2f}")
         active.set_text(f"{active_units(codes)} of {codes.shape[1]}")
         head(trace.frames["epoch"][frame])
 
@@ -53,8 +55,8 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray) -> tup
 
 
 def _raw_pixels(figure: Figure, left: float, trace: Trace, plane: np.ndarray) -> None:
-    raw, labels = trace.fixed["pixels"].astype(float), trace.fixed["labels"]
-    accuracy = accuracy_of(raw.reshape(len(raw), -1), labels)
+    raw, labels = trace.fixed["pixels"], trace.fixed["labels"]
+    accuracy = accuracy_of(neighbours(raw.reshape(len(raw), -1)), labels)
     top = TOP + SIDE - COLUMN
     page.write(figure, left, top - 40, f"For comparison, t-SNE of the raw\npixels: 10-NN accuracy {accuracy}")
     axes = page.box(figure, left, top, COLUMN, COLUMN, frame=True)
@@ -84,11 +86,18 @@ def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], N
     # a few points of the first epochs may lie outside: they would shrink all that follows
     limit = max(3.4, 1.05 * np.percentile(np.abs(codes[shown][..., dimensions]), 99))
     points = scatter(axes, trace)
+    points.set_animated(True)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10)))
     axes.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
 
+    middle, bottom = page.MARGIN + 34 + SIDE / 2, TOP + SIDE
+    options = {"color": page.INK, "animated": True}
+    names = [
+        page.write(figure, middle, bottom + 25, "", ha="center", **options),
+        page.write(figure, page.MARGIN + 2, bottom - SIDE / 2, "", rotation=90, ha="right", va="center", **options),
+    ]
     left = page.MARGIN + 34 + SIDE + GUTTER
     accuracy, active = facts(figure, left, ("10-NN accuracy of the codes", "active units"))
     if len(dimensions) == 2:
@@ -103,18 +112,18 @@ def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], N
     def show(frame: int) -> None:
         drawn = codes[frame][:, dimensions]
         points.set_offsets(drawn if len(dimensions) == 2 else np.column_stack([drawn, rows]))
-        for set_label, dimension in zip((axes.set_xlabel, axes.set_ylabel), dimensions, strict=False):
-            set_label(_name(trace, frame, dimension), fontsize=9, color=page.INK, labelpad=5)
-        accuracy.set_text(accuracy_of(codes[frame], labels))
+        for name, dimension in zip(names, dimensions, strict=False):
+            name.set_text(_name(trace, frame, dimension))
+        accuracy.set_text(accuracy_of(neighbours(codes[frame]), labels))
         active.set_text(f"{active_units(codes[frame])} of {codes.shape[2]}")
         head(trace.frames["epoch"][frame])
 
     return figure, show
 
 
-def accuracy_of(points: np.ndarray, labels: np.ndarray) -> str:
-    """The 10-NN accuracy in words; a dash for images of a single class, where there is nothing to tell apart."""
-    return f"{knn_accuracy(points, labels):.2f}" if np.ptp(labels) else "–"
+def accuracy_of(near: np.ndarray, labels: np.ndarray) -> str:
+    """The accuracy of neighbours in words; a dash for a single class, where there is nothing to tell apart."""
+    return f"{knn_accuracy(near, labels):.2f}" if np.ptp(labels) else "–"
 
 
 def most_active(trace: Trace, frame: int) -> list[int]:
@@ -153,8 +162,9 @@ def _intervals(axes: Axes, classes: np.ndarray) -> None:
         axes.text(half, len(classes) - 0.2, f"{mass:.0%}", ha="center", bbox=_PATCH, **_SMALL)
 
 
-_SMALL = {"fontsize": 7.5, "color": page.GREY}
-_DASHED = {"color": page.GREY, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 3}
+# what lies over the points is drawn after them, as often as they are
+_SMALL = {"fontsize": 7.5, "color": page.GREY, "animated": True}
+_DASHED = {"color": page.GREY, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 3, "animated": True}
 _PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
 
 
@@ -170,7 +180,7 @@ def facts(figure: Figure, left: float, names: Sequence[str]) -> list[Text]:
     numbers = []
     for i, name in enumerate(names):
         top = TOP - 2 + 48 * i
-        numbers.append(page.write(figure, left, top, "", points=13, color=page.INK, weight="bold"))
+        numbers.append(page.write(figure, left, top, "", points=13, color=page.INK, weight="bold", animated=True))
         page.write(figure, left, top + 23, name, points=8.5)
     return numbers
 

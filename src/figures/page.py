@@ -1,9 +1,10 @@
 """The look that all pictures share: a page measured from its top left corner, its header, its colours."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
@@ -71,10 +72,11 @@ def paste(figure: Figure, left: float, top: float, pixels: np.ndarray, scale: in
 def header(figure: Figure, trace: Trace) -> Callable[[int], None]:
     """Heads the page with the run's title; the function returned sets epoch, ELBO and progress."""
     write(figure, MARGIN, 20, str(trace.fixed["title"]), points=12, color=INK, weight="bold")
-    caption = write(figure, MARGIN, 44, "", points=10)
+    caption = write(figure, MARGIN, 44, "", points=10, animated=True)
     width = size(figure)[0] - 2 * MARGIN
     band(figure, MARGIN, 70, width, 2, RULE)
     progress = band(figure, MARGIN, 70, width, 2, INK)
+    progress.set_animated(True)
     whole, last = progress.get_width(), max(trace.epochs["epoch"][-1], 1)
 
     def show(epoch: int) -> None:
@@ -106,6 +108,31 @@ def render(figure: Figure, scale: float = 1) -> Image.Image:
     """The page as an RGB image, `scale` times its size in pixels."""
     figure.set_dpi(DPI * scale)
     figure.canvas.draw()
+    return _finish(figure, moving(figure))
+
+
+def render_each(figure: Figure, show: Callable[[int], None], frames: Sequence[int]) -> Iterator[Image.Image]:
+    """The page as an RGB image after `show` of each of `frames`, which may change what is `animated` and nothing else.
+
+    All else is drawn once: words are what takes the time, and most of them stay.
+    """
+    figure.set_dpi(DPI)
+    figure.canvas.draw()
+    still, artists = figure.canvas.copy_from_bbox(figure.bbox), moving(figure)
+    for frame in frames:
+        show(frame)
+        figure.canvas.restore_region(still)
+        yield _finish(figure, artists)
+
+
+def moving(figure: Figure) -> list[Artist]:
+    """What matplotlib leaves out when it draws the page: the artists that are `animated`, the lowest first."""
+    return sorted(figure.findobj(Artist.get_animated), key=Artist.get_zorder)
+
+
+def _finish(figure: Figure, artists: Sequence[Artist]) -> Image.Image:
+    for artist in artists:
+        figure.draw_artist(artist)
     return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
 
 
