@@ -32,6 +32,7 @@ class Config:
     objective: Any = MISSING
     schedule: Any = MISSING
     optimizer: Any = MISSING
+    lr_schedule: Any = MISSING
     trainer: Any = MISSING
     logger: Any = MISSING
     callbacks: Any = MISSING
@@ -88,6 +89,19 @@ def refuse(options: dict[str, Any]) -> None:
 def run_folder(ckpt_path: str | None, fresh: str) -> str:
     """The folder of the run that `ckpt_path` (RUN/checkpoints/last.ckpt) belongs to, else a fresh one."""
     return str(Path(ckpt_path).absolute().parent.parent) if ckpt_path else fresh
+
+
+def help_text(conf: Path) -> str:
+    """The text of conf/hydra/help/ with each group and its choices.
+
+    Hydra's own --help says the same a second later: for each group it copies all the configurations that it knows.
+    """
+    text = OmegaConf.load(conf / "hydra" / "help" / "vae_lab.yaml")
+    template = OmegaConf.create({"hydra": {"help": text}}).hydra.help.template
+    folders = sorted(path for path in conf.iterdir() if path.is_dir() and path.name != "hydra")
+    choices = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+    groups = "".join(f"{group}: {', '.join(names)}\n" for group, names in choices.items())
+    return template.replace("$APP_CONFIG_GROUPS", groups)
 
 
 ConfigStore.instance().store(name="schema", node=Config)

@@ -3,8 +3,11 @@
 python -m src.train model=conv latent_dim=16
 """
 
+import functools
+import gc
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-import src.config  # noqa: F401 (registers the schema that conf/train.yaml starts from)
-from src import record
+from src.config import help_text  # the import registers the schema that conf/train.yaml starts from
 from src.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,12 +28,20 @@ log = logging.getLogger(__name__)
 CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
 
+def main() -> None:
+    """The command line."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text(Path(CONF)))
+    else:
+        job()
+
+
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
-def main(cfg: DictConfig) -> float:
+def job(cfg: DictConfig) -> float:
     """Trains the VAE of a configuration and returns its validation ELBO, in nats per image."""
-    job = HydraConfig.get()
-    run, overrides = Path(job.runtime.output_dir), list(job.overrides.task)
-    group = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
+    here = HydraConfig.get()
+    run, overrides = Path(here.runtime.output_dir), list(here.overrides.task)
+    group = Path(here.sweep.dir).name if here.mode == RunMode.MULTIRUN else None
     try:
         return train(cfg, run, overrides, group)["val/elbo"]
     except OSError as error:
@@ -44,8 +54,8 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
     Leaves in the folder `run`: config.yaml, metrics.csv, metrics.json, {val,test}_terms.npz, checkpoints/, figures/.
     Raises UserError for anything a user can mend.
     """
-    # Lightning takes seconds to import: --help and a mistyped option answer before that
-    from src import build, checkpoints, tracking
+    import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
+    from src import build, checkpoints, record, tracking
 
     quieten()
     step = 0
@@ -88,6 +98,18 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
     return metrics
 
 
+@functools.cache
+def import_libraries(with_wandb: bool) -> None:
+    """Imports what takes seconds, once: so late that --help and a mistyped option answer before."""
+    gc.disable()  # it would search the modules for garbage time and again: an eighth of the start, and nothing found
+    if with_wandb:
+        import wandb.apis.public  # noqa: F401 (first: each of its classes searches all modules that are there already)
+    import src.build  # noqa: F401
+
+    gc.freeze()  # what is imported stays
+    gc.enable()
+
+
 def resumed(checkpoint: dict, overrides: list[str]) -> tuple[DictConfig, list[str]]:
     """The configuration of the run that a checkpoint belongs to, with new options on top of its own."""
     own = checkpoint["run"]["overrides"]
@@ -102,6 +124,8 @@ def resumed(checkpoint: dict, overrides: list[str]) -> tuple[DictConfig, list[st
 
 def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> dict[str, Any]:
     """What metrics.json holds: the numbers of the tested checkpoint, of `epoch`, and where they come from."""
+    from src import record
+
     rows = record.epochs(run)
     best = next(row for row in rows if row["epoch"] == epoch)
     return {
@@ -114,16 +138,17 @@ def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> d
         "binarised": data.binary,
         "data": data.described(),
         "device": str(module.device),
+        "precision": module.trainer.precision,
         **record.provenance(),
     }
 
 
 def quieten() -> None:
-    """Silences what Lightning says of things that are as they should be here."""
+    """Silences what libraries say of things that are as they should be here."""
     # sync_dist: every process evaluates all images, so there is nothing to gather
     for message in ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True"):
         warnings.filterwarnings("ignore", f".*{message}.*")
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "openTSNE"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

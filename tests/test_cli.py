@@ -165,11 +165,15 @@ def test_a_failed_job_does_not_stop_a_sweep(command, tmp_path, capsys):
 
 
 def test_help(command, capsys):
-    with pytest.raises(SystemExit):
-        command("--help")
+    command("--help")
     said = capsys.readouterr().out
     for group in ("data: fashion_mnist, mnist, mnist5k, npz", "model: conv, mlp", "latent_dim=16"):
         assert group in said
+    command("-h")
+    assert capsys.readouterr().out == said
+    with pytest.raises(SystemExit):
+        train.job()  # Hydra's own, which is slow
+    assert capsys.readouterr().out == said
 
 
 def test_the_makefile_has_the_commands_of_the_readme():

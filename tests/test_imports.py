@@ -1,23 +1,67 @@
 """The rules of the layout, read from the source."""
 
 import ast
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted([*ROOT.glob("src/**/*.py"), *ROOT.glob("callbacks/**/*.py")])
-HEAVY = {"torch", "lightning", "torchvision", "wandb", "sklearn", "openTSNE", "matplotlib"}
+RARE = {"wandb", "torchvision", "sklearn", "openTSNE", "mlxtend"}  # slow to import, and few runs need them at once
+HEAVY = RARE | {"torch", "lightning", "matplotlib", "scipy", "numpy"}
+ANSWERED = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(list(sys.modules))))
+from src import train
+train.main()
+"""
+STARTED = """
+import gc, json, sys
+from pathlib import Path
+import hydra
+from src import train
+with hydra.initialize_config_dir(train.CONF, version_base="1.3"):
+    cfg = hydra.compose("train", ["trainer.accelerator=cpu"])
+train.import_libraries(with_wandb=True)
+import torch
+from src import build
+module = build.module(cfg, [])
+build.data(cfg, module.vae)
+build.trainer(cfg, Path.cwd(), [])
+try:
+    torch.distributions.Bernoulli(torch.tensor(0.5)).log_prob(torch.tensor(0.3))
+    validates = False
+except ValueError:
+    validates = True
+found = {"modules": list(sys.modules), "collects": gc.isenabled(), "frozen": gc.get_freeze_count()}
+print(json.dumps(found | {"validates": validates}))
+"""
 
 
 def imported(path: Path, everywhere: bool = True) -> set[str]:
     tree = ast.parse(path.read_text())
-    nodes = ast.walk(tree) if everywhere else tree.body
-    names = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
-    nodes = ast.walk(tree) if everywhere else tree.body
-    return {n for n in names if n} | {a.name for node in nodes if isinstance(node, ast.Import) for a in node.names}
+    nodes = list(ast.walk(tree) if everywhere else tree.body)
+    names = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return names | {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+
+
+def told(code: str, folder: Path, *words: str) -> Any:
+    """What `code` prints last, in a process of its own with the arguments `words`."""
+    env = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder)}
+    command = [sys.executable, "-c", code, *words]
+    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a process is like that has built all of a default run but its loggers."""
+    return told(STARTED, tmp_path_factory.mktemp("started"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -33,17 +77,38 @@ def test_imports_run_one_way_and_files_stay_short(path):
     assert path.name != "utils.py"
 
 
-def test_the_command_line_answers_before_anything_heavy_is_imported():
-    code = "import sys, src.train; print(sorted({m.split('.')[0] for m in sys.modules}))"
-    loaded = set(
-        ast.literal_eval(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).stdout.decode())
-    )
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_few_runs_need_is_imported_where_it_is_needed(path):
+    assert not {name.split(".")[0] for name in imported(path, everywhere=False)} & RARE
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--cfg", "job"], ["foo=1"], ["model=transformer"], ["latent_dim=0"]], ids=" ".join
+)
+def test_the_command_line_answers_before_anything_heavy_is_imported(words, tmp_path):
+    loaded = {name.split(".")[0] for name in told(ANSWERED, tmp_path, *words)}
+    assert "hydra" in loaded
     assert not loaded & HEAVY
 
 
-def test_torch_keeps_validating_distributions():
+def test_a_run_imports_no_more_than_it_needs(started):
+    """torchvision and matplotlib are there none the less: torchmetrics imports them, and Lightning torchmetrics."""
+    loaded = {name.split(".")[0] for name in started["modules"]}
+    assert {"torch", "callbacks"} <= loaded
+    assert not loaded & {"sklearn", "openTSNE", "mlxtend"}
+    assert not {"src.figures.page", "src.figures.tsne"} & set(started["modules"])
+
+
+def test_wandb_is_imported_before_there_is_much_to_search(started):
+    order = {name: place for place, name in enumerate(started["modules"])}
+    assert order["wandb.apis.public.artifacts"] < order["torch"]
+
+
+def test_garbage_is_collected_again_once_all_is_imported(started):
+    assert started["collects"]
+    assert started["frozen"] > 100_000
+
+
+def test_torch_keeps_validating_distributions(started):
     """Some libraries switch it off for the whole process as they are imported."""
-    code = "import src.build, torch; torch.distributions.Bernoulli(torch.tensor(0.5)).log_prob(torch.tensor(0.3))"
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert "ValueError" in result.stderr
-    assert "support" in result.stderr
+    assert started["validates"]
