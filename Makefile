@@ -1,5 +1,6 @@
 # make train ARGS="model=conv latent_dim=16"     set up .venv once, then train
 # make test                                     set up .venv once, then lint and test
+# make bench                                    how fast it trains, beside a bare loop and its peers: half an hour
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu make ...     PyTorch without CUDA, 1 GB instead of 6
 PYTHON ?= python3.11
 TORCH_INDEX ?=
@@ -7,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: train test format clean
+.PHONY: train test bench format clean
 
 train: $(READY)
 	$(BIN)/python -m src.train $(ARGS)
@@ -16,6 +17,10 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	$(BIN)/python -m benchmarks.train $(ARGS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

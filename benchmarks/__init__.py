@@ -1,0 +1,1 @@
+"""How fast this project trains, beside a bare loop and its peers."""

@@ -1,0 +1,91 @@
+"""Times training steps, wherever they are taken."""
+
+import time
+from typing import Any
+
+import lightning
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+WARMUP = 30  # steps before the clock starts: allocations, oneDNN's choice of kernels, lazy imports
+
+
+class Stopwatch:
+    """Times the training steps of a side, which calls `lap` at the end of each.
+
+    The clock starts after WARMUP steps, or anew at `start`; `seconds`, `cpu_seconds` and `images` are what it saw.
+    The second step runs under torch's FLOP counter, so that a side's work is counted and not assumed: `mflop` is that
+    of one image, in matrix products and convolutions, forward and backward.
+    """
+
+    def __init__(self, enough: float):
+        self.enough, self.laps, self.mflop, self.started = enough, 0, 0.0, False
+        self.counter = FlopCounterMode(display=False)
+
+    def start(self) -> None:
+        """Starts the clock anew."""
+        self.started, self.images, self.begun, self.cpu = True, 0, time.perf_counter(), time.process_time()
+
+    def stop(self) -> bool:
+        """Reads the clock; whether it saw `enough` seconds."""
+        self.seconds, self.cpu_seconds = time.perf_counter() - self.begun, time.process_time() - self.cpu
+        return self.seconds >= self.enough
+
+    def lap(self, images: int) -> bool:
+        """Ends a step of so many images; whether it was the last one needed."""
+        self.laps += 1
+        if self.laps == 1:
+            self.counter.__enter__()
+        elif self.laps == 2:
+            self.counter.__exit__(None, None, None)
+            self.mflop = self.counter.get_total_flops() / images / 1e6
+        if self.started:
+            self.images += images
+            return self.stop()
+        if self.laps == WARMUP:
+            self.start()
+        return False
+
+
+class StopsAfter(lightning.Callback):
+    """Laps the stopwatch at each step's end, and ends the training when it has seen enough."""
+
+    def __init__(self, watch: Stopwatch):
+        self.watch = watch
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: nn.Module, outputs: Any, batch: Any, _: int):
+        if self.watch.lap(len(batch[0])):
+            trainer.should_stop = True
+
+
+class WholeEpochs(lightning.Callback):
+    """Times whole epochs after the first, with all that follows the last step of each: validation, checkpoints."""
+
+    def __init__(self, watch: Stopwatch):
+        self.watch = watch
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: nn.Module) -> None:
+        if trainer.current_epoch == 1:
+            self.watch.start()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: nn.Module, outputs: Any, batch: Any, _: int):
+        self.watch.lap(len(batch[0]))
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: nn.Module) -> None:
+        if trainer.current_epoch > 0:
+            trainer.should_stop = self.watch.stop()  # the checkpoints are yet to be written, so the clock runs on
+
+    def on_train_end(self, trainer: lightning.Trainer, module: nn.Module) -> None:
+        self.watch.stop()
+
+
+def matmul_gflops(size: int = 1024, tries: int = 8) -> float:
+    """The fastest of several square float32 products, in GFLOP/s: what this process can get from its processor now."""
+    a, b = torch.randn(2, size, size)
+    best = float("inf")
+    for _ in range(tries):
+        begun = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - begun)
+    return 2 * size**3 / best / 1e9

@@ -1,0 +1,28 @@
+"""What benchmarks.wall hangs into a run to see where its time goes; named on the command line of src.train."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback
+from lightning.pytorch.profilers import SimpleProfiler
+
+
+class FirstStep(Callback):
+    """Writes the time at which the first training step is done to `path`, in seconds since the epoch."""
+
+    def __init__(self, path: str):
+        self.path, self.done = Path(path), False
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if not self.done:
+            self.path.write_text(str(time.time()))
+            self.done = True
+
+
+class Durations(SimpleProfiler):
+    """Lightning's profiler, whose report is JSON: by the name of an action the seconds that each of its calls took."""
+
+    def summary(self) -> str:
+        return json.dumps(self.recorded_durations)
