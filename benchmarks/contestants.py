@@ -1,51 +1,50 @@
 """A peer in the benchmark of time to quality: trains, and writes its validation ELBO after each epoch.
 
-python -m benchmarks.contestants pythae --folder FOLDER [--recipe conv]
+python -m benchmarks.contestants pythae --folder FOLDER --val FILE [--recipe conv]
 
 A peer keeps its loop and its data path. By its own settings it keeps network, optimiser and batch too; with --recipe
-these, and the learning rate's schedule, are those of `python -m src.train data=mnist model=RECIPE`. Its likelihood is
+these are those of `python -m src.train data=mnist model=RECIPE`. Its likelihood is
 made ours in both: Bernoulli, of binary images that are drawn anew as each is loaded, with codes of 16 dimensions.
 """
 
 import argparse
 import csv
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.datasets import MNIST
 from torchvision.transforms import Compose, ToTensor
 
 from benchmarks import peers
-from benchmarks.configuration import composed
-from src import build
-from src.data import draw_binary
 from src.errors import UserError
 
+ROOT = os.environ.get("DATA_ROOT", "data")
+SHAPE, LATENT_DIM = (1, 28, 28), 16
 TRAINING = 50_000  # images; the others of the official training set are for validation
 FOR_EVER = 1000  # epochs of a peer by its own settings, which is stopped from outside
 
 
 class Record:
-    """Writes images seen and the ELBO of the 10,000 validation images to metrics.csv, a row an epoch.
+    """Writes images seen and the ELBO of the binary validation images (N, 1, 28, 28) to metrics.csv, a row an epoch."""
 
-    encode: images (B, 1, 28, 28) -> (mu, logvar) of their codes, (B, D); decode: codes -> probabilities of the pixels
-    """
-
-    def __init__(self, cfg: DictConfig, folder: Path):
-        source = build.make(cfg.data.source, "data")
-        binary, _ = draw_binary(source.val.images, source.test.images)
-        self.val, self.path, self.images = torch.from_numpy(binary).float() / 255, folder / "metrics.csv", 0
+    def __init__(self, folder: Path, val: np.ndarray):
+        self.val, self.path, self.images = torch.from_numpy(val).float(), folder / "metrics.csv", 0
         self.path.write_text("images_seen,val/elbo\n")
 
     @torch.no_grad()
     def epoch(self, encode: Callable[[Tensor], tuple[Tensor, Tensor]], decode: Callable[[Tensor], Tensor]) -> None:
-        """Ends an epoch: one draw of the code for each image."""
+        """Ends an epoch: one draw of the code for each image.
+
+        encode: images -> (mu, logvar) of their codes, (B, D); decode: codes -> probabilities of the pixels
+        """
         self.images, total = self.images + TRAINING, 0.0
         for x in self.val.split(500):
             mu, logvar = encode(x)
@@ -56,42 +55,64 @@ class Record:
             csv.writer(file).writerow([self.images, -total / len(self.val)])
 
 
-def pytorch_examples(cfg: DictConfig, recipe: bool, folder: Path) -> None:
+class Recipe(NamedTuple):
+    """What this project trains full MNIST with by default."""
+
+    networks: peers.Networks
+    optimizer: Callable[..., torch.optim.Optimizer]
+    lr: float
+    lr_schedule: Callable[[float], float]
+    batch: int
+    epochs: int
+
+
+def recipe(model: str) -> Recipe:
+    """That of `python -m src.train data=mnist model=...`."""
+    from benchmarks.configuration import composed  # it imports all of this project, which a peer does not need
+    from src import build
+
+    cfg = composed(f"model={model}", f"latent_dim={LATENT_DIM}")
+    vae = build.vae(cfg)
+    optimizer = build.make(cfg.optimizer, "optimizer")
+    curve = build.make(cfg.lr_schedule, "lr_schedule")
+    networks = peers.Networks(vae.encoder, vae.decoder)
+    return Recipe(networks, optimizer, cfg.optimizer.lr, curve, cfg.data.batch_size, cfg.data.epochs)
+
+
+def pytorch_examples(ours: Recipe | None, record: Record, folder: Path, seed: int) -> None:
     """The loop and the data path of pytorch/examples, which transforms an image at a time."""
-    record = Record(cfg, folder)
-    images = MNIST(cfg.data.root, train=True, transform=Compose([ToTensor(), torch.bernoulli]))
-    if recipe:
-        vae, batch, lr, epochs = peers.Networks(build.vae(cfg)), cfg.data.batch_size, cfg.optimizer.lr, cfg.data.epochs
+    if ours is None:
+        vae = peers.SmallVAE(LATENT_DIM)
+        optimizer, batch, epochs = torch.optim.Adam(vae.parameters(), lr=1e-3), 128, FOR_EVER
     else:
-        vae, batch, lr, epochs = peers.SmallVAE(cfg.latent_dim), 128, 1e-3, FOR_EVER
+        vae, batch, epochs = ours.networks, ours.batch, ours.epochs
+        optimizer = ours.optimizer(vae.parameters())
+    images = MNIST(ROOT, train=True, transform=Compose([ToTensor(), torch.bernoulli]))
     batches = DataLoader(Subset(images, range(TRAINING)), batch, shuffle=True)
-    optimizer = torch.optim.Adam(vae.parameters(), lr=lr)
-    curve = build.make(cfg.lr_schedule, "lr_schedule") if recipe else lambda done: 1.0
     for epoch in range(epochs):
         for step, (x, _) in enumerate(batches):
-            optimizer.param_groups[0]["lr"] = lr * curve((epoch + step / len(batches)) / epochs)
+            if ours is not None:
+                optimizer.param_groups[0]["lr"] = ours.lr * ours.lr_schedule((epoch + step / len(batches)) / epochs)
             optimizer.zero_grad()
-            loss = peers.summed_loss(vae, x)
+            loss = peers.summed_loss(vae, x) / (1 if ours is None else len(x))
             loss.backward()
             optimizer.step()
             if step % 10 == 0:
-                print(f"{step}/{len(batches)}: {loss.item() / len(x):.6f}")
+                print(f"{step}/{len(batches)}: {loss.item():.6f}")
         record.epoch(vae.encode, vae.decode)
 
 
-def pythae(cfg: DictConfig, recipe: bool, folder: Path) -> None:
-    """pythae's pipeline. Its schedulers step once an epoch: for the recipe's curve stands the fall of a cosine."""
-    record = Record(cfg, folder)
-    images = BinaryDraws(MNIST(cfg.data.root, train=True).data[:TRAINING, None] / 255)
-    settings = {"per_device_train_batch_size": 64, "learning_rate": 1e-4, "num_epochs": FOR_EVER}
-    if recipe:
-        epochs = cfg.data.epochs
-        settings |= {"per_device_train_batch_size": cfg.data.batch_size, "num_epochs": epochs}
-        settings |= {"learning_rate": cfg.optimizer.lr, "scheduler_cls": "CosineAnnealingLR"}
-        settings |= {"scheduler_params": {"T_max": epochs}}
-    model = peers.pythae_vae(cfg, peers.Networks(build.vae(cfg)) if recipe else None)
+def pythae(ours: Recipe | None, record: Record, folder: Path, seed: int) -> None:
+    """pythae's pipeline. Its schedulers step once an epoch: with the recipe, along the fall of a cosine."""
+    images = BinaryDraws(MNIST(ROOT, train=True).data[:TRAINING, None] / 255)
+    settings = {"per_device_train_batch_size": 64, "learning_rate": 1e-4, "num_epochs": FOR_EVER, "seed": seed}
+    if ours is not None:
+        settings |= {"per_device_train_batch_size": ours.batch, "num_epochs": ours.epochs, "learning_rate": ours.lr}
+        settings |= {"scheduler_cls": "CosineAnnealingLR", "scheduler_params": {"T_max": ours.epochs}}
+        settings |= {"optimizer_params": {"fused": True}}
+    model = peers.pythae_vae(SHAPE, LATENT_DIM, None if ours is None else ours.networks)
 
-    def measure(_: torch.nn.Module) -> None:
+    def measure(_: nn.Module) -> None:
         def encode(x: Tensor) -> tuple[Tensor, Tensor]:
             found = model.encoder(x)
             return found.embedding, found.log_covariance
@@ -124,15 +145,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.contestants", description=__doc__.splitlines()[0])
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("--folder", type=Path, required=True, help="for metrics.csv, and what the peer leaves")
-    parser.add_argument("--recipe", choices=("mlp", "conv"), help="our network, optimiser and schedule")
+    parser.add_argument("--val", type=Path, required=True, help="npy file of binary validation images, 0 and 1")
+    parser.add_argument("--recipe", choices=("mlp", "conv"), help="our network, batch, optimiser and its schedule")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
-    PEERS[args.peer](composed(f"model={args.recipe or 'mlp'}", "latent_dim=16"), args.recipe is not None, args.folder)
+    ours = recipe(args.recipe) if args.recipe else None
+    PEERS[args.peer](ours, Record(args.folder, np.load(args.val)), args.folder, args.seed)
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (UserError, peers.MissingError) as error:
+    except UserError as error:
         sys.exit(str(error))

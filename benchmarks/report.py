@@ -15,7 +15,7 @@ Result = dict[str, Any]
 Round = dict[str, Result]
 FASTER, SLOWER = 1.15, 0.87  # nothing is claimed within these
 LABELS = {
-    "default": "this project, all of it",
+    "default": "this project, all but its pictures",
     "lean": "this project, training steps alone",
     "lean_bf16": "this project, steps alone, bf16",
     "bare": "bare PyTorch loop (the yardstick)",
@@ -31,12 +31,15 @@ COMPARED = (
     ("default", "pythae"),
     ("lean", "lightning_dataloader"),
     ("lean_bf16", "lean"),
+    ("lean_bf16", "pytorch_examples"),
+    ("lean_bf16", "pythae"),
+    ("lean_bf16", "lightning_dataloader"),
 )
 READING = (
     "Speeds are medians; ratios are taken within each round, median [quartiles].\n"
-    f"faster: the lower quartile is above {FASTER}; slower: the upper is below {SLOWER}; else equal.\n"
+    f"faster: the lower quartile is above {FASTER}; slower: the upper is below {SLOWER}; else no claim.\n"
     "Processor time hardly minds other work on the machine, but does not count waiting; no verdict rests on it.\n"
-    "Only `this project, all of it` is timed with validation, checkpoints and records; the others train, nothing else."
+    "Only `this project, all but its pictures` is timed with validation, checkpoints, records; the others only train."
 )
 
 
@@ -47,10 +50,10 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def verdict(low: float, high: float) -> str:
-    """What the quartiles of a ratio of speeds allow to claim: `faster`, `slower` or `equal`."""
+    """What the quartiles of a ratio of speeds allow to claim: `faster`, `slower` or `no claim`."""
     if low > FASTER:
         return "faster"
-    return "slower" if high < SLOWER else "equal"
+    return "slower" if high < SLOWER else "no claim"
 
 
 def values(rounds: Sequence[Round], side: str, name: str = "images_per_second") -> list[float]:

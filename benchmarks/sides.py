@@ -2,8 +2,9 @@
 
 python -m benchmarks.sides bare --model mlp --batch 128 --seconds 6 --threads 1
 
-The optimiser is that of conf/ as it stands, and so is the network of `conv`; that of `mlp` is pytorch/examples'. All
-sides train on MNIST, on the CPU.
+All sides train on MNIST, on the CPU. The network of `conv` is that of conf/ as it stands, that of `mlp`
+pytorch/examples'; ours and the bare loop have the optimiser of conf/, the others that of their users. A side trains
+until its stopwatch has seen enough, and returns the network it trained.
 """
 
 import argparse
@@ -15,10 +16,15 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import lightning
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader
+from torchvision.datasets import MNIST
+from torchvision.transforms import ToTensor
 
 from benchmarks import peers
 from benchmarks.configuration import MODELS, composed
@@ -84,13 +90,101 @@ def bare(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
                 return vae
 
 
+class EnoughError(Exception):
+    """Leaves a training loop that knows no other end."""
+
+
+def loader(cfg: DictConfig) -> DataLoader:
+    """Shuffled MNIST as torchvision serves it: one PIL image at a time, turned into a tensor, then collated."""
+    return DataLoader(MNIST(cfg.data.root, train=True, transform=ToTensor()), cfg.data.batch_size, shuffle=True)
+
+
+def pytorch_examples(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
+    """The loop of pytorch/examples: its own network, losses summed over the batch, read at each step, printed at
+    each tenth."""
+    vae, batches = peers.SmallVAE().train(), loader(cfg)
+    optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3)
+    while True:
+        total = 0.0
+        for step, (x, _) in enumerate(batches):
+            optimizer.zero_grad()
+            loss = peers.summed_loss(vae, x)
+            loss.backward()
+            total += loss.item()
+            optimizer.step()
+            if step % 10 == 0:
+                print(f"{step}/{len(batches)}: {loss.item() / len(x):.6f}")
+            if watch.lap(len(x)):
+                return vae
+
+
+class Ordinary(lightning.LightningModule):
+    """A VAE as it is commonly written for Lightning: everything is logged at each step."""
+
+    def __init__(self, vae: VAE):
+        super().__init__()
+        self.encoder, self.decoder = vae.encoder, vae.decoder
+
+    def training_step(self, batch: list[Tensor], step: int) -> Tensor:
+        x, _ = batch
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        z = mu + torch.randn_like(mu) * torch.exp(0.5 * logvar)
+        recon = functional.binary_cross_entropy_with_logits(self.decoder(z), x, reduction="sum") / len(x)
+        kl = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp()) / len(x)
+        loss = recon + kl
+        self.log("loss", loss)
+        self.log("recon", recon)
+        self.log("kl", kl)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=1e-3)
+
+
+def lightning_dataloader(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
+    """Lightning with our networks as most people use it: its defaults, a DataLoader, a log in CSV."""
+    module = Ordinary(build.vae(cfg))
+    trainer = lightning.Trainer(
+        max_epochs=1000,
+        accelerator="cpu",
+        default_root_dir=folder,
+        logger=CSVLogger(folder),
+        callbacks=[StopsAfter(watch)],
+    )
+    trainer.fit(module, loader(cfg))
+    return module
+
+
+def pythae(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
+    """pythae's training pipeline with our networks: its VAE, its trainer, its data set of floats in memory.
+
+    Raises MissingError where it is not installed.
+    """
+    batch = cfg.data.batch_size
+    images = MNIST(cfg.data.root, train=True).data[:, None] / 255
+    images = images[: len(images) // batch * batch]  # whole batches only: its callback does not see their sizes
+
+    def step(model: nn.Module) -> None:
+        if watch.lap(batch):
+            raise EnoughError
+
+    settings = {"per_device_train_batch_size": batch, "learning_rate": 1e-3, "num_epochs": 1000}
+    ours = build.vae(cfg)
+    model = peers.pythae_vae(cfg.data.shape, cfg.latent_dim, peers.Networks(ours.encoder, ours.decoder))
+    try:
+        peers.pythae_training(model, images, folder, settings, on_step=step)
+    except EnoughError:
+        return model
+    raise AssertionError("pythae ended before it was stopped")
+
+
 SIDES = {
     "default": default,
     "lean": lean,
     "bare": bare,
-    "lightning_dataloader": peers.lightning_dataloader,
-    "pythae": peers.pythae,
-    "pytorch_examples": peers.pytorch_examples,
+    "lightning_dataloader": lightning_dataloader,
+    "pythae": pythae,
+    "pytorch_examples": pytorch_examples,
 }
 
 
@@ -133,6 +227,8 @@ def main() -> None:
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true", help="of lean")
     parser.add_argument("--epoch-steps", type=int, help="of default: cuts its epochs short, but not its validation")
     args = parser.parse_args()
+    if args.precision != "32-true" and args.side != "lean":
+        parser.error("--precision is for lean")
     if args.side == "pytorch_examples" and args.model != "mlp":
         parser.error("pytorch_examples is an MLP: --model mlp")
     torch.set_num_threads(args.threads)

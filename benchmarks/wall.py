@@ -1,6 +1,6 @@
 """Where the wall time of a run goes: how it starts, its parts, a training step, and what the pictures add to it.
 
-python -m benchmarks.wall [option=value ...]        options of `python -m src.train`; without any the default run
+python -m benchmarks.wall [option=value ...]        options of `python -m src.train`; else the default run
 """
 
 import argparse
@@ -63,7 +63,8 @@ def trained(options: Sequence[str], profiled: bool = False) -> dict[str, float]:
         )
         total = time.time() - begun
         if done.returncode:
-            raise UserError(f"{' '.join(options)}: {done.stderr.strip().splitlines()[-1]}")
+            lines = done.stderr.strip().splitlines() or ["no word"]
+            raise UserError(f"{' '.join(options)}: {lines[-1]}")
         seconds = {"all": total, "start to first step": float((folder / "first").read_text()) - begun}
         return seconds | (parts(json.loads((folder / "test-parts.txt").read_text())) if profiled else {})
 
@@ -103,6 +104,7 @@ def step(options: Sequence[str]) -> dict[str, float]:
     for x, _, _ in itertools.islice(batches, STEPS):
         lap("batch: order, binarisation")
         noise = torch.randn(1, len(x), vae.latent_dim)
+        lap("noise")
         q = vae.encode(x)
         lap("encoder")
         z, log_q = q.rsample_and_log_prob(noise)
@@ -130,8 +132,9 @@ def start(words: Sequence[str]) -> float:
 
 
 def importable() -> dict[str, str]:
-    """The environment in which this project can be imported from any folder."""
-    return os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    """The environment in which this project, and its data, are found from any folder."""
+    here = {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    return os.environ | here | {"DATA_ROOT": str(Path(os.environ.get("DATA_ROOT", "data")).absolute())}
 
 
 def show(title: str, rows: dict[str, float], unit: str, total: float | None = None) -> None:
@@ -149,7 +152,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of starts; default: %(default)s")
     parser.add_argument("--pairs", type=int, default=1, help="of runs with and without pictures; default: %(default)s")
     args, options = parser.parse_known_args()
-    pairs = [{"with": [], "without": ["~callbacks.pictures"]} for _ in range(args.pairs)]
+    both = {"with": [], "without": ["~callbacks.pictures"]}
+    pairs = [both if i % 2 else dict(reversed(both.items())) for i in range(args.pairs)]
     with tqdm(total=args.rounds * len(STARTS) + 1 + 2 * len(pairs), unit="process") as bar:
 
         def counted(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -162,9 +166,17 @@ def main() -> None:
             for name, words in STARTS.items():
                 starts[name].append(counted(start, words))
         profiled = counted(trained, options, True)
-        walls = [{name: counted(trained, [*options, *more]) for name, more in pair.items()} for pair in pairs]
-    show("Until the command answers, median", {k: statistics.median(v) for k, v in starts.items()}, "s")
-    total = profiled.pop("all")
+        walls = [{name: counted(trained, [*options, *pair[name]]) for name in pair} for pair in pairs]
+    total, first = profiled.pop("all"), profiled.pop("start to first step")
+    starts["the first training step done"] = [
+        first,
+        *(wall[name]["start to first step"] for wall in walls for name in wall),
+    ]
+    show(
+        "Until it answers, or has done its first step: median",
+        {k: statistics.median(v) for k, v in starts.items()},
+        "s",
+    )
     rest = total - sum(profiled.values())
     show(f"A run of {total:.0f} s, profiled", profiled | {"all else": rest}, "s", total)
     show("A training step without Lightning", laps := step(options), "ms", sum(laps.values()))
@@ -179,3 +191,5 @@ if __name__ == "__main__":
         main()
     except UserError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted")

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import nn
 
 from src.errors import UserError
 from src.files import whole
@@ -54,3 +55,13 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or "run" not in state:
         raise UserError(f"{path} was not written by this program: it holds no run's configuration")
     return state
+
+
+def check_fit(state: dict[str, Any], module: nn.Module) -> None:
+    """Raises UserError where the weights of a checkpoint are not those of the module that is to go on with them."""
+    ours, theirs = ({k: v.shape for k, v in d.items()} for d in (module.state_dict(), state["state_dict"]))
+    if ours != theirs:
+        raise UserError(
+            "the checkpoint's weights do not fit latent_dim and the networks of conf/model, which may have changed "
+            "since the run began: give the run's own options, which its config.yaml holds"
+        )

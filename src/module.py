@@ -46,7 +46,7 @@ class VAEModule(lightning.LightningModule):
     ):
         super().__init__()
         self.vae, self.objective, self.optimizer, self.seed = vae, objective, optimizer, seed
-        self.schedule, self.lr_schedule, self.steps = schedule, lr_schedule, math.inf
+        self.schedule, self.lr_schedule = schedule, lr_schedule
         self.run = {"config": config or {}, "overrides": overrides or []}
         self.numbers: dict[str, float | np.ndarray] = {}
         self.terms: dict[str, dict[str, np.ndarray]] = {}
@@ -67,7 +67,6 @@ class VAEModule(lightning.LightningModule):
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group.update(optimizer.defaults)
-        self.steps = self.trainer.estimated_stepping_batches
 
     def on_train_epoch_start(self) -> None:
         # A resume at an epoch's border meets the noise of a run that never stopped; dropout, if any, too.
@@ -77,11 +76,11 @@ class VAEModule(lightning.LightningModule):
     def on_train_batch_start(self, batch: Batch, step: int) -> None:
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.lr_at(self.global_step)
+                group["lr"] = self.lr_at(self.current_epoch + step / self.trainer.num_training_batches)
 
-    def lr_at(self, step: int) -> float:
-        """The learning rate of the step, counted from 0 over the whole training."""
-        return self.trainer.optimizers[0].defaults["lr"] * self.lr_schedule(step / self.steps)
+    def lr_at(self, epoch: float) -> float:
+        """The learning rate when so many epochs are done."""
+        return self.trainer.optimizers[0].defaults["lr"] * self.lr_schedule(epoch / self.trainer.max_epochs)
 
     def training_step(self, batch: Batch, step: int) -> Tensor:
         size, rank, world = len(batch.x), self.global_rank, self.trainer.world_size
@@ -106,8 +105,8 @@ class VAEModule(lightning.LightningModule):
         epoch, a_step = self.current_epoch + (not trainer.sanity_checking), trainer.datamodule.images_per_step()
         numbers = {"epoch": epoch, "images_seen": (total + 1) * a_step}
         numbers |= self.summary("val") | {k: v for k, v in self.summary("train").items() if k in LOGGED_OF_TRAIN}
-        numbers["beta"] = self.objective.beta * self.schedule(max(0, epoch - 1 / trainer.num_training_batches))
-        numbers["lr"] = self.lr_at(max(0, self.global_step - 1))
+        last = max(0, epoch - 1 / trainer.num_training_batches)  # where the epoch's last step began
+        numbers |= {"beta": self.objective.beta * self.schedule(last), "lr": self.lr_at(last)}
         if epoch:
             speed = (total - self.batches) * a_step / self.seconds
             numbers |= {"seconds": self.seconds, "images_per_second": speed}

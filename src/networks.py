@@ -20,7 +20,9 @@ ACTIVATIONS = {
 }
 
 Shape = tuple[int, int, int]
-FORMAT = torch.channels_last  # in which convolutions, and what passes between them, lie in memory: a third faster
+FORMAT = (
+    torch.channels_last
+)  # in which convolutions, and what passes between them, lie in memory: faster than torch's own
 
 
 def activate(name: str) -> nn.Module:

@@ -18,7 +18,7 @@ class Constant:
 class Linear:
     """weight = min(1, epoch / epochs): KL warm-up (Bowman et al., 2016; Soenderby et al., 2016)."""
 
-    epochs: float = 10
+    epochs: float = 5
 
     def __post_init__(self) -> None:
         if self.epochs <= 0:

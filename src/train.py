@@ -3,7 +3,6 @@
 python -m src.train model=conv latent_dim=16
 """
 
-import functools
 import gc
 import logging
 import os
@@ -68,6 +67,8 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
                 f"the run is past epoch {checkpoint['epoch'] + 1}: trainer.max_epochs counts from its start"
             )
     module = build.module(cfg, overrides)
+    if cfg.ckpt_path:
+        checkpoints.check_fit(checkpoint, module)
     data = build.data(cfg, module.vae)
     record.write(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
@@ -98,10 +99,11 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
     return metrics
 
 
-@functools.cache
 def import_libraries(with_wandb: bool) -> None:
     """Imports what takes seconds, once: so late that --help and a mistyped option answer before."""
-    gc.disable()  # it would search the modules for garbage time and again: an eighth of the start, and nothing found
+    if "src.build" in sys.modules:
+        return
+    gc.disable()  # it would search the modules for garbage time and again, and find nothing
     if with_wandb:
         import wandb.apis.public  # noqa: F401 (first: each of its classes searches all modules that are there already)
     import src.build  # noqa: F401

@@ -103,7 +103,7 @@ def interrupt(monkeypatch):
     "options", [["lr_schedule=onecycle"], ["likelihood=gaussian", "lr_schedule=constant", "model=conv"]]
 )
 def test_a_resumed_run_ends_bit_identical(run, resume, interrupt, tmp_path, options):
-    options += ["callbacks=default", "~callbacks.pictures", "~callbacks.progress", "trainer.max_epochs=4"]
+    options = [*options, "callbacks=default", "~callbacks.pictures", "~callbacks.progress", "trainer.max_epochs=4"]
     whole = run(*options, folder="whole")
     interrupt(run, *options, at=2, folder="part")
     part = tmp_path / "part"
@@ -171,6 +171,21 @@ def test_a_resume_that_is_over_before_it_begins_changes_nothing(run, resume):
     with pytest.raises(UserError, match="past epoch 3: trainer.max_epochs counts from its start"):
         resume(folder, "trainer.max_epochs=2")
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_weights_that_do_not_fit_are_refused_on_resume(run, resume):
+    folder = run()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="do not fit latent_dim and the networks of conf/model"):
+        resume(folder, "trainer.max_epochs=3", "latent_dim=4")
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_batch_size_that_changes_on_resume_leaves_the_schedule_where_it_was(run, interrupt, resume, tmp_path):
+    interrupt(run, "trainer.max_epochs=4", "lr_schedule=cosine", at=2, folder="part")
+    table = rows(resume(tmp_path / "part", "data.batch_size=82"))  # 4 steps an epoch instead of 10
+    expected = [4e-3 * (1 + math.cos(math.pi * (1 - 1 / 16))) / 2, 4e-3 * (1 + math.cos(math.pi * (3 - 0.25) / 4)) / 2]
+    assert [float(table[i]["lr"]) for i in (4, 3)] == pytest.approx(expected)
 
 
 def test_a_changed_conf_is_said_on_resume(run, resume, caplog):

@@ -44,7 +44,7 @@ def draw_final(trace: Trace, folder: Path) -> list[Path]:
 
     samples.gif, reconstructions.gif, latent.gif and, with more than two latent dimensions, latent_tsne.gif
     and latent_tsne.png: at most 30 frames, from the untrained model to the last with finite codes, evenly in
-    log(images seen). A t-SNE frame of 1,000 codes takes about a tenth of a second. The same trace gives the same files.
+    log(images seen). The same trace gives the same files.
     """
     from src.figures import grids, latent
     from src.figures.animation import evenly_in_log, write_film, write_still
