@@ -232,6 +232,8 @@ def main() -> None:
     if args.side == "pytorch_examples" and args.model != "mlp":
         parser.error("pytorch_examples is an MLP: --model mlp")
     torch.set_num_threads(args.threads)
+    if args.side != "lightning_dataloader":
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # of Lightning, and slow: see build.trainer
     quieten()
     with (
         Path(os.devnull).open("w") as nowhere,  # progress bars are drawn, as into any file, but not into our line

@@ -1,5 +1,6 @@
 """From a configuration to objects and back: the only place that calls Hydra's instantiate."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,9 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
         raise UserError(f"trainer.max_epochs must be a whole number, 1 or more, got {options.max_epochs}")
     if options.precision in ("bf16-true", "16-true"):
         raise UserError(f"trainer.precision={options.precision}: use {options.precision[:-4]}mixed")
+    if not torch.cuda.is_available():
+        # Lightning sets it; the optimizer then looks for NVIDIA's library at each step, in vain
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     folder = run / "checkpoints"
     # the best first: the last then holds what is known of it
     keepers = [checkpoints.EveryEpoch(folder, "best", monitor="val/loss"), checkpoints.EveryEpoch(folder, "last")]
