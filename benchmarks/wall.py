@@ -180,7 +180,8 @@ def main() -> None:
     rest = total - sum(profiled.values())
     show(f"A run of {total:.0f} s, profiled", profiled | {"all else": rest}, "s", total)
     show("A training step without Lightning", laps := step(options), "ms", sum(laps.values()))
-    print("\nWall time with pictures, without, and what they add")
+    if walls:
+        print("\nWall time with pictures, without, and what they add")
     for wall in walls:
         drawn, undrawn = wall["with"]["all"], wall["without"]["all"]
         print(f"  {drawn:9.1f} s {undrawn:9.1f} s {drawn / undrawn - 1:8.1%}")
