@@ -9,9 +9,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Bernoulli as BernoulliDistribution
 from torch.distributions import Independent, Normal, constraints
 
+from src.distributions import BinaryImage
 from src.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
 
 FLOOR = 1 / 512  # half the distance of two grey levels
@@ -23,9 +23,9 @@ class Bernoulli(nn.Module):
     channels = 1
     support = constraints.boolean
 
-    def forward(self, raw: Tensor) -> Independent:
+    def forward(self, raw: Tensor) -> BinaryImage:
         """raw (..., C, H, W) -> distribution over the same shape, log_prob (...)."""
-        return Independent(BernoulliDistribution(logits=raw, validate_args=False), 3, validate_args=False)
+        return BinaryImage(raw)
 
 
 class ContinuousBernoulli(nn.Module):

@@ -53,6 +53,13 @@ class VAEModule(lightning.LightningModule):
         self.evaluated: dict[str, list[dict[str, Tensor]]] = {}
         self.started, self.seconds, self.batches = 0.0, 0.0, 0
 
+    def __setattr__(self, name: str, value: object) -> None:
+        # Lightning notes each hook it calls, forty times a step; torch first looks whether that is a parameter
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def configure_optimizers(self) -> Optimizer:
         try:
             return self.optimizer(self.vae.parameters())

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Independent, MultivariateNormal, Normal, StudentT, kl_divergence
+from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, StudentT, kl_divergence
 
-from src.distributions import ContinuousBernoulli, DiagonalGaussian
+from src.distributions import BinaryImage, ContinuousBernoulli, DiagonalGaussian
 from src.divergences import kl, kl_per_dim, sampled_kl
 from src.likelihoods import FLOOR
 from src.likelihoods import Bernoulli as BernoulliLikelihood
@@ -110,6 +110,20 @@ def test_kl_of_standard_prior_is_the_textbook_formula():
     q, p = random_q(), Standard(4).double()()
     textbook = 0.5 * (q.mean**2 + q.variance - q.variance.log() - 1).sum(1)
     torch.testing.assert_close(kl(q, p, torch.empty(0), torch.empty(0)), textbook, atol=1e-12, rtol=0)
+
+
+def test_kl_of_two_gaussians_is_torchs():
+    q, p = random_q(), random_q()
+    torch.testing.assert_close(kl_divergence(q, p), kl_divergence(q.base_dist, p.base_dist).sum(1), atol=1e-12, rtol=0)
+
+
+def test_bernoulli_image_has_torchs_density_and_gradient():
+    logits = (40 * torch.randn(3, 2, 1, 4, 5)).requires_grad_()
+    x = (torch.rand(2, 1, 4, 5) < 0.5).double()
+    ours, torchs = BinaryImage(logits).log_prob(x), Bernoulli(logits=logits).log_prob(x).sum((2, 3, 4))
+    torch.testing.assert_close(ours, torchs, atol=1e-12, rtol=0)
+    (ours_grad,), (torchs_grad,) = (torch.autograd.grad(total.sum(), logits) for total in (ours, torchs))
+    torch.testing.assert_close(ours_grad, torchs_grad, atol=1e-12, rtol=0)
 
 
 def test_kl_per_dim_sums_to_kl():
