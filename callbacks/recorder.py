@@ -12,10 +12,10 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from src import noise
+from src.data import as_input
 from src.errors import UserError
 from src.files import whole
 from src.module import VAEModule
-from src.sources import Split
 from src.trace import Trace
 from src.vae import VAE
 
@@ -42,12 +42,12 @@ class Recorder(Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         data = trainer.datamodule
         self.followed = balanced(data.val.labels, self.images)
-        self.pixels = as_input(data.val, self.followed)
+        self.pixels = as_input(torch.from_numpy(data.val.images[self.followed]))
         self.trace = Trace(
             fixed={
                 "title": np.array(module.run["config"].get("title", "")),
                 "classes": np.array(data.source.classes),
-                "pixels": data.val.images[self.followed],
+                "pixels": as_bytes(self.pixels),
                 "labels": data.val.labels[self.followed],
             }
         )
@@ -77,7 +77,7 @@ class Recorder(Callback):
             self.trace.cut(trainer.current_epoch)
 
     def on_validation_end(self, trainer: Trainer, module: VAEModule) -> None:
-        kept = ("epoch", "images_seen", "beta", "lr", "val/active_units", "val/kl_per_dim")
+        kept = ("epoch", "images_seen", "beta", "capacity", "lr", "val/active_units", "val/kl_per_dim")
         losses = (f"{split}/{name}" for split in ("train", "val") for name in ("loss", "elbo", "recon", "kl"))
         self.trace.append("epochs", **{k: module.numbers[k] for k in (*kept, *losses) if k in module.numbers})
         if due(module.numbers["epoch"]) or module.numbers["epoch"] == trainer.max_epochs:
@@ -120,10 +120,10 @@ class Recorder(Callback):
                 recon_mean=as_bytes(vae.decode(head).mean),
                 recon_draw=as_bytes(vae.decode(z_draw).mean),
             )
-            x = as_input(val, worst).to(module.device)
+            x = as_input(torch.from_numpy(val.images[worst])).to(module.device)
             mean = as_bytes(vae.decode(vae.encode(x).mean).mean)
         elbo = -(terms["recon"] + terms["kl"])[worst]
-        self.trace.last |= {"worst_x": val.images[worst], "worst_mean": mean, "worst_elbo": elbo}
+        self.trace.last |= {"worst_x": as_bytes(x), "worst_mean": mean, "worst_elbo": elbo}
         self.trace.last["samples_z"] = z.float().cpu().numpy()
 
 
@@ -152,11 +152,6 @@ def balanced(labels: np.ndarray, count: int) -> np.ndarray:
     starts = np.searchsorted(labels[order], labels[order])
     turn = np.arange(len(labels)) - starts
     return order[np.lexsort((labels[order], turn))][:count]
-
-
-def as_input(split: Split, index: np.ndarray) -> Tensor:
-    """Images of a split as the model takes them, float in [0, 1]."""
-    return torch.from_numpy(split.images[index]).float() / 255
 
 
 def as_bytes(images: Tensor) -> np.ndarray:

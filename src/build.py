@@ -1,6 +1,8 @@
 """From a configuration to objects and back: the only place that calls Hydra's instantiate."""
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import EMAWeightAveraging, ProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -16,9 +18,13 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from torch.distributions import constraints
 
 from src import checkpoints, record
+from src.config import check_beta
 from src.data import ImageData
+from src.distributions import GreyLevels
 from src.errors import UserError
 from src.module import VAEModule
+from src.objectives import Terms
+from src.schedules import Constant
 from src.sources import Images
 from src.vae import VAE
 
@@ -52,44 +58,74 @@ def vae(cfg: DictConfig) -> VAE:
         raise UserError(f"model: {error}") from error
 
 
-def binary(option: str, vae: VAE) -> bool:
-    """Whether images are binarised: `auto` follows the likelihood's support, what contradicts it is refused."""
-    wanted = vae.likelihood.support is constraints.boolean
+def pixels(option: str, vae: VAE) -> str:
+    """How images are prepared, one of ImageData's `pixels`, as the likelihood's support asks for it.
+
+    option: data.binarize; `auto` follows the support, what contradicts it is refused
+    """
+    support = vae.likelihood.support
+    binary = support is constraints.boolean
     if option not in ("auto", "dynamic", "none"):
         raise UserError(f"data.binarize must be auto, dynamic or none, got {option}")
-    if option != "auto" and (option == "dynamic") != wanted:
-        kind = "binary images" if wanted else "greys"
+    if option != "auto" and (option == "dynamic") != binary:
+        kind = "binary images" if binary else "greys"
         name = type(vae.likelihood).__name__
         raise UserError(f"data.binarize={option}: the likelihood {name} is a distribution over {kind}; use auto")
-    return wanted
+    return "binary" if binary else "levels" if isinstance(support, GreyLevels) else "dequantized"
 
 
 def data(cfg: DictConfig, vae: VAE) -> ImageData:
-    """The images of a configuration, binarised as the VAE's likelihood needs. Raises UserError if they do not fit."""
-    binarised = binary(cfg.data.binarize, vae)
+    """The images of a configuration, prepared as the VAE's likelihood needs. Raises UserError if they do not fit."""
+    prepared = pixels(cfg.data.binarize, vae)
     images: Images = make(cfg.data.source, "data")
     shape = images.train.images.shape[1:]
     if tuple(cfg.data.shape) != shape:
         raise UserError(f"data.shape={list(cfg.data.shape)}, but the images of {images.name} are {list(shape)}")
     try:
-        return ImageData(images, binarised, cfg.data.batch_size, cfg.seed)
+        return ImageData(images, prepared, cfg.data.batch_size, cfg.seed)
     except (TypeError, ValueError) as error:
         raise UserError(f"data: {error}") from error
 
 
 def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
-    """The VAE of a configuration with its objective, ready to train."""
+    """The VAE of a configuration with its objective, ready to train. Raises UserError if they do not go together."""
+    check_beta(cfg)
     torch.manual_seed(cfg.seed)
+    model, objective, schedule = vae(cfg), make(cfg.objective, "objective"), make(cfg.schedule, "schedule")
+    try_out(model, objective, list(cfg.data.shape))
+    if not objective.scheduled and not isinstance(schedule, Constant):
+        names = f"schedule={option(schedule)}: objective={option(objective)}"
+        raise UserError(f"{names} has nothing that a schedule could multiply; use schedule=constant")
     return VAEModule(
-        vae(cfg),
-        make(cfg.objective, "objective"),
-        make(cfg.schedule, "schedule"),
+        model,
+        objective,
+        schedule,
         make(cfg.lr_schedule, "lr_schedule"),
         make(cfg.optimizer, "optimizer"),
         cfg.seed,
         plain(cfg),
         overrides,
     )
+
+
+def try_out(vae: VAE, objective: Callable[..., Terms], shape: list[int]) -> None:
+    """Evaluates the objective on two blank images. Raises UserError, naming the parts, where one lacks what another
+    needs: before anything is written, and in the words of the part that needs it."""
+    training = vae.training
+    try:
+        with torch.no_grad():
+            objective(vae.eval(), torch.zeros(2, *shape), torch.randn(objective.samples, 2, vae.latent_dim), 1.0)
+    except (TypeError, ValueError) as error:
+        parts = {"objective": objective, "posterior": vae.posterior, "prior": vae.prior_head}
+        names = " ".join(f"{group}={option(part)}" for group, part in parts.items())
+        raise UserError(f"{names}: {error}") from error
+    finally:
+        vae.train(training)
+
+
+def option(part: object) -> str:
+    """The option that a part is chosen by: FreeBits is free_bits."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(part).__name__).lower()
 
 
 def plain(cfg: DictConfig) -> dict:
@@ -126,6 +162,11 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     folder = run / "checkpoints"
     # the best first: the last then holds what is known of it
     keepers = [checkpoints.EveryEpoch(folder, "best", monitor="val/loss"), checkpoints.EveryEpoch(folder, "last")]
+    if options.ema is not None:
+        if not 0 < options.ema < 1:
+            raise UserError(f"trainer.ema must be above 0 and below 1, got {options.ema}")
+        keepers.insert(0, EMAWeightAveraging(decay=options.ema))
+    options = {name: value for name, value in options.items() if name != "ema"}
     watchers: list[Callback] = [make(node, f"callbacks.{k}") for k, node in (cfg.callbacks or {}).items()]
     return make(
         options,

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,13 @@ def check(options: dict[str, Any]) -> None:
             raise UserError(f"ckpt_path={cfg.ckpt_path} is not in a run's folder: give RUN/checkpoints/last.ckpt")
 
 
+def check_beta(cfg: DictConfig) -> None:
+    """Raises UserError for a beta that the objective would ignore."""
+    if cfg.beta != 1 and "beta" not in cfg.objective:
+        name = cfg.objective._target_.rpartition(".")[2]
+        raise UserError(f"beta={cfg.beta:g}: the objective {name} has no beta; leave it at 1, or choose objective=elbo")
+
+
 FLAT = ("latent_dim", "beta", "seed", "ckpt_path")
 
 
@@ -65,7 +73,8 @@ class CheckFirst(Callback):
     """Hydra's hook before a run or sweep: refuses bad values before a folder is made or a first job has run."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        refuse({name: config[name] for name in FLAT})
+        refuse(check, {name: config[name] for name in FLAT})
+        refuse(check_beta, config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         for override in OverridesParser.create().parse_overrides(config.hydra.overrides.task):
@@ -75,10 +84,10 @@ class CheckFirst(Callback):
             if name in FLAT:
                 swept = override.is_sweep_override() and override.is_discrete_sweep()
                 for value in override.sweep_iterator() if swept else [override.value()]:
-                    refuse({name: value})
+                    refuse(check, {name: value})
 
 
-def refuse(options: dict[str, Any]) -> None:
+def refuse(check: Callable[[Any], None], options: Any) -> None:
     """Ends the program with one line where an option is bad; Hydra's hooks would turn an exception into a warning."""
     try:
         check(options)

@@ -1,7 +1,7 @@
 """Serves images to Lightning: one uint8 tensor in memory, batches by indexing, noise with an address."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import lightning
 import numpy as np
@@ -24,6 +24,15 @@ class Batch(NamedTuple):
     index: Tensor
 
 
+DRAWS = {"val": 779, "test": 780, "train": 781}  # seeds of what is added to grey levels in evaluation
+
+
+def dequantized(images: np.ndarray, seed: int) -> np.ndarray:
+    """(k + u) / 256 for grey levels k and uniform u in [0, 1), as float32 below 1: what a density is measured on."""
+    u = np.random.default_rng(seed).random(images.shape, np.float32)
+    return np.minimum((images + u) / np.float32(256), np.float32(1 - 2**-24))
+
+
 def draw_binary(val: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Validation and test images drawn once, Bernoulli(intensity), as 0 or 255: the VampPrior line's published draw.
 
@@ -35,8 +44,13 @@ def draw_binary(val: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return val, test
 
 
+def as_input(images: Tensor) -> Tensor:
+    """Validation or test images as the model takes them, float in [0, 1]: bytes are divided by 255."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
 class TrainingBatches:
-    """An epoch of training batches, in an order and a binarisation that depend on (seed, epoch) alone.
+    """An epoch of training batches, in an order and with drawn pixels that depend on (seed, epoch) alone.
 
     Each process of `world` draws for the whole step and takes its share by `rank`, so that the number of processes
     does not change what is seen. Images that do not fill a last step wait for another epoch's order.
@@ -57,7 +71,7 @@ class TrainingBatches:
         random = noise.generator(self.data.seed, "training images", epoch, device=device)
         order = torch.randperm(len(self.images), generator=random, device=device)
         for rows in order[: len(self) * self.step].split(self.step):
-            if self.data.binary:
+            if self.data.pixels == "binary":
                 # P(r < intensity) = intensity / 255 for r uniform on 0..254
                 threshold = torch.empty((len(rows), *self.images.shape[1:]), dtype=torch.uint8, device=device)
                 threshold.random_(0, 255, generator=random)
@@ -65,7 +79,12 @@ class TrainingBatches:
                 x = (threshold[self.share] < self.images.index_select(0, mine)).float()
             else:
                 mine = rows[self.share]
-                x = self.images.index_select(0, mine).float().div_(255)
+                x = self.images.index_select(0, mine).float()
+                if self.data.pixels == "dequantized":
+                    u = torch.rand((len(rows), *self.images.shape[1:]), device=device, generator=random)
+                    x.add_(u[self.share]).div_(256).clamp_(max=1 - 2**-24)
+                else:
+                    x.div_(255)
             yield Batch(x, self.labels.index_select(0, mine), mine)
 
 
@@ -81,30 +100,36 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[Batch]:
         index = torch.arange(len(self.images), device=self.images.device)
         for rows in index.split(EVALUATION_BATCH):
-            yield Batch(self.images[rows].float().div_(255), self.labels[rows], rows)
+            yield Batch(as_input(self.images[rows]), self.labels[rows], rows)
 
 
 class ImageData(lightning.LightningDataModule):
     """Training, validation and test images of a source.
 
-    binary: pixels are 0 or 1, drawn from the intensities: anew each time for training, once for the rest
+    pixels: `binary`: 0 or 1, drawn from the intensities; `dequantized`: (k + u) / 256 for the level k, u uniform, which
+        is what a density is a density of; `levels`: k / 255. Drawn anew each time for training, once for the rest
     batch_size: images a step, in each process
     """
 
-    def __init__(self, images: Images, binary: bool, batch_size: int, seed: int):
+    def __init__(self, images: Images, pixels: Literal["binary", "dequantized", "levels"], batch_size: int, seed: int):
         super().__init__()
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number, 1 or more, got {batch_size}")
-        self.source, self.binary, self.batch_size, self.seed = images, binary, batch_size, seed
+        self.source, self.pixels, self.batch_size, self.seed = images, pixels, batch_size, seed
         self.val, self.test = images.val, images.test
         size = min(TRAINING_SUBSET, len(images.val.images))
         subset = Split(images.train.images[:size], images.train.labels[:size])
-        if binary:
+        if pixels == "binary":
             val, test = draw_binary(images.val.images, images.test.images)
             self.val, self.test = Split(val, images.val.labels), Split(test, images.test.labels)
             intensities = subset.images.astype(np.float32) / 255
             drawn = np.random.RandomState(778).binomial(1, intensities).astype(np.uint8) * 255
             subset = Split(drawn, subset.labels)
+        elif pixels == "dequantized":
+            self.val, self.test, subset = (
+                Split(dequantized(split.images, DRAWS[name]), split.labels)
+                for name, split in (("val", self.val), ("test", self.test), ("train", subset))
+            )
         self.train_subset = subset
 
     def described(self) -> dict[str, str | int]:

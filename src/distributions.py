@@ -5,7 +5,16 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, Independent, Normal, constraints, register_kl
+from torch.distributions import (
+    Bernoulli,
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    Transform,
+    constraints,
+    register_kl,
+)
 from torch.nn import functional
 
 
@@ -26,10 +35,83 @@ class DiagonalGaussian(Independent):
         """(..., D)."""
         return self.loc
 
+    @property
+    def marginals(self) -> Normal:
+        """The distribution of each dimension, (..., D)."""
+        return self.base_dist
+
+    def detached(self) -> "DiagonalGaussian":
+        """The same, without a gradient to its parameters."""
+        return DiagonalGaussian(self.loc.detach(), self.scale.detach())
+
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """z = loc + scale * noise and log q(z), for standard normal noise (..., D)."""
         half = 0.5 * noise.square() + self.scale.log()
         return self.loc + self.scale * noise, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
+
+
+class FullGaussian(MultivariateNormal):
+    """N(loc, L L^T), L = scale_tril; loc (..., D), L (..., D, D) lower triangular, log_prob (...)."""
+
+    def __init__(self, loc: Tensor, scale_tril: Tensor):
+        super().__init__(loc, scale_tril=scale_tril, validate_args=False)
+
+    @property
+    def marginals(self) -> Normal:
+        """The distribution of each dimension, (..., D)."""
+        return Normal(self.loc, self.scale_tril.square().sum(-1).sqrt(), validate_args=False)
+
+    def detached(self) -> "FullGaussian":
+        """The same, without a gradient to its parameters."""
+        return FullGaussian(self.loc.detach(), self.scale_tril.detach())
+
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """z = loc + L noise and log q(z), for standard normal noise (..., D)."""
+        z = self.loc + (self.scale_tril @ noise[..., None]).squeeze(-1)
+        half = 0.5 * noise.square() + self.scale_tril.diagonal(dim1=-2, dim2=-1).log()
+        return z, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
+
+
+class Flow(Distribution):
+    """The distribution of z = f(u) for u ~ base: log p(z) = log base(u) - log |det df/du|; log_prob (...).
+
+    base: over (..., D); f: a bijection of zuko's, whose `call_and_ladj` gives value and log |det|
+    """
+
+    arg_constraints = {}
+
+    def __init__(self, base: DiagonalGaussian, f: Transform):
+        self.base, self.f = base, f
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """f(mean of the base), (..., D): a typical point; the expectation has no closed form."""
+        return self.f(self.base.mean)
+
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """z = f(u) and log p(z), u being the base's sample for standard normal noise (..., D); inverts nothing."""
+        u, log_base = self.base.rsample_and_log_prob(noise)
+        z, log_det = self.f.call_and_ladj(u)
+        return z, log_base - log_det
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
+        """f of the base's sample."""
+        return self.f(self.base.rsample(sample_shape))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Inverts f: where f is autoregressive in u, that takes D passes."""
+        u, log_det = self.f.inv.call_and_ladj(z)
+        return self.base.log_prob(u) + log_det
+
+
+@register_kl(FullGaussian, DiagonalGaussian)
+def _(q: FullGaussian, p: DiagonalGaussian) -> Tensor:
+    """(tr(S_p^-1 L L^T) + |(m_q - m_p) / s_p|^2 - D) / 2 + sum_d log s_p - log L_dd, (...)."""
+    spread = (q.scale_tril / p.scale[..., None]).square().sum(-1)
+    squares = spread + ((q.loc - p.loc) / p.scale).square()
+    log_det = q.scale_tril.diagonal(dim1=-2, dim2=-1).log() - p.scale.log()
+    return (0.5 * (squares - 1) - log_det).sum(-1)
 
 
 @register_kl(DiagonalGaussian, DiagonalGaussian)
@@ -96,3 +178,52 @@ class ContinuousBernoulli(Distribution):
         exact = 1 + torch.log(u + (1 - u) * torch.exp(-large)) / large
         rising = torch.where(a < 1e-3, u + a * u * (1 - u) / 2, exact)
         return torch.where(self.logits < 0, 1 - rising, rising)
+
+
+class GreyLevels(constraints.Constraint):
+    """Whole multiples of 1/255 in [0, 1]: an image of 8 bits as it is stored."""
+
+    event_dim = 0
+
+    def check(self, value: Tensor) -> Tensor:
+        """Whether each pixel is a grey level."""
+        level = value * 255
+        return ((level - level.round()).abs() < 1e-3) & (level >= 0) & (level <= 255)
+
+
+class DiscretizedLogistic(Distribution):
+    """A logistic distribution rounded to the 256 grey levels, the outer ones taking its tails (Salimans et al., 2017).
+
+    P(k / 255) = F((k + 1/2) / 255) - F((k - 1/2) / 255), F(t) = sigmoid((t - loc) / scale), with F = 0 and 1 beyond the
+    levels; loc, scale and log_prob (...).
+    """
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support = GreyLevels()
+
+    def __init__(self, loc: Tensor, scale: Tensor):
+        self.loc, self.scale = loc, scale
+        super().__init__(loc.shape, validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: None = None) -> "DiscretizedLogistic":
+        return DiscretizedLogistic(self.loc.expand(batch_shape), self.scale.expand(batch_shape))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """By sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), which no tail rounds to zero."""
+        half = 0.5 / (255 * self.scale)
+        centred = (x - self.loc) / self.scale
+        below, above = functional.logsigmoid(centred + half), functional.logsigmoid(half - centred)
+        inside = below + above + torch.log(-torch.expm1(-2 * half))
+        return torch.where(x < 0.5 / 255, below, torch.where(x > 254.5 / 255, above, inside))
+
+    @property
+    def mean(self) -> Tensor:
+        """The integral of 1 - F over [0, 1]: the levels' mean to within half a level."""
+        softplus = functional.softplus
+        return self.scale * (softplus(self.loc / self.scale) - softplus((self.loc - 1) / self.scale))
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
+        """A logistic draw, rounded to its level."""
+        u = torch.rand(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
+        drawn = self.loc.detach() + self.scale.detach() * torch.logit(u, eps=1e-7)
+        return (drawn * 255).round().clamp(0, 255) / 255

@@ -1,17 +1,21 @@
 """p(x | z): heads that turn the decoder's output into a distribution over images.
 
 A likelihood says how many numbers a pixel needs (`channels`, for each channel of the image) and what images it is a
-distribution over (`support`: `boolean` for binary ones, else greys in [0, 1]); it is called with the decoder's output.
-The scale of a density is kept above FLOOR: a pixel that never varies, as MNIST's border, has no finite optimum.
+distribution over: by its `support` data.py prepares them, and validation refuses all others. `boolean`: binary ones;
+`GreyLevels`: the 256 levels as they are; else a density, for which a level k becomes (k + u) / 256, u uniform: else it
+could put all its mass on the levels, and its log p(x) would have no bound (Theis et al., 2016).
+The scale of a density is kept above FLOOR: a pixel that never varies, as MNIST's border, would ask for none.
 """
 
 import math
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, constraints
 
-from src.distributions import BinaryImage
+from src.distributions import BinaryImage, DiscretizedLogistic
 from src.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
 
 FLOOR = 1 / 512  # half the distance of two grey levels
@@ -45,21 +49,75 @@ class ContinuousBernoulli(nn.Module):
 
 
 class Gaussian(nn.Module):
-    """p(x | z) = N(x; raw, sigma^2 I) with one learned sigma, FLOOR + exp(log_sigma) (sigma-VAE, Rybkin et al., 2021).
+    """p(x | z) = N(x; mu, sigma^2), mu from the decoder (sigma-VAE: Rybkin et al., 2021).
 
-    sigma: its value before training, in units of the grey range.
+    sigma: `learned`, one for all pixels; `per_pixel`, from the decoder; `optimal`, the root of the training batch's
+        mean squared error, of which evaluation takes the running mean; or a number, in units of the grey range
     """
 
-    channels = 1
     support = constraints.real
+    START = 0.3  # before training
+    MEMORY = 0.9  # of the running mean, a batch
 
-    def __init__(self, sigma: float = 0.3):
+    def __init__(self, sigma: Literal["learned", "per_pixel", "optimal"] | float = "learned"):
         super().__init__()
-        if sigma <= FLOOR:
-            raise ValueError(f"sigma must be above {FLOOR:.4f}, half a grey level, got {sigma}")
-        self.log_sigma = nn.Parameter(torch.tensor(math.log(sigma - FLOOR)))
+        words, number = ("learned", "per_pixel", "optimal"), isinstance(sigma, int | float)
+        if not number and sigma not in words:
+            raise ValueError(f"sigma must be {', '.join(words)} or a number, got {sigma}")
+        if number and sigma < FLOOR:
+            raise ValueError(f"sigma must be at least {FLOOR:.4f}, half a grey level, got {sigma}")
+        self.sigma, self.channels = sigma, 2 if sigma == "per_pixel" else 1
+        if sigma == "learned":
+            self.log_sigma = nn.Parameter(torch.tensor(math.log(self.START - FLOOR)))
+        if sigma == "optimal":
+            self.register_buffer("variance", torch.tensor(self.START**2))
 
     def forward(self, raw: Tensor) -> Independent:
-        """raw (..., C, H, W) -> distribution over the same shape, log_prob (...)."""
-        sigma = FLOOR + self.log_sigma.exp()
-        return Independent(Normal(raw, sigma, validate_args=False), 3, validate_args=False)
+        """raw (..., channels C, H, W) -> distribution over (..., C, H, W), log_prob (...)."""
+        mu, sigma = raw, self.sigma
+        if sigma == "learned":
+            sigma = FLOOR + self.log_sigma.exp()
+        elif sigma == "per_pixel":
+            mu, raw_sigma = raw.chunk(2, -3)
+            sigma = FLOOR + self.START * raw_sigma.exp()
+        elif sigma == "optimal":
+            sigma = self.variance.sqrt()
+            if self.training:
+                return Independent(FittedNormal(mu, sigma, self.remember), 3, validate_args=False)
+        return Independent(Normal(mu, sigma, validate_args=False), 3, validate_args=False)
+
+    @torch.no_grad()
+    def remember(self, variance: Tensor) -> None:
+        """Takes a batch's variance into the running mean."""
+        self.variance.lerp_(variance.to(self.variance), 1 - self.MEMORY)
+
+
+class FittedNormal(Normal):
+    """A Normal whose log_prob(x) has the scale that suits x best, and tells `remember` its square.
+
+    That scale is detached: at its optimum log p(x) does not change with it, so the gradient is the same.
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor, remember: Callable[[Tensor], None]):
+        super().__init__(loc, scale, validate_args=False)
+        self.remember = remember
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        variance = (x - self.loc).detach().square().mean().clamp(min=FLOOR**2)
+        self.remember(variance)
+        return Normal(self.loc, variance.sqrt(), validate_args=False).log_prob(x)
+
+
+class Logistic256(nn.Module):
+    """p(x | z) of the 256 grey levels: a logistic distribution a pixel, rounded; location and scale from the decoder
+    (Kingma et al., 2016; Salimans et al., 2017)."""
+
+    channels = 2
+    support = DiscretizedLogistic.support
+    START = 0.1  # scale before training
+
+    def forward(self, raw: Tensor) -> Independent:
+        """raw (..., 2 C, H, W) -> distribution over (..., C, H, W), log_prob (...)."""
+        loc, raw_scale = raw.chunk(2, -3)
+        # a scale far below the levels' distance says nothing more, and one of zero nothing at all
+        return Independent(DiscretizedLogistic(loc, FLOOR / 10 + self.START * raw_scale.exp()), 3, validate_args=False)

@@ -1,5 +1,7 @@
 """Numbers that describe a VAE."""
 
+import math
+
 import numpy as np
 
 ACTIVE = 0.01  # variance of the posterior mean over images, above which a dimension counts (Burda et al., 2016)
@@ -8,3 +10,11 @@ ACTIVE = 0.01  # variance of the posterior mean over images, above which a dimen
 def active_units(means: np.ndarray) -> int:
     """How many latent dimensions vary with the image: Var_x(E_q[z_d | x]) > 0.01, from posterior means (N, D)."""
     return int((means.var(0, dtype=np.float64) > ACTIVE).sum())
+
+
+def bits_per_dim(nats: float, pixels: int, density: bool) -> float:
+    """Bits a pixel of 256 grey levels costs, from the nats of an image of so many pixels.
+
+    A density speaks of (k + u) / 256, and bounds the probability of the level k by itself / 256 (Theis et al., 2016).
+    """
+    return nats / pixels / math.log(2) + 8 * density

@@ -1,5 +1,6 @@
 """Trains a VAE: reduces once, logs, optimises, nothing else."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -12,9 +13,9 @@ from torch.optim import Optimizer
 
 from src import noise
 from src.data import Batch
-from src.divergences import factorises, kl_per_dim
+from src.divergences import kl_per_dim
 from src.errors import UserError
-from src.metrics import active_units
+from src.metrics import active_units, bits_per_dim
 from src.objectives import Terms
 from src.vae import VAE
 
@@ -22,13 +23,14 @@ LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "recon", "kl")}
 
 
 class VAEModule(lightning.LightningModule):
-    """Minimises the mean over images of `objective`, with beta multiplied by `schedule` and the optimizer's lr by
-    `lr_schedule`.
+    """Minimises the mean over images of `objective`, with beta (or what it has scheduled) multiplied by `schedule` and
+    the optimizer's lr by `lr_schedule`.
 
     After each epoch `numbers` holds what was measured on the validation images and on a fixed subset of the training
     images, both in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/`
     `loss` (the objective, at the schedule's final value), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta,
-    `val/active_units` and, where posterior and prior factorise, `val/kl_per_dim` (D,). `terms` holds them per image.
+    `val/active_units`, where posterior and prior factorise `val/kl_per_dim` (D,), and for greys `val/bits_per_dim`.
+    `terms` holds them per image.
 
     config: the resolved configuration, plain, stored in every checkpoint with the `overrides` that made it
     """
@@ -37,7 +39,7 @@ class VAEModule(lightning.LightningModule):
         self,
         vae: VAE,
         objective: Callable[..., Terms],
-        schedule: Callable[[float], float],
+        schedule: Callable[[float, float], float],
         lr_schedule: Callable[[float], float],
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
         seed: int = 0,
@@ -93,7 +95,7 @@ class VAEModule(lightning.LightningModule):
         size, rank, world = len(batch.x), self.global_rank, self.trainer.world_size
         # drawn for all processes and cut, so that their number does not change what an image meets
         drawn = torch.randn(self.objective.samples, size * world, self.vae.latent_dim, device=self.device)
-        weight = self.schedule(self.current_epoch + step / self.trainer.num_training_batches)
+        weight = self.schedule(self.current_epoch + step / self.trainer.num_training_batches, self.global_step)
         return self.objective(self.vae, batch.x, drawn[:, rank * size : (rank + 1) * size], weight).loss.mean()
 
     def on_validation_start(self) -> None:
@@ -113,7 +115,9 @@ class VAEModule(lightning.LightningModule):
         numbers = {"epoch": epoch, "images_seen": (total + 1) * a_step}
         numbers |= self.summary("val") | {k: v for k, v in self.summary("train").items() if k in LOGGED_OF_TRAIN}
         last = max(0, epoch - 1 / trainer.num_training_batches)  # where the epoch's last step began
-        numbers |= {"beta": self.objective.beta * self.schedule(last), "lr": self.lr_at(last)}
+        weight = self.schedule(last, max(0, self.global_step - 1))
+        numbers |= {name: value * weight for name, value in self.objective.scheduled.items()}
+        numbers["lr"] = self.lr_at(last)
         if epoch:
             speed = (total - self.batches) * a_step / self.seconds
             numbers |= {"seconds": self.seconds, "images_per_second": speed}
@@ -148,12 +152,14 @@ class VAEModule(lightning.LightningModule):
         """Keeps the per-image terms of a batch, at the schedule's final value and in full precision."""
         drawn = noise.normal(self.seed, batch.index, (self.objective.samples, self.vae.latent_dim))
         drawn = drawn.transpose(0, 1).to(batch.x)
+        if not self.vae.likelihood.support.check(batch.x).all():
+            name = type(self.vae.likelihood).__name__
+            raise UserError(f"{split}: the likelihood {name} is no distribution over these images")
         with torch.autocast(self.device.type, enabled=False):
-            loss, recon, kl, q = self.objective(self.vae, batch.x, drawn, self.schedule(math.inf))
+            loss, recon, kl, q = self.objective(self.vae, batch.x, drawn, self.schedule(math.inf, math.inf))
             kept = {"index": batch.index, "loss": loss, "recon": recon, "kl": kl, "mean": q.mean}
-            p = self.vae.prior()
-            if factorises(q, p):
-                kept["kl_per_dim"] = kl_per_dim(q, p)
+            with contextlib.suppress(TypeError):  # of two that do not factorise
+                kept["kl_per_dim"] = kl_per_dim(q, self.vae.prior())
         self.evaluated[split].append(kept)
 
     def summary(self, split: str) -> dict[str, float | np.ndarray]:
@@ -166,6 +172,9 @@ class VAEModule(lightning.LightningModule):
         means["active_units"] = active_units(kept["mean"].cpu().numpy())
         if "kl_per_dim" in kept:
             means["kl_per_dim"] = kept["kl_per_dim"].double().mean(0).cpu().numpy()
+        data = self.trainer.datamodule
+        if data.pixels != "binary":
+            means["bits_per_dim"] = bits_per_dim(-means["elbo"], data.val.images[0].size, data.pixels == "dequantized")
         return {f"{split}/{name}": value for name, value in means.items()}
 
 

@@ -3,16 +3,23 @@
     objective(vae, x, noise, weight) -> Terms    x (B, C, H, W); noise (K, B, D), standard normal, K = objective.samples
 
 All terms are nats per image, (B,). Handing the noise in (rather than drawing it inside) lets the caller give noise its
-address, share it between objectives, and cut it for several processes. `weight` is the schedule's value.
+address, share it between objectives, and cut it for several processes. `weight` is the schedule's value, and
+`scheduled` names what it multiplies; an objective for which that is nothing refuses schedules. What an objective needs
+of its distributions and does not find is a TypeError or ValueError that says so: build.py tries each once.
+A penalty of the whole batch is added to the loss of each image, so that the mean over the batch holds it once.
 """
 
+import math
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from src.divergences import kl, sampled_kl
+from src.divergences import kl, kl_per_dim, mmd, sampled_kl, sampled_kl_per_dim
 from src.vae import VAE
+
+Estimate = Literal["closed", "sample"]
 
 
 class Terms(NamedTuple):
@@ -24,6 +31,36 @@ class Terms(NamedTuple):
     q: Distribution
 
 
+class Draws(NamedTuple):
+    """Posterior, prior, samples z (K, B, D) of the posterior, and log q(z|x) and log p(x|z) at them, (K, B)."""
+
+    q: Distribution
+    p: Distribution
+    z: Tensor
+    log_q: Tensor
+    log_px: Tensor
+
+    def recon(self) -> Tensor:
+        """E_q[-log p(x|z)], (B,)."""
+        return -self.log_px.mean(0)
+
+    def kl(self, estimate: Estimate) -> Tensor:
+        """KL(q(z|x), p(z)), (B,): in closed form where there is one, or from the samples."""
+        found = kl(self.q, self.p, self.z, self.log_q) if estimate == "closed" else self.log_ratio()
+        return found.mean(0) if found.dim() == 2 else found
+
+    def log_ratio(self) -> Tensor:
+        """log q(z|x) - log p(z), (K, B)."""
+        return sampled_kl(self.p, self.z, self.log_q)
+
+
+def draw(vae: VAE, x: Tensor, noise: Tensor) -> Draws:
+    """The samples of q(z|x) for given noise (K, B, D), and the densities there."""
+    q, p = vae.encode(x), vae.prior()
+    z, log_q = q.rsample_and_log_prob(noise)
+    return Draws(q, p, z, log_q, vae.decode(z).log_prob(x))
+
+
 class ELBO:
     """loss = E_q[-log p(x|z)] + beta KL(q(z|x), p(z)): the negative ELBO at beta = 1 (Kingma & Welling, 2014),
     the beta-VAE (Higgins et al., 2017) otherwise.
@@ -32,17 +69,170 @@ class ELBO:
     kl: `closed` form where there is one, or always from the `sample`
     """
 
-    def __init__(self, beta: float = 1.0, samples: int = 1, kl: Literal["closed", "sample"] = "closed"):
-        if samples < 1:
-            raise ValueError(f"samples must be at least 1, got {samples}")
-        if kl not in ("closed", "sample"):
-            raise ValueError(f"kl must be closed or sample, got {kl}")
+    def __init__(self, beta: float = 1.0, samples: int = 1, kl: Estimate = "closed"):
+        check(samples=samples, kl=kl)
         self.beta, self.samples, self.kl = beta, samples, kl
+        self.scheduled = {"beta": beta}
 
     def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
-        q, p = vae.encode(x), vae.prior()
-        z, log_q = q.rsample_and_log_prob(noise)
-        recon = -vae.decode(z).log_prob(x).mean(0)
-        divergence = kl(q, p, z, log_q) if self.kl == "closed" else sampled_kl(p, z, log_q)
-        divergence = divergence.mean(0) if divergence.dim() == 2 else divergence
-        return Terms(recon + self.beta * weight * divergence, recon, divergence, q)
+        drawn = draw(vae, x, noise)
+        recon, divergence = drawn.recon(), drawn.kl(self.kl)
+        return Terms(recon + self.beta * weight * divergence, recon, divergence, drawn.q)
+
+
+class FreeBits:
+    """loss = E_q[-log p(x|z)] + beta sum_d max(floor, KL_d), KL_d the batch's mean KL of a dimension, or of all
+    together: up to `floor` nats are free, and no gradient takes them away (Kingma et al., 2016).
+
+    floor: nats, for each dimension or for the total; per: `dimension` (posterior and prior must factorise) or `total`
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        floor: float = 0.25,
+        per: Literal["dimension", "total"] = "dimension",
+        samples: int = 1,
+        kl: Estimate = "closed",
+    ):
+        check(samples=samples, kl=kl)
+        if floor < 0:
+            raise ValueError(f"floor must be 0 or more nats, got {floor}")
+        if per not in ("dimension", "total"):
+            raise ValueError(f"per must be dimension or total, got {per}")
+        self.beta, self.floor, self.per, self.samples, self.kl = beta, floor, per, samples, kl
+        self.scheduled = {"beta": beta}
+
+    def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
+        drawn = draw(vae, x, noise)
+        if self.per == "total":
+            parts = drawn.kl(self.kl)[:, None]
+        elif self.kl == "closed":
+            parts = kl_per_dim(drawn.q, drawn.p)
+        else:
+            parts = sampled_kl_per_dim(drawn.q, drawn.p, drawn.z).mean(0)
+        charged = torch.where(parts.mean(0) < self.floor, self.floor, parts).sum(1)
+        recon = drawn.recon()
+        return Terms(recon + self.beta * weight * charged, recon, parts.sum(1), drawn.q)
+
+
+class Capacity:
+    """loss = E_q[-log p(x|z)] + gamma |KL(q(z|x), p(z)) - C|: a code of C nats an image, which the schedule grows from
+    none (Burgess et al., 2018).
+
+    capacity: C in nats; gamma: the weight of leaving it
+    """
+
+    def __init__(self, capacity: float = 25.0, gamma: float = 100.0, samples: int = 1, kl: Estimate = "closed"):
+        check(samples=samples, kl=kl)
+        if capacity < 0 or gamma < 0:
+            raise ValueError(f"capacity and gamma must be 0 or more, got {capacity} and {gamma}")
+        self.capacity, self.gamma, self.samples, self.kl = capacity, gamma, samples, kl
+        self.scheduled = {"capacity": capacity}
+
+    def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
+        drawn = draw(vae, x, noise)
+        recon, divergence = drawn.recon(), drawn.kl(self.kl)
+        return Terms(recon + self.gamma * (divergence - weight * self.capacity).abs(), recon, divergence, drawn.q)
+
+
+class IWAE:
+    """loss = -log 1/K sum_k w_k, w_k = p(x|z_k) p(z_k) / q(z_k|x): the importance-weighted bound (Burda et al., 2016).
+    recon and kl are means over the K samples.
+
+    samples: K
+    estimator: of the gradient, the loss is the same. `iwae` differentiates it; `stl` leaves out the score of q, which
+        is zero on average at the optimum (Roeder et al., 2017); `dreg` turns it into a second path derivative, unbiased
+        and with a signal that grows with K (Tucker et al., 2019)
+    """
+
+    def __init__(self, samples: int = 10, estimator: Literal["iwae", "stl", "dreg"] = "iwae"):
+        check(samples=samples)
+        if estimator not in ("iwae", "stl", "dreg"):
+            raise ValueError(f"estimator must be iwae, stl or dreg, got {estimator}")
+        self.samples, self.estimator, self.scheduled = samples, estimator, {}
+
+    def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
+        drawn = draw(vae, x, noise)
+        log_w = drawn.log_px - drawn.log_ratio()
+        if self.estimator != "iwae":
+            if not hasattr(drawn.q, "detached"):
+                raise TypeError(f"estimator={self.estimator} needs a posterior whose density is known for any code")
+            log_w = log_w + drawn.log_q - drawn.q.detached().log_prob(drawn.z)  # the same number, no score
+        loss = math.log(len(log_w)) - log_w.logsumexp(0)
+        if self.estimator == "dreg" and drawn.z.requires_grad:
+            share = log_w.softmax(0).detach()
+            # what reaches the encoder through z is weighted once more: by share^2, all else by share
+            drawn.z.register_hook(lambda gradient: gradient * share[..., None])
+            surrogate = -(share * log_w).sum(0)
+            loss = surrogate + (loss - surrogate).detach()
+        return Terms(loss, drawn.recon(), drawn.log_ratio().mean(0), drawn.q)
+
+
+class BetaTC:
+    """loss = E_q[-log p(x|z)] + I(x; z) + beta TC(q(z)) + sum_d KL(q(z_d), p(z_d)), the KL taken apart with the total
+    correlation weighted by beta (Chen et al., 2018).
+
+    q(z) is that of the batch, 1/B sum_j q(z|x_j): the paper's minibatch-weighted estimate without its constant log N,
+    which has no gradient. At beta = 1 the three add up to the sampled KL, whatever the estimate.
+    """
+
+    def __init__(self, beta: float = 6.0, samples: int = 1):
+        check(samples=samples)
+        self.beta, self.samples = beta, samples
+        self.scheduled = {"beta": beta}
+
+    def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
+        drawn = draw(vae, x, noise)
+        information, correlation, rest = decomposed(drawn)
+        recon, divergence = drawn.recon(), drawn.log_ratio().mean(0)
+        loss = recon + information + self.beta * weight * correlation + rest
+        return Terms(loss, recon, divergence, drawn.q)
+
+
+def decomposed(drawn: Draws) -> tuple[Tensor, Tensor, Tensor]:
+    """Index-code mutual information, total correlation and the dimensions' KL, (B,) each; their sum is the sampled KL.
+
+    Raises TypeError for a posterior without marginals, or whose density is known for its own samples only.
+    """
+    q, z = drawn.q, drawn.z
+    if not hasattr(q, "marginals"):
+        raise TypeError("the total correlation needs a posterior whose density and marginals are known for any code")
+    across, size = z[:, :, None], math.log(z.shape[1])  # each code under the posterior of each image: (K, B, B, ...)
+    log_qz = q.log_prob(across).logsumexp(2) - size
+    log_marginals = (q.marginals.log_prob(across).logsumexp(2) - size).sum(-1)
+    parts = (drawn.log_q - log_qz, log_qz - log_marginals, log_marginals - drawn.p.log_prob(z))
+    return tuple(part.mean(0) for part in parts)
+
+
+class MMD:
+    """loss = E_q[-log p(x|z)] + beta KL(q(z|x), p(z)) + penalty MMD^2(q(z), p(z)): InfoVAE (Zhao et al., 2019); with
+    beta = 0 the MMD-VAE, which is the Wasserstein autoencoder of Tolstikhin et al. (2018) with a noisy encoder.
+
+    penalty: nats for a unit of the batch's MMD^2, which lies between 0 and 2
+    samples: K draws of z; the noise has one draw an image more, for the codes from the prior
+    """
+
+    def __init__(self, beta: float = 1.0, penalty: float = 500.0, samples: int = 1, kl: Estimate = "closed"):
+        check(samples=samples, kl=kl)
+        if penalty < 0:
+            raise ValueError(f"penalty must be 0 or more, got {penalty}")
+        self.beta, self.penalty, self.samples, self.kl = beta, penalty, samples + 1, kl
+        self.scheduled = {"beta": beta}
+
+    def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
+        drawn = draw(vae, x, noise[:-1])
+        if not hasattr(drawn.p, "rsample_and_log_prob"):
+            raise TypeError("objective=mmd needs a prior that turns given noise into codes")
+        prior, _ = drawn.p.rsample_and_log_prob(noise[-1])
+        distance = sum(mmd(z, prior) for z in drawn.z) / len(drawn.z)
+        recon, divergence = drawn.recon(), drawn.kl(self.kl)
+        return Terms(recon + self.beta * weight * divergence + self.penalty * distance, recon, divergence, drawn.q)
+
+
+def check(samples: int, kl: str = "closed") -> None:
+    """Raises ValueError for an option out of range."""
+    if not isinstance(samples, int) or samples < 1:
+        raise ValueError(f"samples must be a whole number, at least 1, got {samples}")
+    if kl not in ("closed", "sample"):
+        raise ValueError(f"kl must be closed or sample, got {kl}")

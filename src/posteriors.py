@@ -2,12 +2,16 @@
 
 A posterior says how many numbers it needs (`in_features`) and is called with them; the distribution it returns has
 `mean` (B, D), `log_prob` and `rsample_and_log_prob(noise)`, which carries standard normal noise (K, B, D) to codes.
+Where it can, it also has `marginals`, one for each dimension, and `detached()`: the objectives that need them say so.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from src.distributions import DiagonalGaussian
+from src import distributions
+from src.distributions import DiagonalGaussian, FullGaussian
 
 
 class Gaussian(nn.Module):
@@ -21,3 +25,46 @@ class Gaussian(nn.Module):
         """raw (B, 2D) -> distribution over (B, D)."""
         mu, logvar = raw.chunk(2, -1)
         return DiagonalGaussian(mu, torch.exp(0.5 * logvar))
+
+
+class Full(nn.Module):
+    """q(z | x) = N(mu, L L^T), L = diag(exp(logvar / 2)) (I + A), A strictly lower triangular, all from the encoder."""
+
+    def __init__(self, latent_dim: int):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.in_features = 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
+        self.register_buffer("below", torch.tril_indices(latent_dim, latent_dim, -1), persistent=False)
+
+    def forward(self, raw: Tensor) -> FullGaussian:
+        """raw (B, 2D + D(D-1)/2) -> distribution over (B, D)."""
+        d = self.latent_dim
+        mu, logvar, a = raw.split([d, d, raw.shape[-1] - 2 * d], -1)
+        unit = torch.eye(d, dtype=raw.dtype, device=raw.device).expand(*raw.shape[:-1], d, d)
+        unit = unit.index_put((torch.arange(len(raw), device=raw.device)[:, None], *self.below[:, None]), a)
+        return FullGaussian(mu, torch.exp(0.5 * logvar)[..., None] * unit)
+
+
+class Flow(nn.Module):
+    """z = f(u; c(x)), u ~ N(mu(x), diag(exp(logvar(x)))): an inverse-autoregressive flow on a Gaussian, with mu, logvar
+    and the context c from the encoder (Kingma et al., 2016).
+
+    A sample and its density take one pass. The density of another code would take D, so what needs it (prior=vamp,
+    beta_tc, the estimators stl and dreg) does not go with it. `mean` is f(mu), not an expectation.
+
+    transforms: layers of f; hidden: widths of the masked network of each; context: size of c
+    """
+
+    def __init__(self, latent_dim: int, transforms: int = 2, hidden: Sequence[int] = (64,), context: int = 16):
+        super().__init__()
+        from src.flows import autoregressive
+
+        self.latent_dim = latent_dim
+        self.in_features = 2 * latent_dim + context
+        self.base = Gaussian(latent_dim)
+        self.f = autoregressive(latent_dim, context, transforms, hidden)
+
+    def forward(self, raw: Tensor) -> distributions.Flow:
+        """raw (B, 2D + context) -> distribution over (B, D)."""
+        head, context = raw[..., : 2 * self.latent_dim], raw[..., 2 * self.latent_dim :]
+        return distributions.Flow(self.base(head), self.f(context))

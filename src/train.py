@@ -137,7 +137,7 @@ def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> d
         "training_seconds": sum(row.get("seconds", 0) for row in rows),
         "parameters": sum(weight.numel() for weight in module.vae.parameters()),
         "likelihood": type(module.vae.likelihood).__name__,
-        "binarised": data.binary,
+        "pixels": data.pixels,
         "data": data.described(),
         "device": str(module.device),
         "precision": module.trainer.precision,

@@ -28,7 +28,7 @@ class VAE(nn.Module):
     ):
         super().__init__()
         self.latent_dim = latent_dim
-        self.posterior, self.prior, self.likelihood = posterior, prior, likelihood
+        self.posterior, self.prior_head, self.likelihood = posterior, prior, likelihood
         channels, height, width = shape
         self.encoder = encoder((channels, height, width), posterior.in_features)
         self.decoder = decoder(latent_dim, (likelihood.channels * channels, height, width))
@@ -36,6 +36,10 @@ class VAE(nn.Module):
     def encode(self, x: Tensor) -> Distribution:
         """q(z|x) for images x (B, C, H, W); a distribution over codes (B, D)."""
         return self.posterior(at_least_float32(self.encoder(x)))
+
+    def prior(self) -> Distribution:
+        """p(z); a distribution over codes (D,)."""
+        return self.prior_head(self.encode)
 
     def decode(self, z: Tensor) -> Distribution:
         """p(x|z) for codes z (..., D); a distribution over images (..., C, H, W)."""

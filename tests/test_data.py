@@ -16,7 +16,7 @@ needs_data = pytest.mark.skipif("DATA_ROOT" not in os.environ, reason="DATA_ROOT
 
 
 def serving(images, epoch=0, rank=0, world=1, **options) -> ImageData:
-    data = ImageData(images, **({"binary": True, "batch_size": 32, "seed": 0} | options))
+    data = ImageData(images, **({"pixels": "binary", "batch_size": 32, "seed": 0} | options))
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
     data.trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank, world_size=world, strategy=strategy)
     return data
@@ -77,13 +77,13 @@ def test_intensity_255_is_always_one(images):
 
 
 def test_greys_are_the_intensities(images):
-    x, _, index = epoch_of(serving(images, binary=False))
+    x, _, index = epoch_of(serving(images, pixels="levels"))
     assert torch.equal(x, torch.from_numpy(images.train.images)[index].float() / 255)
 
 
 @pytest.mark.parametrize("binary", [True, False])
 def test_evaluation_images_are_always_the_same(images, binary):
-    data, again = serving(images, binary=binary), serving(images, binary=binary, seed=5, epoch=9, batch_size=7)
+    data, again = serving(images, pixels=pixels), serving(images, pixels=pixels, seed=5, epoch=9, batch_size=7)
     for a, b in zip(*(each.val_dataloader() + each.test_dataloader() for each in (data, again)), strict=True):
         for left, right in zip(a, b, strict=True):
             assert torch.equal(left.x, right.x)

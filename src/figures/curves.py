@@ -12,7 +12,7 @@ from src.trace import Trace
 TRAINING, VALIDATION = "#97a0ab", "#4269d0"
 STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
 TERMS = {"loss": "loss", "recon": "reconstruction, E[−log p(x | z)]", "kl": "KL(q(z | x), p(z))"}
-KNOBS = {"beta": "β", "lr": "learning rate"}
+KNOBS = {"beta": "β", "capacity": "C (nats)", "lr": "learning rate"}
 HEAT = LinearSegmentedColormap.from_list("heat", ["#f6f8fa", "#bcd0f2", "#4269d0", "#26348b", "#140f3d"])
 
 

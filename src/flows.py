@@ -1,0 +1,34 @@
+"""Bijections from zuko for flow posteriors and priors."""
+
+from collections.abc import Sequence
+
+import torch
+from torch.distributions import Distribution
+
+VALIDATES = torch.distributions.Distribution._validate_args
+
+import zuko.flows  # noqa: E402
+from zuko.lazy import LazyComposedTransform  # noqa: E402
+
+Distribution.set_default_validate_args(VALIDATES)  # zuko switches it off for the whole process
+
+
+def autoregressive(
+    features: int, context: int, transforms: int, hidden: Sequence[int], passes: int | None = None
+) -> LazyComposedTransform:
+    """Affine autoregressive layers y_d = x_d exp(s_d(x_<d, c)) + t_d(x_<d, c), every other one in reversed order;
+    called with the context c (..., context), or None, it gives the bijection of x (..., features).
+
+    x -> y takes one pass of the masked networks, back takes `passes`, `features` by default; with 2 the layers are
+    coupling layers. It starts near the identity, so that a flow starts as its base (Kingma et al., 2016).
+    """
+    if transforms < 1:
+        raise ValueError(f"transforms must be at least 1, got {transforms}")
+    if not hidden or min(hidden) < 1:
+        raise ValueError(f"hidden must be widths of at least 1, got {list(hidden)}")
+    flow = zuko.flows.MAF(features, context, transforms, hidden_features=list(hidden), passes=passes)
+    with torch.no_grad():
+        for layer in flow.transform.transforms:
+            for weight in layer.hyper[-1].parameters() if hasattr(layer, "hyper") else layer.parameters():
+                weight.mul_(0.01)
+    return flow.transform
