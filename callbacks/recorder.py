@@ -16,11 +16,13 @@ from src.data import as_input
 from src.errors import UserError
 from src.files import whole
 from src.module import VAEModule
+from src.priors import Standard
 from src.trace import Trace
 from src.vae import VAE
 
 log = logging.getLogger(__name__)
 WORST = 8
+PRIOR_CODES = 500
 
 
 class Recorder(Callback):
@@ -119,12 +121,18 @@ class Recorder(Callback):
                 samples_draw=as_bytes(px.sample()),
                 recon_mean=as_bytes(vae.decode(head).mean),
                 recon_draw=as_bytes(vae.decode(z_draw).mean),
+                **({} if isinstance(vae.prior_head, Standard) else {"prior_codes": prior_codes(vae)}),
             )
             x = as_input(torch.from_numpy(val.images[worst])).to(module.device)
             mean = as_bytes(vae.decode(vae.encode(x).mean).mean)
         elbo = -(terms["recon"] + terms["kl"])[worst]
         self.trace.last |= {"worst_x": as_bytes(x), "worst_mean": mean, "worst_elbo": elbo}
         self.trace.last["samples_z"] = z.float().cpu().numpy()
+
+
+def prior_codes(vae: VAE) -> np.ndarray:
+    """Draws from a learned prior, which moves: (PRIOR_CODES, D)."""
+    return vae.prior().sample((PRIOR_CODES,)).float().cpu().numpy()
 
 
 def due(epoch: int) -> bool:

@@ -111,9 +111,10 @@ class FreeBits:
             parts = kl_per_dim(drawn.q, drawn.p)
         else:
             parts = sampled_kl_per_dim(drawn.q, drawn.p, drawn.z).mean(0)
-        charged = torch.where(parts.mean(0) < self.floor, self.floor, parts).sum(1)
+        # no KL is below a floor of zero, though its estimate may be
+        charged = torch.where(parts.mean(0) < self.floor, self.floor, parts) if self.floor else parts
         recon = drawn.recon()
-        return Terms(recon + self.beta * weight * charged, recon, parts.sum(1), drawn.q)
+        return Terms(recon + self.beta * weight * charged.sum(1), recon, parts.sum(1), drawn.q)
 
 
 class Capacity:

@@ -21,7 +21,7 @@ class Trace:
     frames  one row a recorded epoch. `epoch`; `codes` (P, D), the posterior means of `pixels`; `samples_mean` and
             `samples_draw` (S, C, H, W), the mean of p(x|z) and a draw from it at z from the prior, the same base
             noise at every epoch; `recon_mean` and `recon_draw` (R, C, H, W), the decoder's mean at the posterior's
-            mean and at a draw, for the first R of `pixels`
+            mean and at a draw, for the first R of `pixels`; of a learned prior `prior_codes` (N, D), draws from it
     last    overwritten. `worst_x`, `worst_mean` (8, C, H, W) and `worst_elbo` (8,) of the validation set;
             `samples_z` (S, D); after the training also `samples_nearest` (S, C, H, W), the training image nearest to
             each sample's mean

@@ -81,13 +81,26 @@ def test_greys_are_the_intensities(images):
     assert torch.equal(x, torch.from_numpy(images.train.images)[index].float() / 255)
 
 
-@pytest.mark.parametrize("binary", [True, False])
-def test_evaluation_images_are_always_the_same(images, binary):
+def test_dequantised_greys_fill_their_level_evenly(images):
+    x, _, index = epoch_of(serving(images, pixels="dequantized"))
+    within = x.double() * 256 - torch.from_numpy(images.train.images)[index]
+    assert within.min() >= 0 and within.max() <= 1
+    assert x.max() < 1
+    counts = torch.histc(within, 10, 0, 1) / within.numel()
+    torch.testing.assert_close(counts, torch.full((10,), 0.1, dtype=counts.dtype), atol=0.004, rtol=0)
+    again = epoch_of(serving(images, pixels="dequantized", epoch=1))
+    assert not torch.equal(x[index.argsort()][:280], again[0][again[2].argsort()][:280])
+    for batch in serving(images, pixels="dequantized").val_dataloader()[0]:
+        assert torch.equal((batch.x * 256).floor(), torch.from_numpy(images.val.images)[batch.index].float())
+
+
+@pytest.mark.parametrize("pixels", ["binary", "dequantized", "levels"])
+def test_evaluation_images_are_always_the_same(images, pixels):
     data, again = serving(images, pixels=pixels), serving(images, pixels=pixels, seed=5, epoch=9, batch_size=7)
     for a, b in zip(*(each.val_dataloader() + each.test_dataloader() for each in (data, again)), strict=True):
         for left, right in zip(a, b, strict=True):
             assert torch.equal(left.x, right.x)
-            assert binary == (set(left.x.unique().tolist()) <= {0.0, 1.0})
+            assert (pixels == "binary") == (set(left.x.unique().tolist()) <= {0.0, 1.0})
     sizes = [sum(len(b.x) for b in batches) for batches in data.val_dataloader() + data.test_dataloader()]
     assert sizes == [60, min(60, TRAINING_SUBSET), 50, 60]
 

@@ -19,50 +19,12 @@ from src.objectives import ELBO
 from src.posteriors import Gaussian
 from src.priors import Standard
 from src.vae import VAE
+from tests.models import linear_gaussian
 
 LIKELIHOODS = [BernoulliLikelihood, ContinuousBernoulliLikelihood, GaussianLikelihood]
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-def linear_gaussian(pixels: int = 6, latents: int = 3, exact: bool = True) -> tuple[VAE, MultivariateNormal]:
-    """Probabilistic PCA as a VAE, and its p(x). With orthogonal loadings the true posterior is diagonal.
-
-    x = W z + b + sigma e; p(x) = N(b, W W' + sigma^2 I); p(z|x) = N(S W'(x - b) / sigma^2, S)
-    with S = (I + W'W / sigma^2)^-1.
-    """
-    w = torch.linalg.qr(torch.randn(pixels, latents))[0] * torch.tensor([2.0, 1.0, 0.5])[:latents]
-    b, sigma = torch.randn(pixels), 0.4
-    s = 1 / (1 + (w * w).sum(0) / sigma**2)
-
-    def encoder(shape: tuple, out_features: int) -> nn.Module:
-        layer = nn.Linear(pixels, out_features)
-        with torch.no_grad():
-            layer.weight.zero_()
-            layer.weight[:latents] = s[:, None] * w.T / sigma**2
-            layer.bias[:latents] = -layer.weight[:latents] @ b
-            layer.bias[latents:] = s.log()
-            if not exact:
-                layer.weight += 0.3 * torch.randn_like(layer.weight)
-        return nn.Sequential(nn.Flatten(), layer)
-
-    def decoder(in_features: int, shape: tuple) -> nn.Module:
-        layer = nn.Linear(latents, pixels)
-        with torch.no_grad():
-            layer.weight.copy_(w)
-            layer.bias.copy_(b)
-        return nn.Sequential(layer, nn.Unflatten(1, shape))
-
-    vae = VAE(
-        (1, 1, pixels), latents, encoder, decoder, Gaussian(latents), Standard(latents), GaussianLikelihood(sigma)
-    )
-    return vae, MultivariateNormal(b, w @ w.T + sigma**2 * torch.eye(pixels))
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def test_elbo_with_the_exact_posterior_is_log_p_for_every_noise():
@@ -207,8 +169,9 @@ def test_gaussian_integrates_to_one_and_keeps_its_floor():
     x = torch.linspace(-4, 5, 20_001)
     density = likelihood(torch.full((1, 1, 1), 0.4)).log_prob(x[:, None, None, None]).exp()
     assert torch.trapezoid(density, x).item() == pytest.approx(1, abs=1e-9)
-    nn.init.constant_(likelihood.log_sigma, -50.0)
-    assert likelihood(torch.zeros(1, 1, 1)).stddev.min().item() == pytest.approx(FLOOR)
+    learned = GaussianLikelihood("learned")
+    nn.init.constant_(learned.log_sigma, -50.0)
+    assert learned(torch.zeros(1, 1, 1)).stddev.min().item() == pytest.approx(FLOOR)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)

@@ -17,7 +17,7 @@ HEAT = LinearSegmentedColormap.from_list("heat", ["#f6f8fa", "#bcd0f2", "#4269d0
 
 
 def loss(trace: Trace) -> Figure:
-    """Loss, reconstruction and KL against images seen, training and validation; then beta and learning rate.
+    """Loss, reconstruction and KL against images seen, training and validation; then what is scheduled.
 
     The axes suit the course of learning: the untrained model and the first tenth of the epochs may run off.
     """
@@ -35,7 +35,8 @@ def loss(trace: Trace) -> Figure:
         axes.set_ylim(*readable(epochs, curves, best))
         charts.append(axes)
     charts[0].legend(fontsize=8.5, loc="upper right", labelcolor=page.INK, framealpha=0.9, edgecolor="none")
-    for i, (key, name) in enumerate(KNOBS.items()):
+    knobs = {key: name for key, name in KNOBS.items() if key in trace.epochs}
+    for i, (key, name) in enumerate(knobs.items()):
         axes = chart(figure, page.MARGIN + 34 + i * 465, page.HEADER + 372, 405, 76, name)
         draw(axes, seen, trace.epochs[key], page.INK)
         axes.set_ylim(0, 1.12 * max(np.nanmax(trace.epochs[key]), 1e-12))

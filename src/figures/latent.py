@@ -101,16 +101,16 @@ def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], N
     left = page.MARGIN + 34 + SIDE + GUTTER
     accuracy, active = facts(figure, left, ("10-NN accuracy of the codes", "active units"))
     if len(dimensions) == 2:
-        _circles(axes)
         legend(figure, left, TOP + 112, classes)
     else:
-        _intervals(axes, classes)
         rows = labels + np.random.default_rng(0).uniform(-0.3, 0.3, len(labels))
-    words = "Posterior means. The dashed lines\nhold 50, 90 and 99 % of N(0, 1),\nthe standard normal prior."
-    page.write(figure, left, TOP + SIDE - 50, words, points=8.5)
+        _rows(axes, classes)
+    words, show_prior = _prior(axes, trace, dimensions)
+    page.write(figure, left, TOP + SIDE - 50, f"Posterior means. {words}", points=8.5)
 
     def show(frame: int) -> None:
         drawn = codes[frame][:, dimensions]
+        show_prior(frame)
         points.set_offsets(drawn if len(dimensions) == 2 else np.column_stack([drawn, rows]))
         for name, dimension in zip(names, dimensions, strict=False):
             name.set_text(_name(trace, frame, dimension))
@@ -145,6 +145,23 @@ def _name(trace: Trace, frame: int, dimension: int) -> str:
     return f"dimension {dimension} · KL {page.number(kl, 2)} nats"
 
 
+def _prior(axes: Axes, trace: Trace, dimensions: Sequence[int]) -> tuple[str, Callable[[int], None]]:
+    """Draws the contours of N(0, I), or prepares draws from a learned prior; words for it, and what shows a frame."""
+    if "prior_codes" not in trace.frames:
+        (_circles if len(dimensions) == 2 else _intervals)(axes)
+        return "The dashed lines\nhold 50, 90 and 99 % of N(0, 1),\nthe standard normal prior.", lambda frame: None
+    learned = trace.frames["prior_codes"]
+    dots = axes.scatter([], [], s=7, color=page.GREY, alpha=0.35, linewidths=0, zorder=0.5, animated=True)
+    low, high = axes.get_ylim()
+    heights = np.random.default_rng(1).uniform(low, high, learned.shape[1])
+
+    def show(frame: int) -> None:
+        draws = learned[frame][:, dimensions]
+        dots.set_offsets(draws if len(dimensions) == 2 else np.column_stack([draws, heights]))
+
+    return "The grey dots\nare draws from the prior, which is\nlearned and moves.", show
+
+
 def _circles(axes: Axes) -> None:
     for mass, radius in CIRCLES.items():
         axes.add_patch(Circle((0, 0), radius, fill=False, **_DASHED))
@@ -152,14 +169,18 @@ def _circles(axes: Axes) -> None:
         axes.text(at, -at, f"{mass:.0%}", ha="center", va="center", bbox=_PATCH, **_SMALL)
 
 
-def _intervals(axes: Axes, classes: np.ndarray) -> None:
+def _rows(axes: Axes, classes: np.ndarray) -> None:
     axes.set(ylim=(-0.6, len(classes) + 0.1), yticks=[])
     for i, name in enumerate(classes):
         axes.text(0.015, i + 0.4, name, transform=axes.get_yaxis_transform(), va="center", **_SMALL)
+
+
+def _intervals(axes: Axes) -> None:
+    top = axes.get_ylim()[1]
     for mass, half in INTERVALS.items():
         axes.axvline(-half, **_DASHED)
         axes.axvline(half, **_DASHED)
-        axes.text(half, len(classes) - 0.2, f"{mass:.0%}", ha="center", bbox=_PATCH, **_SMALL)
+        axes.text(half, top - 0.3, f"{mass:.0%}", ha="center", bbox=_PATCH, **_SMALL)
 
 
 # what lies over the points is drawn after them, as often as they are

@@ -1,0 +1,80 @@
+"""VAEs whose numbers are known."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import MultivariateNormal
+
+from src.likelihoods import Gaussian as GaussianLikelihood
+from src.posteriors import Flow, Full, Gaussian
+from src.priors import Standard
+from src.vae import VAE
+
+SIGMA = 0.4
+POSTERIORS = {"gaussian": Gaussian, "full": Full, "flow": Flow}
+
+
+def linear_gaussian(
+    pixels: int = 6,
+    latents: int = 3,
+    exact: bool = True,
+    posterior: Literal["gaussian", "full", "flow"] = "gaussian",
+    correlated: bool = False,
+) -> tuple[VAE, MultivariateNormal]:
+    """Probabilistic PCA as a VAE, and its p(x).
+
+    x = W z + b + sigma e; p(x) = N(b, W W' + sigma^2 I); p(z|x) = N(S W'(x - b) / sigma^2, S)
+    with S = (I + W'W / sigma^2)^-1. The loadings W are orthogonal, so that S is diagonal, unless `correlated`; the
+    encoder gives p(z|x), or what of it its posterior can hold (of `gaussian` the best: the precision's diagonal),
+    unless it is not `exact`.
+    """
+    w = torch.linalg.qr(torch.randn(pixels, latents))[0] * torch.tensor([2.0, 1.0, 0.5])[:latents]
+    if correlated:
+        w = w @ (torch.eye(latents) + 0.8 * torch.ones(latents, latents))
+    b = torch.randn(pixels)
+    precision = torch.eye(latents) + w.T @ w / SIGMA**2
+    s = precision.inverse()
+    below = torch.tril_indices(latents, latents, -1)
+
+    def spread(head: nn.Module) -> Tensor:
+        """What the encoder says of the covariance."""
+        if isinstance(head, Full):
+            scale = torch.linalg.cholesky(s)
+            return torch.cat([2 * scale.diagonal().log(), (scale / scale.diagonal()[:, None])[*below]])
+        return torch.cat([-precision.diagonal().log(), torch.zeros(head.in_features - 2 * latents)])
+
+    def encoder(shape: tuple, out_features: int) -> nn.Module:
+        layer = nn.Linear(pixels, out_features)
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.weight[:latents] = s @ w.T / SIGMA**2
+            layer.bias[:latents] = -layer.weight[:latents] @ b
+            layer.bias[latents:] = spread(head)
+            if not exact:
+                layer.weight += 0.3 * torch.randn_like(layer.weight)
+        return nn.Sequential(nn.Flatten(), layer)
+
+    def decoder(in_features: int, shape: tuple) -> nn.Module:
+        layer = nn.Linear(latents, pixels)
+        with torch.no_grad():
+            layer.weight.copy_(w)
+            layer.bias.copy_(b)
+        return nn.Sequential(layer, nn.Unflatten(1, shape))
+
+    head = POSTERIORS[posterior](latents)
+    vae = VAE((1, 1, pixels), latents, encoder, decoder, head, Standard(latents), GaussianLikelihood(SIGMA))
+    return vae, MultivariateNormal(b, w @ w.T + SIGMA**2 * torch.eye(pixels))
+
+
+def small(posterior: nn.Module, prior: nn.Module, likelihood: nn.Module, latents: int = 3) -> VAE:
+    """A VAE of 4 x 4 pixels with a hidden layer in encoder and decoder."""
+
+    def encoder(shape: tuple, out_features: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, out_features))
+
+    def decoder(in_features: int, shape: tuple) -> nn.Module:
+        size = shape[0] * 16
+        return nn.Sequential(nn.Linear(in_features, 8), nn.Tanh(), nn.Linear(8, size), nn.Unflatten(1, shape))
+
+    return VAE((1, 4, 4), latents, encoder, decoder, posterior, prior, likelihood)

@@ -1,0 +1,75 @@
+"""Every posterior with every prior, likelihood and objective: each trains all its parameters, or is refused by name."""
+
+import itertools
+
+import pytest
+import torch
+
+from src import likelihoods, objectives, posteriors, priors
+from src.build import option, try_out
+from src.distributions import GreyLevels
+from src.errors import UserError
+from tests.models import small
+
+D = 3
+POSTERIORS = {"gaussian": posteriors.Gaussian, "full": posteriors.Full, "flow": posteriors.Flow}
+PRIORS = {
+    "standard": lambda: priors.Standard(D),
+    "mixture": lambda: priors.Mixture(D, 4),
+    "vamp": lambda: priors.Vamp((1, 4, 4), 5),
+    "coupling": lambda: priors.Flow(D, "coupling", 2, (8,)),
+    "autoregressive": lambda: priors.Flow(D, "autoregressive", 2, (8,)),
+}
+LIKELIHOODS = {
+    "bernoulli": likelihoods.Bernoulli,
+    "continuous_bernoulli": likelihoods.ContinuousBernoulli,
+    **{f"gaussian_{s}": lambda s=s: likelihoods.Gaussian(s) for s in ("learned", "per_pixel", "optimal", 0.2)},
+    "logistic256": likelihoods.Logistic256,
+}
+OBJECTIVES = {
+    "elbo": objectives.ELBO(),
+    "elbo_sample": objectives.ELBO(samples=2, kl="sample"),
+    "free_bits": objectives.FreeBits(floor=0.0),
+    "free_bits_sample": objectives.FreeBits(floor=0.0, kl="sample"),
+    "free_bits_total": objectives.FreeBits(floor=0.0, per="total"),
+    "capacity": objectives.Capacity(),
+    **{f"iwae_{e}": objectives.IWAE(3, e) for e in ("iwae", "stl", "dreg")},
+    "beta_tc": objectives.BetaTC(),
+    "mmd": objectives.MMD(),
+    "wae": objectives.MMD(beta=0.0),
+}
+
+
+def refused(posterior: str, prior: str, objective: str) -> bool:
+    """The combinations that mean nothing, or that nobody could wait for."""
+    return (
+        (posterior == "flow" and (prior == "vamp" or objective in ("beta_tc", "iwae_stl", "iwae_dreg")))
+        or (objective.startswith("free_bits") and "total" not in objective and (posterior, prior) != FACTORISE)
+        or (objective in ("mmd", "wae") and prior in ("mixture", "vamp"))
+    )
+
+
+FACTORISE = ("gaussian", "standard")
+
+
+@pytest.mark.parametrize(("posterior", "prior"), itertools.product(POSTERIORS, PRIORS))
+def test_every_combination_trains_all_its_parameters_or_is_refused(posterior, prior):
+    torch.manual_seed(0)
+    for likelihood, objective in itertools.product(LIKELIHOODS, OBJECTIVES):
+        name = f"{posterior} {prior} {likelihood} {objective}"
+        vae = small(POSTERIORS[posterior](D), PRIORS[prior](), LIKELIHOODS[likelihood]())
+        minimised = OBJECTIVES[objective]
+        if refused(posterior, prior, objective):
+            named = f"objective={option(minimised)} posterior={posterior} prior={option(vae.prior_head)}: "
+            with pytest.raises(UserError, match=named):
+                try_out(vae, minimised, [1, 4, 4])
+            continue
+        try_out(vae, minimised, [1, 4, 4])
+        assert vae.training
+        levels = torch.randint(0, 256, (6, 1, 4, 4)) / 255
+        x = levels if isinstance(vae.likelihood.support, GreyLevels) else levels.round()
+        terms = minimised(vae, x, torch.randn(minimised.samples, 6, D), 0.5)
+        assert all(term.shape == (6,) and term.isfinite().all() for term in terms[:3]), name
+        terms.loss.mean().backward()
+        for key, weight in vae.named_parameters():
+            assert weight.grad is not None and weight.grad.isfinite().all() and weight.grad.any(), f"{name}: {key}"
