@@ -1,5 +1,6 @@
 """What the command line may say: types and ranges of the flat options, checked before anything is made."""
 
+import itertools
 import math
 import sys
 from collections.abc import Callable
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -77,14 +80,20 @@ class CheckFirst(Callback):
         refuse(check_beta, config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        choices: list[list[str]] = []
         for override in OverridesParser.create().parse_overrides(config.hydra.overrides.task):
             name = override.key_or_group
             if name == "ckpt_path" and override.value():
                 sys.exit("ckpt_path resumes one run: leave -m out")
+            swept = override.is_sweep_override() and override.is_discrete_sweep()
             if name in FLAT:
-                swept = override.is_sweep_override() and override.is_discrete_sweep()
                 for value in override.sweep_iterator() if swept else [override.value()]:
                     refuse(check, {name: value})
+            if name in ("beta", "objective", "experiment"):
+                choices.append([f"{name}={v}" for v in (override.sweep_iterator() if swept else [override.value()])])
+        loader = GlobalHydra.instance().config_loader()
+        for options in itertools.product(*choices) if choices else []:
+            refuse(check_beta, loader.load_configuration(config.hydra.job.config_name, list(options), RunMode.RUN))
 
 
 def refuse(check: Callable[[Any], None], options: Any) -> None:

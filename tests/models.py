@@ -6,19 +6,27 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
+from src import priors
 from src.likelihoods import Gaussian as GaussianLikelihood
 from src.posteriors import Flow, Full, Gaussian
-from src.priors import Standard
 from src.vae import VAE
 
 SIGMA = 0.4
+# a line here tests a part's density, and tries it with all the others
 POSTERIORS = {"gaussian": Gaussian, "full": Full, "flow": Flow}
+PRIORS = {
+    "standard": lambda latent_dim: priors.Standard(latent_dim),
+    "mixture": lambda latent_dim: priors.Mixture(latent_dim, 4),
+    "vamp": lambda latent_dim: priors.Vamp((1, 4, 4), 5),
+    "coupling": lambda latent_dim: priors.Flow(latent_dim, "coupling", 3, (8,)),
+    "autoregressive": lambda latent_dim: priors.Flow(latent_dim, "autoregressive", 2, (8,)),
+}
 
 
 def linear_gaussian(
     pixels: int = 6,
     latents: int = 3,
-    exact: bool = True,
+    error: float = 0.0,
     posterior: Literal["gaussian", "full", "flow"] = "gaussian",
     correlated: bool = False,
 ) -> tuple[VAE, MultivariateNormal]:
@@ -26,8 +34,8 @@ def linear_gaussian(
 
     x = W z + b + sigma e; p(x) = N(b, W W' + sigma^2 I); p(z|x) = N(S W'(x - b) / sigma^2, S)
     with S = (I + W'W / sigma^2)^-1. The loadings W are orthogonal, so that S is diagonal, unless `correlated`; the
-    encoder gives p(z|x), or what of it its posterior can hold (of `gaussian` the best: the precision's diagonal),
-    unless it is not `exact`.
+    encoder gives p(z|x), or what of it its posterior can hold (of `gaussian` the best: the precision's diagonal), with
+    random numbers of the size `error` added to its weights.
     """
     w = torch.linalg.qr(torch.randn(pixels, latents))[0] * torch.tensor([2.0, 1.0, 0.5])[:latents]
     if correlated:
@@ -51,8 +59,7 @@ def linear_gaussian(
             layer.weight[:latents] = s @ w.T / SIGMA**2
             layer.bias[:latents] = -layer.weight[:latents] @ b
             layer.bias[latents:] = spread(head)
-            if not exact:
-                layer.weight += 0.3 * torch.randn_like(layer.weight)
+            layer.weight += error * torch.randn_like(layer.weight)
         return nn.Sequential(nn.Flatten(), layer)
 
     def decoder(in_features: int, shape: tuple) -> nn.Module:
@@ -63,7 +70,7 @@ def linear_gaussian(
         return nn.Sequential(layer, nn.Unflatten(1, shape))
 
     head = POSTERIORS[posterior](latents)
-    vae = VAE((1, 1, pixels), latents, encoder, decoder, head, Standard(latents), GaussianLikelihood(SIGMA))
+    vae = VAE((1, 1, pixels), latents, encoder, decoder, head, priors.Standard(latents), GaussianLikelihood(SIGMA))
     return vae, MultivariateNormal(b, w @ w.T + SIGMA**2 * torch.eye(pixels))
 
 

@@ -1,6 +1,7 @@
 """The commands of the README, and what the command line answers to mistakes."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -75,7 +76,8 @@ def test_readme_command(command, line, tmp_path, monkeypatch, images):
         small = ["trainer.max_epochs=2"]
     command(*options, *small)
     runs = list(tmp_path.glob("outputs/*/**/metrics.json"))
-    assert len(runs) == (8 if "-m" in options else 1)
+    sweep = "-m" in options
+    assert len(runs) == math.prod(len(option.split(",")) for option in options if sweep and "[" not in option)
     for path in runs:
         assert json.loads(path.read_text())["test/elbo"] < 0 or "gaussian" in line or "continuous" in line
 
@@ -112,6 +114,10 @@ def test_multirun_leaves_separate_runs_in_one_group(command, tmp_path):
         (["model=transformer"], "Could not find 'model/transformer'"),
         (["latentdim=2"], "Could not override 'latentdim'"),
         (["model.encoder.width=2"], "Could not override 'model.encoder.width'"),
+        (["objective=iwae", "beta=4"], "beta=4: the objective IWAE has no beta"),
+        (["experiment=capacity", "beta=2"], "beta=2: the objective Capacity has no beta"),
+        (["-m", "objective=elbo,iwae", "beta=1,4"], "beta=4: the objective IWAE has no beta"),
+        (["-m", "experiment=vae,capacity", "beta=4"], "beta=4: the objective Capacity has no beta"),
         (["-m", "beta=1,-1"], "beta must be a finite number"),
         (["-m", "latent_dim=range(0,3)"], "latent_dim must be at least 1"),
         (["-m", "ckpt_path=a.ckpt,b.ckpt"], "ckpt_path resumes one run: leave -m out"),

@@ -5,21 +5,13 @@ import itertools
 import pytest
 import torch
 
-from src import likelihoods, objectives, posteriors, priors
+from src import likelihoods, objectives
 from src.build import option, try_out
 from src.distributions import GreyLevels
 from src.errors import UserError
-from tests.models import small
+from tests.models import POSTERIORS, PRIORS, small
 
 D = 3
-POSTERIORS = {"gaussian": posteriors.Gaussian, "full": posteriors.Full, "flow": posteriors.Flow}
-PRIORS = {
-    "standard": lambda: priors.Standard(D),
-    "mixture": lambda: priors.Mixture(D, 4),
-    "vamp": lambda: priors.Vamp((1, 4, 4), 5),
-    "coupling": lambda: priors.Flow(D, "coupling", 2, (8,)),
-    "autoregressive": lambda: priors.Flow(D, "autoregressive", 2, (8,)),
-}
 LIKELIHOODS = {
     "bernoulli": likelihoods.Bernoulli,
     "continuous_bernoulli": likelihoods.ContinuousBernoulli,
@@ -57,7 +49,7 @@ def test_every_combination_trains_all_its_parameters_or_is_refused(posterior, pr
     torch.manual_seed(0)
     for likelihood, objective in itertools.product(LIKELIHOODS, OBJECTIVES):
         name = f"{posterior} {prior} {likelihood} {objective}"
-        vae = small(POSTERIORS[posterior](D), PRIORS[prior](), LIKELIHOODS[likelihood]())
+        vae = small(POSTERIORS[posterior](D), PRIORS[prior](D), LIKELIHOODS[likelihood]())
         minimised = OBJECTIVES[objective]
         if refused(posterior, prior, objective):
             named = f"objective={option(minimised)} posterior={posterior} prior={option(vae.prior_head)}: "

@@ -21,6 +21,7 @@ PARTS = (
     "trainer",
     "logger",
     "data",
+    "experiment",
 )
 OPTIONS = [f"{group}={path.stem}" for group in PARTS for path in sorted(Path(CONF, group).glob("*.yaml"))]
 

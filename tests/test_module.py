@@ -209,6 +209,44 @@ def evaluated(folder, split):
         return ELBO(config.beta)(vae, x, drawn)
 
 
+def test_ema_is_what_is_measured_and_kept(run, resume):
+    """Decay of nearly one: the average stays with the first step's weights, while they go on; both are kept."""
+    options = ["trainer.ema=0.999999", "optimizer.lr=1e-3"]
+    folder = run(*options)
+    elbo = [float(row["val/elbo"]) for row in rows(folder)]
+    assert abs(elbo[-1] - elbo[0]) < 3
+    assert float(rows(run("optimizer.lr=1e-3", folder="plain"))[-1]["val/elbo"]) > elbo[-1] + 100
+    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    key = "vae.encoder.layers.0.weight"
+    assert (state["current_model_state"][key] - state["state_dict"][key]).abs().max() > 1e-3
+    np.testing.assert_allclose(np.load(folder / "val_terms.npz")["recon"], evaluated(folder, "val").recon, rtol=1e-5)
+    whole = run(*options, "trainer.max_epochs=3", "lr_schedule=constant", folder="whole")
+    part = run(*options, "trainer.max_epochs=2", "lr_schedule=constant", folder="part")
+    resume(part, "trainer.max_epochs=3")
+    ours, theirs = (torch.load(f / "checkpoints" / "last.ckpt", weights_only=True) for f in (whole, part))
+    for states in ("state_dict", "current_model_state"):
+        assert all(torch.equal(w, theirs[states][name]) for name, w in ours[states].items())
+
+
+def test_greys_have_bits_per_dim(run):
+    logistic = float(rows(run("likelihood=logistic256"))[-1]["val/bits_per_dim"])
+    density = float(rows(run("likelihood=gaussian", folder="density"))[-1]["val/bits_per_dim"])
+    assert 0 < logistic < 8
+    assert 0 < density < 8
+    assert "val/bits_per_dim" not in rows(run(folder="binary"))[-1]
+
+
+def test_a_capacity_is_recorded_as_its_schedule_grows_it(run):
+    folder = run("objective=capacity", "schedule=linear", "schedule.epochs=2", "objective.capacity=10")
+    assert [float(row["capacity"]) for row in rows(folder)] == pytest.approx([0, 4.5, 9.5])
+
+
+def test_images_outside_of_the_support_are_refused(run, monkeypatch):
+    monkeypatch.setattr(build, "pixels", lambda option, vae: "levels")
+    with pytest.raises(UserError, match="the likelihood Bernoulli is no distribution over these images"):
+        run()
+
+
 def test_bf16_trains_and_is_evaluated_in_full_precision(run):
     folder = run("trainer.precision=bf16-mixed")
     elbo = [float(row["val/elbo"]) for row in rows(folder)]
@@ -263,8 +301,16 @@ def test_a_diverged_training_says_so(run):
         (["data.batch_size=1000"], "a step takes 1000 images, but there are 328"),
         (["model.encoder.activation=swish"], "unknown activation swish"),
         (["model=conv", "model.encoder.channels=[4,4,4]"], "divisible by 8"),
-        (["likelihood=gaussian", "likelihood.sigma=0"], "likelihood: sigma must be above"),
-        (["schedule=linear", "schedule.epochs=0"], "schedule: epochs must be positive"),
+        (["likelihood=gaussian", "likelihood.sigma=0"], "likelihood: sigma must be at least 0.0020"),
+        (["schedule=linear", "schedule.epochs=0"], "schedule: epochs and steps must be positive"),
+        (["objective=iwae", "schedule=linear"], "schedule=linear: objective=iwae has nothing that a schedule could"),
+        (["prior=vamp", "posterior=flow"], "posterior=flow prior=vamp: prior=vamp needs the density of any code"),
+        (["objective=beta_tc", "posterior=flow"], "objective=beta_tc posterior=flow .* total correlation needs"),
+        (["objective=free_bits", "prior=flow"], "objective=free_bits .* prior=flow: KL per dimension needs"),
+        (["objective=mmd", "prior=mixture"], "objective=mmd .* prior=mixture: .* given noise"),
+        (["objective=iwae", "beta=4"], "beta=4: the objective IWAE has no beta"),
+        (["trainer.ema=1"], "trainer.ema must be above 0 and below 1"),
+        (["likelihood=logistic256", "data.binarize=dynamic"], "Logistic256 is a distribution over greys"),
         (["objective.kl=guess"], "objective: kl must be closed or sample"),
         (["optimizer.lr=-1"], "Invalid learning rate"),
         (["lr_schedule=onecycle", "lr_schedule.rise=1"], "lr_schedule: rise must be between"),

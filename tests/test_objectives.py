@@ -42,7 +42,7 @@ def test_it_is_the_one_sample_elbo_where_it_must_be(objective, model):
     if model == "binary":
         vae, x, noise = binary_vae()
     else:
-        vae, px = linear_gaussian(exact=False)
+        vae, px = linear_gaussian(error=0.3)
         x, noise = px.sample((12,)).view(-1, 1, 1, 6), torch.randn(1, 12, 3)
     elbo = ELBO(kl="sample")(vae, x, noise)
     terms = objective(vae, x, torch.cat([noise, noise])[: objective.samples])
@@ -65,7 +65,7 @@ def test_capacity_grows_with_its_schedule_and_charges_both_sides():
 
 def test_free_bits_charge_the_mean_kl_of_each_dimension_above_its_floor():
     vae, x, noise = binary_vae()
-    q = vae.encode(x)
+    q = vae.encode(x).detached()
     per_dim = 0.5 * (q.mean**2 + q.variance - q.variance.log() - 1).mean(0)
     floor = float(per_dim.median())
     terms = FreeBits(beta=3.0, floor=floor)(vae, x, noise, 0.5)
@@ -88,8 +88,8 @@ def test_iwae_is_never_below_the_elbo_of_the_same_samples():
 
 @pytest.mark.parametrize("posterior", POSTERIORS)
 def test_bounds_rise_to_log_p(posterior):
-    """ELBO <= IWAE_5 <= IWAE_50 <= log p(x), each step by more than its standard error."""
-    vae, px = linear_gaussian(exact=False, posterior=posterior, correlated=True)
+    """ELBO <= IWAE_5 <= IWAE_50 <= log p(x), each step by more than its standard error; K = 4000 is nearer still."""
+    vae, px = linear_gaussian(error=0.02, posterior=posterior, correlated=True)
     x = px.sample((40,))
     draws = 4000
     with torch.no_grad():
@@ -105,7 +105,8 @@ def test_bounds_rise_to_log_p(posterior):
     assert elbo + 3 * (errors[1] + errors[5]) < iwae_5
     assert iwae_5 + 3 * (errors[5] + errors[50]) < iwae_50
     assert iwae_50 < exact + 3 * errors[50]
-    assert exact - iwae_50 < 0.5 * (exact - iwae_5)
+    converged = (log_w.logsumexp(0) - math.log(draws)).mean()
+    assert abs(exact - converged) < 0.6 * (exact - iwae_50)
 
 
 def test_a_full_posterior_reaches_log_p_where_a_diagonal_one_cannot():
@@ -129,7 +130,7 @@ def test_a_full_posterior_reaches_log_p_where_a_diagonal_one_cannot():
 def gradients(estimator: str, k: int, repeats: int) -> tuple[Tensor, Tensor]:
     """Gradients of the K-sample bound of one image at a wrong posterior: of the encoder (repeats, P), the decoder."""
     torch.manual_seed(1)
-    vae, px = linear_gaussian(exact=False)
+    vae, px = linear_gaussian(error=0.03)
     x = px.sample((1,)).view(1, 1, 1, 6)
     noise = torch.randn(repeats, k, 1, 3)
     encoder, decoder = [], []
@@ -142,7 +143,7 @@ def gradients(estimator: str, k: int, repeats: int) -> tuple[Tensor, Tensor]:
 
 
 def test_dreg_has_the_gradient_of_iwae_on_average_and_less_noise():
-    (iwae, iwae_decoder), (dreg, dreg_decoder) = (gradients(e, 8, 4000) for e in ("iwae", "dreg"))
+    (iwae, iwae_decoder), (dreg, dreg_decoder) = (gradients(e, 8, 2000) for e in ("iwae", "dreg"))
     torch.testing.assert_close(iwae_decoder, dreg_decoder, atol=1e-9, rtol=0)  # of the decoder it is the same
     error = ((iwae.var(0) + dreg.var(0)) / len(iwae)).sqrt()
     z = (iwae.mean(0) - dreg.mean(0)) / error
