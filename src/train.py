@@ -54,6 +54,8 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
     Raises UserError for anything a user can mend.
     """
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
+    from lightning.pytorch.callbacks import WeightAveraging
+
     from src import build, checkpoints, record, tracking
 
     quieten()
@@ -83,6 +85,8 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
         trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
         if not best.is_file():
             raise UserError("no epoch was finished and validated, so there is no checkpoint to test: train longer")
+        # in a test that follows a fit it would load the weights as they were trained, not their average
+        trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, WeightAveraging)]
         trainer.test(module, data, ckpt_path=best, weights_only=True, verbose=False)
         metrics = measured(module, data, run, checkpoints.read(best)["epoch"] + 1)
         if trainer.is_global_zero:
@@ -148,8 +152,7 @@ def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> d
 def quieten() -> None:
     """Silences what libraries say of things that are as they should be here."""
     # sync_dist: every process evaluates all images, so there is nothing to gather
-    expected = ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True")
-    for message in (*expected, "WeightAveraging callback, but loading a checkpoint outside"):
+    for message in ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True"):
         warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "openTSNE"):
         logging.getLogger(name).setLevel(logging.WARNING)
