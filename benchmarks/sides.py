@@ -13,13 +13,14 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import lightning
 import torch
 from lightning.pytorch.loggers import CSVLogger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -49,8 +50,9 @@ def default(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
 def lean(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
     """This project's module and data in Lightning's Trainer, with nobody watching: training steps alone."""
     module = build.module(cfg, [])
+    options = OmegaConf.masked_copy(cfg.trainer, [name for name in cfg.trainer if name != "ema"])  # that is build's
     trainer = build.make(
-        cfg.trainer,
+        options,
         "trainer",
         default_root_dir=str(folder),
         callbacks=[StopsAfter(watch)],
@@ -74,8 +76,8 @@ def bare_loss(vae: VAE, x: Tensor, noise: Tensor) -> Tensor:
     return (recon + kl) / len(x)
 
 
-def bare(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
-    """The yardstick: the same networks, optimiser and binarisation in a loop with nothing around it."""
+def bare_steps(cfg: DictConfig) -> Iterator[VAE]:
+    """The same networks, optimiser and binarisation in a loop with nothing around it; the network after each step."""
     module, batch = build.module(cfg, []), cfg.data.batch_size
     vae, optimizer = module.vae.train(), module.configure_optimizers()
     images = torch.from_numpy(build.data(cfg, vae).source.train.images)
@@ -86,8 +88,12 @@ def bare(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
             optimizer.zero_grad(set_to_none=True)
             bare_loss(vae, x, torch.randn(batch, vae.latent_dim)).backward()
             optimizer.step()
-            if watch.lap(batch):
-                return vae
+            yield vae
+
+
+def bare(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
+    """The yardstick: `bare_steps` and nothing else."""
+    return next(vae for vae in bare_steps(cfg) if watch.lap(cfg.data.batch_size))
 
 
 class EnoughError(Exception):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import lightning
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch.distributions import kl_divergence
 
-from benchmarks import peers, quality, report
+from benchmarks import peers, quality, report, steps
 from benchmarks.configuration import MODELS, NEEDED
 from benchmarks.contestants import Record
 from benchmarks.sides import bare_loss
@@ -78,6 +79,19 @@ def test_the_table_names_what_failed_and_why():
     assert lines[2].split()[-4:] == ["50", "1", "2", "4.00"]  # 4 MFLOP * 10,000 / s = 40 GFLOP/s of 80
     assert lines[3].startswith("pythae")
     assert lines[3].endswith("failed in 2 of 2: no luck")
+
+
+def test_alternating_steps_are_told_apart():
+    def slow():
+        while True:
+            time.sleep(0.002)
+            yield
+
+    watch = steps.Alternating(slow(), steps=steps.BLOCK)
+    while not watch.lap(1):
+        pass
+    ((ours, other),) = watch.blocks()
+    assert ours < 0.001 < 0.002 <= other
 
 
 @pytest.mark.parametrize("model", MODELS)
