@@ -23,6 +23,7 @@ from src.vae import VAE
 log = logging.getLogger(__name__)
 WORST = 8
 PRIOR_CODES = 500
+SCHEDULED = {"beta", "capacity"}
 
 
 class Recorder(Callback):
@@ -54,14 +55,16 @@ class Recorder(Callback):
             }
         )
         if trainer.ckpt_path and self.path.is_file():
-            self.go_on()
+            self.go_on(module)
 
-    def go_on(self) -> None:
+    def go_on(self, module: VAEModule) -> None:
         """Takes up the trace of the run that is resumed; one that is damaged, or saw other things, is set aside."""
         try:
             old = Trace.load(self.path)
             fits = (
                 np.array_equal(old.fixed["pixels"], self.trace.fixed["pixels"])
+                and set(old.epochs) & SCHEDULED == set(module.objective.scheduled)
+                and ("prior_codes" in old.frames) == (not isinstance(module.vae.prior_head, Standard))
                 and old.frames["samples_mean"].shape[1] == self.samples
                 and old.frames["recon_mean"].shape[1] == min(self.reconstructions, len(self.followed))
             )
@@ -79,7 +82,7 @@ class Recorder(Callback):
             self.trace.cut(trainer.current_epoch)
 
     def on_validation_end(self, trainer: Trainer, module: VAEModule) -> None:
-        kept = ("epoch", "images_seen", "beta", "capacity", "lr", "val/active_units", "val/kl_per_dim")
+        kept = ("epoch", "images_seen", *SCHEDULED, "lr", "val/active_units", "val/kl_per_dim")
         losses = (f"{split}/{name}" for split in ("train", "val") for name in ("loss", "elbo", "recon", "kl"))
         self.trace.append("epochs", **{k: module.numbers[k] for k in (*kept, *losses) if k in module.numbers})
         if due(module.numbers["epoch"]) or module.numbers["epoch"] == trainer.max_epochs:

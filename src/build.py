@@ -1,7 +1,6 @@
 """From a configuration to objects and back: the only place that calls Hydra's instantiate."""
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EMAWeightAveraging, ProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -18,7 +17,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from torch.distributions import constraints
 
 from src import checkpoints, record
-from src.config import check_beta
+from src.config import check_beta, choice
 from src.data import ImageData
 from src.distributions import GreyLevels
 from src.errors import UserError
@@ -92,9 +91,9 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
     check_beta(cfg)
     torch.manual_seed(cfg.seed)
     model, objective, schedule = vae(cfg), make(cfg.objective, "objective"), make(cfg.schedule, "schedule")
-    try_out(model, objective, list(cfg.data.shape))
-    if not objective.scheduled and not isinstance(schedule, Constant):
-        names = f"schedule={option(schedule)}: objective={option(objective)}"
+    try_out(model, objective, [1 if cfg.data.batch_size == 1 else 2, *cfg.data.shape])
+    if not any(objective.scheduled.values()) and not isinstance(schedule, Constant):
+        names = f"schedule={choice(type(schedule).__name__)}: objective={choice(type(objective).__name__)}"
         raise UserError(f"{names} has nothing that a schedule could multiply; use schedule=constant")
     return VAEModule(
         model,
@@ -109,23 +108,18 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
 
 
 def try_out(vae: VAE, objective: Callable[..., Terms], shape: list[int]) -> None:
-    """Evaluates the objective on two blank images. Raises UserError, naming the parts, where one lacks what another
-    needs: before anything is written, and in the words of the part that needs it."""
+    """Evaluates the objective on blank images of a shape (B, C, H, W). Raises UserError, naming the parts, where one
+    lacks what another needs: before anything is trained, and in the words of the part that needs it."""
     training = vae.training
     try:
         with torch.no_grad():
-            objective(vae.eval(), torch.zeros(2, *shape), torch.randn(objective.samples, 2, vae.latent_dim), 1.0)
+            objective(vae.eval(), torch.zeros(shape), torch.randn(objective.samples, shape[0], vae.latent_dim), 1.0)
     except (TypeError, ValueError) as error:
         parts = {"objective": objective, "posterior": vae.posterior, "prior": vae.prior_head}
-        names = " ".join(f"{group}={option(part)}" for group, part in parts.items())
+        names = " ".join(f"{group}={choice(type(part).__name__)}" for group, part in parts.items())
         raise UserError(f"{names}: {error}") from error
     finally:
         vae.train(training)
-
-
-def option(part: object) -> str:
-    """The option that a part is chosen by: FreeBits is free_bits."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(part).__name__).lower()
 
 
 def plain(cfg: DictConfig) -> dict:
@@ -163,9 +157,9 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     # the best first: the last then holds what is known of it
     keepers = [checkpoints.EveryEpoch(folder, "best", monitor="val/loss"), checkpoints.EveryEpoch(folder, "last")]
     if options.ema is not None:
-        if not 0 < options.ema < 1:
-            raise UserError(f"trainer.ema must be above 0 and below 1, got {options.ema}")
-        keepers.insert(0, EMAWeightAveraging(decay=options.ema))
+        if not isinstance(options.ema, float) or not 0 < options.ema < 1:
+            raise UserError(f"trainer.ema must be a number above 0 and below 1, got {options.ema}")
+        keepers.insert(0, checkpoints.Average(options.ema))
     options = {name: value for name, value in options.items() if name != "ema"}
     watchers: list[Callback] = [make(node, f"callbacks.{k}") for k, node in (cfg.callbacks or {}).items()]
     return make(

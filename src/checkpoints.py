@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
@@ -19,6 +20,22 @@ class WholeOrNothing(TorchCheckpointIO):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with whole(Path(path)) as partial:
             torch.save(checkpoint, partial)
+
+
+class Average(EMAWeightAveraging):
+    """Swaps the averaged weights in for the whole validation, until those who watch it have seen them too.
+
+    Buffers are copied, not averaged: an average of counts and indices is none.
+    """
+
+    def __init__(self, decay: float):
+        super().__init__(decay=decay, use_buffers=False)
+
+    def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Nothing yet."""
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        super().on_validation_epoch_end(trainer, module)
 
 
 class EveryEpoch(ModelCheckpoint):
@@ -57,11 +74,14 @@ def read(path: Path) -> dict[str, Any]:
     return state
 
 
-def check_fit(state: dict[str, Any], module: nn.Module) -> None:
-    """Raises UserError where the weights of a checkpoint are not those of the module that is to go on with them."""
+def check_fit(state: dict[str, Any], module: nn.Module, averages: bool) -> None:
+    """Raises UserError where a checkpoint's weights are not those of the module that is to go on with them, or are an
+    average where none is wanted."""
+    if "current_model_state" in state and not averages:
+        raise UserError("the run averages its weights: give trainer.ema=... to go on with it")
     ours, theirs = ({k: v.shape for k, v in d.items()} for d in (module.state_dict(), state["state_dict"]))
     if ours != theirs:
         raise UserError(
-            "the checkpoint's weights do not fit latent_dim and the networks of conf/model, which may have changed "
+            "the checkpoint's weights do not fit latent_dim, the networks or the other parts, which may have changed "
             "since the run began: give the run's own options, which its config.yaml holds"
         )

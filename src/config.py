@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,10 +66,17 @@ def check(options: dict[str, Any]) -> None:
 def check_beta(cfg: DictConfig) -> None:
     """Raises UserError for a beta that the objective would ignore."""
     if cfg.beta != 1 and "beta" not in cfg.objective:
-        name = cfg.objective._target_.rpartition(".")[2]
-        raise UserError(f"beta={cfg.beta:g}: the objective {name} has no beta; leave it at 1, or choose objective=elbo")
+        name = choice(cfg.objective._target_)
+        raise UserError(f"beta={cfg.beta:g}: objective={name} has no beta; leave it at 1, or choose objective=elbo")
 
 
+PLAIN = {
+    "posterior": "gaussian",
+    "prior": "standard",
+    "likelihood": "bernoulli",
+    "objective": "elbo",
+    "schedule": "constant",
+}
 FLAT = ("latent_dim", "beta", "seed", "ckpt_path")
 
 
@@ -104,6 +112,17 @@ def refuse(check: Callable[[Any], None], options: Any) -> None:
         sys.exit(str(error))
 
 
+def choice(name: str) -> str:
+    """The option that names a class of a part: FreeBits is free_bits."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.rpartition(".")[2]).lower()
+
+
+def parts(*, _root_: DictConfig) -> str:
+    """What a run's title says of its parts: those that are not the plain VAE's."""
+    found = {group: choice(_root_[group]._target_) for group in PLAIN}
+    return "".join(f" {group}={name}" for group, name in found.items() if name != PLAIN[group])
+
+
 def run_folder(ckpt_path: str | None, fresh: str) -> str:
     """The folder of the run that `ckpt_path` (RUN/checkpoints/last.ckpt) belongs to, else a fresh one."""
     return str(Path(ckpt_path).absolute().parent.parent) if ckpt_path else fresh
@@ -124,3 +143,4 @@ def help_text(conf: Path) -> str:
 
 ConfigStore.instance().store(name="schema", node=Config)
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+OmegaConf.register_new_resolver("parts", parts, replace=True)

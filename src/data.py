@@ -99,7 +99,7 @@ class EvaluationBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         index = torch.arange(len(self.images), device=self.images.device)
-        for rows in index.split(EVALUATION_BATCH):
+        for rows in index.tensor_split(len(self)):  # of one size: a last batch of few images would be worth less
             yield Batch(as_input(self.images[rows]), self.labels[rows], rows)
 
 

@@ -67,7 +67,7 @@ class FullGaussian(MultivariateNormal):
 
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """z = loc + L noise and log q(z), for standard normal noise (..., D)."""
-        z = self.loc + (self.scale_tril @ noise[..., None]).squeeze(-1)
+        z = self.loc + (self.scale_tril * noise[..., None, :]).sum(-1)  # a product that autocast leaves in float32
         half = 0.5 * noise.square() + self.scale_tril.diagonal(dim1=-2, dim2=-1).log()
         return z, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
 
@@ -92,7 +92,8 @@ class Flow(Distribution):
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """z = f(u) and log p(z), u being the base's sample for standard normal noise (..., D); inverts nothing."""
         u, log_base = self.base.rsample_and_log_prob(noise)
-        z, log_det = self.f.call_and_ladj(u)
+        with torch.autocast(u.device.type, enabled=False):
+            z, log_det = self.f.call_and_ladj(u)
         return z, log_base - log_det
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
@@ -101,7 +102,8 @@ class Flow(Distribution):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Inverts f: where f is autoregressive in u, that takes D passes."""
-        u, log_det = self.f.inv.call_and_ladj(z)
+        with torch.autocast(z.device.type, enabled=False):
+            u, log_det = self.f.inv.call_and_ladj(z)
         return self.base.log_prob(u) + log_det
 
 

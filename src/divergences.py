@@ -60,7 +60,8 @@ def mmd(a: Tensor, b: Tensor) -> Tensor:
     n = len(a)
     both = torch.cat([a, b])
     squares = both.square().sum(1)
-    distances = (squares[:, None] + squares - 2 * both @ both.T).clamp(min=0)
+    with torch.autocast(both.device.type, enabled=False):
+        distances = (squares[:, None] + squares - 2 * both @ both.T).clamp(min=0)
     sizes = [2 * a.shape[1] * scale for scale in SCALES]
     kernel = sum(size / (size + distances) for size in sizes) / len(sizes)
     within = sum(block.sum() - block.diagonal().sum() for block in (kernel[:n, :n], kernel[n:, n:]))

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch.distributions import Distribution
 
-VALIDATES = torch.distributions.Distribution._validate_args
+VALIDATES = Distribution._validate_args  # zuko switches it off for the whole process
 
 import zuko.flows  # noqa: E402
 from zuko.lazy import LazyComposedTransform  # noqa: E402
 
-Distribution.set_default_validate_args(VALIDATES)  # zuko switches it off for the whole process
+Distribution.set_default_validate_args(VALIDATES)
 
 
 def autoregressive(

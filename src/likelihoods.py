@@ -64,7 +64,7 @@ class Gaussian(nn.Module):
         words, number = ("learned", "per_pixel", "optimal"), isinstance(sigma, int | float)
         if not number and sigma not in words:
             raise ValueError(f"sigma must be {', '.join(words)} or a number, got {sigma}")
-        if number and sigma < FLOOR:
+        if number and not FLOOR <= sigma < math.inf:
             raise ValueError(f"sigma must be at least {FLOOR:.4f}, half a grey level, got {sigma}")
         self.sigma, self.channels = sigma, 2 if sigma == "per_pixel" else 1
         if sigma == "learned":
@@ -95,7 +95,8 @@ class Gaussian(nn.Module):
 class FittedNormal(Normal):
     """A Normal whose log_prob(x) has the scale that suits x best, and tells `remember` its square.
 
-    That scale is detached: at its optimum log p(x) does not change with it, so the gradient is the same.
+    That scale is detached: at its optimum the mean of log p(x) does not change with it, so an objective that averages
+    log p (all but `iwae`) has the gradient that it would have through the scale.
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, remember: Callable[[Tensor], None]):

@@ -156,10 +156,10 @@ class VAEModule(lightning.LightningModule):
             name = type(self.vae.likelihood).__name__
             raise UserError(f"{split}: the likelihood {name} is no distribution over these images")
         with torch.autocast(self.device.type, enabled=False):
-            loss, recon, kl, q = self.objective(self.vae, batch.x, drawn, self.schedule(math.inf, math.inf))
+            loss, recon, kl, q, p = self.objective(self.vae, batch.x, drawn, self.schedule(math.inf, math.inf))
             kept = {"index": batch.index, "loss": loss, "recon": recon, "kl": kl, "mean": q.mean}
             with contextlib.suppress(TypeError):  # of two that do not factorise
-                kept["kl_per_dim"] = kl_per_dim(q, self.vae.prior())
+                kept["kl_per_dim"] = kl_per_dim(q, p)
         self.evaluated[split].append(kept)
 
     def summary(self, split: str) -> dict[str, float | np.ndarray]:

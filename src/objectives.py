@@ -23,12 +23,13 @@ Estimate = Literal["closed", "sample"]
 
 
 class Terms(NamedTuple):
-    """loss, recon, kl: (B,) in nats per image; q: the posterior they were computed with."""
+    """loss, recon, kl: (B,) in nats per image; q, p: the posterior and the prior they were computed with."""
 
     loss: Tensor
     recon: Tensor
     kl: Tensor
     q: Distribution
+    p: Distribution
 
 
 class Draws(NamedTuple):
@@ -77,7 +78,7 @@ class ELBO:
     def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
         drawn = draw(vae, x, noise)
         recon, divergence = drawn.recon(), drawn.kl(self.kl)
-        return Terms(recon + self.beta * weight * divergence, recon, divergence, drawn.q)
+        return Terms(recon + self.beta * weight * divergence, recon, divergence, drawn.q, drawn.p)
 
 
 class FreeBits:
@@ -96,7 +97,7 @@ class FreeBits:
         kl: Estimate = "closed",
     ):
         check(samples=samples, kl=kl)
-        if floor < 0:
+        if not floor >= 0:
             raise ValueError(f"floor must be 0 or more nats, got {floor}")
         if per not in ("dimension", "total"):
             raise ValueError(f"per must be dimension or total, got {per}")
@@ -114,19 +115,19 @@ class FreeBits:
         # no KL is below a floor of zero, though its estimate may be
         charged = torch.where(parts.mean(0) < self.floor, self.floor, parts) if self.floor else parts
         recon = drawn.recon()
-        return Terms(recon + self.beta * weight * charged.sum(1), recon, parts.sum(1), drawn.q)
+        return Terms(recon + self.beta * weight * charged.sum(1), recon, parts.sum(1), drawn.q, drawn.p)
 
 
 class Capacity:
-    """loss = E_q[-log p(x|z)] + gamma |KL(q(z|x), p(z)) - C|: a code of C nats an image, which the schedule grows from
-    none (Burgess et al., 2018).
+    """loss = E_q[-log p(x|z)] + gamma |KL(q(z|x), p(z)) - C|: a code of C nats for each image, which the schedule
+    grows from none (Burgess et al., 2018).
 
     capacity: C in nats; gamma: the weight of leaving it
     """
 
     def __init__(self, capacity: float = 25.0, gamma: float = 100.0, samples: int = 1, kl: Estimate = "closed"):
         check(samples=samples, kl=kl)
-        if capacity < 0 or gamma < 0:
+        if not (capacity >= 0 and gamma >= 0):
             raise ValueError(f"capacity and gamma must be 0 or more, got {capacity} and {gamma}")
         self.capacity, self.gamma, self.samples, self.kl = capacity, gamma, samples, kl
         self.scheduled = {"capacity": capacity}
@@ -134,7 +135,9 @@ class Capacity:
     def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
         drawn = draw(vae, x, noise)
         recon, divergence = drawn.recon(), drawn.kl(self.kl)
-        return Terms(recon + self.gamma * (divergence - weight * self.capacity).abs(), recon, divergence, drawn.q)
+        return Terms(
+            recon + self.gamma * (divergence - weight * self.capacity).abs(), recon, divergence, drawn.q, drawn.p
+        )
 
 
 class IWAE:
@@ -142,9 +145,9 @@ class IWAE:
     recon and kl are means over the K samples.
 
     samples: K
-    estimator: of the gradient, the loss is the same. `iwae` differentiates it; `stl` leaves out the score of q, which
-        is zero on average at the optimum (Roeder et al., 2017); `dreg` turns it into a second path derivative, unbiased
-        and with a signal that grows with K (Tucker et al., 2019)
+    estimator: of the gradient, the loss is the same. `iwae` differentiates it; `stl` leaves out the score of q (Roeder
+        et al., 2017), which for K > 1 biases it; `dreg` turns that score into a second path derivative, unbiased and
+        with a signal that grows with K (Tucker et al., 2019)
     """
 
     def __init__(self, samples: int = 10, estimator: Literal["iwae", "stl", "dreg"] = "iwae"):
@@ -167,7 +170,7 @@ class IWAE:
             drawn.z.register_hook(lambda gradient: gradient * share[..., None])
             surrogate = -(share * log_w).sum(0)
             loss = surrogate + (loss - surrogate).detach()
-        return Terms(loss, drawn.recon(), drawn.log_ratio().mean(0), drawn.q)
+        return Terms(loss, drawn.recon(), drawn.log_ratio().mean(0), drawn.q, drawn.p)
 
 
 class BetaTC:
@@ -188,15 +191,18 @@ class BetaTC:
         information, correlation, rest = decomposed(drawn)
         recon, divergence = drawn.recon(), drawn.log_ratio().mean(0)
         loss = recon + information + self.beta * weight * correlation + rest
-        return Terms(loss, recon, divergence, drawn.q)
+        return Terms(loss, recon, divergence, drawn.q, drawn.p)
 
 
 def decomposed(drawn: Draws) -> tuple[Tensor, Tensor, Tensor]:
     """Index-code mutual information, total correlation and the dimensions' KL, (B,) each; their sum is the sampled KL.
 
-    Raises TypeError for a posterior without marginals, or whose density is known for its own samples only.
+    Raises TypeError for a posterior without marginals, or whose density is known for its own samples only, ValueError
+    for a batch of one image.
     """
     q, z = drawn.q, drawn.z
+    if z.shape[1] < 2:
+        raise ValueError("the total correlation needs two images or more in a batch")
     if not hasattr(q, "marginals"):
         raise TypeError("the total correlation needs a posterior whose density and marginals are known for any code")
     across, size = z[:, :, None], math.log(z.shape[1])  # each code under the posterior of each image: (K, B, B, ...)
@@ -211,12 +217,12 @@ class MMD:
     beta = 0 the MMD-VAE, which is the Wasserstein autoencoder of Tolstikhin et al. (2018) with a noisy encoder.
 
     penalty: nats for a unit of the batch's MMD^2, which lies between 0 and 2
-    samples: K draws of z; the noise has one draw an image more, for the codes from the prior
+    samples: K draws of z. The noise has one more an image, for the codes from the prior: the attribute is K + 1
     """
 
     def __init__(self, beta: float = 1.0, penalty: float = 500.0, samples: int = 1, kl: Estimate = "closed"):
         check(samples=samples, kl=kl)
-        if penalty < 0:
+        if not penalty >= 0:
             raise ValueError(f"penalty must be 0 or more, got {penalty}")
         self.beta, self.penalty, self.samples, self.kl = beta, penalty, samples + 1, kl
         self.scheduled = {"beta": beta}
@@ -225,10 +231,14 @@ class MMD:
         drawn = draw(vae, x, noise[:-1])
         if not hasattr(drawn.p, "rsample_and_log_prob"):
             raise TypeError("objective=mmd needs a prior that turns given noise into codes")
+        if x.shape[0] < 2:
+            raise ValueError("objective=mmd needs two images or more in a batch")
         prior, _ = drawn.p.rsample_and_log_prob(noise[-1])
         distance = sum(mmd(z, prior) for z in drawn.z) / len(drawn.z)
         recon, divergence = drawn.recon(), drawn.kl(self.kl)
-        return Terms(recon + self.beta * weight * divergence + self.penalty * distance, recon, divergence, drawn.q)
+        return Terms(
+            recon + self.beta * weight * divergence + self.penalty * distance, recon, divergence, drawn.q, drawn.p
+        )
 
 
 def check(samples: int, kl: str = "closed") -> None:

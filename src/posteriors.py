@@ -34,14 +34,14 @@ class Full(nn.Module):
         super().__init__()
         self.latent_dim = latent_dim
         self.in_features = 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
-        self.register_buffer("below", torch.tril_indices(latent_dim, latent_dim, -1), persistent=False)
 
     def forward(self, raw: Tensor) -> FullGaussian:
         """raw (B, 2D + D(D-1)/2) -> distribution over (B, D)."""
         d = self.latent_dim
         mu, logvar, a = raw.split([d, d, raw.shape[-1] - 2 * d], -1)
-        unit = torch.eye(d, dtype=raw.dtype, device=raw.device).expand(*raw.shape[:-1], d, d)
-        unit = unit.index_put((torch.arange(len(raw), device=raw.device)[:, None], *self.below[:, None]), a)
+        row, column = torch.tril_indices(d, d, -1, device=raw.device)
+        unit = torch.eye(d, dtype=raw.dtype, device=raw.device).repeat(len(raw), 1, 1)
+        unit[:, row, column] = a
         return FullGaussian(mu, torch.exp(0.5 * logvar)[..., None] * unit)
 
 
@@ -57,7 +57,9 @@ class Flow(nn.Module):
 
     def __init__(self, latent_dim: int, transforms: int = 2, hidden: Sequence[int] = (64,), context: int = 16):
         super().__init__()
-        from src.flows import autoregressive
+        if context < 0:
+            raise ValueError(f"context must be 0 or more, got {context}")
+        from src.flows import autoregressive  # zuko: only where it is needed
 
         self.latent_dim = latent_dim
         self.in_features = 2 * latent_dim + context
@@ -67,4 +69,4 @@ class Flow(nn.Module):
     def forward(self, raw: Tensor) -> distributions.Flow:
         """raw (B, 2D + context) -> distribution over (B, D)."""
         head, context = raw[..., : 2 * self.latent_dim], raw[..., 2 * self.latent_dim :]
-        return distributions.Flow(self.base(head), self.f(context))
+        return distributions.Flow(self.base(head), self.f(context if context.shape[-1] else None))

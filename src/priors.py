@@ -89,7 +89,7 @@ class Flow(nn.Module):
         hidden: Sequence[int] = (64, 64),
     ):
         super().__init__()
-        from src.flows import autoregressive
+        from src.flows import autoregressive  # zuko: only where it is needed
 
         if kind not in ("coupling", "autoregressive"):
             raise ValueError(f"kind must be coupling or autoregressive, got {kind}")

@@ -17,7 +17,8 @@ class Trace:
     fixed   written once. `title` ("mlp d=16 beta=1 on mnist5k"), `classes` (their names), and of P class-balanced
             validation images `pixels` (P, C, H, W) uint8 as the model sees them and `labels` (P,)
     epochs  one row an epoch, from the untrained model on. `epoch`, `images_seen`, `{train,val}/{loss,elbo,recon,kl}`
-            (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `beta` (its effective value), `lr`
+            (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `lr`, and what is scheduled,
+            `beta` or `capacity` (its effective value)
     frames  one row a recorded epoch. `epoch`; `codes` (P, D), the posterior means of `pixels`; `samples_mean` and
             `samples_draw` (S, C, H, W), the mean of p(x|z) and a draw from it at z from the prior, the same base
             noise at every epoch; `recon_mean` and `recon_draw` (R, C, H, W), the decoder's mean at the posterior's

@@ -70,7 +70,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
             )
     module = build.module(cfg, overrides)
     if cfg.ckpt_path:
-        checkpoints.check_fit(checkpoint, module)
+        checkpoints.check_fit(checkpoint, module, averages=cfg.trainer.ema is not None)
     data = build.data(cfg, module.vae)
     record.write(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     log.info("%s -> %s", cfg.title, os.path.relpath(run))

@@ -113,17 +113,28 @@ def test_a_resume_from_the_best_checkpoint_forgets_what_came_after(run, tmp_path
     assert trace.epochs["epoch"].tolist() == trace.frames["epoch"].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("damage", ["cut short", "other samples"])
+@pytest.mark.parametrize("damage", ["cut short", "other samples", "other schedule"])
 def test_a_trace_that_does_not_fit_costs_no_resume(run, resume, caplog, damage):
     recorded = ["callbacks=default", "~callbacks.progress", "~callbacks.pictures", "callbacks.recorder.images=40"]
     folder = run(*recorded)
     path = folder / "figures" / "trace.npz"
     if damage == "cut short":
         path.write_bytes(path.read_bytes()[:5000])
-    resume(folder, "trainer.max_epochs=3", *(["callbacks.recorder.samples=9"] if damage == "other samples" else []))
+    changed = {"other samples": ["callbacks.recorder.samples=9"], "other schedule": ["objective=capacity"]}
+    resume(folder, "trainer.max_epochs=3", *changed.get(damage, []))
     assert "pictures begin anew" in caplog.text
     assert Trace.load(path).frames["epoch"].tolist() == [3]
     assert path.with_name("trace_before.npz").is_file()
+
+
+@pytest.mark.parametrize("prior", ["mixture", "vamp", "flow"])
+def test_samples_of_a_learned_prior_keep_their_base_noise(run, prior):
+    """Nothing is learned, so nothing moves, the draws from the prior included."""
+    quiet = ["callbacks=default", "~callbacks.progress", "~callbacks.pictures", "optimizer.lr=0"]
+    frames = Trace.load(run(f"prior={prior}", *quiet) / "figures" / "trace.npz").frames
+    for name in ("samples_mean", "samples_draw", "prior_codes"):
+        assert np.array_equal(frames[name][0], frames[name][2]), name
+    assert frames["prior_codes"].shape == (3, 500, 3)
 
 
 def test_watching_puts_the_random_state_and_the_mode_back(composed):

@@ -69,5 +69,11 @@ def test_flat_options_are_checked(option, message):
         check(option)
 
 
+def test_the_title_names_what_is_not_plain(composed):
+    assert composed("beta=4").title == "mlp d=16 beta=4.0 on mnist5k"
+    cfg = composed("prior=vamp", "objective=free_bits", "model=conv")
+    assert cfg.title == "conv d=16 beta=1.0 prior=vamp objective=free_bits on mnist5k"
+
+
 def test_beta_of_zero_is_legal():
     check({"beta": 0})

@@ -178,6 +178,31 @@ def test_the_plane_replaces_tsne_of_few_dimensions(tmp_path, dimensions):
     assert names(figures.draw_final(a_trace(dimensions=dimensions, epochs=1), tmp_path)) == STILLS | FILMS
 
 
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_the_plane_shows_draws_of_a_learned_prior_instead_of_contours(dimensions):
+    trace = a_trace(dimensions=dimensions, epochs=1)
+    trace.frames["prior_codes"] = np.random.default_rng(0).normal(size=(2, 30, dimensions))
+    figure, show = latent.plane(trace, [0, 1])
+    show(1)
+    axes = figure.axes[-1]
+    crosses, points = sorted(axes.collections, key=lambda drawn: drawn.get_zorder())[:2]
+    np.testing.assert_allclose(crosses.get_offsets()[:, 0], trace.frames["prior_codes"][1][:, 0])
+    np.testing.assert_allclose(points.get_offsets()[:, 0], trace.frames["codes"][1][:, 0])
+    assert not axes.patches and len(axes.lines) == 0
+    assert any("draws from the prior" in text.get_text() for text in figure.texts)
+
+
+def test_the_loss_plot_shows_what_is_scheduled():
+    trace = a_trace()
+    assert "β" in {text.get_text() for text in curves.loss(trace).texts}
+    trace.epochs["capacity"] = trace.epochs.pop("beta") * 25
+    words = {text.get_text() for text in curves.loss(trace).texts}
+    assert "C (nats)" in words
+    assert "β" not in words
+    del trace.epochs["capacity"]
+    assert len(curves.loss(trace).axes) == 4
+
+
 def test_the_plane_shows_the_dimensions_with_the_largest_kl():
     trace = a_trace(dimensions=5)
     trace.epochs["val/kl_per_dim"][-1] = [0.1, 3, 0.2, 0, 4]

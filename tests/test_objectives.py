@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from src import priors
+from src.divergences import mmd
 from src.likelihoods import Bernoulli
 from src.likelihoods import Gaussian as GaussianLikelihood
 from src.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, FreeBits, decomposed, draw
@@ -213,8 +214,8 @@ def test_mmd_charges_codes_that_miss_the_prior():
     vae, x, _ = binary_vae()
     noise = torch.randn(2, 12, 3)
     plain, charged = MMD(penalty=0.0)(vae, x, noise), MMD(penalty=10.0)(vae, x, noise)
-    added = charged.loss - plain.loss
-    assert added.std() < 1e-12  # the same for each image of the batch
+    added = (10 * mmd(draw(vae, x, noise[:1]).z[0], noise[1])).expand(12)
+    torch.testing.assert_close(charged.loss - plain.loss, added, atol=1e-10, rtol=0)
     wae = MMD(beta=0.0, penalty=10.0)(vae, x, noise)
     torch.testing.assert_close(wae.loss, wae.recon + added, atol=1e-12, rtol=0)
 
@@ -239,6 +240,13 @@ def test_the_optimal_sigma_is_remembered_and_fixed_in_evaluation():
     assert head(torch.zeros(1, 4, 4)).stddev.unique().item() == pytest.approx(before.sqrt().item())
     head(torch.zeros_like(x)).log_prob(3 * x)
     assert torch.equal(head.variance, before)
+
+
+@pytest.mark.parametrize("objective", [MMD(), BetaTC()])
+def test_a_batch_of_one_image_has_no_penalty_and_is_refused(objective):
+    vae, x, _ = binary_vae()
+    with pytest.raises(ValueError, match="two images or more in a batch"):
+        objective(vae, x[:1], torch.randn(objective.samples, 1, 3))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_values(schedule, points):
 @pytest.mark.parametrize("curve", [Linear, Cosine, Cyclic])
 def test_a_length_in_steps_counts_steps_alone(curve):
     for step in (0, 30, 99, 100, 101):
-        assert curve(epochs=1, steps=100)(0.5, step) == curve(epochs=100)(step, 0)
+        assert curve(100, "steps")(0.5, step) == curve(100)(step, 0)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_length_in_steps_counts_steps_alone(curve):
         lambda: Cyclic(0),
         lambda: Cyclic(4, cycles=0),
         lambda: Cyclic(4, rise=1.5),
-        lambda: Cosine(steps=0),
+        lambda: Cosine(unit="days"),
     ],
 )
 def test_values_out_of_range_are_refused(wrong):

@@ -151,15 +151,17 @@ def _prior(axes: Axes, trace: Trace, dimensions: Sequence[int]) -> tuple[str, Ca
         (_circles if len(dimensions) == 2 else _intervals)(axes)
         return "The dashed lines\nhold 50, 90 and 99 % of N(0, 1),\nthe standard normal prior.", lambda frame: None
     learned = trace.frames["prior_codes"]
-    dots = axes.scatter([], [], s=7, color=page.GREY, alpha=0.35, linewidths=0, zorder=0.5, animated=True)
+    crosses = axes.scatter(
+        [], [], s=16, marker="+", color=page.GREY, alpha=0.5, linewidths=0.7, zorder=0.5, animated=True
+    )
     low, high = axes.get_ylim()
     heights = np.random.default_rng(1).uniform(low, high, learned.shape[1])
 
     def show(frame: int) -> None:
         draws = learned[frame][:, dimensions]
-        dots.set_offsets(draws if len(dimensions) == 2 else np.column_stack([draws, heights]))
+        crosses.set_offsets(draws if len(dimensions) == 2 else np.column_stack([draws, heights]))
 
-    return "The grey dots\nare draws from the prior, which is\nlearned and moves.", show
+    return "The crosses\nare draws from the prior, which is\nlearned and moves.", show
 
 
 def _circles(axes: Axes) -> None:
