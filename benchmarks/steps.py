@@ -1,7 +1,8 @@
 """What Lightning, data module and distribution objects cost a training step, free of the machine's moods.
 
-After each step of `lean` (benchmarks.sides) one of the bare loop is taken in the same process, so that whatever slows
-the machine slows both; speeds of separate processes differ by a fifth from one to the next. MNIST, on the CPU.
+After each step of `lean` (benchmarks.sides) one of ours without Lightning is taken in the same process and one of the
+bare loop, so that whatever slows the machine slows all; speeds of separate processes differ by a fifth from one to the
+next. MNIST, on the CPU.
 """
 
 import argparse
@@ -9,15 +10,18 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 
 from benchmarks.configuration import MODELS, composed
 from benchmarks.sides import bare_steps, lean
+from src import build
+from src.data import TrainingBatches
 from src.errors import UserError
 from src.train import quieten
 
@@ -26,32 +30,47 @@ BLOCK = 50  # steps whose median is one measurement
 
 
 class Alternating:
-    """Takes a step of `other` after each step it is told of, and keeps the seconds of both."""
+    """Takes a step of each of `others` after each step it is told of, and keeps the seconds of all."""
 
-    def __init__(self, other: Iterator, steps: int):
-        self.other, self.steps, self.seconds, self.resumed = other, steps + WARMUP, [], None
+    def __init__(self, others: Sequence[Iterator], steps: int):
+        self.others, self.steps, self.seconds, self.resumed = others, steps + WARMUP, [], None
 
     def lap(self, images: int) -> bool:
         """Ends a step; whether it was the last one needed."""
-        ended = time.perf_counter()
-        next(self.other)
-        now = time.perf_counter()
+        times = [self.resumed, time.perf_counter()]
+        for other in self.others:
+            next(other)
+            times.append(time.perf_counter())
         if self.resumed is not None:
-            self.seconds.append((ended - self.resumed, now - ended))
+            self.seconds.append(np.diff(times))
         self.resumed = time.perf_counter()
         return len(self.seconds) >= self.steps
 
     def blocks(self) -> np.ndarray:
-        """Medians of blocks of steps, (blocks, 2), in seconds."""
+        """Medians of blocks of steps in seconds, (blocks, 1 + others)."""
         counted = np.array(self.seconds[WARMUP:])
         whole = len(counted) // BLOCK * BLOCK
-        return np.median(counted[:whole].reshape(-1, BLOCK, 2), 1)
+        return np.median(counted[:whole].reshape(-1, BLOCK, counted.shape[1]), 1)
+
+
+def plain_steps(cfg: DictConfig) -> Iterator[None]:
+    """Our batches and objective in a loop without Lightning."""
+    module = build.module(cfg, [])
+    data, vae, optimizer = build.data(cfg, module.vae), module.vae.train(), module.configure_optimizers()
+    data.trainer = argparse.Namespace(current_epoch=0)
+    batches = TrainingBatches(data, *(torch.from_numpy(array) for array in data.source.train), 0, 1)
+    while True:
+        for batch in batches:
+            optimizer.zero_grad(set_to_none=True)
+            module.objective(vae, batch.x, torch.randn(1, len(batch.x), vae.latent_dim), 1.0).loss.mean().backward()
+            optimizer.step()
+            yield
 
 
 def compared(model: str, batch: int, steps: int) -> np.ndarray:
-    """Seconds of a step of `lean` and of the bare loop, (blocks, 2)."""
+    """Seconds of a step of `lean`, of the same without Lightning and of the bare loop, (blocks, 3)."""
     cfg = composed(*MODELS[model], f"data.batch_size={batch}", "trainer.max_epochs=1000")
-    watch = Alternating(bare_steps(cfg), steps)
+    watch = Alternating([plain_steps(cfg), bare_steps(cfg)], steps)
     with TemporaryDirectory() as folder:
         lean(cfg, Path(folder), watch)
     return watch.blocks()
@@ -73,9 +92,11 @@ def main() -> None:
     for model in args.model:
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
             blocks = compared(model, args.batch, args.steps)
-        ours, bare = 1000 * np.median(blocks, 0)
-        low, middle, high = np.percentile(blocks[:, 1] / blocks[:, 0], (25, 50, 75))
-        print(f"{model}: {ours:.2f} ms, bare {bare:.2f} ms: {middle:.2f} [{low:.2f}-{high:.2f}] of its speed")
+        ours, plain, bare = 1000 * np.median(blocks, 0)
+        print(f"{model}: {ours:.2f} ms, without Lightning {plain:.2f} ms, bare {bare:.2f} ms")
+        for name, column in (("ours", 0), ("without Lightning", 1)):
+            low, middle, high = np.percentile(blocks[:, 2] / blocks[:, column], (25, 50, 75))
+            print(f"  {name}: {middle:.2f} [{low:.2f}-{high:.2f}] of the bare loop's speed")
 
 
 if __name__ == "__main__":

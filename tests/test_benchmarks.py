@@ -87,7 +87,7 @@ def test_alternating_steps_are_told_apart():
             time.sleep(0.002)
             yield
 
-    watch = steps.Alternating(slow(), steps=steps.BLOCK)
+    watch = steps.Alternating([slow()], steps=steps.BLOCK)
     while not watch.lap(1):
         pass
     ((ours, other),) = watch.blocks()
