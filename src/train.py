@@ -152,7 +152,9 @@ def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> d
 def quieten() -> None:
     """Silences what libraries say of things that are as they should be here."""
     # sync_dist: every process evaluates all images, so there is nothing to gather
-    for message in ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True"):
+    # and a test of averaged weights needs no averaging
+    expected = ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True")
+    for message in (*expected, r"add the following callbacks: \['Average'\]"):
         warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "openTSNE"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -42,6 +42,16 @@ found = {"modules": list(sys.modules), "collects": gc.isenabled(), "frozen": gc.
 print(json.dumps(found | {"validates": validates}))
 """
 
+FLOWS = """
+import json, torch
+import src.flows
+try:
+    torch.distributions.Bernoulli(torch.tensor(0.5)).log_prob(torch.tensor(0.3))
+    print(json.dumps(False))
+except ValueError:
+    print(json.dumps(True))
+"""
+
 
 def imported(path: Path, everywhere: bool = True) -> set[str]:
     tree = ast.parse(path.read_text())
@@ -95,7 +105,7 @@ def test_a_run_imports_no_more_than_it_needs(started):
     """torchvision and matplotlib are there none the less: torchmetrics imports them, and Lightning torchmetrics."""
     loaded = {name.split(".")[0] for name in started["modules"]}
     assert {"torch", "callbacks"} <= loaded
-    assert not loaded & {"sklearn", "openTSNE", "mlxtend"}
+    assert not loaded & {"sklearn", "openTSNE", "mlxtend", "zuko"}
     assert not {"src.figures.page", "src.figures.tsne"} & set(started["modules"])
 
 
@@ -109,6 +119,7 @@ def test_garbage_is_collected_again_once_all_is_imported(started):
     assert started["frozen"] > 100_000
 
 
-def test_torch_keeps_validating_distributions(started):
-    """Some libraries switch it off for the whole process as they are imported."""
+def test_torch_keeps_validating_distributions(started, tmp_path):
+    """Some libraries switch it off for the whole process as they are imported, zuko among them."""
     assert started["validates"]
+    assert told(FLOWS, tmp_path)
