@@ -23,7 +23,7 @@ from src.vae import VAE
 log = logging.getLogger(__name__)
 WORST = 8
 PRIOR_CODES = 500
-SCHEDULED = {"beta", "capacity"}
+SCHEDULED = ("beta", "capacity")
 
 
 class Recorder(Callback):
@@ -63,7 +63,7 @@ class Recorder(Callback):
             old = Trace.load(self.path)
             fits = (
                 np.array_equal(old.fixed["pixels"], self.trace.fixed["pixels"])
-                and set(old.epochs) & SCHEDULED == set(module.objective.scheduled)
+                and set(old.epochs) & set(SCHEDULED) == set(module.objective.scheduled)
                 and ("prior_codes" in old.frames) == (not isinstance(module.vae.prior_head, Standard))
                 and old.frames["samples_mean"].shape[1] == self.samples
                 and old.frames["recon_mean"].shape[1] == min(self.reconstructions, len(self.followed))

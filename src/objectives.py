@@ -3,9 +3,9 @@
     objective(vae, x, noise, weight) -> Terms    x (B, C, H, W); noise (K, B, D), standard normal, K = objective.samples
 
 All terms are nats per image, (B,). Handing the noise in (rather than drawing it inside) lets the caller give noise its
-address, share it between objectives, and cut it for several processes. `weight` is the schedule's value, and
-`scheduled` names what it multiplies; an objective for which that is nothing refuses schedules. What an objective needs
-of its distributions and does not find is a TypeError or ValueError that says so: build.py tries each once.
+address, share it between objectives, and cut it for several processes. `weight` is the schedule's value; the dict
+`scheduled` has what it multiplies, by name, and an objective for which that is nothing refuses schedules. What an
+objective needs of its distributions and does not find is a TypeError or ValueError that says so: build.py tries each.
 A penalty of the whole batch is added to the loss of each image, so that the mean over the batch holds it once.
 """
 
