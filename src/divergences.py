@@ -31,7 +31,8 @@ def kl_per_dim(q: Distribution, p: Distribution) -> Tensor:
     try:
         return kl_divergence(*factors(q, p))
     except NotImplementedError as error:
-        raise TypeError(f"no closed form of the KL is known ({error})") from None
+        names = f"{type(q).__name__} and {type(p).__name__}"
+        raise TypeError(f"no closed form of the KL of {names} is known: take samples, objective.kl=sample") from error
 
 
 def sampled_kl_per_dim(q: Distribution, p: Distribution, z: Tensor) -> Tensor:

@@ -29,8 +29,8 @@ class VAEModule(lightning.LightningModule):
     After each epoch `numbers` holds what was measured on the validation images and on a fixed subset of the training
     images, both in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/`
     `loss` (the objective, at the schedule's final value), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta,
-    `val/active_units`, where posterior and prior factorise `val/kl_per_dim` (D,), and for greys `val/bits_per_dim`.
-    `terms` holds them per image.
+    `val/active_units`, where each dimension's KL has a closed form `val/kl_per_dim` (D,), and for greys
+    `val/bits_per_dim`. `terms` holds them per image.
 
     config: the resolved configuration, plain, stored in every checkpoint with the `overrides` that made it
     """

@@ -42,7 +42,7 @@ def refused(posterior: str, prior: str, objective: str) -> bool:
     )
 
 
-KNOWN = ("standard", "mixture", "vamp", "coupling", "autoregressive")  # others may be refused as they need
+KNOWN = ("standard", "mixture", "vamp", "coupling", "autoregressive")  # of others only the parts themselves know
 FACTORISE = ("gaussian", "standard")
 
 
@@ -62,7 +62,7 @@ def test_every_combination_trains_all_its_parameters_or_is_refused(posterior, pr
             assert named in str(error)
             assert refused(posterior, prior, objective) or prior not in KNOWN, error
             continue
-        assert not refused(posterior, prior, objective), name
+        assert not refused(posterior, prior, objective) or prior not in KNOWN, name
         accepted += 1
         assert vae.training
         levels = torch.randint(0, 256, (6, 1, 4, 4)) / 255
