@@ -200,14 +200,14 @@ def test_quick_runs_all_sides(tmp_path):
 def test_quality_times_a_side_and_a_peer(tmp_path):
     if not (Path(os.environ.get("DATA_ROOT", "data")) / NEEDED).is_file():
         pytest.skip("DATA_ROOT holds no MNIST")
-    command = [sys.executable, "-m", "benchmarks.quality", "--seeds", "1", "--limit", "60", "--out", "out", "--sides"]
+    command = [sys.executable, "-m", "benchmarks.quality", "--seeds", "1", "--limit", "120", "--out", "out", "--sides"]
     sides = ["this project, model=mlp", "pytorch/examples"]
     done = subprocess.run([*command, *sides], cwd=tmp_path, env=ENV, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     runs = json.loads((tmp_path / "out" / "results.json").read_text())["runs"]
     for side in sides:
         ((_, _, first), *_, (seconds, images, last)) = runs[side][0]
-        assert seconds <= 61
+        assert seconds <= 121
         assert images >= 50_000
         assert last > first
     assert (tmp_path / "out" / "quality.png").stat().st_size > 10_000
@@ -218,5 +218,5 @@ def test_wall_tells_where_the_time_goes(tmp_path):
     command = [sys.executable, "-m", "benchmarks.wall", "--rounds", "1", "logger=csv", "trainer.max_epochs=1"]
     done = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for part in ("--help", "start to first step", "evaluation each epoch", "pictures", "backward"):
+    for part in ("--help", "the first training step done", "evaluation each epoch", "pictures", "backward"):
         assert f"  {part} " in done.stdout
