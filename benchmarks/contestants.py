@@ -10,7 +10,6 @@ made ours in both: Bernoulli, of binary images that are drawn anew as each is lo
 import argparse
 import csv
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.datasets import MNIST
 from torchvision.transforms import Compose, ToTensor
 
-from benchmarks import peers
-from src.errors import UserError
+from benchmarks import command, peers
 
 ROOT = os.environ.get("DATA_ROOT", "data")
 SHAPE, LATENT_DIM = (1, 28, 28), 16
@@ -155,7 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(str(error))
+    command.run(main)

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks import command
 from src import record
-from src.errors import UserError
 from src.files import whole
 
 TARGETS = (-105, -100, -97, -93)  # nats per image
@@ -222,10 +222,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        print("\ninterrupted: what was measured until then is in results.json", file=sys.stderr)
-        sys.exit(130)
+    command.run(main, "what was measured until then is in results.json")

@@ -27,11 +27,10 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
-from benchmarks import peers
+from benchmarks import command, peers
 from benchmarks.configuration import MODELS, composed
 from benchmarks.stopwatch import StopsAfter, Stopwatch, WholeEpochs, matmul_gflops
 from src import build
-from src.errors import UserError
 from src.train import quieten
 from src.vae import VAE
 
@@ -251,7 +250,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(str(error))
+    command.run(main)

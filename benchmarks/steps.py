@@ -8,7 +8,6 @@ next. MNIST, on the CPU.
 import argparse
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,11 +17,11 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from benchmarks import command
 from benchmarks.configuration import MODELS, composed
 from benchmarks.sides import bare_steps, lean
 from src import build
 from src.data import TrainingBatches
-from src.errors import UserError
 from src.train import quieten
 
 WARMUP = 50  # steps that are not counted
@@ -100,9 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("\ninterrupted")
+    command.run(main)

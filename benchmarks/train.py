@@ -19,10 +19,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import report
+from benchmarks import command, report
 from benchmarks.configuration import MODELS, composed
 from src import record
-from src.errors import UserError
 
 QUICK_STEPS = 100  # of an epoch of the side `default`, with --quick
 PATIENCE = 1800  # seconds after which a process is given up
@@ -164,10 +163,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        print("\ninterrupted: nothing was written", file=sys.stderr)
-        sys.exit(130)
+    command.run(main)

@@ -18,6 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks import command
 from src.errors import UserError
 
 STARTS = {
@@ -188,9 +189,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("\ninterrupted")
+    command.run(main)

@@ -122,10 +122,12 @@ class Capacity:
     """loss = E_q[-log p(x|z)] + gamma |KL(q(z|x), p(z)) - C|: a code of C nats for each image, which the schedule
     grows from none (Burgess et al., 2018).
 
-    capacity: C in nats; gamma: the weight of leaving it
+    capacity: C in nats
+    gamma: the weight of leaving it. It must be above what one more nat of code is worth at C in nats of reconstruction;
+        far above, keeping each image at C drowns the reconstruction's gradient
     """
 
-    def __init__(self, capacity: float = 25.0, gamma: float = 100.0, samples: int = 1, kl: Estimate = "closed"):
+    def __init__(self, capacity: float = 25.0, gamma: float = 10.0, samples: int = 1, kl: Estimate = "closed"):
         check(samples=samples, kl=kl)
         if not (capacity >= 0 and gamma >= 0):
             raise ValueError(f"capacity and gamma must be 0 or more, got {capacity} and {gamma}")

@@ -1,0 +1,17 @@
+"""How each benchmark's command ends."""
+
+import sys
+from collections.abc import Callable
+
+from src.errors import UserError
+
+
+def run(main: Callable[[], None], interrupted: str = "nothing was written") -> None:
+    """Calls `main`; what a user can mend, and Ctrl-C, end the program with one line, the latter with 130."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: {interrupted}", file=sys.stderr)
+        sys.exit(130)
