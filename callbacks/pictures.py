@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from src.module import VAEModule
 from src.trace import Trace
+from src.tracking import media
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,5 @@ def publish(trainer: Trainer, paths: list[Path]) -> None:
     """Logs pictures to the run's W&B, if it has one."""
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            import wandb
-
-            media = {f"figures/{path.stem}": wandb.Image(str(path)) for path in paths if path.suffix == ".png"}
-            media |= {f"figures/{path.name}": wandb.Video(str(path)) for path in paths if path.suffix == ".gif"}
-            logger.experiment.log(media | {"images_seen": trainer.callback_metrics.get("images_seen", 0)})
+            pictures = {f"figures/{name}": value for name, value in media(paths).items()}
+            logger.experiment.log(pictures | {"images_seen": trainer.callback_metrics.get("images_seen", 0)})

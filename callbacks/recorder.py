@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
-from torch import Tensor
 
 from src import noise
-from src.data import as_input
+from src.data import as_bytes, as_input
 from src.errors import UserError
 from src.files import whole
+from src.metrics import nearest
 from src.module import VAEModule
 from src.priors import Standard
 from src.trace import Trace
@@ -163,17 +163,3 @@ def balanced(labels: np.ndarray, count: int) -> np.ndarray:
     starts = np.searchsorted(labels[order], labels[order])
     turn = np.arange(len(labels)) - starts
     return order[np.lexsort((labels[order], turn))][:count]
-
-
-def as_bytes(images: Tensor) -> np.ndarray:
-    """Images in [0, 1] as uint8; a likelihood may go beyond, a picture cannot."""
-    return (images.float().clamp(0, 1) * 255).round().byte().cpu().numpy()
-
-
-def nearest(images: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """For each image (S, C, H, W) the index of its nearest in squared pixel distance, found in blocks of `among`."""
-    a = torch.from_numpy(images).flatten(1).float()
-    distances = [
-        (b.square().sum(1) - 2 * a @ b.T) for b in (c.flatten(1).float() for c in torch.from_numpy(among).split(5000))
-    ]
-    return torch.cat(distances, 1).argmin(1).numpy()

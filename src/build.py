@@ -1,10 +1,13 @@
 """From a configuration to objects and back: the only place that calls Hydra's instantiate."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -18,13 +21,13 @@ from torch.distributions import constraints
 
 from src import checkpoints, record
 from src.config import check_beta, choice
-from src.data import ImageData
+from src.data import DRAWS, EvaluationBatches, ImageData, excluding, prepared
 from src.distributions import GreyLevels
 from src.errors import UserError
 from src.module import VAEModule
 from src.objectives import Terms
 from src.schedules import Constant
-from src.sources import Images
+from src.sources import Images, Split
 from src.vae import VAE
 
 
@@ -75,13 +78,14 @@ def pixels(option: str, vae: VAE) -> str:
 
 def data(cfg: DictConfig, vae: VAE) -> ImageData:
     """The images of a configuration, prepared as the VAE's likelihood needs. Raises UserError if they do not fit."""
-    prepared = pixels(cfg.data.binarize, vae)
+    kind = pixels(cfg.data.binarize, vae)
     images: Images = make(cfg.data.source, "data")
     shape = images.train.images.shape[1:]
     if tuple(cfg.data.shape) != shape:
         raise UserError(f"data.shape={list(cfg.data.shape)}, but the images of {images.name} are {list(shape)}")
     try:
-        return ImageData(images, prepared, cfg.data.batch_size, cfg.seed)
+        images = excluding(images, cfg.data.exclude_labels)
+        return ImageData(images, kind, cfg.data.batch_size, cfg.seed)
     except (TypeError, ValueError) as error:
         raise UserError(f"data: {error}") from error
 
@@ -174,14 +178,65 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     )
 
 
+@dataclass
+class Run:
+    """A trained run: its folder, the configuration it was trained with, its VAE in evaluation mode.
+
+    seed: of what is drawn when it is used; by the run's own, numbers of the evaluation in training come out again
+    """
+
+    folder: Path
+    config: DictConfig
+    vae: VAE
+    seed: int
+
+    @cached_property
+    def data(self) -> ImageData:
+        """The images it was trained on, prepared as then; read when they are first asked for."""
+        return data(self.config, self.vae)
+
+    @cached_property
+    def train(self) -> Split:
+        """The training images, prepared like those of the validation: drawn once."""
+        images, labels = self.data.source.train
+        return Split(prepared(images, self.data.pixels, DRAWS["train"]), labels)
+
+    def batches(self, split: Split) -> EvaluationBatches:
+        """Images prepared for the VAE (`run.train`, `run.data.val`, `run.data.test`) in batches, on its device."""
+        return EvaluationBatches(*(torch.from_numpy(array).to(self.device) for array in split))
+
+    def codes(self, split: Split) -> np.ndarray:
+        """The posterior means (N, D) of such images."""
+        return torch.cat([self.vae.embed(batch.x) for batch in self.batches(split)]).cpu().numpy()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the VAE lies."""
+        return next(self.vae.parameters()).device
+
+
 def load(run: Path | str, which: str = "best") -> VAE:
     """The trained VAE of a run's folder, in evaluation mode: `which` of its checkpoints, `best` or `last`.
 
     Raises UserError where there is none, or where its weights do not fit its configuration.
     """
-    path = Path(run) / "checkpoints" / f"{which}.ckpt"
+    return open_run(run, which).vae
+
+
+def open_run(
+    folder: Path | str, which: str = "best", seed: int | None = None, where: Mapping[str, str | None] | None = None
+) -> Run:
+    """The run in a folder, with `which` of its checkpoints; `where` (root, path) says where its images lie now.
+
+    Raises UserError as `load` does.
+    """
+    path = Path(folder) / "checkpoints" / f"{which}.ckpt"
     state = checkpoints.read(path)
-    trained = vae(OmegaConf.create(state["run"]["config"]))
+    cfg = OmegaConf.create(state["run"]["config"])
+    for name, value in (where or {}).items():
+        if value is not None and name in cfg.data:
+            cfg.data[name] = cfg.data.source[name] = value
+    trained = vae(cfg)
     weights = {k.removeprefix("vae."): v for k, v in state["state_dict"].items() if k.startswith("vae.")}
     try:
         trained.load_state_dict(weights)
@@ -189,4 +244,9 @@ def load(run: Path | str, which: str = "best") -> VAE:
         raise UserError(
             f"{path}: the weights do not fit the run's configuration ({str(error).splitlines()[0]})"
         ) from None
-    return trained.eval()
+    return Run(Path(folder), cfg, trained.eval(), cfg.seed if seed is None else seed)
+
+
+def task(node: DictConfig) -> Callable[[Run, Path], dict[str, Any]]:
+    """The function of src/tasks that a node of the configuration names, with its options."""
+    return instantiate(node, _partial_=True, _convert_="all")

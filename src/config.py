@@ -19,6 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import UserError
 
+CONF = str(Path(__file__).resolve().parent.parent / "conf")
+
 
 @dataclass
 class Config:
@@ -41,6 +43,19 @@ class Config:
     trainer: Any = MISSING
     logger: Any = MISSING
     callbacks: Any = MISSING
+
+
+@dataclass
+class ApplyConfig:
+    """The root of conf/apply.yaml; `task` is a group."""
+
+    run: str = MISSING
+    task: Any = MISSING
+    checkpoint: str = "best"
+    name: str | None = None
+    seed: int | None = None
+    device: str = "auto"
+    data: Any = MISSING
 
 
 def check(options: dict[str, Any]) -> None:
@@ -78,6 +93,32 @@ PLAIN = {
     "schedule": "constant",
 }
 FLAT = ("latent_dim", "beta", "seed", "ckpt_path")
+
+
+class CheckApply(Callback):
+    """Hydra's hook before a task: refuses bad values before anything heavy is imported."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        refuse(check_apply, config)
+
+
+def check_apply(cfg: DictConfig) -> None:
+    """Raises UserError for a flat option of src.apply that is missing, out of range, or names no run."""
+    if OmegaConf.is_missing(cfg, "run"):
+        raise UserError("run must be given: run=outputs/runs/RUN")
+    if cfg.checkpoint not in ("best", "last"):
+        raise UserError(f"checkpoint must be best or last, got {cfg.checkpoint}")
+    if cfg.device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device must be auto, cpu or cuda, got {cfg.device}")
+    if cfg.seed is not None and not 0 <= cfg.seed < 2**32:
+        raise UserError(f"seed must be from 0 to 2^32 - 1, got {cfg.seed}")
+    if cfg.name is not None and (cfg.name in ("", "latest") or "/" in cfg.name or cfg.name.startswith(".")):
+        raise UserError(f"name={cfg.name} can't name a folder of results")
+    folder = Path(cfg.run)
+    if not folder.is_dir():
+        raise UserError(f"run={cfg.run}: no such folder")
+    if not (folder / "checkpoints" / f"{cfg.checkpoint}.ckpt").is_file():
+        raise UserError(f"run={cfg.run} holds no checkpoints/{cfg.checkpoint}.ckpt: give the folder of a trained run")
 
 
 class CheckFirst(Callback):
@@ -128,19 +169,25 @@ def run_folder(ckpt_path: str | None, fresh: str) -> str:
     return str(Path(ckpt_path).absolute().parent.parent) if ckpt_path else fresh
 
 
-def help_text(conf: Path) -> str:
-    """The text of conf/hydra/help/ with each group and its choices.
+def help_text(command: str) -> str:
+    """The text of conf/hydra/help/ for `train`, with each group and its choices, or `apply`, with each task.
 
     Hydra's own --help says the same a second later: for each group it copies all the configurations that it knows.
     """
-    text = OmegaConf.load(conf / "hydra" / "help" / "vae_lab.yaml")
+    conf = Path(CONF)
+    text = OmegaConf.load(conf / "hydra" / "help" / f"{command}.yaml")
     template = OmegaConf.create({"hydra": {"help": text}}).hydra.help.template
-    folders = sorted(path for path in conf.iterdir() if path.is_dir() and path.name != "hydra")
-    choices = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
-    groups = "".join(f"{group}: {', '.join(names)}\n" for group, names in choices.items())
-    return template.replace("$APP_CONFIG_GROUPS", groups)
+    if command == "apply":
+        first_lines = {path.stem: path.open().readline() for path in sorted(conf.glob("task/*.yaml"))}
+        choices = "".join(f"  {name:<13}{line.strip('# ')}" for name, line in first_lines.items())
+    else:
+        folders = sorted(path for path in conf.iterdir() if path.is_dir() and path.name not in ("hydra", "task"))
+        files = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+        choices = "".join(f"{group}: {', '.join(names)}\n" for group, names in files.items())
+    return template.replace("$APP_CONFIG_GROUPS", choices)
 
 
 ConfigStore.instance().store(name="schema", node=Config)
+ConfigStore.instance().store(name="apply_schema", node=ApplyConfig)
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 OmegaConf.register_new_resolver("parts", parts, replace=True)

@@ -1,6 +1,6 @@
 """Serves images to Lightning: one uint8 tensor in memory, batches by indexing, noise with an address."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import lightning
@@ -24,13 +24,35 @@ class Batch(NamedTuple):
     index: Tensor
 
 
-DRAWS = {"val": 779, "test": 780, "train": 781}  # seeds of what is added to grey levels in evaluation
+DRAWS = {"val": 779, "test": 780, "train": 778}  # seeds of images that are drawn once, but for draw_binary's
 
 
 def dequantized(images: np.ndarray, seed: int) -> np.ndarray:
     """(k + u) / 256 for grey levels k and uniform u in [0, 1), as float32 below 1: what a density is measured on."""
     u = np.random.default_rng(seed).random(images.shape, np.float32)
     return np.minimum((images + u) / np.float32(256), np.float32(1 - 2**-24))
+
+
+def excluding(images: Images, labels: Sequence[int]) -> Images:
+    """A source without the images of these labels, in all three parts. Raises ValueError for a label it has not."""
+    if unknown := set(labels) - set(range(len(images.classes))):
+        raise ValueError(f"exclude_labels must be from 0 to {len(images.classes) - 1}, got {sorted(unknown)[0]}")
+    if len(set(labels)) == len(images.classes):
+        raise ValueError("exclude_labels leaves no class")
+
+    def kept(split: Split) -> Split:
+        keep = ~np.isin(split.labels, labels)
+        return Split(split.images[keep], split.labels[keep])
+
+    return images._replace(train=kept(images.train), val=kept(images.val), test=kept(images.test))
+
+
+def prepared(images: np.ndarray, pixels: str, seed: int) -> np.ndarray:
+    """Grey levels (N, C, H, W) uint8 as `pixels` of ImageData asks, drawn once by `seed`; what `as_input` takes."""
+    if pixels == "binary":
+        intensities = images.astype(np.float32) / 255
+        return np.random.RandomState(seed).binomial(1, intensities).astype(np.uint8) * 255
+    return dequantized(images, seed) if pixels == "dequantized" else images
 
 
 def draw_binary(val: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,6 +69,11 @@ def draw_binary(val: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def as_input(images: Tensor) -> Tensor:
     """Validation or test images as the model takes them, float in [0, 1]: bytes are divided by 255."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+def as_bytes(images: Tensor) -> np.ndarray:
+    """Images in [0, 1] as uint8; a likelihood may go beyond, a picture cannot."""
+    return (images.float().clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
 class TrainingBatches:
@@ -122,9 +149,7 @@ class ImageData(lightning.LightningDataModule):
         if pixels == "binary":
             val, test = draw_binary(images.val.images, images.test.images)
             self.val, self.test = Split(val, images.val.labels), Split(test, images.test.labels)
-            intensities = subset.images.astype(np.float32) / 255
-            drawn = np.random.RandomState(778).binomial(1, intensities).astype(np.uint8) * 255
-            subset = Split(drawn, subset.labels)
+            subset = Split(prepared(subset.images, pixels, DRAWS["train"]), subset.labels)
         elif pixels == "dequantized":
             self.val, self.test, subset = (
                 Split(dequantized(split.images, DRAWS[name]), split.labels)

@@ -33,6 +33,26 @@ def write_terms(folder: Path, terms: dict[str, dict[str, np.ndarray]]) -> None:
             np.savez(partial, **arrays)
 
 
+def table(numbers: dict[str, Any]) -> str:
+    """A task's numbers in lines for the console: `name` and `name_se` in one, `row/column` as a table of columns."""
+
+    def shown(name: str) -> str:
+        value, error = numbers.get(name, ""), numbers.get(f"{name}_se")
+        words = value if isinstance(value, str | int) else f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
+        return f"{words} ± {error:.2g}" if error is not None else str(words)
+
+    names = [name for name in numbers if not name.endswith("_se") and np.ndim(numbers[name]) == 0]
+    cells = [name.rpartition("/") for name in names]
+    lines = [[name, shown(name)] for name, (row, _, _) in zip(names, cells, strict=True) if not row]
+    columns = list(dict.fromkeys(column for row, _, column in cells if row))
+    if columns:
+        rows = dict.fromkeys(row for row, _, _ in cells if row)
+        lines += [["", *columns], *([row, *(shown(f"{row}/{column}") for column in columns)] for row in rows)]
+    widths = [max(len(line[i]) for line in lines if i < len(line)) for i in range(max(map(len, lines), default=0))]
+    padded = ("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=False)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)
+
+
 def epochs(run: Path) -> list[dict[str, float]]:
     """The rows of a run's metrics.csv that belong to an epoch, without empty cells; none where there is no file."""
     path = run / "metrics.csv"

@@ -3,13 +3,18 @@
 import functools
 import logging
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from src.errors import UserError
+
+if TYPE_CHECKING:
+    import wandb
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
@@ -81,6 +86,32 @@ def wandb_logger(
     run.define_metric("images_seen")
     run.define_metric("*", step_metric="images_seen")
     return WandbLogger(experiment=run)
+
+
+@contextmanager
+def resumed(options: dict, folder: Path) -> Iterator["wandb.Run | None"]:
+    """The W&B run of the run in `folder`, to add to it, where that run has one; `options` are those of the run."""
+    node, known = (options.get("logger") or {}).get("wandb"), folder / ".wandb_id"
+    if not node or not known.is_file():
+        yield None
+        return
+    given = {name: node[name] for name in ("project", "mode", "dir")}
+    logger = wandb_logger(**given, name=options["title"], group=None, options={}, resume_from=known)
+    finished = False
+    try:
+        yield logger.experiment
+        finished = True
+    finally:
+        logger.experiment.finish(exit_code=0 if finished else 1)
+
+
+def media(paths: Iterable[Path]) -> dict[str, Any]:
+    """The pictures (.png) and films (.gif) among `paths` for W&B, by name."""
+    import wandb
+
+    paths = list(paths)
+    stills = {path.stem: wandb.Image(str(path)) for path in paths if path.suffix == ".png"}
+    return stills | {path.name: wandb.Video(str(path)) for path in paths if path.suffix == ".gif"}
 
 
 @rank_zero_only

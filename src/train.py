@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import help_text  # the import registers the schema that conf/train.yaml starts from
+from src.config import CONF, help_text  # the import registers the schema that conf/train.yaml starts from
 from src.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from src.module import VAEModule
 
 log = logging.getLogger(__name__)
-CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
 
 def main() -> None:
     """The command line."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text(Path(CONF)))
+        print(help_text("train"))
     else:
         job()
 

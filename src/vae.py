@@ -46,6 +46,21 @@ class VAE(nn.Module):
         raw = at_least_float32(self.decoder(z.flatten(0, -2)))
         return self.likelihood(raw.unflatten(0, z.shape[:-1]))
 
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """n images (n, C, H, W): the means of p(x|z) at codes from the prior."""
+        return self.decode(self.prior().sample((n,))).mean
+
+    @torch.no_grad()
+    def embed(self, x: Tensor) -> Tensor:
+        """The codes (B, D) of images x (B, C, H, W): the means of q(z|x)."""
+        return self.encode(x).mean
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Images x (B, C, H, W) as the mean of p(x|z) at their codes, of that shape."""
+        return self.decode(self.embed(x)).mean
+
 
 def at_least_float32(raw: Tensor) -> Tensor:
     """What a network gives under autocast, in float32: a KL of 25 nats has steps of 1/8 in bf16."""

@@ -9,10 +9,8 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-import src.config  # noqa: F401 (registers the schema)
+from src.config import CONF
 from src.sources import Images, Split
-
-CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -109,3 +107,23 @@ def resume() -> Callable[..., Path]:
         return trained([f"ckpt_path={folder}/checkpoints/last.ckpt", *overrides], folder)
 
     return resume_one
+
+
+@pytest.fixture(scope="session")
+def finished(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that is trained already; nobody may change it but by src.apply."""
+    return trained([*small, "data.batch_size=16", "trainer.max_epochs=10"], tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture
+def applied() -> Callable[..., tuple[dict, Path]]:
+    """applied(run, "task=sample", "task.count=4"): does a task; its numbers and the folder of its results."""
+
+    def apply_one(run: Path, task: str, *overrides: str) -> tuple[dict, Path]:
+        from src.apply import apply
+
+        with hydra.initialize_config_dir(CONF, version_base="1.3"):
+            numbers = apply(hydra.compose("apply", [f"run={run}", task, *overrides]))
+        return numbers, (run / "tasks" / task.removeprefix("task=") / "latest").resolve()
+
+    return apply_one

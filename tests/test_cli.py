@@ -178,8 +178,9 @@ def test_help(command, capsys):
     command("-h")
     assert capsys.readouterr().out == said
     with pytest.raises(SystemExit):
-        train.job()  # Hydra's own, which is slow
-    assert capsys.readouterr().out == said
+        train.job()  # Hydra's own, which is slow, and knows no better than to list tasks
+    hydras = capsys.readouterr().out.splitlines(keepends=True)
+    assert "".join(line for line in hydras if not line.startswith("task:")) == said
 
 
 def test_the_makefile_has_the_commands_of_the_readme():

@@ -96,6 +96,26 @@ def reconstructions(trace: Trace, worst: bool = False) -> tuple[Figure, Callable
     return figure, show
 
 
+def sheet(title: str, caption: str, rows: Sequence[tuple[str, np.ndarray]], notes: Sequence[str] = ()) -> Figure:
+    """A page of rows of images, each row (name, images (N, C, H, W) uint8), named on its left.
+
+    notes   words under each column; rows of different lengths begin at the left
+    """
+    scale = enlargement(rows[0][1])
+    step_across, step_down = (scale * (pixels + 1) for pixels in rows[0][1].shape[:1:-1])
+    across = LABELS + max(len(images) for _, images in rows) * step_across
+    below = TOP - 24 + len(rows) * step_down
+    figure = page.page(max(across, 600) + 2 * page.MARGIN, below + (30 if notes else 0) + page.MARGIN)
+    page.title(figure, title, caption)
+    _name_rows(figure, TOP - 24, step_down, [name for name, _ in rows])
+    for i, (_, images) in enumerate(rows):
+        page.paste(figure, page.MARGIN + LABELS, TOP - 24 + i * step_down, tile(images, len(images)), scale)
+    for i, note in enumerate(notes):
+        middle = page.MARGIN + LABELS + (i + 0.5) * step_across
+        page.write(figure, middle, below + 10, note, points=8.5, ha="center")
+    return figure
+
+
 def _worst(figure: Figure, trace: Trace, top: float, scale: int) -> None:
     images, elbos = trace.last["worst_x"], trace.last["worst_elbo"]
     step_across, step_down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])

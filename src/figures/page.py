@@ -69,6 +69,13 @@ def paste(figure: Figure, left: float, top: float, pixels: np.ndarray, scale: in
     return figure.add_artist(image)
 
 
+def title(figure: Figure, words: str, caption: str) -> None:
+    """Heads the page with `words`, and a caption beneath."""
+    write(figure, MARGIN, 20, words, points=12, color=INK, weight="bold")
+    write(figure, MARGIN, 44, caption, points=10)
+    band(figure, MARGIN, 70, size(figure)[0] - 2 * MARGIN, 2, RULE)
+
+
 def header(figure: Figure, trace: Trace) -> Callable[[int], None]:
     """Heads the page with the run's title; the function returned sets epoch, ELBO and progress."""
     write(figure, MARGIN, 20, str(trace.fixed["title"]), points=12, color=INK, weight="bold")

@@ -1,0 +1,109 @@
+"""Use a trained VAE: load a run -> do a task -> files in the run's folder.
+
+python -m src.apply run=outputs/runs/RUN task=sample
+"""
+
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from src.config import CONF, help_text
+from src.errors import UserError
+from src.train import import_libraries, quieten
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """The command line."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text("apply"))
+    else:
+        job()
+
+
+@hydra.main(version_base="1.3", config_path=CONF, config_name="apply")
+def job(cfg: DictConfig) -> None:
+    """Does the task of a configuration."""
+    try:
+        apply(cfg)
+    except OSError as error:
+        raise UserError(f"{error.strerror or error}: {error.filename or cfg.run}") from error
+
+
+def apply(cfg: DictConfig) -> dict[str, Any]:
+    """Does a task on a run, and returns its numbers. Leaves metrics.json, task.yaml and what the task writes in
+    RUN/tasks/TASK/NAME/, all of it or nothing. Raises UserError for anything a user can mend."""
+    import_libraries(with_wandb=False)
+    import torch
+
+    from src import build, noise, record, tracking
+
+    quieten()
+    run = build.open_run(cfg.run, cfg.checkpoint, cfg.seed, cfg.data)
+    run.vae.to(device(cfg.device))
+    task = build.task(cfg.task)
+    name = cfg.task._target_.rpartition(".")[2]
+    torch.manual_seed(noise.seed_of(run.seed, "task", name))
+    log.info("%s of %s", name, run.config.title)
+    with (
+        results(run.folder / "tasks" / name, cfg.name) as (folder, final),
+        tracking.resumed(run.config, run.folder) as wandb,
+    ):
+        began = time.perf_counter()
+        numbers = task(run, folder)
+        facts = {"run": run.config.title, "checkpoint": cfg.checkpoint, "seconds": time.perf_counter() - began}
+        record.write(folder / "task.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        record.write_json(folder / "metrics.json", numbers | facts | record.provenance())
+        log.info("%s", record.table(numbers))
+        if wandb is not None:
+            wandb.log({f"{name}/{key}": value for key, value in tracking.media(folder.iterdir()).items()})
+            wandb.summary.update({f"{name}/{key}": value for key, value in numbers.items()})
+    log.info("pictures and numbers: %s", os.path.relpath(final))
+    return numbers
+
+
+def device(wanted: str) -> str:
+    """`cuda` where it is wanted or, with `auto`, there. Raises UserError where it is wanted and not there."""
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda, but there is none that PyTorch can use: device=cpu")
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def results(parent: Path, name: str | None) -> Iterator[tuple[Path, Path]]:
+    """A folder to write to, and the `name` (or the time) in `parent` that it gets if all goes well; `latest` is a link
+    to it. Raises UserError where there is one of that name."""
+    final = parent / (name or f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+    if final.exists():
+        raise UserError(f"{final} is there already: give another name")
+    made = [folder for folder in (parent, parent.parent) if not folder.exists()]
+    folder = parent / f".{os.getpid()}.{final.name}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder, final
+        folder.replace(final)
+        link = parent / f".{os.getpid()}.latest"
+        link.symlink_to(final.name)
+        link.replace(parent / "latest")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        for empty in made:
+            with suppress(OSError):  # it is not
+                empty.rmdir()
+
+
+if __name__ == "__main__":
+    main()
