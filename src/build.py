@@ -21,7 +21,7 @@ from torch.distributions import constraints
 
 from src import checkpoints, record
 from src.config import check_beta, choice
-from src.data import DRAWS, EvaluationBatches, ImageData, excluding, prepared
+from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, excluding, prepared
 from src.distributions import GreyLevels
 from src.errors import UserError
 from src.module import VAEModule
@@ -201,9 +201,9 @@ class Run:
         images, labels = self.data.source.train
         return Split(prepared(images, self.data.pixels, DRAWS["train"]), labels)
 
-    def batches(self, split: Split) -> EvaluationBatches:
+    def batches(self, split: Split, size: int = EVALUATION_BATCH) -> EvaluationBatches:
         """Images prepared for the VAE (`run.train`, `run.data.val`, `run.data.test`) in batches, on its device."""
-        return EvaluationBatches(*(torch.from_numpy(array).to(self.device) for array in split))
+        return EvaluationBatches(*(torch.from_numpy(array).to(self.device) for array in split), size)
 
     def codes(self, split: Split) -> np.ndarray:
         """The posterior means (N, D) of such images."""

@@ -118,11 +118,11 @@ class TrainingBatches:
 class EvaluationBatches:
     """All images of a split in their order, always the same pixels."""
 
-    def __init__(self, images: Tensor, labels: Tensor):
-        self.images, self.labels = images, labels
+    def __init__(self, images: Tensor, labels: Tensor, size: int = EVALUATION_BATCH):
+        self.images, self.labels, self.size = images, labels, size
 
     def __len__(self) -> int:
-        return -(-len(self.images) // EVALUATION_BATCH)
+        return -(-len(self.images) // self.size)
 
     def __iter__(self) -> Iterator[Batch]:
         index = torch.arange(len(self.images), device=self.images.device)

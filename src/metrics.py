@@ -4,13 +4,47 @@ import math
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from src.distributions import DiagonalGaussian, FullGaussian
 
 ACTIVE = 0.01  # variance of the posterior mean over images, above which a dimension counts (Burda et al., 2016)
+
+PAIRS = 200_000  # densities of codes under posteriors that are computed at once
 
 
 def active_units(means: np.ndarray) -> int:
     """How many latent dimensions vary with the image: Var_x(E_q[z_d | x]) > 0.01, from posterior means (N, D)."""
     return int((means.var(0, dtype=np.float64) > ACTIVE).sum())
+
+
+def estimate(name: str, values: np.ndarray) -> dict[str, float]:
+    """The mean of `values` (N,) in float64 under `name`, and under `name`_se its standard error."""
+    values = np.asarray(values, np.float64)
+    return {name: float(values.mean()), f"{name}_se": float(values.std(ddof=1) / math.sqrt(len(values)))}
+
+
+@torch.no_grad()
+def aggregate_log_prob(q: Distribution, z: Tensor) -> Tensor:
+    """log q(z) = log 1/N sum_n q(z|x_n) at codes z (M, D), of the posteriors q of N images; (M,), float64.
+
+    Raises TypeError for a posterior that knows the density of its own samples alone.
+    """
+    if not isinstance(q, DiagonalGaussian | FullGaussian):
+        raise TypeError("the aggregate posterior needs the density of any code: a Gaussian posterior")
+    at_once = max(1, PAIRS // len(q.mean))
+    rows = [q.log_prob(part[:, None]).double().logsumexp(1) for part in z.split(at_once)]
+    return torch.cat(rows) - math.log(len(q.mean))
+
+
+def mutual_information(q: Distribution, z: Tensor, log_q: Tensor) -> Tensor:
+    """log q(z|x) - log q(z), (N,), from a draw z (N, D) of each of N posteriors and its density log_q (N,).
+
+    The mean estimates I(x; z) from below and is at most log N, however much the codes say (Hoffman & Johnson, 2016).
+    Raises TypeError as `aggregate_log_prob` does.
+    """
+    return log_q.double() - aggregate_log_prob(q, z)
 
 
 def nearest(images: np.ndarray, among: np.ndarray) -> np.ndarray:

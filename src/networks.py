@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -118,6 +119,24 @@ class ConvEncoder(nn.Module):
         return self.head(self.convolutions(x).flatten(1))
 
 
+class DoublingConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution that doubles height and width.
+
+    To one channel it is a product and a sum of overlapping patches, which takes half the time of PyTorch's on a CPU.
+    """
+
+    def __init__(self, c_in: int, c_out: int):
+        super().__init__(c_in, c_out, kernel_size=4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.out_channels > 1 or x.device.type != "cpu" or torch.compiler.is_exporting():
+            return super().forward(x)
+        patches = self.weight.flatten(1).T @ x.flatten(2)
+        height, width = x.shape[-2:]
+        summed = functional.fold(patches, (2 * height, 2 * width), kernel_size=4, stride=2, padding=1)
+        return summed + self.bias[:, None, None]
+
+
 class ConvDecoder(nn.Module):
     """One hidden layer, then a stride-2 transposed convolution for each of `channels` (in the encoder's order)."""
 
@@ -127,7 +146,7 @@ class ConvDecoder(nn.Module):
         self.head = mlp([in_features, hidden, math.prod(self.start)], activation)
         layers = []
         for c_in, c_out in zip(reversed(channels), [*reversed(channels[:-1]), shape[0]], strict=True):
-            layers += [activate(activation), nn.ConvTranspose2d(c_in, c_out, kernel_size=4, stride=2, padding=1)]
+            layers += [activate(activation), DoublingConvTranspose2d(c_in, c_out)]
         self.convolutions = nn.Sequential(*layers).to(memory_format=FORMAT)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -19,10 +19,17 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the tests have in place of the user's cache folder."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
     """No test reaches for an account or the network, writes outside its folder, or leaves its environment behind."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "WANDB_PROJECT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from src.networks import ACTIVATIONS, ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, mlp
+from src.networks import ACTIVATIONS, ConvDecoder, ConvEncoder, DoublingConvTranspose2d, MLPDecoder, MLPEncoder, mlp
 
 PAIRS = [
     (lambda s, f, **o: MLPEncoder(s, f, [30, 20], **o), lambda f, s, **o: MLPDecoder(f, s, [20, 30], **o)),
@@ -27,6 +27,22 @@ def test_shapes_and_gradients(encoder, decoder, shape):
     assert up(z).shape == (4, 2, *shape[1:])
     (down(x).square().sum() + up(z).square().sum()).backward()
     assert all(p.grad.abs().sum() > 0 for net in (down, up) for p in net.parameters())
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("c_out", [1, 2])
+def test_doubling_is_the_transposed_convolution(c_out):
+    ours = DoublingConvTranspose2d(3, c_out)
+    torchs = torch.nn.ConvTranspose2d(3, c_out, kernel_size=4, stride=2, padding=1)
+    torchs.load_state_dict(ours.state_dict())
+    inputs = [torch.randn(5, 3, 4, 6).requires_grad_() for _ in range(2)]
+    inputs[1].data.copy_(inputs[0].data)
+    images = [layer(x) for layer, x in zip((ours, torchs), inputs, strict=True)]
+    torch.testing.assert_close(*images)
+    for image in images:
+        image.square().sum().backward()
+    for mine, theirs in [inputs, (ours.weight, torchs.weight), (ours.bias, torchs.bias)]:
+        torch.testing.assert_close(mine.grad, theirs.grad)
 
 
 def test_a_residual_layer_adds_to_what_it_is_given():

@@ -1,11 +1,101 @@
 """task=sample."""
 
 import numpy as np
+import pytest
+from PIL import Image
+
+from src import classifier, quality, samplers
+from src.errors import UserError
+from src.metrics import nearest
 
 
-def test_samples_are_written(applied, finished):
-    numbers, folder = applied(finished, "task=sample", "task.count=5")
-    assert {path.name for path in folder.iterdir()} == {"samples.png", "samples.npz", "metrics.json", "task.yaml"}
+@pytest.fixture(autouse=True)
+def short(monkeypatch, tmp_path):
+    """What is fitted takes a second."""
+    monkeypatch.setattr(classifier, "FEWEST_STEPS", 25)
+    monkeypatch.setattr(samplers, "STEPS", 30)
+    monkeypatch.setattr(samplers, "CODES", 1000)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_samplers_are_compared_beside_their_floor(applied, finished):
+    numbers, folder = applied(finished, "task=sample", "task.count=13", "task.files=true")
+    names = {"samples.png", "samplers.png", "samples.npz", "metrics.json", "task.yaml", "means", "draws"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert numbers["count"] == 13
+    for row in (*samplers.NAMES, "floor"):
+        for kind in ("means", "draws"):
+            values = [numbers[f"{row}/{kind}/{name}"] for name in ("frechet", "kid", "kid_se", "precision", "recall")]
+            assert np.isfinite(values).all()
     with np.load(folder / "samples.npz") as arrays:
-        assert arrays["images"].shape == (5, 1, 28, 28)
-        assert arrays["z"].shape == (5, 3)
+        assert arrays["z"].shape == (13, 3)
+        means, draws = arrays["means"], arrays["draws"]
+        assert means.shape == draws.shape == (13, 1, 28, 28)
+        assert set(np.unique(draws)) == {0, 255}
+        with np.load(finished_data(finished)) as data:
+            images = data["images"]
+        assert arrays["nearest"].max() < len(images)
+    for kind, images in (("means", means), ("draws", draws)):
+        paths = sorted((folder / kind).iterdir())
+        assert [path.name for path in paths] == [f"{i:02d}.png" for i in range(13)]
+        assert np.array_equal(np.stack([np.asarray(Image.open(path)) for path in paths]), images[:, 0])
+
+
+def finished_data(run):
+    from src.build import open_run
+
+    return open_run(run).data.source.origin
+
+
+def test_the_nearest_training_image_is_beside_each_mean(applied, finished):
+    from src.build import open_run
+
+    _, folder = applied(finished, "task=sample", "task.count=4", "task.compare=false", "task.samplers=[prior]")
+    with np.load(folder / "samples.npz") as arrays:
+        train = open_run(finished).data.source.train.images
+        assert np.array_equal(arrays["nearest"], nearest(arrays["means"], train))
+
+
+def test_what_is_asked_for_does_not_change_the_samples(applied, finished):
+    """Nor is anything trained that is not needed."""
+
+    def codes(*options):
+        numbers, folder = applied(finished, "task=sample", "task.compare=false", *options)
+        with np.load(folder / "samples.npz") as arrays:
+            return numbers, arrays["z"], arrays["draws"]
+
+    numbers, z, draws = codes("task.count=3", "task.samplers=[aggregate,prior]")
+    assert numbers == {"count": 3}
+    _, more, more_draws = codes("task.count=30", "task.samplers=[aggregate]")
+    assert np.array_equal(z, more[:3])
+    assert np.array_equal(draws, more_draws[:3])
+    _, other, _ = codes("task.count=3", "task.samplers=[prior]")
+    _, cold, _ = codes("task.count=3", "task.samplers=[prior]", "task.temperature=0.5")
+    assert np.allclose(cold, other / 2, atol=1e-6)
+
+
+def test_images_of_one_class_are_sampled_but_not_compared(applied, run, caplog, tmp_path):
+    np.savez(tmp_path / "alike.npz", images=np.random.default_rng(0).integers(0, 256, (60, 3, 8, 6), np.uint8))
+    options = [
+        f"data.path={tmp_path}/alike.npz",
+        "data.shape=[3,8,6]",
+        "likelihood=logistic256",
+        "trainer.max_epochs=1",
+    ]
+    numbers, folder = applied(run(*options), "task=sample", "task.count=2", "task.files=true")
+    assert numbers == {"count": 2}
+    assert "not compared: the images of alike are of one class" in caplog.text
+    assert Image.open(folder / "draws" / "0.png").size == (6, 8)
+    assert Image.open(folder / "draws" / "0.png").mode == "RGB"
+
+
+def test_bad_options_are_refused_before_anything_is_trained(applied, finished, monkeypatch):
+    monkeypatch.setattr(quality, "references", None)
+    for option, words in {
+        "task.count=0": "task.count must be a whole number",
+        "task.count=1.5": "task.count must be a whole number",
+        "task.samplers=[gan]": "task.samplers must be some of",
+        "task.temperature=0.5": r"task.samplers=\[prior,flow\]",
+    }.items():
+        with pytest.raises(UserError, match=words):
+            applied(finished, "task=sample", option)

@@ -1,0 +1,68 @@
+"""Whether probabilities mean what they say: of q(z|x) by simulation, of the decoder's pixels by counting."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from src import noise
+from src.vae import VAE
+
+BINS = 20  # of the ranks' histogram, and of the predicted probabilities
+DRAWS = 5 * BINS - 1  # of q for each image, so that the DRAWS + 1 ranks fill the bins evenly
+CHUNK = 100
+
+
+@torch.no_grad()
+def ranks(vae: VAE, count: int, seed: int) -> np.ndarray:
+    """Simulation-based calibration (Talts et al., 2018): for z ~ p(z) and x ~ p(x|z), how many of DRAWS codes from
+    q(z|x) lie below z, for each dimension, (count, D) from 0 to DRAWS.
+
+    Uniform in each dimension if q(z|x) is the model's posterior; high at both ends where q is too narrow.
+    """
+    found, device = [], next(vae.parameters()).device
+    with torch.random.fork_rng():
+        torch.manual_seed(noise.seed_of(seed, "simulated images"))
+        z = vae.prior().sample((count,))
+        for part in tqdm(z.split(CHUNK), desc="simulations", unit="batch", disable=None, leave=False, delay=1):
+            x = vae.decode(part).sample()
+            drawn = torch.randn(DRAWS, *part.shape, device=device, dtype=part.dtype)
+            codes, _ = vae.encode(x).rsample_and_log_prob(drawn)
+            found.append((codes < part).sum(0).cpu())
+    return torch.cat(found).numpy()
+
+
+def p_values(ranks: np.ndarray) -> np.ndarray:
+    """Of the chi-square test that the ranks (N, D) of each dimension are uniform, (D,)."""
+    from scipy.stats import chisquare
+
+    return np.array([chisquare(np.bincount(column * BINS // (DRAWS + 1), minlength=BINS)).pvalue for column in ranks.T])
+
+
+def inside(ranks: np.ndarray, share: float = 0.9) -> np.ndarray:
+    """The share of an image's dimensions whose true code lies in the central `share` of q, (N,) from ranks (N, D)."""
+    outside = round((1 - share) / 2 * (DRAWS + 1))
+    return ((ranks >= outside) & (ranks <= DRAWS - outside)).mean(1)
+
+
+class Reliability(NamedTuple):
+    """By bin of the predicted probability: its mean, the frequency of white pixels, and the number of pixels."""
+
+    predicted: np.ndarray
+    observed: np.ndarray
+    pixels: np.ndarray
+
+    def error(self) -> float:
+        """The expected calibration error: the mean over pixels of |observed - predicted| of their bin."""
+        return float(np.average(np.abs(self.observed - self.predicted), weights=self.pixels))
+
+
+def reliability(probability: np.ndarray, x: np.ndarray, bins: int = BINS) -> Reliability:
+    """Predicted probabilities against binary pixels, of one shape, in equal bins but for empty ones."""
+    probability, x = probability.ravel(), x.ravel()
+    place = np.minimum((probability * bins).astype(int), bins - 1)
+    pixels = np.bincount(place, minlength=bins)
+    seen = pixels > 0
+    sums = (np.bincount(place, weights=values, minlength=bins)[seen] for values in (probability, x))
+    return Reliability(*(total / pixels[seen] for total in sums), pixels[seen])

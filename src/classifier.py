@@ -1,0 +1,145 @@
+"""A small classifier of a data set's own images: its features are the space in which samples are compared."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from src import noise
+from src.data import EVALUATION_BATCH, as_input
+from src.errors import UserError
+from src.files import whole
+from src.sources import Images
+
+FEATURES = 64
+BATCH = 128
+EPOCHS, FEWEST_STEPS = 3, 300
+PEAK = 0.01  # learning rate in the middle of the training
+
+
+class Classifier(nn.Module):
+    """p(class | x) of images of any size.
+
+    channels: of an image; classes: how many
+    """
+
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        widths = [channels, 32, 64, 64]
+        layers = [
+            layer
+            for narrow, wide, kernel in zip(widths, widths[1:], (5, 3, 3), strict=False)
+            for layer in (
+                nn.Conv2d(narrow, wide, kernel, stride=2, padding=kernel // 2, bias=False),  # a pixel stays a pixel
+                nn.BatchNorm2d(wide),
+                nn.ReLU(),
+            )
+        ]
+        layers += [nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(9 * widths[-1], FEATURES, bias=False)]
+        # without scale and shift: all features have variance 1, so distances have one unit for all data
+        self.features = nn.Sequential(*layers, nn.BatchNorm1d(FEATURES, affine=False))
+        self.head = nn.Linear(FEATURES, classes)
+        self.to(memory_format=torch.channels_last)  # a third faster on CPU
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, classes) of images x (B, C, H, W) in [0, 1]; `features(x)` (B, FEATURES) is the layer before, of
+        mean 0 and variance 1 over the training images, about."""
+        return self.head(self.features(x).relu())
+
+
+def train(
+    images: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    seed: int,
+    steps: int | None = None,
+    augment: Callable[[Tensor], Tensor] | None = None,
+    device: torch.device | str = "cpu",
+) -> Classifier:
+    """A classifier of images (N, C, H, W) uint8 with labels (N,), in evaluation mode; Adam with one cycle.
+
+    steps: of 128 images; by default three passes over all, but at least 300 steps. augment: changes each batch
+    (B, C, H, W) in [0, 1], and may draw from torch's generator, which is seeded for it and put back. Raises ValueError
+    for fewer than two images or classes.
+    """
+    if len(images) < 2 or len(np.unique(labels)) < 2:
+        raise ValueError("a classifier needs images of two classes or more")
+    size = min(BATCH, len(images))
+    steps = max(FEWEST_STEPS, EPOCHS * len(images) // size) if steps is None else steps
+    x, y = (torch.from_numpy(array).to(device) for array in (images, labels.astype(np.int64)))
+    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+        torch.manual_seed(noise.seed_of(seed, "classifier"))
+        classifier = Classifier(images.shape[1], classes).to(device)
+        optimizer = torch.optim.Adam(classifier.parameters())
+        curve = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK, total_steps=steps)
+        order = torch.cat(
+            [torch.randperm(len(x))[: len(x) // size * size] for _ in range(-(-steps * size // len(x)) + 1)]
+        )
+        for rows in tqdm(order.split(size)[:steps], "classifier", unit="step", disable=None, leave=False, delay=1):
+            batch = as_input(x[rows.to(device)])
+            logits = classifier(batch if augment is None else augment(batch))
+            optimizer.zero_grad()
+            functional.cross_entropy(logits, y[rows.to(device)]).backward()
+            optimizer.step()
+            curve.step()
+    return classifier.eval()
+
+
+def features(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+    """The features (N, FEATURES) of images (N, C, H, W) uint8."""
+    return _evaluated(classifier, classifier.features, images)
+
+
+def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
+    """The share of images (N, C, H, W) uint8 whose label (N,) is the likeliest class."""
+    return float((_evaluated(classifier, classifier, images).argmax(1) == labels).mean())
+
+
+@torch.no_grad()
+def _evaluated(classifier: Classifier, function: Callable[[Tensor], Tensor], images: np.ndarray) -> np.ndarray:
+    device = classifier.head.weight.device
+    chunks = torch.from_numpy(images).split(EVALUATION_BATCH)
+    return torch.cat([function(as_input(chunk.to(device))).cpu() for chunk in chunks]).numpy()
+
+
+def cached(
+    source: Images, pixels: Literal["grey", "binary"], seed: int = 0, device: torch.device | str = "cpu"
+) -> Classifier:
+    """The classifier of a data set's training images, as greys or as binary images drawn from them anew each time.
+
+    Trained once: kept in the user's cache folder ($XDG_CACHE_HOME/vae-lab), under a hash of the images, the labels and
+    this file. Raises UserError where the labels are all alike.
+    """
+    images, labels = source.train
+    if len(np.unique(labels)) < 2:
+        raise UserError(f"the images of {source.name} are of one class: no classifier can be trained to compare them")
+    path = _cache_file(source, pixels, seed)
+    classifier = Classifier(images.shape[1], len(source.classes))
+    with suppress(Exception):  # a file that is missing or of no use is made anew
+        classifier.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        return classifier.eval().to(device)
+    draw = torch.bernoulli if pixels == "binary" else None
+    classifier = train(images, labels, len(source.classes), seed, augment=draw, device=device)
+    with suppress(OSError):  # nowhere to keep it
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as partial:
+            torch.save(classifier.state_dict(), partial)
+    return classifier
+
+
+def _cache_file(source: Images, pixels: str, seed: int) -> Path:
+    """Where the classifier is kept; its name depends on all that it depends on."""
+    images, labels = source.train
+    key = hashlib.sha256(f"{pixels} {seed} {images.shape} {len(source.classes)}".encode())
+    for content in (images, labels, Path(__file__).read_bytes()):
+        key.update(np.ascontiguousarray(content).data if isinstance(content, np.ndarray) else content)
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae-lab"
+    return folder / f"classifier_{pixels}_{key.hexdigest()[:16]}.pt"

@@ -1,0 +1,99 @@
+"""Anomalies: how scores of normal and other images overlap, and the images at both ends."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from src.figures import page
+from src.figures.grids import enlargement, tile
+
+NORMAL, OTHER = "#4269d0", "#e4572e"
+LABELS = 116  # pixels of the page left of the rows
+WIDE, NARROW, HIGH, GAP = 300, 150, 96, 22  # of the first score's charts and of the others'; between charts
+ENDS = 8  # images shown of each end
+REACH = 4
+BINS = (12, 40)  # as many as the root of the number of images, within these
+
+Scores = Mapping[str, Mapping[str, np.ndarray]]
+
+
+def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], float]) -> Figure:
+    """A row of charts for each set but the first, `test`, and in it a chart of each score: its distribution and that of
+    the test images.
+
+    columns: set -> score -> values (N,); aurocs: (set, score) -> the number in the chart's corner, where there is one
+    """
+    normal, *others = columns
+    widths = [WIDE, *[NARROW] * (len(columns[normal]) - 1)]
+    lefts = page.MARGIN + LABELS + np.cumsum([0, *(width + GAP for width in widths[:-1])])
+    step, top = HIGH + 44, page.HEADER + 38
+    figure = page.page(max(lefts[-1] + widths[-1], 600) + page.MARGIN, top + len(others) * step + 8)
+    count = f"{len(next(iter(columns[normal].values()))):,}"
+    page.title(
+        figure, title, f"anomaly scores in nats (mean intensity: of the grey range) of {count} test images and others"
+    )
+    for row, name in enumerate(others):
+        size = len(next(iter(columns[name].values())))
+        words = f"{spelt(name)}\n{size:,} images"
+        page.write(figure, page.MARGIN, top + row * step + HIGH / 2, words, color=OTHER, va="center")
+        for left, width, score in zip(lefts, widths, columns[name], strict=True):
+            axes = page.box(figure, left, top + row * step, width, HIGH)
+            overlap(axes, columns[normal][score], columns[name][score])
+            if (name, score) in aurocs:
+                words = f"AUROC {aurocs[name, score]:.3f}" if width == WIDE else f"{aurocs[name, score]:.3f}"
+                label = axes.text(0.99, 0.97, words, transform=axes.transAxes, ha="right", va="top", fontsize=8.5)
+                label.set_bbox({"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5})
+            if row == 0:
+                page.write(figure, left, top - 12, spelt(score), color=page.INK, va="baseline")
+    page.write(figure, page.MARGIN, top - 12, "test images", color=NORMAL, va="baseline")
+    return figure
+
+
+def overlap(axes: Axes, normal: np.ndarray, other: np.ndarray) -> None:
+    """Two histograms, each of area one, over the middle 99 % of both, but at most REACH ranges of `normal` beyond it;
+    the outer bins take the rest."""
+    (low, high), (left, right) = (np.quantile(values, (0.005, 0.995)) for values in (normal, other))
+    reach = REACH * (high - low)
+    low, high = min(low, max(left, low - reach)), max(high, min(right, high + reach))
+    high = high if high > low else low + 1
+    bins = np.linspace(low, high, int(np.clip(min(len(normal), len(other)) ** 0.5, *BINS)) + 1)
+    for values, colour in ((normal, NORMAL), (other, OTHER)):
+        axes.hist(
+            values.clip(low, high), bins, density=True, color=colour, alpha=0.55, linewidth=0, histtype="stepfilled"
+        )
+    axes.spines["bottom"].set(visible=True, color=page.GREY)
+    axes.xaxis.set_major_locator(MaxNLocator(6 if axes.bbox.width > NARROW else 3, steps=[1, 2, 5, 10]))
+    axes.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
+    axes.set(xlim=(low, high), yticks=[])
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the number
+
+
+def extremes(title: str, score: str, shown: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """The least and the most anomalous images of each set with their scores: images (N, C, H, W) uint8, scores (N,)."""
+    images = next(iter(shown.values()))[0]
+    scale = enlargement(images)
+    across, down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])
+    step, top = down + 30, page.HEADER + 34
+    lefts = [page.MARGIN + LABELS, page.MARGIN + LABELS + ENDS * across + 30]
+    figure = page.page(lefts[1] + ENDS * across + page.MARGIN, top + len(shown) * step + 12)
+    page.title(figure, title, f"as the VAE sees them, by {spelt(score)} in nats")
+    for left, words in zip(lefts, ("the least anomalous", "the most anomalous"), strict=True):
+        page.write(figure, left, top - 22, words, color=page.INK)
+    for row, (name, (images, scores)) in enumerate(shown.items()):
+        height = top + row * step
+        page.write(figure, page.MARGIN, height + down / 2, spelt(name), color=page.INK, va="center")
+        order = np.argsort(scores, kind="stable")
+        for left, chosen in zip(lefts, (order[:ENDS], order[::-1][:ENDS]), strict=True):
+            page.paste(figure, left, height, tile(images[chosen], len(chosen)), scale)
+            for i, value in enumerate(scores[chosen]):
+                words = page.number(round(value, 1) + 0.0, 0 if abs(value) >= 1000 else 1)  # no minus before a zero
+                page.write(figure, left + (i + 0.5) * across, height + down + 6, words, points=8.5, ha="center")
+    return figure
+
+
+def spelt(name: str) -> str:
+    """A score or set for the eye."""
+    return name.replace("_", " ").replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,47 @@
+"""An evaluation: how the estimates of -log p(x) converge, and the KL of each dimension."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, StrMethodFormatter
+
+from src.figures import curves, page
+
+COLOURS = (curves.VALIDATION, page.ACCENT)
+HEIGHT = 280
+
+
+def draw(
+    title: str, caption: str, k: Sequence[int], estimates: dict[str, np.ndarray], images: int, kl: np.ndarray | None
+) -> Figure:
+    """estimates: by proposal, the mean nll_k of so many images for each k; kl: mean KL of each dimension (D,); nats."""
+    figure = page.page(960, page.HEADER + 36 + HEIGHT + 70)
+    page.title(figure, title, caption)
+    top = page.HEADER + 40
+    if estimates:
+        axes = curves.chart(
+            figure, page.MARGIN + 34, top, 420, HEIGHT, f"estimate of −log p(x) from k samples, {images:,} images, nats"
+        )
+        for (name, nll), colour in zip(estimates.items(), COLOURS, strict=False):
+            axes.plot(k, nll, color=colour, linewidth=1.6, marker="o", markersize=3.5, label=name)
+            axes.annotate(
+                page.number(nll[-1], 2), (k[-1], nll[-1]), (0, 7), textcoords="offset points", fontsize=8.5,
+                color=colour, ha="right",
+            )  # fmt: skip
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("k", fontsize=8.5, color=page.GREY)
+        axes.legend(
+            fontsize=8.5, labelcolor=page.INK, edgecolor="none", title="samples from the posterior", title_fontsize=8.5
+        )
+    if kl is not None:
+        left = page.MARGIN + 34 + (500 if estimates else 0)
+        axes = curves.chart(figure, left, top, 932 - left, HEIGHT, "KL(q(z | x), p(z)) of each dimension, nats")
+        order = np.argsort(-kl, kind="stable")
+        axes.bar(range(len(kl)), kl[order], width=0.8, color=curves.VALIDATION)
+        step = -(-len(kl) * 16 // int(932 - left))
+        axes.set(xlim=(-0.7, len(kl) - 0.3), xticks=range(0, len(kl), step), xticklabels=order[::step])
+        axes.set_xlabel("dimension", fontsize=8.5, color=page.GREY)
+    return figure

@@ -1,0 +1,117 @@
+"""Anomaly scores: how unlike its training images a VAE finds an image, in nats; and how well they tell anomalies.
+
+Larger is more anomalous. The baselines know two means of the training images, and nothing of the VAE.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from src import noise
+from src.build import Run
+from src.data import as_input
+from src.importance import elbo, nll, refine
+from src.objectives import draw
+from src.vae import VAE
+
+SCORES = ("-elbo", "nll", "recon", "kl", "regret", "complexity")
+BASELINES = ("mean_intensity", "png_size")
+DRAWS = 8  # codes an image that recon, the ELBO and the regret are averaged over
+CHUNK = 125  # images at once: with the samples of `refine`, what stays in a processor's cache
+
+Columns = dict[str, np.ndarray]
+
+
+def evaluated(run: Run, images: np.ndarray, names: Sequence[str], samples: int, steps: int, bar: tqdm) -> Columns:
+    """The scores `names` of images (N, C, H, W) that are prepared for the run, then the baselines; (N,) each, float64.
+
+    png_size and mean_intensity are distances from the mean of the run's training images: a file may be too short
+    """
+    everything, found = torch.from_numpy(images), []
+    for rows in torch.arange(len(images)).split(CHUNK):
+        x = as_input(everything[rows].to(run.device))
+        found.append(scores(run.vae, x, rows, names, run.seed, samples, steps))
+        bar.update(len(rows))
+    columns = {name: torch.cat([part[name] for part in found]).double().cpu().numpy() for name in names}
+    plain, usual = simple(images), simple(run.data.train_subset.images)
+    if "complexity" in columns:
+        density = math.log(256) * images[0].size if run.data.pixels == "dequantized" else 0
+        columns["complexity"] += density - plain["png_size"]
+    return columns | {name: np.abs(plain[name] - usual[name].mean()) for name in BASELINES}
+
+
+@torch.no_grad()
+def scores(
+    vae: VAE, x: Tensor, index: Tensor, names: Sequence[str], seed: int, samples: int, steps: int
+) -> dict[str, Tensor]:
+    """Those of SCORES among `names` of images x (B, C, H, W), (B,) each; index (B,) gives their noise its address.
+
+    -elbo: recon + kl, from DRAWS codes
+    nll: -log p(x), from `samples` codes of importance sampling
+    regret: by how much the ELBO grows, with the same noise, when q is refined for the image by `steps` of Adam: the
+        likelihood regret (Xiao et al., 2020), which refines the encoder's weights instead
+    complexity: -elbo, from which `evaluated` takes the length of the image's file (Serra et al., 2020)
+    """
+    drawn = noise.normal(noise.seed_of(seed, "scores"), index, (DRAWS, vae.latent_dim)).transpose(0, 1).to(x)
+    terms = draw(vae, x, drawn)
+    recon, kl = terms.recon(), terms.kl("closed")
+    found = {"-elbo": recon + kl, "recon": recon, "kl": kl, "complexity": recon + kl}
+    if "nll" in names:
+        found["nll"] = nll(vae, x, index, samples, seed)[0]
+    if "regret" in names:
+        found["regret"] = elbo(vae, x, refine(vae, x, index, seed, steps), drawn) + recon + kl
+    return {name: found[name] for name in names}
+
+
+def png_nats(images: np.ndarray) -> np.ndarray:
+    """The length of each image (N, C, H, W) as a PNG file, in nats (N,): one bit a pixel for 0 and 255 in one channel,
+    else bytes; images in [0, 1) as the levels that they were drawn from."""
+    levels = images if images.dtype == np.uint8 else (images * 256).astype(np.uint8)
+    binary = levels.shape[1] == 1 and np.isin(levels, (0, 255)).all()
+
+    def size(image: np.ndarray) -> int:
+        picture = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
+        file = io.BytesIO()
+        (picture.convert("1") if binary else picture).save(file, "PNG", optimize=True)
+        return file.tell()
+
+    return 8 * math.log(2) * np.array([size(image) for image in levels], dtype=float)
+
+
+def simple(images: np.ndarray) -> dict[str, np.ndarray]:
+    """What the baselines look at, (N,) each: the mean intensity of images (N, C, H, W) in 0 to 1, and `png_nats`."""
+    scale = 255 if images.dtype == np.uint8 else 1
+    return {"mean_intensity": images.mean((1, 2, 3), dtype=float) / scale, "png_size": png_nats(images)}
+
+
+def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:
+    """How well a score tells anomalies, the positive class, from normal images.
+
+    auroc: P(an anomaly scores above a normal image), ties counting half, with its standard error (DeLong et al., 1988)
+    aupr: average precision; chance gives the share of anomalies
+    fpr95: the share of normal images that are flagged where 95 % of the anomalies are
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+    truth = np.repeat([0, 1], [len(normal), len(anomalous)])
+    score = np.concatenate([normal, anomalous])
+    fpr, tpr, _ = roc_curve(truth, score, drop_intermediate=False)
+    spread = [np.var(below(a, b), ddof=1) / len(a) for a, b in ((normal, anomalous), (anomalous, normal))]
+    return {
+        "auroc": roc_auc_score(truth, score),
+        "auroc_se": math.sqrt(sum(spread)),
+        "aupr": average_precision_score(truth, score),
+        "fpr95": fpr[np.argmax(tpr >= 0.95)],
+    }
+
+
+def below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The share of `others` (M,) below each of `values` (N,), ties counting half; (N,)."""
+    ordered = np.sort(others)
+    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / (2 * len(others))

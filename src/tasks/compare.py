@@ -1,0 +1,185 @@
+"""Two runs on the same images: differences of options, of the ELBO and its terms, and of what they draw."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+from torch import Tensor
+from tqdm import tqdm
+
+from src import noise, record
+from src.build import Run, open_run, pixels, plain
+from src.config import choice
+from src.data import as_bytes, as_input
+from src.errors import UserError
+from src.figures.animation import write_still
+from src.figures.comparison import differences
+from src.figures.grids import sheet
+from src.files import whole
+from src.metrics import estimate
+from src.objectives import ELBO
+from src.sources import Split
+
+ASIDE = ("title", "ckpt_path", "logger", "callbacks", "data.root", "data.path", "data.source")  # not what was trained
+ABSENT = "–"
+
+
+def compare(
+    run: Run, folder: Path, other: str | None, checkpoint: str, split: str, samples: int, count: int
+) -> dict[str, Any]:
+    """The table `elbo`, `recon`, `kl`: means over the images of `split`, nats per image, and the paired difference
+    run - other with its standard error; below it the options that differ.
+
+    Writes compare.png (the table, and the differences of all images), differ.png (the images whose ELBO differs most),
+    codes.png (the same noise through both priors and decoders; reconstructions where the latents are not as many),
+    options.txt, and terms.npz. Raises UserError where the runs' numbers do not compare.
+    """
+    second = opened(run, other, checkpoint, split, samples, count)
+    runs = {"run": run, "other": second}
+    chosen: Split = getattr(run.data, split)
+    terms = {who: evaluated(each, chosen, samples, run, who) for who, each in runs.items()}
+    options = differing(plain(run.config), plain(second.config))
+    paired = {name: terms["run"][name] - terms["other"][name] for name in ("elbo", "recon", "kl")}
+    numbers: dict[str, Any] = {"images": len(chosen.images), "split": split}
+    for name, difference in paired.items():
+        numbers |= {f"{name}/{who}": float(terms[who][name].mean()) for who in runs}
+        numbers |= estimate(f"{name}/difference", difference)
+    chosen_options = {
+        f"{name}/{who}": value for name, pair in options.items() for who, value in zip(runs, pair, strict=True)
+    }
+
+    title = f"{run.folder.name}   against   {second.folder.name}"
+    caption = f"{run.config.title} against {second.config.title}, the same {len(chosen.images):,} {split} images"
+    write_still(differences(title, caption, numbers, options, paired["elbo"]), folder / "compare.png", scale=1)
+    write_still(most_different(title, runs, chosen, paired["elbo"], count), folder / "differ.png", scale=1)
+    write_still(side_by_side(title, runs, chosen, count), folder / "codes.png", scale=1)
+    record.write(folder / "options.txt", record.table(chosen_options) + "\n")
+    with whole(folder / "terms.npz") as partial:
+        arrays = {f"{who}_{name}": values for who, found in terms.items() for name, values in found.items()}
+        np.savez(partial, index=np.arange(len(chosen.images)), **arrays)
+    return numbers | chosen_options
+
+
+def opened(run: Run, other: str | None, checkpoint: str, split: str, samples: int, count: int) -> Run:
+    """The other run, with its VAE where the first one's lies. Raises UserError for a bad option of the task, and where
+    the two runs' numbers do not compare."""
+    if other is None:
+        raise UserError("task.other must be given: task.other=outputs/runs/RUN")
+    if checkpoint not in ("best", "last"):
+        raise UserError(f"task.checkpoint must be best or last, got {checkpoint}")
+    if split not in ("val", "test"):
+        raise UserError(f"task.split must be val or test, got {split}")
+    for name, value in (("samples", samples), ("count", count)):
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"task.{name} must be a whole number, 1 or more, got {value}")
+    second = open_run(other, checkpoint, run.seed)
+    check_comparable(run, second)
+    second.vae.to(run.device)
+    return second
+
+
+def check_comparable(run: Run, other: Run) -> None:
+    """Raises UserError, naming what differs, unless both runs put a density of one kind on the same images."""
+    for (name, ours), theirs in zip(images_of(run).items(), images_of(other).values(), strict=True):
+        if ours != theirs:
+            raise UserError(f"the numbers of the two runs do not compare: {name} is {ours} of run, {theirs} of other")
+    trained = OmegaConf.load(run.folder / "config.yaml").data  # the path may be another one now
+    if trained.get("path") != other.config.data.get("path"):
+        ours, theirs = run.data.source, other.data.source
+        for split in ("train", "val", "test"):
+            if not np.array_equal(getattr(ours, split).images, getattr(theirs, split).images):
+                raise UserError("the numbers of the two runs do not compare: data.path holds other images for each")
+
+
+def images_of(run: Run) -> dict[str, Any]:
+    """What the numbers of a run are about."""
+    data, likelihood = run.config.data, run.vae.likelihood
+    return {
+        "data": choice(data.source._target_),
+        "data.shape": list(data.shape),
+        "data.exclude_labels": sorted(data.exclude_labels),
+        "the pixels' kind": pixels(data.binarize, run.vae),
+        "the likelihood's support": str(likelihood.support).removesuffix("()"),
+    }
+
+
+@torch.no_grad()
+def evaluated(run: Run, split: Split, samples: int, first: Run, words: str) -> dict[str, np.ndarray]:
+    """`elbo`, `recon`, `kl` of each image, nats, (N,): with the noise of the evaluation in training."""
+    objective, found = ELBO(samples=samples), []
+    for batch in tqdm(first.batches(split), desc=words, unit="batch", disable=None, leave=False, delay=1):
+        drawn = noise.normal(first.seed, batch.index, (samples, run.vae.latent_dim)).transpose(0, 1).to(batch.x)
+        _, recon, kl, _, _ = objective(run.vae, batch.x, drawn)
+        found.append(torch.stack([-(recon + kl), recon, kl]).double().cpu())
+    return dict(zip(("elbo", "recon", "kl"), torch.cat(found, 1).numpy(), strict=True))
+
+
+def differing(ours: dict, theirs: dict) -> dict[str, tuple[str, str]]:
+    """Options that two configurations differ in, and their values. One that its group repeats, or the root has, is
+    named once, the shortest way: latent_dim, not posterior.latent_dim."""
+    a, b = flat(ours), flat(theirs)
+    found: dict[str, tuple[str, str]] = {}
+    for name in sorted({**a, **b}, key=lambda name: name.count(".")):
+        pair, leaf = (a.get(name, ABSENT), b.get(name, ABSENT)), name.rpartition(".")[2]
+        group = name.partition(".")[0]
+        repeated = any(
+            pair == found[other] and other.rpartition(".")[2] == leaf and other.partition(".")[0] in (leaf, group)
+            for other in found
+        )
+        aside = any(name == each or name.startswith(f"{each}.") for each in ASIDE)
+        if pair[0] != pair[1] and not aside and not repeated:
+            found[name] = pair
+    return {name.removesuffix("._target_"): found[name] for name in sorted(found)}
+
+
+def flat(config: dict, within: str = "") -> dict[str, str]:
+    """The leaves of a configuration, `model.encoder.hidden` -> its value in words."""
+    leaves = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            leaves |= flat(value, f"{within}{name}.")
+        else:
+            leaves[within + name] = str(value).removeprefix("src.") if name == "_target_" else str(value)
+    return leaves
+
+
+def most_different(title: str, runs: dict[str, Run], split: Split, difference: np.ndarray, count: int) -> Figure:
+    """The images whose ELBO differs most, half from either end, and what each run makes of them."""
+    order = np.argsort(-difference, kind="stable")
+    if count < len(order):
+        order = np.concatenate([order[: count - count // 2], order[len(order) - count // 2 :]])
+    x = images(split, order, runs["run"])
+    caption = "the images whose ELBO differs most: run minus other, in nats"
+    shown = [("image", as_bytes(x)), *((f"reconstruction,\n{who}", means(each, x)) for who, each in runs.items())]
+    return sheet(title, caption, shown, [f"{difference[row]:+.1f}".replace("-", "\N{MINUS SIGN}") for row in order])
+
+
+def side_by_side(title: str, runs: dict[str, Run], split: Split, count: int) -> Figure:
+    """The same noise through the prior and the decoder of each run; where the latents are not as many, the first
+    images and their reconstructions."""
+    run, other = runs.values()
+    if run.vae.latent_dim != other.vae.latent_dim:
+        x = images(split, np.arange(min(count, len(split.images))), run)
+        caption = f"the same images; no codes in common: {run.vae.latent_dim} latents against {other.vae.latent_dim}"
+        return sheet(title, caption, [("image", as_bytes(x)), *((who, means(each, x)) for who, each in runs.items())])
+    drawn = {}
+    for who, each in runs.items():
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(noise.seed_of(run.seed, "the same codes"))
+            drawn[who] = as_bytes(each.vae.sample(count))
+    same = type(run.vae.prior_head) is type(other.vae.prior_head) and not list(run.vae.prior_head.parameters())
+    words = "the same codes, decoded by both" if same else "the same noise, through the prior and decoder of each"
+    return sheet(title, f"mean of p(x | z): {words}", list(drawn.items()))
+
+
+def images(split: Split, rows: np.ndarray, run: Run) -> Tensor:
+    """Those images (B, C, H, W) of a split, where the run's VAE lies."""
+    return as_input(torch.from_numpy(split.images[rows])).to(run.device)
+
+
+def means(run: Run, x: Tensor) -> np.ndarray:
+    """The reconstructions of images, as bytes."""
+    return as_bytes(run.vae.reconstruct(x))

@@ -1,0 +1,187 @@
+"""Where the nats of a run go, what attacks each part of them, and whether its probabilities mean what they say."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from src import noise
+from src.build import Run
+from src.calibration import Reliability, inside, p_values, ranks, reliability
+from src.config import choice
+from src.data import Batch, as_input
+from src.decomposition import best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
+from src.errors import UserError
+from src.figures.animation import write_still
+from src.figures.diagnosis import calibration, waterfall
+from src.files import whole
+from src.importance import elbo
+from src.metrics import ACTIVE, estimate
+from src.sources import Split
+
+AT_ONCE = 50  # images whose posteriors are refined together
+CODES = 20_000  # training images, at most, whose codes tell the aggregate posterior
+EVALUATED = 10_000  # images of the training and of the validation, at most, whose ELBO is compared
+COUNTED = 2_000  # validation images, at most, whose pixels are counted
+SIGNIFICANT = 0.05  # divided by the number of dimensions that are tested
+
+
+def diagnose(run: Run, folder: Path, count: int, samples: int, steps: int, simulations: int) -> dict[str, Any]:
+    """The table of src/decomposition.py: nats per image over `count` validation images with standard errors, and what
+    attacks each; below their sum, `overfitting`, the training images' ELBO minus the validation images'.
+
+    coverage_90: the share of true codes inside the central 90 % of q, for images drawn from the model; dimensions_off:
+    those active dimensions whose ranks are not uniform; calibration_error: of the pixels' probabilities (Bernoulli).
+    Writes nats.png, calibration.png and parts.npz (the parts of each image). Raises UserError for a bad option.
+    """
+    check(count=(count, 2), samples=(samples, 1), steps=(steps, 1), simulations=(simulations, 100))
+    train, val = run.train, run.data.val
+    rows = some(len(val.images), count, run.seed, "diagnosed")
+    parts, effective = parts_of(run, train, rows, samples, steps)
+    table = {name: estimate("nats", nats) for name, nats in parts.items()}
+    table["total"] = estimate("nats", sum(parts.values()))
+    table["overfitting"] = overfitting(run, train)
+    for name, option in remedies(run.config).items():
+        if name in table:
+            table[name]["attacked_by"] = option
+    numbers = {f"{row}/{column}": value for row, columns in table.items() for column, value in columns.items()}
+    numbers |= {"images": len(rows), "effective_samples": float(np.median(effective))}
+
+    active = active_dimensions(run, rows)
+    found = ranks(run.vae, simulations, run.seed)[:, active]
+    numbers |= estimate("coverage_90", inside(found))
+    off = int((p_values(found) < SIGNIFICANT / len(active)).sum())
+    numbers["dimensions_off"] = f"{off} of {len(active)}"
+    counted = pixels_counted(run) if run.data.pixels == "binary" else None
+    if counted is not None:
+        numbers["calibration_error"] = counted.error()
+    caption = f"{len(rows)} validation images, nats per image; total and parts over the same images, ± standard error"
+    write_still(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
+    page = calibration(run.config.title, found, active, numbers, counted)
+    write_still(page, folder / "calibration.png", scale=1)
+    with whole(folder / "parts.npz") as partial:
+        np.savez(partial, index=rows, effective_samples=effective, **parts)
+    return numbers
+
+
+def check(**options: tuple[int, int]) -> None:
+    """Raises UserError for an option that is not a whole number of at least its limit: (value, limit)."""
+    for name, (value, limit) in options.items():
+        if not isinstance(value, int) or value < limit:
+            raise UserError(f"task.{name} must be a whole number, {limit} or more, got {value}")
+
+
+def some(among: int, count: int, seed: int, words: str) -> np.ndarray:
+    """The rows of `count` images of `among`, or of all where there are fewer, in a random order."""
+    return torch.randperm(among, generator=noise.generator(seed, words))[:count].numpy()
+
+
+def taken(split: Split, rows: np.ndarray) -> Split:
+    """Those images of a split."""
+    return Split(split.images[rows], split.labels[rows])
+
+
+def parts_of(
+    run: Run, train: Split, rows: np.ndarray, samples: int, steps: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The parts of -ELBO of the validation images `rows`, nats (N,) each, which sum to it; and how many samples of
+    the estimates of log p(x) are effective, (N,)."""
+    density = fitted(training_codes(run, train), run.seed)
+    split, found = taken(run.data.val, rows), []
+    greys = torch.from_numpy(run.data.source.val.images[rows])
+    batches = run.batches(split, AT_ONCE)
+    for batch in tqdm(batches, desc="images", unit="batch", disable=None, leave=False, delay=1):
+        found.append(parts_of_batch(run, density, batch, as_input(greys[batch.index.cpu()]), samples, steps))
+    columns = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    effective, total = columns.pop("effective"), columns.pop("total")
+    columns["code"] = total - sum(columns.values())
+    order = ("noise_floor", "decoder", "code", "prior", "posterior", "family", "amortisation")
+    return {name: columns[name] for name in order if name in columns}, effective
+
+
+def parts_of_batch(
+    run: Run, density: Any, batch: Batch, greys: torch.Tensor, samples: int, steps: int
+) -> dict[str, np.ndarray]:
+    """All but `code`, and the `total`; the posterior's two parts in one where its family can't be refined."""
+    vae, x, parts = run.vae, batch.x, {}
+    greys = greys.to(x)
+    found = bounds(vae, x, batch.index, run.seed, samples, steps)
+    binary = run.data.pixels == "binary"
+    parts["decoder"] = best_code(vae, x, greys if binary else x)
+    if binary:
+        parts["noise_floor"] = noise_floor(greys)
+        parts["decoder"] = parts["decoder"] - parts["noise_floor"]
+    parts["prior"] = gain_of(density, vae, batch, run.seed)
+    if found.refined is None:
+        parts["posterior"] = found.encoder - found.nll
+    else:
+        parts["family"] = found.refined - found.nll
+        parts["amortisation"] = found.encoder - found.refined
+    parts |= {"total": found.encoder, "effective": found.effective}
+    return {name: values.detach().double().cpu().numpy() for name, values in parts.items()}
+
+
+def training_codes(run: Run, train: Split) -> np.ndarray:
+    """One code (N, D) from the posterior of each of some training images."""
+    batches = run.batches(taken(train, some(len(train.images), CODES, run.seed, "codes")))
+    codes = [drawn_codes(run.vae, b, run.seed, 1)[0].double().cpu().numpy() for b in bar(batches, "training codes")]
+    return np.concatenate(codes)
+
+
+@torch.no_grad()
+def overfitting(run: Run, train: Split) -> dict[str, float]:
+    """The mean ELBO of training images minus that of as many validation images; they are others, so unpaired."""
+    size, found = min(EVALUATED, len(train.images), len(run.data.val.images)), []
+    for name, split in (("train", train), ("val", run.data.val)):
+        elbos = []
+        batches = run.batches(taken(split, some(len(split.images), size, run.seed, name)))
+        for batch in bar(batches, f"ELBO, {name}"):
+            drawn = noise.normal(run.seed, batch.index, (1, run.vae.latent_dim)).transpose(0, 1).to(batch.x)
+            elbos.append(elbo(run.vae, batch.x, run.vae.encode(batch.x), drawn).cpu().numpy())
+        found.append(estimate("nats", np.concatenate(elbos)))
+    ours, theirs = found
+    error = float(np.hypot(ours["nats_se"], theirs["nats_se"]))
+    return {"nats": ours["nats"] - theirs["nats"], "nats_se": error}
+
+
+def active_dimensions(run: Run, rows: np.ndarray) -> np.ndarray:
+    """The latent dimensions whose posterior mean varies with the image; all where none does."""
+    codes = run.codes(taken(run.data.val, rows))
+    found = np.flatnonzero(codes.var(0, dtype=np.float64) > ACTIVE)
+    return found if len(found) else np.arange(codes.shape[1])
+
+
+@torch.no_grad()
+def pixels_counted(run: Run) -> Reliability:
+    """The decoder's probabilities at a code from each image's posterior, against its pixels."""
+    val, probabilities, pixels = run.data.val, [], []
+    batches = run.batches(taken(val, some(len(val.images), COUNTED, run.seed, "counted")))
+    for batch in bar(batches, "pixels"):
+        z = drawn_codes(run.vae, batch, run.seed, 1)[0]
+        probabilities.append(run.vae.decode(z).mean.cpu().numpy())
+        pixels.append(batch.x.cpu().numpy())
+    return reliability(np.concatenate(probabilities), np.concatenate(pixels))
+
+
+def bar(batches: Any, words: str) -> Any:
+    """Batches with their progress."""
+    return tqdm(batches, desc=words, unit="batch", disable=None, leave=False, delay=1)
+
+
+def remedies(config: DictConfig) -> dict[str, str]:
+    """The options that attack each part, beyond those that the run has."""
+    prior, posterior = (choice(config[part]._target_) for part in ("prior", "posterior"))
+    family = f"posterior.transforms={2 * config.posterior.transforms}" if posterior == "flow" else "posterior=flow"
+    return {
+        "noise_floor": "none: no model foresees it",
+        "decoder": f"latent_dim={2 * config.latent_dim}, larger model.decoder",
+        "code": "beta: a trade with the decoder's part",
+        "prior": f"prior.transforms={2 * config.prior.transforms}" if prior == "flow" else "prior=flow",
+        "family": family,
+        "posterior": family,
+        "amortisation": "larger model.encoder, trainer.max_epochs",
+        "overfitting": "more images, optimizer=adamw",
+    }

@@ -1,0 +1,174 @@
+"""Labelled synthetic images, and whether they help a classifier: on real test images, beside classic augmentation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from src import classifier
+from src.build import Run
+from src.data import as_bytes
+from src.errors import UserError
+from src.figures import synthesis as pictures
+from src.figures.animation import write_still
+from src.files import whole
+from src.metrics import estimate
+from src.sources import Split
+from src.synthesis import class_densities, classic, distances, fitted, part, synthesized
+
+COMPARED = 1000  # images of a kind whose nearest training image is sought
+CONTESTANTS = ("real", "synthetic", "real + synthetic", "real, augmented")
+
+
+def synthesize(
+    run: Run,
+    folder: Path,
+    per_class: int,
+    judge: bool,
+    sizes: Sequence[int | str],
+    seeds: int,
+    vae_steps: int,
+    classifier_steps: int,
+) -> dict[str, Any]:
+    """synthetic.npz (`images` uint8, `labels`, `classes`; data=npz reads it): `per_class` images of each class, greys,
+    the means of p(x|z) at codes from a Gaussian of the class's codes; what they look like and how near the training
+    images they are. With `judge`, a classifier's accuracy by what it was trained on, see `contest`.
+
+    sizes: numbers of real images, or `all`; seeds: repetitions of all that is random
+    vae_steps, classifier_steps: of each training
+    """
+    train = run.data.source.train
+    counts = checked(train, per_class, judge, sizes, seeds, vae_steps, classifier_steps)
+    densities = class_densities(run.vae, train, run.data.pixels, run.seed)
+    made = synthesized(run.vae, densities, per_class, run.seed)
+    with whole(folder / "synthetic.npz") as partial:
+        np.savez(partial, images=made.images, labels=made.labels, classes=np.array(run.data.source.classes))
+    numbers = {"images": len(made.images)} | copied(run, folder, made)
+    if not judge:
+        return numbers
+    accuracy, ratio = contest(run, counts, seeds, per_class, vae_steps, classifier_steps)
+    caption = f"{classifier_steps} steps of a classifier, {seeds} seeds, {per_class} synthetic images a class"
+    write_still(pictures.judged(run.config.title, caption, counts, accuracy), folder / "judged.png", scale=2)
+    with whole(folder / "judged.npz") as partial:
+        np.savez(partial, sizes=counts, copy_ratio=ratio, **accuracy)
+    return numbers | summary(counts, accuracy, ratio)
+
+
+def checked(
+    train: Split,
+    per_class: int,
+    judge: bool,
+    sizes: Sequence[int | str],
+    seeds: int,
+    vae_steps: int,
+    classifier_steps: int,
+) -> list[int]:
+    """The sizes as numbers of images, ascending. Raises UserError for an option out of range, and for images without
+    classes."""
+    whole_numbers = {"seeds": seeds, "vae_steps": vae_steps, "classifier_steps": classifier_steps}
+    for name, value in ({"per_class": per_class} | whole_numbers).items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UserError(f"task.{name} must be a whole number, 1 or more, got {value}")
+    if not isinstance(judge, bool):
+        raise UserError(f"task.judge must be true or false, got {judge}")
+    counts = np.unique(train.labels, return_counts=True)[1]
+    if len(counts) < 2:
+        raise UserError("task=synthesize draws labelled images, but all of the run's have one label: use task=sample")
+    if counts.min() < 2:
+        raise UserError(f"a class has {counts.min()} training image, too few for a density of its codes: give it 2")
+    found = [len(train.labels) if size == "all" else size for size in sizes] if isinstance(sizes, list) else []
+    fewest, most = 2 * len(counts), len(train.labels)
+    if not found or not all(isinstance(size, int) and fewest <= size <= most for size in found):
+        words = f"numbers from {fewest} (two a class) to {most} (all there are), or all"
+        raise UserError(f"task.sizes must be a list of {words}, got {sizes}: task.sizes=[{fewest},all]")
+    return sorted(set(found))
+
+
+def copied(run: Run, folder: Path, made: Split) -> dict[str, float]:
+    """synthetic.png and distances.png: how near synthetic images are to training images, beside test images, which
+    can't be copies, and these reconstructed, as smooth as what is synthetic. Median distances, greys in [0, 1]."""
+    train, test = run.data.source.train.images, run.data.source.test
+    first = part(made, COMPARED, run.seed)
+    index, synthetic = distances(first.images, train)
+    with torch.no_grad():
+        again = [as_bytes(run.vae.reconstruct(batch.x)) for batch in run.batches(tested(run.data.test))]
+    found = {
+        "synthetic": synthetic,
+        "test": distances(tested(test).images, train)[1],
+        "test, reconstructed": distances(np.concatenate(again), train)[1],
+    }
+    rows = []
+    for label in np.unique(first.labels):
+        own = np.flatnonzero(first.labels == label)[: pictures.COLUMNS]
+        rows.append((run.data.source.classes[label], first.images[own], train[index[own]]))
+    write_still(pictures.by_class(run.config.title, rows), folder / "synthetic.png", scale=1)
+    write_still(pictures.distances(run.config.title, found), folder / "distances.png", scale=2)
+    median = {name: float(np.median(values)) for name, values in found.items()}
+    numbers = {f"distance of {name}": value for name, value in median.items()}
+    return numbers | {"copy ratio": median["synthetic"] / median["test"]}
+
+
+def tested(split: Split) -> Split:
+    """The first images of a split, as many as are compared."""
+    return Split(split.images[:COMPARED], split.labels[:COMPARED])
+
+
+def contest(
+    run: Run, counts: list[int], seeds: int, per_class: int, vae_steps: int, classifier_steps: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """By contestant, what its classifiers were trained on, their accuracies (sizes, seeds) on the real test images; and
+    the synthetic images' copy ratios (sizes, seeds).
+
+    Of so many real images, drawn by the seed, alone: they train the generator too, but where they are all, which
+    trained the run's own VAE. Each classifier sees as many batches of one size.
+    """
+    source, pixels, shape = run.data.source, run.data.pixels, (len(counts), seeds)
+    accuracy, ratio = {name: np.zeros(shape) for name in CONTESTANTS}, np.zeros(shape)
+    cells = [(i, j) for j in range(seeds) for i in range(len(counts))]
+    with tqdm(total=len(cells) * (1 + len(CONTESTANTS)), desc="judging", unit="training", disable=None) as bar:
+        for i, j in cells:
+            seed = run.seed + j
+            real = part(source.train, counts[i], seed)
+            complete = counts[i] == len(source.train.labels)
+            vae = run.vae if complete else fitted(run.config, real, vae_steps, seed, run.device)
+            made = synthesized(vae, class_densities(vae, real, pixels, seed), per_class, seed)
+            near = [distances(part(s, COMPARED, 0).images, real.images)[1] for s in (made, source.test)]
+            ratio[i, j] = np.median(near[0]) / np.median(near[1])
+            bar.update()
+            for name in CONTESTANTS:
+                images, labels = training_set(name, real, made)
+                augment = classic if "augmented" in name else None
+                options = {"seed": seed, "steps": classifier_steps, "augment": augment, "device": run.device}
+                judge = classifier.train(images, labels, len(source.classes), **options)
+                accuracy[name][i, j] = classifier.accuracy(judge, *source.test)
+                bar.update()
+    return accuracy, ratio
+
+
+def training_set(contestant: str, real: Split, made: Split) -> Split:
+    """What a contestant's classifier is trained on: of two kinds equally much, the fewer repeated; all as often as
+    there are synthetic images, so that small sets too fill whole batches."""
+    kinds = {"synthetic": [made], "real + synthetic": [real, made]}.get(contestant, [real])
+    most = max(len(real.labels), len(made.labels))
+    rows = [np.resize(np.arange(len(kind.labels)), most) for kind in kinds]
+    return Split(*(np.concatenate([kind[k][r] for kind, r in zip(kinds, rows, strict=True)]) for k in (0, 1)))
+
+
+def summary(counts: list[int], accuracy: dict[str, np.ndarray], ratio: np.ndarray) -> dict[str, float]:
+    """`SIZE CONTESTANT/accuracy`, `/gain` over real images alone, paired over the seeds, and of synthetic images the
+    copy ratio; means over the seeds, with standard errors where there are two or more."""
+    numbers: dict[str, float] = {}
+    for i, count in enumerate(counts):
+        for name, values in accuracy.items():
+            columns = {"accuracy": values[i]}
+            if name != "real":
+                columns["gain"] = values[i] - accuracy["real"][i]
+            if name == "synthetic":
+                columns["copy ratio"] = ratio[i]
+            for column, found in columns.items():
+                key = f"{count} {name}/{column}"
+                numbers |= estimate(key, found) if len(found) > 1 else {key: float(found[0])}
+    return numbers

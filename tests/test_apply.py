@@ -1,0 +1,245 @@
+"""The command that uses a finished run: what it leaves, what it refuses, and that it works on a run that was moved."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
+
+from src import apply, build
+from src.config import CONF
+from src.errors import UserError
+from tests.conftest import trained
+from tests.test_cli import LINES as COMMAND_LINES
+from tests.test_imports import HEAVY, told
+
+TASKS = sorted(path.stem for path in Path(CONF, "task").glob("*.yaml"))
+ANSWERED = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(list(sys.modules))))
+from src import apply
+apply.main()
+"""
+
+
+QUICK = ["task.samplers=[prior]", "task.compare=false", "task.count=4"]
+SMALL = {
+    "evaluate": ["task.samples=5", "task.images=20", "task.tight_images=5", "task.sample_quality=false"],
+    "diagnose": ["task.count=10", "task.samples=20", "task.steps=3", "task.simulations=100"],
+    "compare": ["task.count=3"],
+    "sample": QUICK,
+    "interpolate": ["task.pairs=1", "task.steps=3"],
+    "inpaint": ["task.images=4", "task.samples=20", "task.mask=half"],
+    "anomaly": ["task.images=10", "task.samples=5", "task.steps=3"],
+    "synthesize": ["task.judge=false", "task.sizes=[8]", "task.per_class=3"],
+    "figures": ["task.films=false", "task.scale=1"],
+}
+LINES = [line for line in COMMAND_LINES if "src.apply" in line and "--help" not in line]
+
+
+@pytest.fixture(scope="session")
+def watched(small, tmp_path_factory):
+    """Two runs with figures."""
+    root = tmp_path_factory.mktemp("runs")
+    options = [
+        *small,
+        "callbacks=default",
+        "~callbacks.progress",
+        "~callbacks.pictures",
+        "callbacks.recorder.images=20",
+    ]
+    options.remove("callbacks=none")
+    return {name: trained(options, root / name) for name in ("RUN", "OTHER")}
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """command("run=...", "task=sample"): python -m src.apply in this process."""
+
+    def run(*words: str) -> None:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["apply.py", *words])
+        apply.main()
+
+    return run
+
+
+def tasks_of(run: Path) -> set[str]:
+    return {str(path.relative_to(run / "tasks")) for path in run.glob("tasks/*/*")}
+
+
+def fingerprints(run: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of every file of a run but the results of tasks."""
+    files = [path for path in run.rglob("*") if path.is_file() and "tasks" not in path.parts]
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
+def test_every_task_has_a_file_an_option_and_a_test():
+    root = Path(CONF).parent
+    assert sorted(p.stem for p in root.glob("src/tasks/*.py") if p.stem != "__init__") == TASKS
+    for name in TASKS:
+        assert (root / "tests" / f"test_task_{name}.py").is_file()
+        first, target = (root / "conf" / "task" / f"{name}.yaml").read_text().splitlines()[:2]
+        assert first.startswith("# ")
+        assert target == f"_target_: src.tasks.{name}.{name}"
+
+
+def test_a_task_adds_to_the_run_and_changes_nothing_of_it(command, finished, tmp_path):
+    run = tmp_path / "moved"
+    shutil.copytree(finished, run, ignore=shutil.ignore_patterns("tasks"))
+    before = fingerprints(run)
+    command(f"run={run}", "task=sample", "name=mine", *QUICK)
+    assert fingerprints(run) == before
+    assert tasks_of(run) == {"sample/mine", "sample/latest"}
+    latest = run / "tasks" / "sample" / "latest"
+    assert latest.resolve() == (run / "tasks" / "sample" / "mine").resolve()
+    numbers = json.loads((latest / "metrics.json").read_text())
+    assert numbers["checkpoint"] == "best"
+    assert numbers["versions"]["torch"] == torch.__version__.split("+")[0] or numbers["versions"]["torch"]
+    assert "count: 4" in (latest / "task.yaml").read_text()
+    assert not list(tmp_path.glob(".hydra"))
+    command(f"run={run}", "task=sample", "name=again", *QUICK)
+    assert latest.resolve().name == "again"
+
+
+def test_the_same_seed_gives_the_same_samples(applied, finished):
+    def samples(*options: str) -> np.ndarray:
+        _, folder = applied(finished, "task=sample", *QUICK, *options)
+        with np.load(folder / "samples.npz") as arrays:
+            return arrays["z"]
+
+    assert np.array_equal(samples(), samples())
+    assert not np.array_equal(samples(), samples("seed=1"))
+
+
+def test_a_multirun_over_tasks(command, run):
+    folder = run()
+    command("-m", f"run={folder}", "task=traverse,interpolate")
+    assert {task.partition("/")[0] for task in tasks_of(folder)} == {"traverse", "interpolate"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["task=sample"], "run must be given"),
+        (["task=sample", "run=nowhere"], "run=nowhere: no such folder"),
+        (["task=sample", "run=empty"], "run=empty holds no checkpoints/best.ckpt"),
+        (["task=sample", "run=foreign"], "was not written by this program"),
+        (["task=sample", "run=cut"], "is no checkpoint, or is cut short"),
+        (["run=cut"], "You must specify 'task'"),
+        (["task=dance", "run=cut"], "Could not find 'task/dance'"),
+        (["task=sample", "run=cut", "checkpoint=first"], "checkpoint must be best or last"),
+        (["task=sample", "run=cut", "device=tpu"], "device must be auto, cpu or cuda"),
+        (["task=sample", "run=cut", "seed=-1"], "seed must be from 0"),
+        (["task=sample", "run=cut", "name=a/b"], "name=a/b can't name a folder"),
+        (["task=sample", "run=cut", "task.size=3"], "Could not override 'task.size'"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(command, finished, tmp_path, capsys, words, message):
+    for name, content in (("empty", None), ("foreign", {"a": 1}), ("cut", None)):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        if content:
+            torch.save(content, tmp_path / name / "checkpoints" / "best.ckpt")
+    whole = (finished / "checkpoints" / "best.ckpt").read_bytes()
+    (tmp_path / "cut" / "checkpoints" / "best.ckpt").write_bytes(whole[: len(whole) // 2])
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as stop:
+        command(*words)
+    said = capsys.readouterr().err if not isinstance(stop.value.code, str) else stop.value.code
+    assert message in said
+    assert "Traceback" not in said
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_name_that_is_taken_is_refused(applied, finished):
+    applied(finished, "task=sample", "name=taken", *QUICK)
+    with pytest.raises(UserError, match="is there already: give another name"):
+        applied(finished, "task=sample", "name=taken", *QUICK)
+
+
+def test_images_that_lie_elsewhere_now(applied, run, small, tmp_path):
+    path = Path(next(option for option in small if option.startswith("data.path=")).partition("=")[2])
+    away = shutil.copy(path, tmp_path / "away.npz")
+    trained = run(f"data.path={away}")
+    Path(away).unlink()
+    with pytest.raises(UserError, match="can't be read as an npz file"):
+        applied(trained, "task=evaluate", "task.samples=0")
+    assert not (trained / "tasks").exists()
+    numbers, _ = applied(trained, "task=evaluate", "task.samples=0", f"data.path={path}")
+    tested = json.loads((trained / "metrics.json").read_text())
+    assert numbers["elbo"] == pytest.approx(tested["test/elbo"], rel=1e-6)
+
+
+def test_a_failure_leaves_nothing(applied, finished, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("src.record.write_json", full)
+    before = tasks_of(finished)
+    with pytest.raises(OSError, match="No space"):
+        applied(finished, "task=sample", *QUICK)
+    assert tasks_of(finished) == before
+
+
+def test_numbers_and_pictures_go_to_the_runs_own_wandb_run(applied, run, tmp_path):
+    trained = run("logger=wandb")
+    applied(trained, "task=sample", *QUICK)
+    wandb = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json"]
+    told = []
+    for path in sorted(tmp_path.glob("outputs/wandb/offline-run-*/*.wandb")):
+        told.append(subprocess.run([*wandb, str(path)], capture_output=True, text=True, check=True).stdout)
+    assert len(told) == 2
+    first, second = (re.search(r'"run_id":"(\w+)"', text)[1] for text in told)
+    assert first == second
+    assert "sample/samples" in told[1]
+    assert "sample/samples" not in told[0]
+
+
+def test_the_readme_has_a_line_for_every_task():
+    assert {re.search(r"task=(\w+)", line)[1] for line in LINES} == set(TASKS)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_readme_command(command, watched, tmp_path, line):
+    (tmp_path / "my_images").mkdir()
+    Image.fromarray(np.eye(40, dtype=np.uint8) * 255).save(tmp_path / "my_images" / "mine.png")
+    words = shlex.split(line, comments=True)
+    words = words[words.index("src.apply") + 1 :]
+    task = re.search(r"task=(\w+)", line)[1]
+    more = SMALL.get(task, [])
+    for name, folder in watched.items():
+        words = [word.replace(f"outputs/runs/{name}", str(folder)) for word in words]
+    before = {name: set(folder.glob("tasks/*/*/metrics.json")) for name, folder in watched.items()}
+    options = list({word.partition("=")[0]: word for word in [*words, *more]}.values())
+    command(*options)
+    new = {name: set(folder.glob("tasks/*/*/metrics.json")) - before[name] for name, folder in watched.items()}
+    assert len(new["RUN"]) >= 1
+    assert bool(new["OTHER"]) == ("-m" in words)
+
+
+def test_help_names_every_task(command, capsys):
+    command("--help")
+    said = capsys.readouterr().out
+    for name in TASKS:
+        assert re.search(rf"^  {name} +\w", said, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["task=sample"], ["run=nowhere", "task=sample"]], ids=" ".join)
+def test_the_command_answers_before_anything_heavy_is_imported(words, tmp_path):
+    assert not {name.split(".")[0] for name in told(ANSWERED, tmp_path, *words)} & HEAVY
+
+
+def test_a_loaded_vae_serves_in_three_lines(finished):
+    vae = build.load(finished)
+    images = vae.sample(5)
+    assert images.shape == vae.reconstruct(images).shape == (5, 1, 28, 28)
+    assert vae.embed(images).shape == (5, 3)
+    assert not vae.reconstruct(images).requires_grad

@@ -1,0 +1,192 @@
+"""task=anomaly, its scores and its measures."""
+
+import csv
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.distributions import kl_divergence
+
+from src import scores as module
+from src.build import open_run
+from src.data import dequantized
+from src.distributions import DiagonalGaussian
+from src.errors import UserError
+from src.scores import BASELINES, SCORES, detection, png_nats, scores
+from tests.models import linear_gaussian
+
+QUICK = ["task.images=20", "task.samples=5", "task.steps=2"]
+
+
+def test_with_the_true_posterior_every_likelihood_score_is_log_p(float64):
+    vae, truth = linear_gaussian()
+    x = truth.sample((400,))[:, None, None]
+    found = scores(vae, x, torch.arange(400), SCORES, 0, 3, 20)
+    log_p = truth.log_prob(x[:, 0, 0])
+    assert torch.allclose(found["nll"], -log_p)
+    error = found["-elbo"] + log_p
+    assert abs(error.mean()) < 4 * error.std() / 20
+    assert torch.allclose(found["recon"] + found["kl"], found["-elbo"])
+    assert abs(found["regret"].mean()) < 0.05
+
+
+def test_regret_is_what_the_encoder_lacks(float64):
+    vae, truth = linear_gaussian(error=0.3)
+    exact, _ = linear_gaussian()  # for its size alone
+    x = truth.sample((300,))[:, None, None]
+    w, b = vae.decoder[0].weight.detach(), vae.decoder[0].bias.detach()
+    precision = 1 + w.square().sum(0) / 0.16
+    best = DiagonalGaussian((x[:, 0, 0] - b) @ w / 0.16 / precision, precision.rsqrt().expand(300, 3))
+    with torch.no_grad():
+        lacking = kl_divergence(vae.encode(x), best)
+    found = scores(vae, x, torch.arange(300), ["regret"], 0, 3, 200)["regret"]
+    assert lacking.mean() > 0.2
+    assert found.mean() == pytest.approx(lacking.mean().item(), rel=0.15)
+    assert np.corrcoef(found, lacking)[0, 1] > 0.9
+
+
+def test_chunks_change_no_score(finished, monkeypatch):
+    class Bar:
+        update = staticmethod(lambda count: None)
+
+    run = open_run(finished)
+    images = run.data.test.images[:20]
+    whole = module.evaluated(run, images, SCORES, 5, 2, Bar)
+    monkeypatch.setattr(module, "CHUNK", 7)
+    parts = module.evaluated(run, images, SCORES, 5, 2, Bar)
+    assert list(whole) == [*SCORES, *BASELINES]
+    for name in whole:
+        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-3, atol=1e-2, err_msg=name)
+
+
+def test_complexity_is_the_length_of_a_png():
+    random = np.random.default_rng(0)
+    greys = random.integers(0, 256, (3, 1, 28, 28)).astype(np.uint8)
+    binary = np.where(greys > 127, 255, 0).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(binary[0, 0]).convert("1").save(file, "PNG", optimize=True)
+    assert png_nats(binary)[0] == pytest.approx(8 * math.log(2) * len(file.getvalue()))
+    assert np.array_equal(png_nats(dequantized(greys, 1)), png_nats(greys))
+    flat, colours = np.zeros((1, 1, 28, 28), np.uint8), random.integers(0, 256, (1, 3, 28, 28)).astype(np.uint8)
+    assert png_nats(flat) < png_nats(binary).min() < png_nats(greys).min() < png_nats(colours)
+
+
+def test_detection_is_what_it_says():
+    random = np.random.default_rng(0)
+    normal, anomalous = random.normal(0, 1, 80).round(1), random.normal(1, 1, 40).round(1)
+    found = detection(normal, anomalous)
+    pairs = np.sign(anomalous[:, None] - normal) / 2 + 0.5
+    assert found["auroc"] == pytest.approx(pairs.mean())
+    threshold = max(t for t in np.unique([*normal, *anomalous]) if (anomalous >= t).mean() >= 0.95)
+    assert found["fpr95"] == (normal >= threshold).mean()
+    assert detection(np.zeros(5), np.ones(5)) == {"auroc": 1, "auroc_se": 0, "aupr": 1, "fpr95": 0}
+    chance = detection(np.zeros(30), np.zeros(10))
+    assert (chance["auroc"], chance["aupr"], chance["fpr95"]) == (0.5, 0.25, 1)
+
+
+def test_the_standard_error_of_auroc_is_its_spread():
+    random = np.random.default_rng(0)
+    found = [detection(random.normal(0, 1, 60), random.normal(1, 2, 30)) for _ in range(300)]
+    spread = np.std([each["auroc"] for each in found])
+    assert np.mean([each["auroc_se"] for each in found]) == pytest.approx(spread, rel=0.12)
+
+
+def test_a_run_is_set_against_corruptions_and_other_data(applied, finished):
+    numbers, folder = applied(
+        finished, "task=anomaly", *QUICK, "task.against=[flip_vertical,rotate,noise,blur,invert,mnist5k]"
+    )
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"scores.npz", "histograms.png", "images.png", "metrics.json", "task.yaml"}
+    with np.load(folder / "scores.npz") as arrays:
+        assert {name.split("/")[0] for name in arrays} == {
+            "test",
+            "flip_vertical",
+            "rotate",
+            "noise",
+            "blur",
+            "invert",
+            "mnist5k",
+        }
+        assert all(values.shape == (20,) and np.isfinite(values).all() for values in arrays.values())
+        wanted = detection(arrays["test/nll"], arrays["noise/nll"])
+        assert (arrays["test/nll"] <= arrays["test/-elbo"] + 5).all()
+    assert {key: numbers[f"noise nll/{key}"] for key in wanted} == wanted
+    # discs in black are told from the same with noise, and from their negatives; a mirror image is as dark
+    assert numbers["noise -elbo/auroc"] > 0.95
+    assert numbers["invert mean_intensity/auroc"] == 1
+    assert 0.3 < numbers["flip_vertical mean_intensity/auroc"] < 0.7
+
+
+def test_by_itself_it_takes_flips_noise_and_what_is_there(applied, finished):
+    numbers, _ = applied(finished, "task=anomaly", *QUICK, "task.scores=[kl]")
+    rows = {name.split("/")[0] for name in numbers if "/" in name}
+    sets = ("flip_vertical", "flip_horizontal", "noise")
+    assert rows == {f"{name} {score}" for name in sets for score in ("kl", *BASELINES)}
+
+
+def test_a_class_that_was_held_out_is_found_again(applied, run, small):
+    folder = run("data.exclude_labels=[2]", "likelihood=gaussian", "prior=vamp", "trainer.max_epochs=6")
+    numbers, results = applied(folder, "task=anomaly", *QUICK, "task.images=100")
+    with np.load(results / "scores.npz") as arrays:
+        assert {name.split("/")[0] for name in arrays} == {"test", "held_out"}
+        assert (len(arrays["test/kl"]), len(arrays["held_out/kl"])) == (31, 10)
+    assert numbers["held_out -elbo/auroc"] > 0.9
+
+
+def test_a_flow_and_grey_levels_are_scored_too(applied, run):
+    folder = run("posterior=flow", "likelihood=logistic256", "trainer.max_epochs=1")
+    numbers, _ = applied(folder, "task=anomaly", *QUICK, "task.against=rotate")
+    assert {name.split("/")[0] for name in numbers if "/" in name} == {f"rotate {s}" for s in (*SCORES, *BASELINES)}
+
+
+def test_own_images_are_scored(applied, finished, images, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    for i, image in enumerate(images.test.images[:6, 0]):
+        Image.fromarray(255 - image if i < 2 else image).resize((56, 56)).save(own / f"{i}.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 90, 3), np.uint8)).save(own / "odd.jpg")
+    numbers, folder = applied(finished, "task=anomaly", *QUICK, f"task.input={own}", "task.scores=[nll,-elbo]")
+    assert {path.name for path in folder.iterdir()} >= {"scores.csv", "histograms.png", "images.png"}
+    with (folder / "scores.csv").open(newline="") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    assert [name for name, row in rows.items() if row["inverted"] == "true"] == ["0.png", "1.png"]
+    assert (numbers["images"], numbers["inverted"]) == (7, 2)
+    assert rows["odd.jpg"]["percentile of nll"] == "100.00"
+    assert max(rows, key=lambda name: float(rows[name]["nll"])) == "odd.jpg"
+    assert set(rows["1.png"]) == {"file", "nll", "-elbo", "percentile of nll", "inverted"}
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("task.scores=[-elbo,foo]", r"task\.scores must be some of"),
+        ("task.scores=[]", r"task\.scores must be some of"),
+        ("task.against=[noise,foo]", r"task\.against must be auto or some of"),
+        ("task.against=null", r"task\.against must be auto or some of"),
+        ("task.against=held_out", "trained on all labels"),
+        ("task.images=1", r"task\.images must be a whole number, 2 or more, got 1"),
+        ("task.samples=0", r"task\.samples"),
+        ("task.steps=1.5", r"task\.steps"),
+        ("task.input=nowhere", "no such file or folder"),
+    ],
+)
+def test_what_can_not_be_done_is_told_and_nothing_written(applied, finished, option, words):
+    before = sorted(finished.rglob("*"))
+    with pytest.raises(UserError, match=words):
+        applied(finished, "task=anomaly", option)
+    assert sorted(finished.rglob("*")) == before
+
+
+def test_images_of_another_shape_are_refused(applied, run, tmp_path):
+    random = np.random.default_rng(0)
+    path = tmp_path / "colours.npz"
+    np.savez(path, images=random.integers(0, 256, (60, 3, 12, 8)).astype(np.uint8))
+    folder = run(f"data.path={path}", "data.shape=[3,12,8]", "data.batch_size=8", "trainer.max_epochs=1")
+    for name in ("mnist5k", "rotate"):
+        with pytest.raises(UserError, match=rf"task\.against={name}: images are .* the run's \[3, 12, 8\]"):
+            applied(folder, "task=anomaly", f"task.against={name}")
+    numbers, _ = applied(folder, "task=anomaly", *QUICK, "task.against=[blur]")
+    assert numbers["blur recon/auroc"] >= 0

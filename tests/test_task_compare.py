@@ -1,0 +1,114 @@
+"""task=compare."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from src import noise, record
+from src.build import open_run
+from src.errors import UserError
+from src.figures.comparison import cut
+from src.objectives import ELBO
+from src.tasks.compare import differing
+
+
+def test_a_run_does_not_differ_from_itself(applied, finished):
+    numbers, folder = applied(finished, "task=compare", f"task.other={finished}")
+    assert numbers["elbo/difference"] == numbers["elbo/difference_se"] == 0
+    assert numbers["elbo/run"] == pytest.approx(record.epochs(finished)[-1]["val/elbo"], abs=1e-3)
+    names = {"compare.png", "differ.png", "codes.png", "options.txt", "terms.npz", "metrics.json", "task.yaml"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert (folder / "options.txt").read_text() == "\n"
+
+
+def test_differences_are_paired_over_the_images(applied, finished, run):
+    other = run("latent_dim=2", "beta=2", "posterior=full")
+    numbers, folder = applied(finished, "task=compare", f"task.other={other}", "task.samples=3", "task.split=test")
+    assert (numbers["latent_dim/run"], numbers["latent_dim/other"]) == ("3", "2")
+    assert (numbers["posterior/run"], numbers["posterior/other"]) == ("posteriors.Gaussian", "posteriors.Full")
+    assert "posterior.latent_dim/run" not in numbers
+    elbos = []
+    for folder_of_one in (finished, other):
+        one = open_run(folder_of_one)
+        x = torch.from_numpy(one.data.test.images).float() / 255
+        drawn = noise.normal(0, torch.arange(len(x)), (3, one.vae.latent_dim)).transpose(0, 1)
+        with torch.no_grad():
+            elbos.append(-ELBO(samples=3)(one.vae, x, drawn).loss.double().numpy())
+    difference = elbos[0] - elbos[1]
+    assert numbers["images"] == len(difference)
+    assert numbers["elbo/difference"] == pytest.approx(difference.mean(), abs=1e-4)
+    assert numbers["elbo/difference_se"] == pytest.approx(difference.std(ddof=1) / len(difference) ** 0.5, abs=1e-4)
+    assert numbers["elbo/difference"] == pytest.approx(-numbers["recon/difference"] - numbers["kl/difference"])
+    with np.load(folder / "terms.npz") as arrays:
+        np.testing.assert_allclose(arrays["run_elbo"], elbos[0], atol=1e-3)
+        np.testing.assert_allclose(arrays["other_elbo"], elbos[1], atol=1e-3)
+        np.testing.assert_array_equal(arrays["index"], np.arange(len(difference)))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["likelihood=gaussian"], "the pixels' kind is binary of run, dequantized of other"),
+        (["data.exclude_labels=[1]"], r"data.exclude_labels is \[\] of run, \[1\] of other"),
+    ],
+)
+def test_runs_on_other_images_are_refused(applied, finished, run, options, words):
+    other = run(*options, "trainer.max_epochs=1")
+    with pytest.raises(UserError, match=words):
+        applied(finished, "task=compare", f"task.other={other}")
+    assert not list(finished.glob("tasks/compare/.*"))
+
+
+def test_a_file_that_moved_is_known_and_another_is_refused(applied, finished, run, tmp_path):
+    same, turned = tmp_path / "same.npz", tmp_path / "turned.npz"
+    shutil.copy(open_run(finished).config.data.path, same)
+    with np.load(same) as arrays:
+        np.savez(turned, images=arrays["images"][:, :, ::-1], labels=arrays["labels"])
+    other = run(f"data.path={same}", "trainer.max_epochs=1", folder="same")
+    numbers, _ = applied(finished, "task=compare", f"task.other={other}")
+    assert not any("path" in name for name in numbers)
+    other = run(f"data.path={turned}", "trainer.max_epochs=1", folder="turned")
+    with pytest.raises(UserError, match="data.path holds other images"):
+        applied(finished, "task=compare", f"task.other={other}")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "task.other must be given"),
+        (["task.other=nowhere"], "nowhere.*no such checkpoint"),
+        (["task.other=x", "task.split=train"], "task.split must be val or test"),
+        (["task.other=x", "task.checkpoint=first"], "task.checkpoint must be best or last"),
+        (["task.other=x", "task.samples=0"], "task.samples must be a whole number"),
+        (["task.other=x", "task.count=0"], "task.count must be a whole number"),
+    ],
+)
+def test_bad_options_are_refused(applied, finished, options, words):
+    with pytest.raises(UserError, match=words):
+        applied(finished, "task=compare", *options)
+
+
+def test_differing_options_are_named_once_and_the_shortest_way():
+    ours = {"seed": 0, "beta": 1.0, "objective": {"_target_": "src.objectives.ELBO", "beta": 1.0}, "title": "a"}
+    theirs = {"seed": 0, "beta": 4.0, "objective": {"_target_": "src.objectives.MMD", "beta": 4.0, "penalty": 9}}
+    found = differing(ours, theirs | {"title": "b", "data": {"root": "elsewhere"}})
+    assert found == {
+        "beta": ("1.0", "4.0"),
+        "objective": ("objectives.ELBO", "objectives.MMD"),
+        "objective.penalty": ("–", "9"),
+    }
+
+
+def test_options_of_two_groups_are_two():
+    ours = {"model": {"encoder": {"hidden": 8}, "decoder": {"hidden": 8}}}
+    theirs = {"model": {"encoder": {"hidden": 9}, "decoder": {"hidden": 9}}}
+    flows = {group: {"transforms": 2} for group in ("prior", "posterior")}
+    found = differing(ours, theirs | flows)
+    assert list(found) == ["model.encoder.hidden", "posterior.transforms", "prior.transforms"]
+
+
+def test_long_values_keep_their_end():
+    assert cut("short") == "short"
+    assert cut("x" * 40 + "end").endswith("end") and len(cut("x" * 43)) == 26

@@ -1,0 +1,73 @@
+"""task=evaluate: its numbers are those of the training's own evaluation, and each has a meaning that is checked."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from src.errors import UserError
+
+FEW = ["task.samples=20", "task.images=20", "task.tight_images=10", "task.sample_quality=false"]
+
+
+def test_numbers_and_files(applied, finished):
+    numbers, folder = applied(finished, "task=evaluate", *FEW)
+    assert {path.name for path in folder.iterdir()} == {"evaluation.png", "terms.npz", "metrics.json", "task.yaml"}
+    with np.load(folder / "terms.npz") as terms:
+        assert terms["nll"].shape == terms["recon"].shape == (20,)
+        assert terms["nll_tight"].shape == (10,)
+        assert numbers["nll_20"] == pytest.approx(terms["nll"].mean())
+        assert numbers["nll_20_se"] == pytest.approx(terms["nll"].std(ddof=1) / math.sqrt(20))
+    assert numbers["elbo"] == pytest.approx(-numbers["recon"] - numbers["kl"])
+    assert numbers["nll_20"] < -numbers["elbo"]
+    assert numbers["nll_tight"] <= numbers["nll_20_same"] + 1
+    assert 1 <= numbers["effective_samples"] <= 20
+    assert numbers["mutual_information"] <= numbers["mutual_information_cap"] == pytest.approx(math.log(20))
+    assert numbers["linear_probe_accuracy"] > 0.4  # of four classes
+    assert json.loads((folder / "metrics.json").read_text())["nll_20"] == numbers["nll_20"]
+
+
+def test_the_bound_is_that_of_the_training(applied, finished):
+    numbers, _ = applied(finished, "task=evaluate", "task.samples=0", "task.sample_quality=false")
+    tested = json.loads((finished / "metrics.json").read_text())
+    for name in ("elbo", "recon", "kl", "active_units"):
+        assert numbers[name] == pytest.approx(tested[f"test/{name}"], rel=1e-6)
+    assert "nll_0" not in numbers
+
+
+def test_bf16_is_near(applied, finished):
+    exact, _ = applied(finished, "task=evaluate", *FEW)
+    rough, _ = applied(finished, "task=evaluate", *FEW, "task.precision=bf16-mixed")
+    assert rough["nll_20"] != exact["nll_20"]
+    assert rough["nll_20"] == pytest.approx(exact["nll_20"], rel=0.02)
+    assert rough["elbo"] == exact["elbo"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["likelihood=gaussian", "prior=flow", "posterior=flow"],
+        ["likelihood=logistic256", "prior=vamp", "prior.components=5", "posterior=full"],
+        ["likelihood=continuous_bernoulli", "prior=mixture", "prior.components=4"],
+    ],
+)
+def test_every_kind_of_part(applied, run, options):
+    numbers, _ = applied(run(*options), "task=evaluate", *FEW)
+    assert math.isfinite(numbers["nll_tight"])
+    assert numbers["bits_per_dim_nll_20"] < numbers["bits_per_dim_elbo"]
+    assert ("mutual_information" in numbers) == ("posterior=flow" not in options)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("task.split=train", "task.split must be test or val"),
+        ("task.samples=-1", "0 or more"),
+        ("task.images=1", "at least 2"),
+        ("task.precision=16", "32-true or bf16-mixed"),
+    ],
+)
+def test_mistakes(applied, finished, option, message):
+    with pytest.raises(UserError, match=message):
+        applied(finished, "task=evaluate", option)
