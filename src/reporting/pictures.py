@@ -1,0 +1,91 @@
+"""Thumbnails of what a run's model makes, small enough for hundreds on a page."""
+
+import base64
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from src.reporting.runs import UNREADABLE, Run, arrays_in
+
+ALL = 9_000_000  # bytes that the thumbnails of a page may take together
+ONE = 24_000  # and one of them at most
+WIDTH = 224  # pixels, at most
+# of a latent space's picture at scale 1: its width, and left, top and side of the panel without the words
+PANELS = {"latent_tsne": (870, 28, 90, 560), "latent": (904, 62, 90, 560)}
+
+
+def thumbnails(run: Run, limit: int) -> dict[str, tuple[str, str]]:
+    """By kind (samples, reconstructions, latent space) a data URI of at most `limit` bytes or so, and the file in the
+    run's folder that shows more. A picture that can't be read is left out, and added to the run's problems."""
+    figures = run.folder / "figures"
+    makers: dict[str, tuple[Callable[[Path], Image.Image], str, str]] = {
+        "samples": (samples, "trace.npz", "samples"),
+        "reconstructions": (reconstructions, "trace.npz", "reconstructions"),
+    }
+    for name in PANELS:
+        if "latent" not in makers and (figures / f"{name}.png").is_file():
+            makers["latent"] = (panel, f"{name}.png", name)
+    found = {}
+    for kind, (make, source, name) in makers.items():
+        if (figures / source).is_file():
+            try:
+                more = next((each for each in (f"{name}.gif", f"{name}.png") if (figures / each).is_file()), source)
+                found[kind] = encoded(make(figures / source), limit), f"figures/{more}"
+            except (*UNREADABLE, IndexError, Image.DecompressionBombError) as error:
+                said = f"figures/{source} can't be read: {str(error)[:120] or type(error).__name__}"
+                run.problems.extend([said] if said not in run.problems else [])
+    return found
+
+
+def samples(path: Path) -> Image.Image:
+    """The means of p(x given z) at z from the prior, of the last frame of a trace."""
+    with arrays_in(path) as arrays:
+        images = arrays["frames/samples_mean"][-1]
+    return sheet(images, math.ceil(math.sqrt(len(images))))
+
+
+def reconstructions(path: Path) -> Image.Image:
+    """Rows of images and, below each, of their reconstructions in the last frame of a trace."""
+    with arrays_in(path) as arrays:
+        means = arrays["frames/recon_mean"][-1][:16]
+        images = arrays["fixed/pixels"][: len(means)]
+    columns = min(8, len(means))
+    whole = len(means) // columns * columns
+    rows = [each[i : i + columns] for i in range(0, whole, columns) for each in (images, means)]
+    return sheet(np.concatenate(rows), columns)
+
+
+def sheet(images: np.ndarray, columns: int) -> Image.Image:
+    """Images (N, C, H, W) uint8 side by side, a pixel between them; grey but for three channels."""
+    images = images if images.shape[1] == 3 else images[:, :1].repeat(3, 1)
+    count, _, height, width = images.shape
+    rows = math.ceil(count / columns)
+    page = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, 3), 90, np.uint8)
+    for place, image in enumerate(images):
+        top, left = place // columns * (height + 1), place % columns * (width + 1)
+        page[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    return Image.fromarray(page)
+
+
+def panel(path: Path) -> Image.Image:
+    """The panel of a picture of the latent space, without its words."""
+    whole, left, top, side = PANELS[path.stem]
+    with Image.open(path) as image:
+        scale = image.width / whole
+        corners = (left + 1, top + 1, left + side - 1, top + side - 1)
+        return image.convert("RGB").resize((WIDTH, WIDTH), Image.Resampling.LANCZOS, [scale * c for c in corners])
+
+
+def encoded(image: Image.Image, limit: int) -> str:
+    """A data URI of `image` as WebP of at most `limit` bytes, smaller and coarser as that needs."""
+    image.thumbnail((WIDTH, WIDTH))
+    for share, quality in ((1, 75), (1, 50), (0.75, 50), (0.5, 40), (0.35, 30), (0.25, 20)):
+        file = io.BytesIO()
+        image.resize([max(1, round(share * side)) for side in image.size]).save(file, "WEBP", quality=quality)
+        if file.tell() <= limit:
+            break
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

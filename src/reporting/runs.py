@@ -1,0 +1,194 @@
+"""Runs as their folders tell them: what each was told, how far it came, what it measured."""
+
+import json
+import math
+import os
+import re
+import socket
+from collections.abc import Callable, Iterable
+from csv import Error as CSVError
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, is_zipfile
+
+import numpy as np
+import yaml
+
+from src import record
+from src.status import alive
+
+MARKS = ("config.yaml", "status.json", "metrics.csv", "metrics.json", ".hydra")  # any of them makes a folder a run's
+STATES = ("running", "finished", "failed", "diverged", "interrupted")  # that status.json may tell
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BadZipFile, CSVError, yaml.YAMLError)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, where PyYAML has it
+
+
+@dataclass
+class Run:
+    """A run's folder. What is missing or damaged is empty here, and `problems` says so.
+
+    status   finished, running, interrupted, failed, diverged, killed or unknown; `reason` says why in a line
+    epochs   the rows of metrics.csv
+    metrics  metrics.json: the numbers of the best checkpoint
+    terms    by split `index` and `elbo` (N,) of each image, nats
+    """
+
+    folder: Path
+    name: str
+    config: dict[str, Any]
+    status: str
+    reason: str
+    epochs: list[dict[str, float]]
+    metrics: dict[str, Any]
+    terms: dict[str, dict[str, np.ndarray]]
+    problems: list[str]
+
+    def number(self, name: str) -> float | None:
+        """That number of the best checkpoint; before there is one, of the last epoch. None if it isn't finite."""
+        rows = [self.metrics] if self.metrics else self.epochs[-1:]
+        value = rows[0].get(name) if rows else None
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it ended well, with a finite validation ELBO of its best checkpoint."""
+        return self.status == "finished" and bool(self.metrics) and self.number("val/elbo") is not None
+
+    @property
+    def why(self) -> str:
+        """What there is to say of its status and its files, in a line."""
+        return "; ".join(filter(None, (self.reason, *self.problems)))
+
+    @property
+    def done(self) -> int | None:
+        """The epochs that it has trained."""
+        return int(self.epochs[-1]["epoch"]) if self.epochs else None
+
+    @property
+    def seconds(self) -> float | None:
+        """What its training took, so far."""
+        whole = self.number("training_seconds") or self.number("seconds") if self.metrics else None
+        return whole or sum(row.get("seconds", 0) for row in self.epochs) or None
+
+
+def find(folders: Iterable[Path]) -> list[Path]:
+    """The run folders in `folders`, or that these are, by name; 10 comes after 9."""
+    found = {}
+    for top in folders:
+        for path, inner, files in os.walk(top):
+            if any(mark in files or mark in inner for mark in MARKS):
+                found[Path(path).resolve()] = Path(path)
+                inner.clear()
+            inner[:] = [name for name in inner if name != "wandb" and not name.startswith(".")]
+    return sorted(found.values(), key=lambda path: natural(str(path)))
+
+
+def natural(words: str) -> list[tuple[int, str]]:
+    """A key that sorts digits by their number."""
+    return [(int(part or 0), "") if i % 2 else (0, part) for i, part in enumerate(re.split(r"(\d+)", words))]
+
+
+def read(folder: Path, name: str) -> Run:
+    """The run in `folder`, under that name, with what can be read of it."""
+    problems: list[str] = []
+
+    def attempt(file: str, reader: Callable[[Path], Any], otherwise: Any) -> Any:
+        try:
+            return reader(folder / file)
+        except FileNotFoundError:
+            return otherwise
+        except UNREADABLE as error:
+            problems.append(f"{file} can't be read: {' '.join(str(error).split())[:120] or type(error).__name__}")
+            return otherwise
+
+    config = attempt("config.yaml", lambda path: mapping(yaml.load(path.read_text(), LOADER)), {})
+    told = attempt("status.json", lambda path: mapping(json.loads(path.read_text())), {})
+    metrics = attempt("metrics.json", lambda path: mapping(json.loads(path.read_text())), {})
+    epochs = attempt("metrics.csv", read_epochs, [])
+    terms = {split: attempt(f"{split}_terms.npz", read_terms, {}) for split in ("val", "test")}
+    status, reason = state(told, bool(metrics), epochs)
+    if status == "finished" and not (metrics or problems):
+        problems.append("metrics.json is missing")
+    if not config and not any(problem.startswith("config.yaml") for problem in problems):
+        problems.append("config.yaml is missing")
+    return Run(folder, name, config, status, reason, epochs, metrics, terms, problems)
+
+
+def mapping(content: Any) -> dict[str, Any]:
+    """`content`, which must be one."""
+    if not isinstance(content, dict):
+        raise ValueError("it holds no options" if content is None else f"it holds a {type(content).__name__}")
+    return content
+
+
+def read_epochs(path: Path) -> list[dict[str, float]]:
+    """The rows of a metrics.csv that belong to an epoch."""
+    rows = record.epochs(path.parent)
+    if not path.is_file():
+        return []
+    if not rows or not all(math.isfinite(row["epoch"]) for row in rows):
+        raise ValueError("it holds no epochs")
+    return rows
+
+
+def read_terms(path: Path) -> dict[str, np.ndarray]:
+    """`index` and `elbo` = -(recon + kl) of each image, in float64."""
+    with arrays_in(path) as arrays:
+        terms = {"index": arrays["index"], "elbo": -(arrays["recon"].astype(np.float64) + arrays["kl"])}
+    if terms["index"].ndim != 1 or terms["index"].shape != terms["elbo"].shape:
+        raise ValueError("its arrays are not of one length")
+    return terms
+
+
+def arrays_in(path: Path) -> np.lib.npyio.NpzFile:
+    """The arrays of an npz file. Raises ValueError where it is none."""
+    if path.is_file() and not is_zipfile(path):
+        raise ValueError("it is no npz file")
+    return np.load(path)
+
+
+def state(told: dict[str, Any], measured: bool, epochs: list[dict[str, float]]) -> tuple[str, str]:
+    """A run's status, and the reason where there is one, from status.json and what the numbers say.
+
+    Runs older than status.json have finished if they were `measured`.
+    """
+    status, reason = told.get("state", "finished" if measured else "unknown"), str(told.get("reason") or "")
+    if status not in STATES:
+        return "unknown", reason or "it left no metrics.json: it was stopped, or still runs"
+    if status == "running" and gone(told):
+        return "killed", f"process {told['pid']} is gone and has left no word"
+    if status == "finished" and (why := divergence(epochs)):
+        return "diverged", why
+    return status, " ".join(reason.split())
+
+
+def divergence(epochs: list[dict[str, float]]) -> str:
+    """How a training ended worse than it began, by the validation loss; empty if it didn't."""
+    losses = [row["val/loss"] for row in epochs if "val/loss" in row]
+    if losses and not math.isfinite(losses[-1]):
+        return f"the last validation loss is {losses[-1]}"
+    if len(losses) > 1 and epochs[0].get("epoch") == 0 and losses[-1] > losses[0]:
+        return f"the last validation loss, {losses[-1]:.1f}, is above the untrained model's, {losses[0]:.1f}"
+    return ""
+
+
+def gone(told: dict[str, Any]) -> bool:
+    """Whether the process of a run that says it runs has ended, as far as can be told on this machine."""
+    pid = told.get("pid")
+    if told.get("host") != socket.gethostname() or not isinstance(pid, int) or not 0 < pid < 2**31:
+        return False
+    if not alive(pid):
+        return True
+    try:
+        return began(pid) > datetime.fromisoformat(told["started"]).timestamp() + 5  # its number is another one's now
+    except (OSError, ValueError, KeyError, TypeError, IndexError):  # no Linux, or no time given
+        return False
+
+
+def began(pid: int) -> float:
+    """When a process began, seconds since 1970, from Linux's /proc."""
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    boot = re.search(r"btime (\d+)", Path("/proc/stat").read_text())
+    return int(boot[1]) + ticks / os.sysconf("SC_CLK_TCK")
