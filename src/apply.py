@@ -17,7 +17,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import CONF, help_text
+from src.config import CONF, check_apply, help_text
 from src.errors import UserError
 from src.train import import_libraries, quieten
 
@@ -50,26 +50,25 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     from src import build, noise, record, tracking
 
     quieten()
+    check_apply(cfg)  # before a sweep Hydra's hook sees no single job
     run = build.open_run(cfg.run, cfg.checkpoint, cfg.seed, cfg.data)
     run.vae.to(device(cfg.device))
     task = build.task(cfg.task)
     name = cfg.task._target_.rpartition(".")[2]
     torch.manual_seed(noise.seed_of(run.seed, "task", name))
     log.info("%s of %s", name, run.config.title)
-    with (
-        results(run.folder / "tasks" / name, cfg.name) as (folder, final),
-        tracking.resumed(run.config, run.folder) as wandb,
-    ):
+    with results(run.folder / "tasks" / name, cfg.name) as (folder, final):
         began = time.perf_counter()
         numbers = task(run, folder)
         facts = {"run": run.config.title, "checkpoint": cfg.checkpoint, "seconds": time.perf_counter() - began}
         record.write(folder / "task.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         record.write_json(folder / "metrics.json", numbers | facts | record.provenance())
-        log.info("%s", record.table(numbers))
-        if wandb is not None:
-            wandb.log({f"{name}/{key}": value for key, value in tracking.media(folder.iterdir()).items()})
-            wandb.summary.update({f"{name}/{key}": value for key, value in numbers.items()})
+    log.info("%s", record.table(numbers))
     log.info("pictures and numbers: %s", os.path.relpath(final))
+    try:
+        tracking.add(run.config, run.folder, name, numbers, final)
+    except Exception as error:  # whatever W&B meets: the results are there
+        log.warning("W&B: nothing was added to the run (%s)", error)
     return numbers
 
 

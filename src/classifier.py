@@ -80,9 +80,8 @@ def train(
         classifier = Classifier(images.shape[1], classes).to(device)
         optimizer = torch.optim.Adam(classifier.parameters())
         curve = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK, total_steps=steps)
-        order = torch.cat(
-            [torch.randperm(len(x))[: len(x) // size * size] for _ in range(-(-steps * size // len(x)) + 1)]
-        )
+        batches = len(x) // size  # of a pass; what does not fill one waits for another order
+        order = torch.cat([torch.randperm(len(x))[: batches * size] for _ in range(-(-steps // batches))])
         for rows in tqdm(order.split(size)[:steps], "classifier", unit="step", disable=None, leave=False, delay=1):
             batch = as_input(x[rows.to(device)])
             logits = classifier(batch if augment is None else augment(batch))

@@ -96,7 +96,7 @@ def fitted(codes: np.ndarray, seed: int):
 def gain_of(density, vae: VAE, batch: Batch, seed: int) -> Tensor:
     """E_q[log r(z) - log p(z)], (B,) in float64, over DRAWS codes of each image: its mean over images is at most
     KL(q(z), p(z)), and what a prior r would gain with all else as it is."""
-    z = drawn_codes(vae, batch, seed, DRAWS)
+    z = drawn_codes(vae, batch, noise.seed_of(seed, "held out"), DRAWS)
     log_r = density.score_samples(z.flatten(0, 1).double().cpu().numpy()).reshape(z.shape[:-1])
     return (torch.from_numpy(log_r) - vae.prior().log_prob(z).double().cpu()).mean(0)
 

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 from torch.distributions import (
     Bernoulli,
+    Categorical,
     Distribution,
     Independent,
+    MixtureSameFamily,
     MultivariateNormal,
     Normal,
     Transform,
@@ -70,6 +72,22 @@ class FullGaussian(MultivariateNormal):
         z = self.loc + (self.scale_tril * noise[..., None, :]).sum(-1)  # a product that autocast leaves in float32
         half = 0.5 * noise.square() + self.scale_tril.diagonal(dim1=-2, dim2=-1).log()
         return z, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
+
+
+class Mixture(MixtureSameFamily):
+    """sum_k w_k N_k over (D,), for weights and a batch (K,) of Gaussians."""
+
+    def __init__(self, weights: Categorical, components: DiagonalGaussian | FullGaussian):
+        super().__init__(weights, components, validate_args=False)
+
+    @torch.no_grad()
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
+        """Of the chosen components alone; torch's samples all of them, hundreds for each that is taken."""
+        chosen, each = self.mixture_distribution.sample(sample_shape), self.component_distribution
+        noise = torch.randn(*chosen.shape, *self.event_shape, device=each.loc.device, dtype=each.loc.dtype)
+        if isinstance(each, FullGaussian):
+            return FullGaussian(each.loc[chosen], each.scale_tril[chosen]).rsample_and_log_prob(noise)[0]
+        return DiagonalGaussian(each.loc[chosen], each.scale[chosen]).rsample_and_log_prob(noise)[0]
 
 
 class Flow(Distribution):

@@ -7,6 +7,7 @@ rounding of float32.
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -35,13 +36,18 @@ def log_weights(
 ) -> Tensor:
     """log p(x|z) + log p(z) - log q(z) at `samples` codes z ~ q an image, (samples, B) in float64.
 
-    q is the encoder's posterior, made once, or another `proposal` over codes (B, D); index (B,) of the images x.
+    q is the encoder's posterior, made once, or another `proposal` over codes (B, D); index (B,) of the images x. Under
+    autocast it is the decoder alone that is cast.
     """
-    q, p, found = vae.encode(x) if proposal is None else proposal, vae.prior(), []
+    full = partial(torch.autocast, x.device.type, enabled=False)
+    with full():
+        q, p, found = vae.encode(x) if proposal is None else proposal, vae.prior(), []
     for drawn in noise_of(seed, index, samples, vae.latent_dim):
         for part in drawn.to(x).split(max(1, DECODED // len(x))):
-            z, log_q = q.rsample_and_log_prob(part)
-            found.append((vae.decode(z).log_prob(x) + p.log_prob(z) - log_q).double())
+            with full():
+                z, log_q = q.rsample_and_log_prob(part)
+                log_ratio = p.log_prob(z) - log_q
+            found.append((vae.decode(z).log_prob(x) + log_ratio).double())
     return torch.cat(found)
 
 

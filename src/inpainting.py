@@ -155,7 +155,7 @@ class Marginals(NamedTuple):
 
 def marginals(images: np.ndarray, pixels: str) -> Marginals:
     """How often each pixel has each of its levels in the training images (N, C, H, W) uint8, with half a count added to
-    all (Krichevsky & Trofimov, 1981), for `pixels` of ImageData: no model without dependence does better.
+    all (Krichevsky & Trofimov, 1981), for `pixels` of ImageData: hardly a model without dependence does better.
 
     Binary pixels have two levels, counted by their intensities; greys 256, a density being even within each.
     """

@@ -20,9 +20,11 @@ def active_units(means: np.ndarray) -> int:
 
 
 def estimate(name: str, values: np.ndarray) -> dict[str, float]:
-    """The mean of `values` (N,) in float64 under `name`, and under `name`_se its standard error."""
+    """The mean of `values` (N,) in float64 under `name`, and under `name`_se its standard error, which one alone has
+    not."""
     values = np.asarray(values, np.float64)
-    return {name: float(values.mean()), f"{name}_se": float(values.std(ddof=1) / math.sqrt(len(values)))}
+    mean = {name: float(values.mean())}
+    return mean | ({f"{name}_se": float(values.std(ddof=1) / math.sqrt(len(values)))} if len(values) > 1 else {})
 
 
 @torch.no_grad()

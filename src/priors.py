@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, MixtureSameFamily
+from torch.distributions import Categorical, Distribution
 
 from src import distributions
 from src.distributions import DiagonalGaussian, FullGaussian
@@ -48,7 +48,7 @@ class Mixture(nn.Module):
         self.means = nn.Parameter(math.sqrt(1 - self.SPREAD**2) * torch.randn(components, latent_dim))
         self.log_scales = nn.Parameter(torch.full((components, latent_dim), math.log(self.SPREAD)))
 
-    def forward(self, encode: Encode) -> MixtureSameFamily:
+    def forward(self, encode: Encode) -> distributions.Mixture:
         """Distribution over (D,)."""
         return mixture(self.logits, DiagonalGaussian(self.means, self.log_scales.exp()))
 
@@ -66,7 +66,7 @@ class Vamp(nn.Module):
             raise ValueError(f"components must be at least 1, got {components}")
         self.logits = nn.Parameter(torch.randn(components, *shape) - 2)
 
-    def forward(self, encode: Encode) -> MixtureSameFamily:
+    def forward(self, encode: Encode) -> distributions.Mixture:
         """Distribution over (D,). Raises ValueError for a posterior that is no Gaussian."""
         q = encode(self.logits.sigmoid())
         if not isinstance(q, DiagonalGaussian | FullGaussian):
@@ -102,6 +102,6 @@ class Flow(nn.Module):
         return distributions.Flow(self.base(encode), self.to_base(None).inv)
 
 
-def mixture(logits: Tensor, components: Distribution) -> MixtureSameFamily:
+def mixture(logits: Tensor, components: DiagonalGaussian | FullGaussian) -> distributions.Mixture:
     """sum_k softmax(logits)_k components_k; logits (K,), components a batch (K,) of distributions over (D,)."""
-    return MixtureSameFamily(Categorical(logits=logits, validate_args=False), components, validate_args=False)
+    return distributions.Mixture(Categorical(logits=logits, validate_args=False), components)

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, MixtureSameFamily
+from torch.distributions import Distribution
 from tqdm import tqdm
 
 from src import noise, priors
 from src.build import Run
 from src.data import EVALUATION_BATCH, as_bytes, as_input
-from src.distributions import FullGaussian
+from src.distributions import FullGaussian, Mixture
 from src.errors import UserError
 
 Sampler = Callable[[int], Tensor]
@@ -89,7 +89,7 @@ def scaled(p: Distribution, temperature: float, device: torch.device) -> Sampler
     return lambda n: p.rsample_and_log_prob(temperature * torch.randn(n, *p.event_shape, device=device))[0]
 
 
-def gmm(codes: Tensor, seed: int) -> MixtureSameFamily:
+def gmm(codes: Tensor, seed: int) -> Mixture:
     """A mixture of ten Gaussians with full covariance, fitted to codes (N, D) by EM (Ghosh et al., 2020)."""
     from sklearn.mixture import GaussianMixture
 

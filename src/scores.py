@@ -16,6 +16,7 @@ from tqdm import tqdm
 from src import noise
 from src.build import Run
 from src.data import as_input
+from src.distributions import DiagonalGaussian
 from src.importance import elbo, nll, refine
 from src.objectives import draw
 from src.vae import VAE
@@ -39,7 +40,8 @@ def evaluated(run: Run, images: np.ndarray, names: Sequence[str], samples: int, 
         found.append(scores(run.vae, x, rows, names, run.seed, samples, steps))
         bar.update(len(rows))
     columns = {name: torch.cat([part[name] for part in found]).double().cpu().numpy() for name in names}
-    plain, usual = simple(images), simple(run.data.train_subset.images)
+    binary = run.data.pixels == "binary"
+    plain, usual = simple(images, binary), simple(run.data.train_subset.images, binary)
     if "complexity" in columns:
         density = math.log(256) * images[0].size if run.data.pixels == "dequantized" else 0
         columns["complexity"] += density - plain["png_size"]
@@ -55,7 +57,8 @@ def scores(
     -elbo: recon + kl, from DRAWS codes
     nll: -log p(x), from `samples` codes of importance sampling
     regret: by how much the ELBO grows, with the same noise, when q is refined for the image by `steps` of Adam: the
-        likelihood regret (Xiao et al., 2020), which refines the encoder's weights instead
+        likelihood regret (Xiao et al., 2020), which refines the encoder's weights instead. In place of a flow it is a
+        Gaussian that is refined, so the regret may be below zero
     complexity: -elbo, from which `evaluated` takes the length of the image's file (Serra et al., 2020)
     """
     drawn = noise.normal(noise.seed_of(seed, "scores"), index, (DRAWS, vae.latent_dim)).transpose(0, 1).to(x)
@@ -65,15 +68,16 @@ def scores(
     if "nll" in names:
         found["nll"] = nll(vae, x, index, samples, seed)[0]
     if "regret" in names:
-        found["regret"] = elbo(vae, x, refine(vae, x, index, seed, steps), drawn) + recon + kl
+        richer = not isinstance(terms.q, DiagonalGaussian)
+        found["regret"] = elbo(vae, x, refine(vae, x, index, seed, steps, full=richer), drawn) + recon + kl
     return {name: found[name] for name in names}
 
 
-def png_nats(images: np.ndarray) -> np.ndarray:
-    """The length of each image (N, C, H, W) as a PNG file, in nats (N,): one bit a pixel for 0 and 255 in one channel,
-    else bytes; images in [0, 1) as the levels that they were drawn from."""
+def png_nats(images: np.ndarray, binary: bool) -> np.ndarray:
+    """The length of each image (N, C, H, W) as a PNG file, in nats (N,): one bit a pixel for `binary` ones of one
+    channel, else bytes; images in [0, 1) as the levels that they were drawn from."""
     levels = images if images.dtype == np.uint8 else (images * 256).astype(np.uint8)
-    binary = levels.shape[1] == 1 and np.isin(levels, (0, 255)).all()
+    binary = binary and levels.shape[1] == 1
 
     def size(image: np.ndarray) -> int:
         picture = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
@@ -84,10 +88,10 @@ def png_nats(images: np.ndarray) -> np.ndarray:
     return 8 * math.log(2) * np.array([size(image) for image in levels], dtype=float)
 
 
-def simple(images: np.ndarray) -> dict[str, np.ndarray]:
+def simple(images: np.ndarray, binary: bool) -> dict[str, np.ndarray]:
     """What the baselines look at, (N,) each: the mean intensity of images (N, C, H, W) in 0 to 1, and `png_nats`."""
     scale = 255 if images.dtype == np.uint8 else 1
-    return {"mean_intensity": images.mean((1, 2, 3), dtype=float) / scale, "png_size": png_nats(images)}
+    return {"mean_intensity": images.mean((1, 2, 3), dtype=float) / scale, "png_size": png_nats(images, binary)}
 
 
 def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:

@@ -3,18 +3,14 @@
 import functools
 import logging
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from src.errors import UserError
-
-if TYPE_CHECKING:
-    import wandb
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
@@ -88,21 +84,17 @@ def wandb_logger(
     return WandbLogger(experiment=run)
 
 
-@contextmanager
-def resumed(options: dict, folder: Path) -> Iterator["wandb.Run | None"]:
-    """The W&B run of the run in `folder`, to add to it, where that run has one; `options` are those of the run."""
-    node, known = (options.get("logger") or {}).get("wandb"), folder / ".wandb_id"
+def add(options: dict, run: Path, task: str, numbers: dict[str, Any], results: Path) -> None:
+    """Adds a task's numbers and the pictures of its `results` to the W&B run of the run in a folder, where it has one;
+    `options` are those of the run."""
+    node, known = (options.get("logger") or {}).get("wandb"), run / ".wandb_id"
     if not node or not known.is_file():
-        yield None
         return
     given = {name: node[name] for name in ("project", "mode", "dir")}
     logger = wandb_logger(**given, name=options["title"], group=None, options={}, resume_from=known)
-    finished = False
-    try:
-        yield logger.experiment
-        finished = True
-    finally:
-        logger.experiment.finish(exit_code=0 if finished else 1)
+    logger.experiment.log({f"{task}/{key}": value for key, value in media(results.iterdir()).items()})
+    logger.experiment.summary.update({f"{task}/{key}": value for key, value in numbers.items()})
+    logger.experiment.finish()
 
 
 def media(paths: Iterable[Path]) -> dict[str, Any]:

@@ -20,16 +20,16 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the tests have in place of the user's cache folder."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(autouse=True)
-def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
+def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user_cache: Path) -> None:
     """No test reaches for an account or the network, writes outside its folder, or leaves its environment behind."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(user_cache))
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "WANDB_PROJECT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")

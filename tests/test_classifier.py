@@ -125,3 +125,15 @@ def test_one_class_has_no_classifier(images, cache):
     alike = images._replace(train=Split(images.train.images, np.zeros(300, int)))
     with pytest.raises(UserError, match="blobs are of one class"):
         cached(alike, "grey")
+
+
+@pytest.mark.parametrize("count", [100, 129, 200, 255, 300])
+def test_it_takes_the_steps_it_is_asked_for(images, count):
+    taken = []
+
+    def counted(x):
+        taken.append(len(x))
+        return x
+
+    train(images.train.images[:count], images.train.labels[:count], 4, seed=0, steps=7, augment=counted)
+    assert taken == [min(128, count)] * 7

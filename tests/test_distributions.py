@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from torch.distributions import MultivariateNormal, kl_divergence
+from torch.distributions import MixtureSameFamily, MultivariateNormal, kl_divergence
 
 from src import distributions, posteriors, priors
-from src.distributions import DiscretizedLogistic, GreyLevels
+from src.distributions import DiagonalGaussian, DiscretizedLogistic, FullGaussian, GreyLevels
 from src.divergences import mmd, sampled_kl
 from src.likelihoods import FLOOR, Gaussian, Logistic256
 from src.metrics import bits_per_dim
@@ -190,3 +190,18 @@ def test_mmd_is_its_definition():
 def test_bits_per_dim():
     assert bits_per_dim(784 * math.log(256), 784, density=False) == pytest.approx(8)
     assert bits_per_dim(0.0, 784, density=True) == pytest.approx(8)  # the uniform density
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_mixture_is_sampled_as_torch_does(full):
+    scale = torch.rand(3, 2) + 0.2
+    factor = torch.diag_embed(scale) + torch.tensor([[0.0, 0.0], [0.5, 0.0]])
+    parts = FullGaussian(torch.randn(3, 2), factor) if full else DiagonalGaussian(torch.randn(3, 2), scale)
+    p = priors.mixture(torch.tensor([0.5, -1.0, 1.0]), parts)
+    z = p.sample((200, 500))
+    assert z.shape == (200, 500, 2)
+    assert p.sample().shape == (2,)
+    z, reference = z.flatten(0, 1), MixtureSameFamily.sample(p, (100_000,))
+    torch.testing.assert_close(z.mean(0), reference.mean(0), atol=0.03, rtol=0)
+    torch.testing.assert_close(z.T.cov(), reference.T.cov(), atol=0.04, rtol=0)
+    torch.testing.assert_close(p.log_prob(z).mean(), p.log_prob(reference).mean(), atol=0.02, rtol=0)

@@ -175,6 +175,8 @@ def remedies(config: DictConfig) -> dict[str, str]:
     """The options that attack each part, beyond those that the run has."""
     prior, posterior = (choice(config[part]._target_) for part in ("prior", "posterior"))
     family = f"posterior.transforms={2 * config.posterior.transforms}" if posterior == "flow" else "posterior=flow"
+    if posterior != "flow" and (prior == "vamp" or choice(config.objective._target_) == "beta_tc"):  # that refuse it
+        family = "none: with these parts a full covariance is the most" if posterior == "full" else "posterior=full"
     return {
         "noise_floor": "none: no model foresees it",
         "decoder": f"latent_dim={2 * config.latent_dim}, larger model.decoder",

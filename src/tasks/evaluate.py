@@ -42,10 +42,11 @@ def evaluate(
     """Leaves evaluation.png, and terms.npz with recon, kl and estimates of each image; returns the numbers.
 
     All are of the first `images` of a split, in nats per image:
-    elbo, recon, kl   with the noise that the evaluation in training had
+    elbo, recon, kl   from one sample an image: the noise of the evaluation in training, where that takes one too
     nll_K             -log p(x) from K = `samples` of the encoder's posterior; how many of them are effective
     nll_tight         from as many of a full Gaussian that is refined for each image, on `tight_images` of them;
                       nll_K_same is nll_K on these, nll_tight_below how far it is above
+    but for the quality of samples, which are always compared with as many test images as there are.
     """
     check(split, samples, images, tight_images, precision)
     chosen, greys = (first(getattr(source, split), images) for source in (run.data, run.data.source))
@@ -55,7 +56,8 @@ def evaluate(
         found, curves["encoder's posterior"] = likelihood(run, chosen, samples, precision)
         terms |= found
     if samples and tight_images:
-        terms["nll_tight"], curves["refined for each image"] = tight(run, first(chosen, tight_images), samples)
+        few = first(chosen, tight_images)
+        terms["nll_tight"], curves["refined for each image"] = tight(run, few, samples, precision)
     numbers = summary(terms, samples)
     if run.data.pixels != "binary":
         numbers |= bits(numbers, run.data.pixels == "dequantized", chosen.images[0].size)
@@ -81,15 +83,18 @@ def check(split: str, samples: int, images: int | None, tight_images: int, preci
     """Raises UserError for an option out of range."""
     if split not in ("test", "val"):
         raise UserError(f"task.split must be test or val, got {split}")
-    if samples < 0 or tight_images < 0 or (images is not None and images < 2):
-        raise UserError("task.samples and task.tight_images must be 0 or more, task.images at least 2")
+    for name, value, least in (("samples", samples, 1), ("tight_images", tight_images, 2), ("images", images, 2)):
+        none = None if name == "images" else 0
+        if value != none and (type(value) is not int or value < least):
+            given = "null" if none is None else none
+            raise UserError(f"task.{name} must be {given} or a whole number, {least} or more, got {value}")
     if precision not in ("32-true", "bf16-mixed"):
         raise UserError(f"task.precision must be 32-true or bf16-mixed, got {precision}")
 
 
 @torch.no_grad()
 def bounds(run: Run, images: Split) -> tuple[Terms, np.ndarray | None]:
-    """elbo, recon and kl of each image (N,), from one sample as in training; and each dimension's mean KL, if known."""
+    """elbo, recon and kl of each image (N,), from one sample; and each dimension's mean KL, if known."""
     kept: dict[str, list] = {"recon": [], "kl": [], "per_dim": []}
     for batch in run.batches(images):
         drawn = noise.normal(run.seed, batch.index, (1, run.vae.latent_dim)).transpose(0, 1).to(batch.x)
@@ -115,13 +120,14 @@ def likelihood(run: Run, images: Split, samples: int, precision: str) -> tuple[T
     return {"nll": joined(nll), "effective": joined(effective)}, joined(curves, 1)
 
 
-def tight(run: Run, images: Split, samples: int) -> tuple[np.ndarray, np.ndarray]:
+def tight(run: Run, images: Split, samples: int, precision: str) -> tuple[np.ndarray, np.ndarray]:
     """nll of each image (N,) from a proposal of its own, and its nll_k likewise."""
     nll, curves = [], []
     for batch in progress(run, images, "nll_tight"):
         q = importance.refine(run.vae, batch.x, batch.index, run.seed, full=True)
         proposal = FullGaussian(q.loc, WIDER * q.scale_tril)
-        log_w = importance.log_weights(run.vae, batch.x, batch.index, samples, run.seed, proposal)
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            log_w = importance.log_weights(run.vae, batch.x, batch.index, samples, run.seed, proposal)
         nll.append(importance.nll_of(log_w))
         curves.append(importance.convergence(log_w))
     return joined(nll), joined(curves, 1)
@@ -180,7 +186,7 @@ def latent(run: Run, images: Split, kl: np.ndarray) -> dict[str, Any]:
     fitted = samplers.gmm(samplers.codes(run), run.seed)
     ratio = fitted.log_prob(z) - run.vae.prior().log_prob(z)
     found |= metrics.estimate("aggregate_kl_at_least", ratio.cpu().numpy())
-    found["mutual_information_at_most"] = float(kl.mean() - found["aggregate_kl_at_least"])
+    found["mutual_information_at_most"] = float(kl[: len(x)].mean() - found["aggregate_kl_at_least"])
     return found
 
 
@@ -216,7 +222,7 @@ def representation(run: Run, images: Split) -> dict[str, float]:
     centre, spread = codes.mean(0), codes.std(0) + 1e-6
     codes, own = (codes - centre) / spread, (run.codes(images) - centre) / spread
     probe = LogisticRegression(max_iter=500).fit(codes, labels)
-    near = KNeighborsClassifier(10).fit(codes, labels)
+    near = KNeighborsClassifier(min(10, len(codes))).fit(codes, labels)
     clusters = KMeans(len(np.unique(labels)), n_init=5, random_state=run.seed).fit(codes).predict(own)
     return {
         "linear_probe_accuracy": float(probe.score(own, images.labels)),
