@@ -1,24 +1,23 @@
 """What the command line may say: types and ranges of the flat options, checked before anything is made."""
 
-import itertools
 import math
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import UserError
 
+# our own defaults for a launcher of that name
+warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
 
@@ -30,6 +29,7 @@ class Config:
     beta: float = 1.0
     seed: int = 0
     ckpt_path: str | None = None
+    sweep_name: str | None = None
     title: str = MISSING
     data: Any = MISSING
     model: Any = MISSING
@@ -76,6 +76,14 @@ def check(options: dict[str, Any]) -> None:
             raise UserError(f"ckpt_path={cfg.ckpt_path}: no such file; a run's checkpoints lie in RUN/checkpoints/")
         if path.parent.name != "checkpoints":
             raise UserError(f"ckpt_path={cfg.ckpt_path} is not in a run's folder: give RUN/checkpoints/last.ckpt")
+    if cfg.sweep_name is not None and not re.fullmatch(r"\w[\w.-]*", cfg.sweep_name):
+        raise UserError(f"sweep_name={cfg.sweep_name} can't name a folder: use letters, digits, _ . and -")
+
+
+def check_run(cfg: DictConfig) -> None:
+    """Raises UserError for a flat option of src.train that is out of range or would be ignored."""
+    check({name: cfg[name] for name in FLAT})
+    check_beta(cfg)
 
 
 def check_beta(cfg: DictConfig) -> None:
@@ -92,7 +100,7 @@ PLAIN = {
     "objective": "elbo",
     "schedule": "constant",
 }
-FLAT = ("latent_dim", "beta", "seed", "ckpt_path")
+FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "sweep_name")
 
 
 class CheckApply(Callback):
@@ -122,27 +130,12 @@ def check_apply(cfg: DictConfig) -> None:
 
 
 class CheckFirst(Callback):
-    """Hydra's hook before a run or sweep: refuses bad values before a folder is made or a first job has run."""
+    """Hydra's hook before a run: refuses bad values before a folder is made. For a sweep, src.sweeps does."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        refuse(check, {name: config[name] for name in FLAT})
-        refuse(check_beta, config)
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        choices: list[list[str]] = []
-        for override in OverridesParser.create().parse_overrides(config.hydra.overrides.task):
-            name = override.key_or_group
-            if name == "ckpt_path" and override.value():
-                sys.exit("ckpt_path resumes one run: leave -m out")
-            swept = override.is_sweep_override() and override.is_discrete_sweep()
-            if name in FLAT:
-                for value in override.sweep_iterator() if swept else [override.value()]:
-                    refuse(check, {name: value})
-            if name in ("beta", "objective", "experiment"):
-                choices.append([f"{name}={v}" for v in (override.sweep_iterator() if swept else [override.value()])])
-        loader = GlobalHydra.instance().config_loader()
-        for options in itertools.product(*choices) if choices else []:
-            refuse(check_beta, loader.load_configuration(config.hydra.job.config_name, list(options), RunMode.RUN))
+        refuse(check_run, config)
+        if config.sweep_name is not None:
+            sys.exit("sweep_name names a sweep: add -m, or sweep=NAME")
 
 
 def refuse(check: Callable[[Any], None], options: Any) -> None:
@@ -183,6 +176,7 @@ def help_text(command: str) -> str:
     else:
         folders = sorted(path for path in conf.iterdir() if path.is_dir() and path.name not in ("hydra", "task"))
         files = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+        files["sweep"].remove("wandb")  # for W&B's agents, not for Hydra
         choices = "".join(f"{group}: {', '.join(names)}\n" for group, names in files.items())
     return template.replace("$APP_CONFIG_GROUPS", choices)
 

@@ -1,7 +1,11 @@
-"""The one exception that a user's input can cause."""
+"""The exceptions that a user's input can cause."""
 
 from hydra.errors import CompactHydraException
 
 
 class UserError(CompactHydraException):
     """What is wrong and how to mend it, in one line; Hydra prints it without a traceback, in a sweep too."""
+
+
+class DivergedError(UserError):
+    """The training came to nothing: its loss is no number any more."""

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from src import noise
 from src.data import Batch
 from src.divergences import kl_per_dim
-from src.errors import UserError
+from src.errors import DivergedError, UserError
 from src.metrics import active_units, bits_per_dim
 from src.objectives import Terms
 from src.vae import VAE
@@ -124,7 +124,7 @@ class VAEModule(lightning.LightningModule):
         self.numbers = numbers
         self.publish(numbers)
         if not math.isfinite(numbers["val/loss"]):
-            raise UserError(
+            raise DivergedError(
                 f"training diverged: val/loss is {numbers['val/loss']} after epoch {epoch}; "
                 "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
             )

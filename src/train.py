@@ -8,6 +8,8 @@ import logging
 import os
 import sys
 import warnings
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from src import status, sweeps
 from src.config import CONF, help_text  # the import registers the schema that conf/train.yaml starts from
 from src.errors import UserError
 
@@ -30,18 +33,27 @@ def main() -> None:
     """The command line."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text("train"))
-    else:
+        return
+    try:
         job()
+    except KeyboardInterrupt:
+        sys.exit(sweeps.how_to_go_on() if sweeps.Sweep.name else 1)
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
-def job(cfg: DictConfig) -> float:
+def job(cfg: DictConfig) -> float | None:
     """Trains the VAE of a configuration and returns its validation ELBO, in nats per image."""
     here = HydraConfig.get()
-    run, overrides = Path(here.runtime.output_dir), list(here.overrides.task)
-    group = Path(here.sweep.dir).name if here.mode == RunMode.MULTIRUN else None
+    with_wandb = OmegaConf.select(cfg, "logger.wandb") is not None
+    if here.mode == RunMode.MULTIRUN:
+        return sweeps.do(cfg, here, partial(import_libraries, with_wandb), train_alone)
+    return train_alone(cfg, Path(here.runtime.output_dir), list(here.overrides.task))["val/elbo"]
+
+
+def train_alone(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = None) -> dict[str, Any]:
+    """As `train`, whose errors of the system are the user's to mend."""
     try:
-        return train(cfg, run, overrides, group)["val/elbo"]
+        return train(cfg, run, overrides, group)
     except OSError as error:
         raise UserError(f"{error.strerror or error}: {error.filename or run}") from error
 
@@ -53,9 +65,9 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
     Raises UserError for anything a user can mend.
     """
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
-    from lightning.pytorch.callbacks import WeightAveraging
+    from lightning.pytorch.utilities import rank_zero_only
 
-    from src import build, checkpoints, record, tracking
+    from src import build, checkpoints
 
     quieten()
     step = 0
@@ -67,11 +79,23 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
             raise UserError(
                 f"the run is past epoch {checkpoint['epoch'] + 1}: trainer.max_epochs counts from its start"
             )
+        # refused before anything of the run is changed
+        checkpoints.check_fit(checkpoint, build.module(cfg, overrides), averages=cfg.trainer.ema is not None)
+    with nullcontext({}) if rank_zero_only.rank else status.kept(run, overrides) as ending:
+        metrics = fit(cfg, run, overrides, group, step)
+        ending |= verdict(run)
+    return metrics
+
+
+def fit(cfg: DictConfig, run: Path, overrides: list[str], group: str | None, step: int) -> dict[str, Any]:
+    """What `train` does, from the step of the checkpoint `cfg.ckpt_path`, if there is one."""
+    from lightning.pytorch.callbacks import WeightAveraging
+
+    from src import build, checkpoints, record, tracking
+
+    record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(build.plain(cfg))))
     module = build.module(cfg, overrides)
-    if cfg.ckpt_path:
-        checkpoints.check_fit(checkpoint, module, averages=cfg.trainer.ema is not None)
     data = build.data(cfg, module.vae)
-    record.write(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
 
     loggers = build.loggers(cfg, run, group, step)
@@ -125,6 +149,19 @@ def resumed(checkpoint: dict, overrides: list[str]) -> tuple[DictConfig, list[st
     latest = {word.partition("=")[0]: word for word in own + overrides}
     cfg = hydra.compose("train", list(latest.values()))
     return cfg, [word for name, word in latest.items() if name != "ckpt_path"]
+
+
+def verdict(run: Path) -> dict[str, str]:
+    """How a training ended that came to its end: it may have left the model worse than it was untrained."""
+    from src import record
+
+    rows = record.epochs(run)
+    first, last = rows[0]["val/loss"], rows[-1]["val/loss"]
+    if rows[0]["epoch"] or last <= first:
+        return {}
+    reason = f"val/loss is {last:.2f} after the last epoch, {first:.2f} of the untrained model"
+    log.warning("the training has diverged: %s", reason)
+    return {"state": "diverged", "reason": reason}
 
 
 def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> dict[str, Any]:

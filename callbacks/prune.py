@@ -1,0 +1,29 @@
+"""Ends a training that a search holds for hopeless."""
+
+from lightning.pytorch import Callback, Trainer
+
+from src import study
+from src.errors import UserError
+from src.module import VAEModule
+
+
+class Prune(Callback):
+    """Reports `metric` after each epoch to the trial of src.search that is being trained, and ends it if the search's
+    pruner says so; a run that is no trial, or is resumed by hand, is left alone."""
+
+    def __init__(self, metric: str):
+        self.metric = metric
+
+    def on_validation_end(self, trainer: Trainer, module: VAEModule) -> None:
+        trial = study.current.get()
+        if trial is None:
+            return
+        if self.metric not in module.numbers:
+            measured = ", ".join(sorted(name for name in module.numbers if name.startswith("val/")))
+            raise UserError(f"metric={self.metric} is not measured here: {measured}")
+        if trainer.sanity_checking:
+            return
+        epoch, value = trainer.current_epoch + 1, module.numbers[self.metric]
+        study.report(trial, epoch, value)
+        if epoch < trainer.max_epochs and trial.should_prune():
+            raise study.PrunedError(f"pruned after epoch {epoch}: {self.metric} {value:.2f}")

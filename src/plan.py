@@ -1,0 +1,190 @@
+"""What a search varies and what it judges by: its plan, read from the words of a command line."""
+
+import re
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig, OmegaConf
+
+from src.config import check_run
+from src.errors import UserError
+
+BETTER = {  # of what metrics.json holds; the test set is for what was selected
+    **dict.fromkeys(("val/elbo", "val/active_units"), "maximize"),
+    **dict.fromkeys(("val/loss", "val/recon", "val/kl", "val/bits_per_dim"), "minimize"),
+    **dict.fromkeys(("parameters", "training_seconds"), "minimize"),
+}
+CHOICES = {"direction": (None, "maximize", "minimize"), "pruner": ("median", "hyperband", "none")}
+
+
+@dataclass
+class Plan:
+    """What a search keeps for as long as it lives, since its trials could not be compared otherwise.
+
+    metric: one of BETTER, or two of them
+    startup: trials that are drawn at random, and never pruned by the median, before the others learn from them
+    warmup: epochs in which the median prunes none
+    words: options of src.train, each with one value or a space of values
+    """
+
+    metric: Any = "val/elbo"
+    direction: str | None = None
+    pruner: str = "median"
+    startup: int = 5
+    warmup: int = 2
+    words: list[str] = field(default_factory=list)
+
+    @property
+    def metrics(self) -> list[str]:
+        return self.metric if isinstance(self.metric, list) else [self.metric]
+
+    @property
+    def directions(self) -> list[str]:
+        return [self.direction or BETTER[name] for name in self.metrics]
+
+    @property
+    def prunes(self) -> bool:
+        """Whether a trial may end early: its metric is measured after each epoch, and is the only one."""
+        return self.pruner != "none" and len(self.metrics) == 1 and self.metrics[0].startswith("val/")
+
+
+class Dimension(NamedTuple):
+    """An option with the values it may take: the method of optuna's Trial that suggests one, and its arguments."""
+
+    option: str
+    method: str
+    arguments: dict[str, Any]
+
+    def word(self, value: Any) -> str:
+        """OPTION=VALUE; four digits of a number that is not whole, so that the names of runs stay readable."""
+        return f"{self.option}={value:.4g}" if isinstance(value, float) else f"{self.option}={value}"
+
+    def edges(self) -> list[str]:
+        """All choices, or the least and the largest value, as words; of a continuum also one that is not whole."""
+        values = self.arguments.get("choices") or [self.arguments[name] for name in ("low", "high")]
+        if self.method == "suggest_float" and "step" not in self.arguments:
+            values = [*values, values[0] + 0.382 * (values[1] - values[0])]
+        return [self.word(value) for value in values]
+
+    def suggested(self, trial: Any) -> str:
+        """The word of a trial of optuna's: a trial that had one already keeps it."""
+        return self.word(getattr(trial, self.method)(self.option, **self.arguments))
+
+
+def split(words: list[str]) -> tuple[list[str], list[Dimension]]:
+    """The words that name one value, and the dimensions that the others span.
+
+    Hydra's grammar: `choice(a,b)` or `a,b`; `range(2,33)`, without its end; `interval(0.5,8)`, `int(interval(2,64))`;
+    `tag(log,interval(0.5,8))` where factors count, not differences. Raises UserError for a space without a point.
+    """
+    overrides = OverridesParser.create().parse_overrides(words)
+    fixed = [each.input_line for each in overrides if not each.is_sweep_override()]
+    return fixed, [dimension(each) for each in overrides if each.is_sweep_override()]
+
+
+def dimension(override: Override) -> Dimension:
+    """The dimension that an override with several values spans."""
+    sweep, option, line = override.value(), override.get_key_element(), override.input_line
+    if isinstance(sweep, Glob):
+        raise UserError(f"{line}: name the choices, {option}=choice(a,b)")
+    if unknown := sweep.tags - {"log"}:
+        raise UserError(f"{line}: the only tag is log, got {', '.join(sorted(map(str, unknown)))}")
+    log = "log" in sweep.tags
+    if isinstance(sweep, ChoiceSweep):
+        if log:
+            raise UserError(f"{line}: choices have no scale; log is for interval and range")
+        return Dimension(option, "suggest_categorical", {"choices": list(override.sweep_string_iterator())})
+    if isinstance(sweep, IntervalSweep):
+        arguments = {"low": sweep.start, "high": sweep.end}
+    else:
+        values = sorted(override.sweep_iterator())
+        if not values:
+            raise UserError(f"{line}: there is nothing in that range")
+        arguments = {"low": values[0], "high": values[-1], "step": abs(sweep.step)}
+    if not arguments["low"] < arguments["high"]:
+        raise UserError(f"{line}: the end must lie above the start")
+    if log:
+        if arguments["low"] <= 0 or arguments.pop("step", 1) != 1:
+            raise UserError(f"{line}: a log scale begins above 0 and has no step")
+        arguments["log"] = True
+    whole = isinstance(arguments["low"], int)
+    return Dimension(option, "suggest_int" if whole else "suggest_float", arguments)
+
+
+def parsed(words: list[str]) -> tuple[str, int, Plan | None]:
+    """The name of a search, how many trials it shall have in all, and its plan, if anything else is given."""
+    own: dict[str, Any] = {"name": None, "trials": 20}
+    names = {*own, *(each.name for each in fields(Plan))} - {"words"}
+    others = []
+    for override in OverridesParser.create().parse_overrides(words):
+        if override.get_key_element() not in names:
+            others.append(override.input_line)
+        elif override.is_sweep_override():
+            raise UserError(f"{override.input_line}: this has one value; two metrics are metric=[a,b]")
+        else:
+            own[override.key_or_group] = override.value()
+    name, trials = own.pop("name"), own.pop("trials")
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(f"name must be given, of letters, digits, _, - and dots: name=first (got {name})")
+    if not isinstance(trials, int) or trials < 1:
+        raise UserError(f"trials must be a whole number, 1 or more, got {trials}")
+    return name, trials, Plan(**own, words=others) if own or others else None
+
+
+def kept(path: Path, asked: Plan | None) -> Plan:
+    """The plan in a search's file. Raises UserError where another is asked for."""
+    plan = Plan(**OmegaConf.to_container(OmegaConf.load(path)))
+    if asked not in (plan, None):
+        now, before = asdict(asked), asdict(plan)
+        changed = ", ".join(name for name in before if now[name] != before[name])
+        raise UserError(
+            f"{path.parent} is another search (its {changed} in {path.name}): to go on with it give name and trials "
+            "alone, else another name"
+        )
+    return plan
+
+
+def check_plan(plan: Plan) -> DictConfig:
+    """Raises UserError for a plan that can't work, before anything is made; the configuration of one of its trials."""
+    for name, allowed in CHOICES.items():
+        if getattr(plan, name) not in allowed:
+            raise UserError(f"{name} must be one of {', '.join(filter(None, allowed))}, got {getattr(plan, name)}")
+    for name, least in {"startup": 1, "warmup": 0}.items():
+        if not isinstance(value := getattr(plan, name), int) or value < least:
+            raise UserError(f"{name} must be a whole number, {least} or more, got {value}")
+    if unknown := [name for name in plan.metrics if name not in BETTER]:
+        raise UserError(f"metric must be one of {', '.join(BETTER)}, or two of them, got {unknown[0]}")
+    if not 1 <= len(set(plan.metrics)) == len(plan.metrics) <= 2:
+        raise UserError(f"metric must be one, or two that differ, got {', '.join(plan.metrics)}")
+    if len(plan.metrics) == 2 and plan.direction:
+        raise UserError("direction is for one metric; with two each has its own: leave it out")
+    return check_edges(plan)
+
+
+def check_edges(plan: Plan) -> DictConfig:
+    """Composes the configurations at the edges of the space, each dimension's while the others rest; the last one."""
+    fixed, dimensions = split(plan.words)
+    names = [word.partition("=")[0] for word in plan.words]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{twice[0]} is given twice")
+    if not dimensions:
+        raise UserError("there is nothing to search: give an option a space, such as beta=interval(0.5,8)")
+    first = [each.edges()[0] for each in dimensions]
+    for i, each in enumerate(dimensions):
+        for edge in each.edges():
+            try:
+                cfg = hydra.compose("train", [*fixed, *first[:i], edge, *first[i + 1 :]])
+            except ConfigCompositionException as error:
+                reason = str(error.__cause__ or "").partition("\n")[0]
+                raise UserError(f"{error} ({reason})") from error
+            check_run(cfg)
+    if cfg.ckpt_path or cfg.sweep_name:
+        raise UserError("a search has a name alone, and goes on by it: leave ckpt_path and sweep_name out")
+    if cfg.trainer.devices != 1 or cfg.trainer.get("strategy"):
+        raise UserError("a search trains with one process a trial: the others would start the whole search again")
+    return cfg

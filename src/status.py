@@ -1,0 +1,76 @@
+"""How a run stands: RUN/status.json, for whoever reads its folder."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from src.errors import DivergedError, UserError
+from src.files import whole
+
+
+@contextmanager
+def kept(run: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
+    """Keeps RUN/status.json while a run is trained: `state` running, then finished, failed, diverged or interrupted,
+    with its `reason` in one line, `started` and `ended`, `host`, `pid` and `overrides`. What is yielded may get another
+    ending."""
+    status = {"state": "running", "reason": None, "started": now(), "ended": None}
+    status |= {"host": socket.gethostname(), "pid": os.getpid(), "overrides": overrides}
+    write(run, status)
+    ending: dict[str, Any] = {"state": "finished"}
+    try:
+        yield ending
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+        state = "interrupted" if stopped else "diverged" if isinstance(error, DivergedError) else "failed"
+        ending = {"state": state, "reason": None if stopped else in_a_line(error)}
+        raise
+    finally:
+        with suppress(OSError):  # of a full disk, which is the reason already
+            write(run, status | ending | {"ended": now()})
+
+
+def read(run: Path) -> dict[str, Any]:
+    """What status.json says, with the state `killed` where it says running but its process on this host is gone; empty
+    where there is none, or it is damaged."""
+    try:
+        status = json.loads((run / "status.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    if status["state"] == "running" and status["host"] == socket.gethostname() and not alive(status["pid"]):
+        status["state"] = "killed"
+    return status
+
+
+def write(run: Path, status: dict[str, Any]) -> None:
+    """Writes RUN/status.json."""
+    with whole(run / "status.json") as partial:
+        partial.write_text(json.dumps(status, indent=2) + "\n")
+
+
+def in_a_line(error: BaseException) -> str:
+    """An error in one line, with its type where it is not one of ours."""
+    words = str(error).strip().splitlines()[:1]
+    return " ".join(words) if isinstance(error, UserError) else ": ".join([type(error).__name__, *words])
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process on this host, and no zombie: one that has ended, and nobody asked how."""
+    with suppress(OSError, IndexError):  # no Linux, or no such process
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def now() -> str:
+    """The time, ISO 8601 with its zone."""
+    return datetime.now().astimezone().isoformat()

@@ -1,0 +1,230 @@
+"""A sweep: its jobs are planned, kept apart from each other, and continued where they stopped.
+
+A job is known by the fingerprint of its configuration. SWEEP/jobs.json says which number, and so which folder, each
+has: a sweep that is started again finds its jobs there, and gives new ones the next numbers.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import shlex
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
+
+from src import processes, status
+from src.config import check_run, refuse
+from src.errors import UserError
+from src.files import whole
+
+log = logging.getLogger(__name__)
+PLACES = ("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name")  # they change no number
+OVER = ("finished", "diverged")  # what another attempt would only repeat
+PATIENCE = 5  # s, for a process that is about to end
+SKIPPED = ".skipped"  # where Hydra writes for a job that is over
+STOPPED = ("interrupted", "killed", "running")  # what a last checkpoint goes on with
+
+
+class Sweep(Callback):
+    """Hydra's hooks around a sweep: all jobs are checked and planned before the first, and summed up at the end."""
+
+    name: ClassVar[str | None] = None  # of the sweep that goes on in this process
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        jobs, configs = composed(config)
+        folder = Path(config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not processes.lock(folder / ".lock"):
+            sys.exit(f"sweep_name={folder.name} is running already: wait for it, stop it, or give another name")
+        Sweep.name = folder.name
+        plan(folder, jobs, [fingerprint(each) for each in configs])
+        over = sum(job["state"] in OVER for job in standing(folder).values())
+        log.info("sweep_name=%s: %d jobs, %d of them done before", folder.name, len(jobs), over)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        folder, Sweep.name = Path(config.hydra.sweep.dir), None
+        processes.unlock(folder / ".lock")
+        jobs = standing(folder)
+        failed = {number: job for number, job in jobs.items() if job["state"] != "finished"}
+        log.info("%d of %d jobs finished: %s", len(jobs) - len(failed), len(jobs), os.path.relpath(folder))
+        for number, job in failed.items():
+            log.info("%4d  %s  %s  %s", number, job["label"], job["state"], job.get("reason") or "")
+        if failed:
+            sys.exit(1)
+
+
+def composed(config: DictConfig) -> tuple[list[list[str]], list[DictConfig]]:
+    """The jobs of a sweep: the options and the configuration of each. Ends the program where one is refused."""
+    launcher = config.hydra.launcher._target_.rpartition(".")[0].rpartition(".")[0]
+    if importlib.util.find_spec(launcher) is None:
+        sys.exit(f"{config.hydra.runtime.choices['hydra/launcher']} is missing: pip install 'vae-lab[sweep]'")
+    if not config.hydra.sweeper._target_.endswith("BasicSweeper"):
+        sys.exit("hydra/sweeper: a sweep tries all combinations; python -m src.search searches")
+    params = [f"{name}={values}" for name, values in (config.hydra.sweeper.params or {}).items()]
+    loader = GlobalHydra.instance().config_loader()
+    try:
+        words = OverridesParser.create(loader).parse_overrides([*params, *config.hydra.overrides.task])
+        (jobs,) = BasicSweeper.split_arguments(words, None)
+        configs = []
+        for options in tqdm(jobs, "Checking the jobs", unit="job", disable=None, leave=False, delay=1):
+            configs.append(loader.load_configuration(config.hydra.job.config_name, options, RunMode.RUN))
+            if configs[-1].ckpt_path:
+                sys.exit("ckpt_path resumes one run: leave -m out")
+            refuse(check_run, configs[-1])
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(str(error))
+    return jobs, configs
+
+
+def fingerprint(cfg: DictConfig) -> str:
+    """Tells a job from others by what its numbers depend on: its resolved configuration, without where files lie."""
+    plain = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [k for k in cfg if k not in PLACES]), resolve=True)
+    for node in (plain["data"], plain["data"]["source"]):
+        node.pop("root", None)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def known(folder: Path) -> dict[str, dict[str, Any]]:
+    """The `number` of each job of a sweep, its `label` (the options in which it differs from others), and whether it is
+    `wanted` (one of those it was last started with), by fingerprint."""
+    path = folder / "jobs.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def plan(folder: Path, jobs: list[list[str]], fingerprints: list[str]) -> None:
+    """Writes SWEEP/jobs.json: known jobs keep their numbers, new ones get the next. Ends the program where two are the
+    same."""
+    same = {name: i for i, name in enumerate(fingerprints)}
+    for i, name in enumerate(fingerprints):
+        if same[name] != i:
+            sys.exit(f"two jobs are the same: {' '.join(jobs[i])} and {' '.join(jobs[same[name]])}")
+    shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+    plans = {name: job | {"wanted": False} for name, job in known(folder).items()}
+    free = max((job["number"] for job in plans.values()), default=-1) + 1
+    for name, options in zip(fingerprints, jobs, strict=True):
+        number = plans[name]["number"] if name in plans else free
+        free = max(free, number + 1)
+        label = " ".join(word for word in options if word not in shared)
+        plans[name] = {"number": number, "label": label, "wanted": True}
+    with whole(folder / "jobs.json") as partial:
+        partial.write_text(json.dumps(plans, indent=1) + "\n")
+
+
+def standing(folder: Path) -> dict[int, dict[str, Any]]:
+    """How each wanted job of a sweep stands, by number: its status, or the state `waiting` where this start of the
+    sweep has not yet come to it."""
+    began = (folder / "jobs.json").stat().st_mtime
+    jobs = {}
+    for job in sorted((job for job in known(folder).values() if job["wanted"]), key=lambda job: job["number"]):
+        found = status.read(folder / str(job["number"]))
+        if not found or found["state"] not in OVER and datetime.fromisoformat(found["started"]).timestamp() < began:
+            found = {"state": "waiting"}
+        jobs[job["number"]] = found | job
+    return jobs
+
+
+def job_folder(folder: str, *, _root_: DictConfig) -> str:
+    """The folder within the sweep's for what Hydra writes for a job: the run's own, unless there is nothing to do."""
+    job = known(Path(folder)).get(fingerprint(_root_))
+    if job is None:
+        return "unplanned"
+    return SKIPPED if status.read(Path(folder, str(job["number"]))).get("state") in OVER else str(job["number"])
+
+
+def do(cfg: DictConfig, here: DictConfig, prepare: Callable[[], None], train: Callable[..., Any]) -> float | None:
+    """Does one job of a sweep, unless it was done before, in a process of its own; its validation ELBO, if it has one.
+
+    What goes wrong is left in its status.json, so that no launcher stops the other jobs.
+    """
+    folder, launcher = Path(here.sweep.dir), here.runtime.choices["hydra/launcher"]
+    run = folder / str(known(folder)[fingerprint(cfg)]["number"])
+    if Path(here.runtime.output_dir).name == SKIPPED:
+        log.info("%s is done already", os.path.relpath(run))
+    else:
+        if launcher == "joblib":
+            processes.end_with(os.getppid())
+        prepare()
+        load(OmegaConf.to_container(cfg))
+        work = partial(attempt, cfg, run, list(here.overrides.task), train)
+        code = processes.apart(work, None if launcher == "basic" else run / "train.log")
+        ending = f"{run.name} was killed by signal {-code}; " if code < 0 else ""
+        print(ending + progress(folder), flush=True)
+    metrics = run / "metrics.json"
+    return json.loads(metrics.read_text())["val/elbo"] if metrics.is_file() else None
+
+
+def load(node: dict[str, Any]) -> None:
+    """Imports what a configuration names, once for the jobs that are copies of this process: they then run one and the
+    same program, even if its files change meanwhile."""
+    for name, value in node.items():
+        if name == "_target_":
+            with suppress(ImportError, ValueError):  # the job's to tell
+                importlib.import_module(value.rpartition(".")[0])
+        elif isinstance(value, dict):
+            load(value)
+
+
+def attempt(cfg: DictConfig, run: Path, overrides: list[str], train: Callable[..., Any]) -> None:
+    """Trains a job from its last checkpoint where it was stopped, else from the start."""
+    if not processes.lock(run / ".lock", PATIENCE):
+        raise UserError(f"{run} is being trained by another process: wait for it, or stop it")
+    last = run / "checkpoints" / "last.ckpt"
+    if last.is_file() and status.read(run).get("state") in STOPPED:
+        cfg.ckpt_path = os.path.relpath(last)
+        overrides = [*overrides, f"ckpt_path={cfg.ckpt_path}"]
+    else:
+        for path in run.iterdir():
+            if path.is_dir() and path.name != ".hydra":
+                shutil.rmtree(path)
+            elif path.name not in (".hydra", ".lock", "train.log"):
+                path.unlink()
+    train(cfg, run, overrides, run.parent.name)
+
+
+def progress(folder: Path) -> str:
+    """How far a sweep is, in a line: "3 of 18 done, 1 failed, 2 running, about 12 min left"."""
+    now, jobs = datetime.now().astimezone(), list(standing(folder).values())
+    count = Counter(job["state"] for job in jobs)
+    times = [
+        datetime.fromisoformat(job["ended"]) - datetime.fromisoformat(job["started"])
+        for job in jobs
+        if job["state"] == "finished"
+    ]
+    one = sum(times, timedelta()) / max(1, len(times))
+    begun = [now - datetime.fromisoformat(job["started"]) for job in jobs if job["state"] == "running"]
+    left = one * count["waiting"] + sum((max(one - each, timedelta()) for each in begun), timedelta())
+    left /= max(1, len(begun) + (count["waiting"] > 0))
+    failed = sum(count[state] for state in ("failed", "diverged", "killed", "interrupted"))
+    words = [f"{count['finished']} of {len(jobs)} done", *([f"{failed} failed"] if failed else [])]
+    words += [f"{count['running']} running"] if begun else []
+    words += [f"about {left.total_seconds() / 60:.0f} min left"] if left > timedelta(seconds=30) else []
+    return ", ".join(words)
+
+
+def how_to_go_on() -> str:
+    """What a stopped sweep's user is told."""
+    words = [word for word in sys.argv[1:] if not word.startswith("sweep_name=")]
+    return "stopped; to go on: " + shlex.join(["python", "-m", "src.train", *words, f"sweep_name={Sweep.name}"])
+
+
+OmegaConf.register_new_resolver("either", lambda *values: next(filter(None, values)), replace=True)
+OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
