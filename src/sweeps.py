@@ -52,6 +52,10 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         jobs, configs = composed(config)
         folder = Path(config.hydra.sweep.dir)
+        if (folder / "search.yaml").exists():
+            sys.exit(
+                f"sweep_name={folder.name} is a search, which python -m src.search goes on with: give another name"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         if not processes.lock(folder / ".lock"):
             sys.exit(f"sweep_name={folder.name} is running already: wait for it, stop it, or give another name")

@@ -65,7 +65,15 @@ def test_what_a_run_leaves(trained):
     assert metrics["precision"] == "32-true"
     assert torch.__version__.startswith(metrics["versions"]["torch"])
     left = {path.name for path in trained.iterdir()}
-    files = {"config.yaml", "metrics.csv", "metrics.json", "checkpoints", "val_terms.npz", "test_terms.npz"}
+    files = {
+        "config.yaml",
+        "status.json",
+        "metrics.csv",
+        "metrics.json",
+        "checkpoints",
+        "val_terms.npz",
+        "test_terms.npz",
+    }
     assert left == files
     assert {path.name for path in (trained / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
