@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from src import noise
-from src.data import as_bytes, as_input
+from src.data import as_bytes, as_input, balanced
 from src.errors import UserError
 from src.files import whole
 from src.metrics import nearest
@@ -155,11 +155,3 @@ def watching(vae: VAE, seed: int) -> Iterator[None]:
             yield
         finally:
             vae.train(training)
-
-
-def balanced(labels: np.ndarray, count: int) -> np.ndarray:
-    """Indices of up to `count` images, as evenly over the classes as they allow, classes taking turns."""
-    order = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[order], labels[order])
-    turn = np.arange(len(labels)) - starts
-    return order[np.lexsort((labels[order], turn))][:count]

@@ -1,7 +1,6 @@
 """A small classifier of a data set's own images: its features are the space in which samples are compared."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from tqdm import tqdm
 from src import noise
 from src.data import EVALUATION_BATCH, as_input
 from src.errors import UserError
-from src.files import whole
+from src.files import cache, whole
 from src.sources import Images
 
 FEATURES = 64
@@ -140,5 +139,4 @@ def _cache_file(source: Images, pixels: str, seed: int) -> Path:
     key = hashlib.sha256(f"{pixels} {seed} {images.shape} {len(source.classes)}".encode())
     for content in (images, labels, Path(__file__).read_bytes()):
         key.update(np.ascontiguousarray(content).data if isinstance(content, np.ndarray) else content)
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae-lab"
-    return folder / f"classifier_{pixels}_{key.hexdigest()[:16]}.pt"
+    return cache() / f"classifier_{pixels}_{key.hexdigest()[:16]}.pt"

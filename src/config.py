@@ -171,8 +171,8 @@ def help_text(command: str) -> str:
     text = OmegaConf.load(conf / "hydra" / "help" / f"{command}.yaml")
     template = OmegaConf.create({"hydra": {"help": text}}).hydra.help.template
     if command == "apply":
-        first_lines = {path.stem: path.open().readline() for path in sorted(conf.glob("task/*.yaml"))}
-        choices = "".join(f"  {name:<13}{line.strip('# ')}" for name, line in first_lines.items())
+        first_lines = {path.stem: path.read_text().partition("\n")[0] for path in sorted(conf.glob("task/*.yaml"))}
+        choices = "".join(f"  {name:<13}{line.strip('# ')}\n" for name, line in first_lines.items())
     else:
         folders = sorted(path for path in conf.iterdir() if path.is_dir() and path.name not in ("hydra", "task"))
         files = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}

@@ -71,6 +71,18 @@ def as_input(images: Tensor) -> Tensor:
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
+def balanced(labels: np.ndarray, count: int, random: np.random.Generator | None = None) -> np.ndarray:
+    """Indices of up to `count` images, as evenly over the classes as they allow, classes taking turns: in their order,
+    the first images of each, or with `random` both as it comes."""
+    order = np.arange(len(labels)) if random is None else random.permutation(len(labels))
+    classes = np.arange(labels.max() + 1) if random is None else random.permutation(labels.max() + 1)
+    place = classes[labels[order]]  # of its class in a round
+    by_class = np.argsort(place, kind="stable")
+    turn = np.empty(len(labels), np.int64)
+    turn[by_class] = np.arange(len(labels)) - np.searchsorted(place[by_class], place[by_class])
+    return order[np.lexsort((place, turn))][:count]
+
+
 def as_bytes(images: Tensor) -> np.ndarray:
     """Images in [0, 1] as uint8; a likelihood may go beyond, a picture cannot."""
     return (images.float().clamp(0, 1) * 255).round().byte().cpu().numpy()

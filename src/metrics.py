@@ -1,13 +1,20 @@
 """Numbers that describe a VAE."""
 
+import contextlib
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from src import noise
+from src.data import Batch
 from src.distributions import DiagonalGaussian, FullGaussian
+from src.divergences import kl_per_dim
+from src.objectives import draw
+from src.vae import VAE
 
 ACTIVE = 0.01  # variance of the posterior mean over images, above which a dimension counts (Burda et al., 2016)
 
@@ -25,6 +32,31 @@ def estimate(name: str, values: np.ndarray) -> dict[str, float]:
     values = np.asarray(values, np.float64)
     mean = {name: float(values.mean())}
     return mean | ({f"{name}_se": float(values.std(ddof=1) / math.sqrt(len(values)))} if len(values) > 1 else {})
+
+
+@torch.no_grad()
+def elbo_terms(vae: VAE, batches: Iterable[Batch], seed: int, samples: int = 1) -> dict[str, np.ndarray]:
+    """`elbo`, `recon` and `kl` of each image, nats, (N,) float64, over `samples` codes; with those of the objective and
+    the seed of the training, the noise is that of the evaluation in training."""
+    found = []
+    for batch in batches:
+        drawn = noise.normal(seed, batch.index, (samples, vae.latent_dim)).transpose(0, 1).to(batch.x)
+        terms = draw(vae, batch.x, drawn)
+        found.append(torch.stack([terms.recon(), terms.kl("closed")]).double())
+    recon, kl = torch.cat(found, 1).cpu().numpy()
+    return {"elbo": -(recon + kl), "recon": recon, "kl": kl}
+
+
+@torch.no_grad()
+def dimensions(vae: VAE, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Posterior means (N, D), and the mean KL of each dimension (D,), nats; None where it has no closed form."""
+    p, means, kl = vae.prior(), [], []
+    for batch in batches:
+        q = vae.encode(batch.x)
+        means.append(q.mean)
+        with contextlib.suppress(TypeError):  # of two that do not factorise
+            kl.append(kl_per_dim(q, p).double())
+    return torch.cat(means).cpu().numpy(), torch.cat(kl).mean(0).cpu().numpy() if kl else None
 
 
 @torch.no_grad()
@@ -50,12 +82,13 @@ def mutual_information(q: Distribution, z: Tensor, log_q: Tensor) -> Tensor:
 
 
 def nearest(images: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """For each image (S, C, H, W) the index of its nearest in squared pixel distance, found in blocks of `among`."""
-    a = torch.from_numpy(images).flatten(1).float()
-    distances = [
-        (b.square().sum(1) - 2 * a @ b.T) for b in (c.flatten(1).float() for c in torch.from_numpy(among).split(5000))
-    ]
-    return torch.cat(distances, 1).argmin(1).numpy()
+    """For each image (S, C, H, W) the index of its nearest in squared pixel distance, found in blocks of both."""
+    found = []
+    for part in torch.from_numpy(images).split(1000):
+        a = part.flatten(1).float()
+        blocks = (block.flatten(1).float() for block in torch.from_numpy(among).split(5000))
+        found.append(torch.cat([b.square().sum(1) - 2 * a @ b.T for b in blocks], 1).argmin(1))
+    return torch.cat(found).numpy()
 
 
 def bits_per_dim(nats: float, pixels: int, density: bool) -> float:

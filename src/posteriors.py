@@ -40,7 +40,7 @@ class Full(nn.Module):
         d = self.latent_dim
         mu, logvar, a = raw.split([d, d, raw.shape[-1] - 2 * d], -1)
         row, column = torch.tril_indices(d, d, -1, device=raw.device)
-        unit = torch.eye(d, dtype=raw.dtype, device=raw.device).repeat(len(raw), 1, 1)
+        unit = torch.eye(d, dtype=raw.dtype, device=raw.device).repeat(raw.shape[0], 1, 1)
         unit[:, row, column] = a
         return FullGaussian(mu, torch.exp(0.5 * logvar)[..., None] * unit)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from src.errors import UserError
-from src.files import whole
+from src.files import cache, whole
 
 DIGITS = tuple("0123456789")
 GARMENTS = (
@@ -169,7 +169,7 @@ def _mnist5k_table(packed: bytes) -> np.ndarray:
 
 
 def _cache_file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae-lab" / "mnist5k.npz"
+    return cache() / "mnist5k.npz"
 
 
 def _official(name: str, dataset: str, classes: tuple[str, ...], root: str) -> Images:

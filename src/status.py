@@ -1,7 +1,9 @@
 """How a run stands: RUN/status.json, for whoever reads its folder."""
 
 import json
+import math
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,9 +43,9 @@ def read(run: Path) -> dict[str, Any]:
         status = json.loads((run / "status.json").read_text())
     except (OSError, ValueError):
         return {}
-    if status["state"] == "running" and status["host"] == socket.gethostname() and not alive(status["pid"]):
-        status["state"] = "killed"
-    return status
+    if not isinstance(status, dict):
+        return {}
+    return status | ({"state": "killed"} if status.get("state") == "running" and gone(status) else {})
 
 
 def write(run: Path, status: dict[str, Any]) -> None:
@@ -69,6 +71,36 @@ def alive(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def gone(status: dict[str, Any]) -> bool:
+    """Whether the process of a run that says it runs has ended, as far as can be told on this machine."""
+    pid = status.get("pid")
+    if status.get("host") != socket.gethostname() or not isinstance(pid, int) or not 0 < pid < 2**31:
+        return False
+    if not alive(pid):
+        return True
+    try:
+        return began(pid) > datetime.fromisoformat(status["started"]).timestamp() + 5  # its number is another one's now
+    except (OSError, ValueError, KeyError, TypeError, IndexError):  # no Linux, or no time given
+        return False
+
+
+def began(pid: int) -> float:
+    """When a process began, seconds since 1970, from Linux's /proc."""
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    boot = re.search(r"btime (\d+)", Path("/proc/stat").read_text())
+    return int(boot[1]) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def divergence(epochs: list[dict[str, float]]) -> str | None:
+    """How a training ended worse than it began, by the validation loss in metrics.csv's rows; None if it didn't."""
+    losses = [row["val/loss"] for row in epochs if "val/loss" in row]
+    if losses and not math.isfinite(losses[-1]):
+        return f"the last validation loss is {losses[-1]}"
+    if len(losses) > 1 and epochs[0].get("epoch") == 0 and losses[-1] > losses[0]:
+        return f"the last validation loss, {losses[-1]:.2f}, is above the untrained model's, {losses[0]:.2f}"
+    return None
 
 
 def now() -> str:

@@ -155,13 +155,10 @@ def verdict(run: Path) -> dict[str, str]:
     """How a training ended that came to its end: it may have left the model worse than it was untrained."""
     from src import record
 
-    rows = record.epochs(run)
-    first, last = rows[0]["val/loss"], rows[-1]["val/loss"]
-    if rows[0]["epoch"] or last <= first:
-        return {}
-    reason = f"val/loss is {last:.2f} after the last epoch, {first:.2f} of the untrained model"
-    log.warning("the training has diverged: %s", reason)
-    return {"state": "diverged", "reason": reason}
+    if reason := status.divergence(record.epochs(run)):
+        log.warning("the training has diverged: %s", reason)
+        return {"state": "diverged", "reason": reason}
+    return {}
 
 
 def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_a_task_adds_to_the_run_and_changes_nothing_of_it(command, finished, tmp
     assert latest.resolve() == (run / "tasks" / "sample" / "mine").resolve()
     numbers = json.loads((latest / "metrics.json").read_text())
     assert numbers["checkpoint"] == "best"
-    assert numbers["versions"]["torch"] == torch.__version__.split("+")[0] or numbers["versions"]["torch"]
+    assert torch.__version__.startswith(numbers["versions"]["torch"])
     assert "count: 4" in (latest / "task.yaml").read_text()
     assert not list(tmp_path.glob(".hydra"))
     command(f"run={run}", "task=sample", "name=again", *QUICK)

@@ -117,11 +117,11 @@ def test_codes_do_not_depend_on_batches():
     assert torch.allclose(samplers.codes(run).sort(0).values, whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", PRIORS)
-@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize(
+    ("name", "posterior"),
+    [(name, q) for name in PRIORS for q in POSTERIORS if (name, q) != ("vamp", "flow")],  # which does not go together
+)
 def test_every_prior_and_posterior_generates(name, posterior):
-    if (name, posterior) == ("vamp", "flow"):
-        pytest.skip("no such VAE: vamp needs the density of any code")
     torch.manual_seed(0)
     vae = small(POSTERIORS[posterior](3), PRIORS[name](3), Bernoulli()).eval()
     run = of(vae)

@@ -199,7 +199,7 @@ def test_bad_options_are_refused(applied, finished, option, words):
 
 def test_images_of_one_class_are_refused():
     images = np.zeros((20, 1, 4, 4), np.uint8)
-    options = {"per_class": 1, "judge": True, "sizes": ["all"], "seeds": 1, "vae_steps": 1, "classifier_steps": 1}
+    options = {"judge": True, "sizes": ["all"]}
     with pytest.raises(UserError, match="all of the run's have one label: use task=sample"):
         synthesize.checked(Split(images, np.zeros(20, int)), **options)
     with pytest.raises(UserError, match="a class has 1 training image, too few"):

@@ -4,11 +4,9 @@ import json
 import math
 import os
 import re
-import socket
 from collections.abc import Callable, Iterable
 from csv import Error as CSVError
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, is_zipfile
@@ -17,7 +15,7 @@ import numpy as np
 import yaml
 
 from src import record
-from src.status import alive
+from src.status import divergence, gone
 
 MARKS = ("config.yaml", "status.json", "metrics.csv", "metrics.json", ".hydra")  # any of them makes a folder a run's
 STATES = ("running", "finished", "failed", "diverged", "interrupted")  # that status.json may tell
@@ -162,33 +160,3 @@ def state(told: dict[str, Any], measured: bool, epochs: list[dict[str, float]]) 
     if status == "finished" and (why := divergence(epochs)):
         return "diverged", why
     return status, " ".join(reason.split())
-
-
-def divergence(epochs: list[dict[str, float]]) -> str:
-    """How a training ended worse than it began, by the validation loss; empty if it didn't."""
-    losses = [row["val/loss"] for row in epochs if "val/loss" in row]
-    if losses and not math.isfinite(losses[-1]):
-        return f"the last validation loss is {losses[-1]}"
-    if len(losses) > 1 and epochs[0].get("epoch") == 0 and losses[-1] > losses[0]:
-        return f"the last validation loss, {losses[-1]:.1f}, is above the untrained model's, {losses[0]:.1f}"
-    return ""
-
-
-def gone(told: dict[str, Any]) -> bool:
-    """Whether the process of a run that says it runs has ended, as far as can be told on this machine."""
-    pid = told.get("pid")
-    if told.get("host") != socket.gethostname() or not isinstance(pid, int) or not 0 < pid < 2**31:
-        return False
-    if not alive(pid):
-        return True
-    try:
-        return began(pid) > datetime.fromisoformat(told["started"]).timestamp() + 5  # its number is another one's now
-    except (OSError, ValueError, KeyError, TypeError, IndexError):  # no Linux, or no time given
-        return False
-
-
-def began(pid: int) -> float:
-    """When a process began, seconds since 1970, from Linux's /proc."""
-    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    boot = re.search(r"btime (\d+)", Path("/proc/stat").read_text())
-    return int(boot[1]) + ticks / os.sysconf("SC_CLK_TCK")

@@ -21,6 +21,7 @@ from src.figures.grids import sheet
 from src.figures.page import number
 from src.files import whole
 from src.scores import SCORES, Columns, below, detection, evaluated
+from src.tasks import check_counts
 
 SHOWN = 12  # of a user's images
 
@@ -41,7 +42,9 @@ def anomaly(
     against: names of DATA and CORRUPTIONS, `held_out`, or `auto`; input: a file or a folder, in place of it
     Writes histograms.png, images.png, and scores.npz, SET/SCORE (N,) each, or scores.csv of `input`.
     """
-    check(scores, {"images": (images, 2), "samples": (samples, 1), "steps": (steps, 1)})
+    if isinstance(scores, str) or not scores or not all(name in SCORES for name in scores):
+        raise UserError(f"task.scores must be some of [{','.join(SCORES)}], got {scores}")
+    check_counts(images=(images, 2), samples=(samples, 1), steps=(steps, 1))
     options = {"names": list(scores), "samples": samples, "steps": steps}
     if input is not None:
         return own(run, folder, input, invert, images, options)
@@ -59,15 +62,6 @@ def anomaly(
     shown = {name: (visible(sets[name]), columns[name][scores[0]]) for name in sets}
     write_still(figures.extremes(run.config.title, scores[0], shown), folder / "images.png", scale=1)
     return {f"{name} {score}/{key}": v for (name, score), rate in rates.items() for key, v in rate.items()}
-
-
-def check(scores: Sequence[str], counts: dict[str, tuple[int, int]]) -> None:
-    """Raises UserError for scores that are none, and for a count (given, least) that is too small."""
-    if isinstance(scores, str) or not scores or not all(name in SCORES for name in scores):
-        raise UserError(f"task.scores must be some of [{','.join(SCORES)}], got {scores}")
-    for name, (given, least) in counts.items():
-        if type(given) is not int or given < least:
-            raise UserError(f"task.{name} must be a whole number, {least} or more, got {given}")
 
 
 def scored(run: Run, sets: dict[str, np.ndarray], options: dict[str, Any]) -> dict[str, Columns]:

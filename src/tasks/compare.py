@@ -18,9 +18,9 @@ from src.figures.animation import write_still
 from src.figures.comparison import differences
 from src.figures.grids import sheet
 from src.files import whole
-from src.metrics import estimate
-from src.objectives import ELBO
+from src.metrics import elbo_terms, estimate
 from src.sources import Split
+from src.tasks import check_counts
 
 ASIDE = ("title", "ckpt_path", "logger", "callbacks", "data.root", "data.path", "data.source")  # not what was trained
 ABSENT = "–"
@@ -39,7 +39,15 @@ def compare(
     second = opened(run, other, checkpoint, split, samples, count)
     runs = {"run": run, "other": second}
     chosen: Split = getattr(run.data, split)
-    terms = {who: evaluated(each, chosen, samples, run, who) for who, each in runs.items()}
+    terms = {
+        who: elbo_terms(
+            each.vae,
+            tqdm(run.batches(chosen), who, unit="batch", disable=None, leave=False, delay=1),
+            run.seed,
+            samples,
+        )
+        for who, each in runs.items()
+    }
     options = differing(plain(run.config), plain(second.config))
     paired = {name: terms["run"][name] - terms["other"][name] for name in ("elbo", "recon", "kl")}
     numbers: dict[str, Any] = {"images": len(chosen.images), "split": split}
@@ -71,9 +79,7 @@ def opened(run: Run, other: str | None, checkpoint: str, split: str, samples: in
         raise UserError(f"task.checkpoint must be best or last, got {checkpoint}")
     if split not in ("val", "test"):
         raise UserError(f"task.split must be val or test, got {split}")
-    for name, value in (("samples", samples), ("count", count)):
-        if not isinstance(value, int) or value < 1:
-            raise UserError(f"task.{name} must be a whole number, 1 or more, got {value}")
+    check_counts(samples=(samples, 1), count=(count, 1))
     second = open_run(other, checkpoint, run.seed)
     check_comparable(run, second)
     second.vae.to(run.device)
@@ -101,17 +107,6 @@ def images_of(run: Run) -> dict[str, Any]:
         "data.exclude_labels": sorted(data.exclude_labels),
         "the pixels' kind": pixels(data.binarize, run.vae),
     }
-
-
-@torch.no_grad()
-def evaluated(run: Run, split: Split, samples: int, first: Run, words: str) -> dict[str, np.ndarray]:
-    """`elbo`, `recon`, `kl` of each image, nats, (N,): with the noise of the evaluation in training."""
-    objective, found = ELBO(samples=samples), []
-    for batch in tqdm(first.batches(split), desc=words, unit="batch", disable=None, leave=False, delay=1):
-        drawn = noise.normal(first.seed, batch.index, (samples, run.vae.latent_dim)).transpose(0, 1).to(batch.x)
-        _, recon, kl, _, _ = objective(run.vae, batch.x, drawn)
-        found.append(torch.stack([-(recon + kl), recon, kl]).double().cpu())
-    return dict(zip(("elbo", "recon", "kl"), torch.cat(found, 1).numpy(), strict=True))
 
 
 def differing(ours: dict, theirs: dict) -> dict[str, tuple[str, str]]:

@@ -14,13 +14,12 @@ from src.calibration import Reliability, inside, p_values, ranks, reliability
 from src.config import choice
 from src.data import Batch, as_input
 from src.decomposition import best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
-from src.errors import UserError
 from src.figures.animation import write_still
 from src.figures.diagnosis import calibration, waterfall
 from src.files import whole
-from src.importance import elbo
-from src.metrics import ACTIVE, estimate
+from src.metrics import ACTIVE, elbo_terms, estimate
 from src.sources import Split
+from src.tasks import check_counts
 
 AT_ONCE = 50  # images whose posteriors are refined together
 CODES = 20_000  # training images, at most, whose codes tell the aggregate posterior
@@ -37,7 +36,7 @@ def diagnose(run: Run, folder: Path, count: int, samples: int, steps: int, simul
     those active dimensions whose ranks are not uniform; calibration_error: of the pixels' probabilities (Bernoulli).
     Writes nats.png, calibration.png and parts.npz (the parts of each image). Raises UserError for a bad option.
     """
-    check(count=(count, 2), samples=(samples, 1), steps=(steps, 1), simulations=(simulations, 100))
+    check_counts(count=(count, 2), samples=(samples, 1), steps=(steps, 1), simulations=(simulations, 100))
     train, val = run.train, run.data.val
     rows = some(len(val.images), count, run.seed, "diagnosed")
     parts, effective = parts_of(run, train, rows, samples, steps)
@@ -65,13 +64,6 @@ def diagnose(run: Run, folder: Path, count: int, samples: int, steps: int, simul
     with whole(folder / "parts.npz") as partial:
         np.savez(partial, index=rows, effective_samples=effective, **parts)
     return numbers
-
-
-def check(**options: tuple[int, int]) -> None:
-    """Raises UserError for an option that is not a whole number of at least its limit: (value, limit)."""
-    for name, (value, limit) in options.items():
-        if not isinstance(value, int) or value < limit:
-            raise UserError(f"task.{name} must be a whole number, {limit} or more, got {value}")
 
 
 def some(among: int, count: int, seed: int, words: str) -> np.ndarray:
@@ -131,17 +123,12 @@ def training_codes(run: Run, train: Split) -> np.ndarray:
     return np.concatenate(codes)
 
 
-@torch.no_grad()
 def overfitting(run: Run, train: Split) -> dict[str, float]:
     """The mean ELBO of training images minus that of as many validation images; they are others, so unpaired."""
     size, found = min(EVALUATED, len(train.images), len(run.data.val.images)), []
     for name, split in (("train", train), ("val", run.data.val)):
-        elbos = []
         batches = run.batches(taken(split, some(len(split.images), size, run.seed, name)))
-        for batch in bar(batches, f"ELBO, {name}"):
-            drawn = noise.normal(run.seed, batch.index, (1, run.vae.latent_dim)).transpose(0, 1).to(batch.x)
-            elbos.append(elbo(run.vae, batch.x, run.vae.encode(batch.x), drawn).cpu().numpy())
-        found.append(estimate("nats", np.concatenate(elbos)))
+        found.append(estimate("nats", elbo_terms(run.vae, bar(batches, f"ELBO, {name}"), run.seed)["elbo"]))
     ours, theirs = found
     error = float(np.hypot(ours["nats_se"], theirs["nats_se"]))
     return {"nats": ours["nats"] - theirs["nats"], "nats_se": error}

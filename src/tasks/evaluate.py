@@ -12,20 +12,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from src import importance, metrics, noise, quality, samplers
+from src import decomposition, importance, metrics, noise, quality, samplers
 from src.build import Run
 from src.data import Batch, as_input
 from src.distributions import FullGaussian
-from src.divergences import kl_per_dim
 from src.errors import UserError
 from src.figures import evaluation
 from src.figures.animation import write_still
 from src.files import whole
-from src.objectives import draw
 from src.sources import Split
 
 WIDER = 1.2  # the proposal's scale over that of the refined posterior, whose tails are too light
 AGGREGATE = 5000  # images whose posteriors make up the aggregate posterior
+FITTED = 20_000  # codes of training images that a density is fitted to
 Terms = dict[str, np.ndarray]
 
 
@@ -50,7 +49,8 @@ def evaluate(
     """
     check(split, samples, images, tight_images, precision)
     chosen, greys = (first(getattr(source, split), images) for source in (run.data, run.data.source))
-    terms, per_dim = bounds(run, chosen)
+    terms = metrics.elbo_terms(run.vae, run.batches(chosen), run.seed)
+    codes, per_dim = metrics.dimensions(run.vae, run.batches(chosen))
     curves: Terms = {}
     if samples:
         found, curves["encoder's posterior"] = likelihood(run, chosen, samples, precision)
@@ -61,7 +61,8 @@ def evaluate(
     numbers = summary(terms, samples)
     if run.data.pixels != "binary":
         numbers |= bits(numbers, run.data.pixels == "dequantized", chosen.images[0].size)
-    numbers |= latent(run, chosen, terms["kl"]) | reconstruction(run, chosen, greys) | representation(run, chosen)
+    numbers |= latent(run, chosen, terms["kl"], codes) | reconstruction(run, chosen, greys)
+    numbers |= representation(run, codes, chosen.labels)
     if sample_quality:
         numbers |= generation(run)
     shown = min((values.shape[1] for values in curves.values()), default=0)  # the images that all curves have
@@ -90,22 +91,6 @@ def check(split: str, samples: int, images: int | None, tight_images: int, preci
             raise UserError(f"task.{name} must be {given} or a whole number, {least} or more, got {value}")
     if precision not in ("32-true", "bf16-mixed"):
         raise UserError(f"task.precision must be 32-true or bf16-mixed, got {precision}")
-
-
-@torch.no_grad()
-def bounds(run: Run, images: Split) -> tuple[Terms, np.ndarray | None]:
-    """elbo, recon and kl of each image (N,), from one sample; and each dimension's mean KL, if known."""
-    kept: dict[str, list] = {"recon": [], "kl": [], "per_dim": []}
-    for batch in run.batches(images):
-        drawn = noise.normal(run.seed, batch.index, (1, run.vae.latent_dim)).transpose(0, 1).to(batch.x)
-        found = draw(run.vae, batch.x, drawn)
-        kept["recon"].append(found.recon())
-        kept["kl"].append(found.kl("closed"))
-        with contextlib.suppress(TypeError):  # of two that do not factorise
-            kept["per_dim"].append(kl_per_dim(found.q, found.p))
-    terms = {name: torch.cat(kept[name]).double().cpu().numpy() for name in ("recon", "kl")}
-    per_dim = torch.cat(kept["per_dim"]).double().mean(0).cpu().numpy() if kept["per_dim"] else None
-    return {"elbo": -(terms["recon"] + terms["kl"]), **terms}, per_dim
 
 
 def likelihood(run: Run, images: Split, samples: int, precision: str) -> tuple[Terms, np.ndarray]:
@@ -167,7 +152,7 @@ def bits(numbers: dict[str, float], density: bool, pixels: int) -> dict[str, flo
 
 
 @torch.no_grad()
-def latent(run: Run, images: Split, kl: np.ndarray) -> dict[str, Any]:
+def latent(run: Run, images: Split, kl: np.ndarray, means: np.ndarray) -> dict[str, Any]:
     """What the code says of the image: active units, mutual information and aggregate posterior, in nats.
 
     I(x; z) = E[KL(q(z|x), p)] - KL(q(z), p). The estimate from N posteriors is a lower bound of I and at most log N, so
@@ -176,16 +161,16 @@ def latent(run: Run, images: Split, kl: np.ndarray) -> dict[str, Any]:
     """
     few = Split(*(array[:AGGREGATE] for array in images))
     x = torch.cat([batch.x for batch in run.batches(few)])
-    q, found = run.vae.encode(x), {"active_units": metrics.active_units(run.codes(images))}
+    q, found = run.vae.encode(x), {"active_units": metrics.active_units(means)}
     z, log_q = q.rsample_and_log_prob(noise.normal(run.seed, torch.arange(len(x)), (run.vae.latent_dim,)).to(x))
     with contextlib.suppress(TypeError):  # a flow knows the density of its own samples alone
         information = metrics.mutual_information(q, z, log_q).cpu().numpy()
         found |= metrics.estimate("mutual_information", information)
         found["mutual_information_cap"] = math.log(len(x))
         found["aggregate_kl_at_most"] = float(kl[: len(x)].mean() - information.mean())
-    fitted = samplers.gmm(samplers.codes(run), run.seed)
-    ratio = fitted.log_prob(z) - run.vae.prior().log_prob(z)
-    found |= metrics.estimate("aggregate_kl_at_least", ratio.cpu().numpy())
+    density = decomposition.fitted(samplers.codes(run)[:FITTED].double().cpu().numpy(), run.seed)
+    gain = density.score_samples(z.double().cpu().numpy()) - run.vae.prior().log_prob(z).double().cpu().numpy()
+    found |= metrics.estimate("aggregate_kl_at_least", gain)
     found["mutual_information_at_most"] = float(kl[: len(x)].mean() - found["aggregate_kl_at_least"])
     return found
 
@@ -208,10 +193,11 @@ def reconstruction(run: Run, images: Split, greys: Split) -> dict[str, float]:
     return metrics.estimate("reconstruction_mse", joined(squares)) | metrics.estimate("ssim", joined(similar))
 
 
-def representation(run: Run, images: Split) -> dict[str, float]:
-    """What posterior means know of the classes: accuracy of a linear probe and of 10 neighbours, fitted to the training
-    images; of k-means with as many clusters as classes, the agreement with them. Nothing where there is one class."""
-    if len(np.unique(images.labels)) < 2:
+def representation(run: Run, means: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """What posterior means (N, D) know of the classes (N,): accuracy of a linear probe and of 10 neighbours, fitted to
+    the training images; of k-means with as many clusters as classes, the agreement with them. Nothing where there is
+    one class."""
+    if len(np.unique(truth)) < 2:
         return {}
     from sklearn.cluster import KMeans
     from sklearn.linear_model import LogisticRegression
@@ -220,15 +206,15 @@ def representation(run: Run, images: Split) -> dict[str, float]:
 
     codes, labels = run.codes(run.train), run.train.labels
     centre, spread = codes.mean(0), codes.std(0) + 1e-6
-    codes, own = (codes - centre) / spread, (run.codes(images) - centre) / spread
+    codes, own = (codes - centre) / spread, (means - centre) / spread
     probe = LogisticRegression(max_iter=500).fit(codes, labels)
     near = KNeighborsClassifier(min(10, len(codes))).fit(codes, labels)
     clusters = KMeans(len(np.unique(labels)), n_init=5, random_state=run.seed).fit(codes).predict(own)
     return {
-        "linear_probe_accuracy": float(probe.score(own, images.labels)),
-        "knn_accuracy": float(near.score(own, images.labels)),
-        "clusters_nmi": float(normalized_mutual_info_score(images.labels, clusters)),
-        "clusters_ari": float(adjusted_rand_score(images.labels, clusters)),
+        "linear_probe_accuracy": float(probe.score(own, truth)),
+        "knn_accuracy": float(near.score(own, truth)),
+        "clusters_nmi": float(normalized_mutual_info_score(truth, clusters)),
+        "clusters_ari": float(adjusted_rand_score(truth, clusters)),
     }
 
 

@@ -19,7 +19,6 @@ from src.build import Run
 from src.distributions import DiagonalGaussian, FullGaussian
 from src.errors import UserError
 from src.files import whole
-from src.posteriors import Full
 from src.vae import VAE
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime", "safetensors")
@@ -81,12 +80,10 @@ def export(run: Run, folder: Path) -> dict[str, Any]:
 
 def write_onnx(module: nn.Module, example: Tensor, path: Path, taken: str, made: list[str]) -> None:
     """`module` as a file for any batch size, its input named `taken`, its outputs `made`."""
-    # a full covariance asks len(batch), of which only TorchDynamo (strict) makes no constant; it can't do flows
-    strict = isinstance(module.vae.posterior, Full)
     sizes = ({0: torch.export.Dim("batch")},)
     try:
         with whole(path) as partial, quiet():
-            program = torch.export.export(module, (example,), dynamic_shapes=sizes, strict=strict)
+            program = torch.export.export(module, (example,), dynamic_shapes=sizes)
             torch.onnx.export(
                 program, (), partial, input_names=[taken], output_names=made, external_data=False, verbose=False
             )

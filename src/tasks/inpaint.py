@@ -20,6 +20,7 @@ from src.figures.grids import sheet
 from src.importance import refine
 from src.inpainting import Filled, filled, marginals
 from src.metrics import estimate
+from src.tasks import check_counts
 from src.tasks.interpolate import assorted
 
 FITS = 4  # Gaussians fitted to p(z|visible), each from another start
@@ -43,7 +44,9 @@ def inpaint(run: Run, folder: Path, mask: str | Sequence[str], images: int, samp
     draws: of p(z|visible), whose mean is the fill that is measured
     """
     masks = [mask] if isinstance(mask, str) else mask
-    check(masks, {"images": (images, 2), "samples": (samples, 10), "draws": (draws, FILLS)})
+    if not masks or not all(name in MASKS for name in masks):
+        raise UserError(f"task.mask must be some of [{','.join(MASKS)}], got {masks}")
+    check_counts(images=(images, 2), samples=(samples, 10), draws=(draws, FILLS))
     random = np.random.default_rng(noise.seed_of(run.seed, "inpainted images"))
     chosen = random.permutation(len(run.data.test.labels))[:images]
     images = len(chosen)
@@ -67,15 +70,6 @@ def inpaint(run: Run, folder: Path, mask: str | Sequence[str], images: int, samp
         figure = picture(run.config.title, name, x[shown], visible[shown], part, fill[shown], nll["_mean_fill"][shown])
         write_still(figure, folder / f"{name}.png", scale=1)
     return found
-
-
-def check(masks: Sequence[str], counts: dict[str, tuple[int, int]]) -> None:
-    """Raises UserError for masks that are none, and for a count (given, least) that is too small."""
-    if not masks or not all(name in MASKS for name in masks):
-        raise UserError(f"task.mask must be some of [{','.join(MASKS)}], got {masks}")
-    for name, (given, least) in counts.items():
-        if type(given) is not int or given < least:
-            raise UserError(f"task.{name} must be a whole number, {least} or more, got {given}")
 
 
 def half(x: Tensor, seed: int) -> Tensor:

@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from src import noise, priors
 from src.build import Run
-from src.data import as_bytes, as_input
+from src.data import as_bytes, as_input, balanced
 from src.errors import UserError
 from src.figures import walks
 from src.figures.animation import write_film, write_still
 from src.importance import nll
 from src.metrics import estimate
+from src.tasks import check_counts
 from src.vae import VAE
 
 FADE = "pixel fade"
@@ -38,8 +39,7 @@ def interpolate(
     All paths lead from one reconstruction to another in `steps` points; `images` names the pairs, else random ones of
     different classes are taken. path: `linear`, `spherical` or `both`, which is linear alone for a learned prior.
     """
-    if type(steps) is not int or steps < 3:
-        raise UserError(f"task.steps must be a whole number, 3 or more, got {steps}")
+    check_counts(steps=(steps, 3))
     ways = latent_ways(path, run.vae)
     chosen = chosen_pairs(images, pairs, run)
     x = as_input(torch.from_numpy(run.data.test.images[chosen])).to(run.device)  # (P, 2, C, H, W)
@@ -110,14 +110,8 @@ def chosen_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -
 
 
 def assorted(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices of `count` random images, class after class in a random order, round and round."""
-    random = np.random.default_rng(noise.seed_of(seed, "assorted images"))
-    order = random.permutation(len(labels))
-    place = random.permutation(labels.max() + 1)[labels[order]]  # of its class in a round
-    by_class = order[np.argsort(place, kind="stable")]
-    sizes = np.bincount(place)
-    rounds = np.concatenate([np.arange(size) for size in sizes])
-    return by_class[np.argsort(rounds, kind="stable")][:count]
+    """Indices of `count` random images, classes taking turns."""
+    return balanced(labels, count, np.random.default_rng(noise.seed_of(seed, "assorted images")))
 
 
 @torch.no_grad()
@@ -183,5 +177,5 @@ def summary(nats: dict[str, np.ndarray], prior: dict[str, np.ndarray]) -> dict[s
             values[f"{name}/prior_mean"] = prior[name].mean(1)
     found: dict[str, Any] = {"pairs": len(nats[FADE])}
     for name, each in values.items():
-        found |= estimate(name, each) if len(each) > 1 else {name: float(each[0])}
+        found |= estimate(name, each)
     return found

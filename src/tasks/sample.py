@@ -12,16 +12,15 @@ from tqdm import tqdm
 
 from src import quality
 from src.build import Run
-from src.errors import UserError
 from src.figures.animation import write_still
 from src.figures.samples import MOST, side_by_side, strips
 from src.files import whole
 from src.metrics import nearest
 from src.samplers import Generated, check, fitted, generate
+from src.tasks import check_counts
 
 log = logging.getLogger(__name__)
 STRIP = 12  # images of each sampler, side by side
-PART = 1000  # whose distances to all training images fit into memory
 
 
 def sample(
@@ -29,8 +28,7 @@ def sample(
 ) -> dict[str, Any]:
     """`count` images by the first sampler as samples.png and samples.npz, each beside the nearest training image; a row
     of each sampler's as samplers.png; with `files` each image as a PNG. The numbers are src/quality.py's."""
-    if not isinstance(count, int) or count < 1:
-        raise UserError(f"task.count must be a whole number, 1 or more, got {count}")
+    check_counts(count=(count, 1))
     check(run, samplers, temperature)
     if compare and (why := quality.unmeasurable(run)):
         log.warning("samples are not compared: %s", why)
@@ -63,8 +61,7 @@ def overview(run: Run, made: Mapping[str, Generated], numbers: Mapping[str, floa
 def write(run: Run, folder: Path, images: Generated, name: str, files: bool) -> None:
     """samples.png, samples.npz and, with `files`, means/ and draws/ of PNGs."""
     train = run.data.source.train.images
-    parts = np.array_split(images.means, -(-len(images.means) // PART))
-    index = np.concatenate([nearest(part, train) for part in parts])
+    index = nearest(images.means, train)
     grids = [
         (f"mean of p(x | z), z from the {name}", images.means),
         ("draw from p(x | z), the same z", images.draws),

@@ -18,6 +18,7 @@ from src.files import whole
 from src.metrics import estimate
 from src.sources import Split
 from src.synthesis import class_densities, classic, distances, fitted, part, synthesized
+from src.tasks import check_counts
 
 COMPARED = 1000  # images of a kind whose nearest training image is sought
 CONTESTANTS = ("real", "synthetic", "real + synthetic", "real, augmented")
@@ -41,7 +42,9 @@ def synthesize(
     vae_steps, classifier_steps: of each training
     """
     train = run.data.source.train
-    counts = checked(train, per_class, judge, sizes, seeds, vae_steps, classifier_steps)
+    steps = {"vae_steps": (vae_steps, 1), "classifier_steps": (classifier_steps, 1)}
+    check_counts(per_class=(per_class, 1), seeds=(seeds, 1), **steps)
+    counts = checked(train, judge, sizes)
     densities = class_densities(run.vae, train, run.data.pixels, run.seed)
     made = synthesized(run.vae, densities, per_class, run.seed)
     with whole(folder / "synthetic.npz") as partial:
@@ -57,21 +60,9 @@ def synthesize(
     return numbers | summary(counts, accuracy, ratio)
 
 
-def checked(
-    train: Split,
-    per_class: int,
-    judge: bool,
-    sizes: Sequence[int | str],
-    seeds: int,
-    vae_steps: int,
-    classifier_steps: int,
-) -> list[int]:
-    """The sizes as numbers of images, ascending. Raises UserError for an option out of range, and for images without
+def checked(train: Split, judge: bool, sizes: Sequence[int | str]) -> list[int]:
+    """The sizes as numbers of images, ascending. Raises UserError for a size out of range, and for images without
     classes."""
-    whole_numbers = {"seeds": seeds, "vae_steps": vae_steps, "classifier_steps": classifier_steps}
-    for name, value in ({"per_class": per_class} | whole_numbers).items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"task.{name} must be a whole number, 1 or more, got {value}")
     if not isinstance(judge, bool):
         raise UserError(f"task.judge must be true or false, got {judge}")
     counts = np.unique(train.labels, return_counts=True)[1]
@@ -169,6 +160,5 @@ def summary(counts: list[int], accuracy: dict[str, np.ndarray], ratio: np.ndarra
             if name == "synthetic":
                 columns["copy ratio"] = ratio[i]
             for column, found in columns.items():
-                key = f"{count} {name}/{column}"
-                numbers |= estimate(key, found) if len(found) > 1 else {key: float(found[0])}
+                numbers |= estimate(f"{count} {name}/{column}", found)
     return numbers

@@ -13,11 +13,12 @@ from tqdm import tqdm
 from src import priors
 from src.build import Run
 from src.data import as_bytes, as_input
-from src.divergences import kl_per_dim
 from src.errors import UserError
 from src.figures import walks
 from src.figures.animation import write_film, write_still
 from src.metrics import ACTIVE
+from src.metrics import dimensions as dimensions_of
+from src.tasks import check_counts
 from src.tasks.interpolate import assorted, described
 from src.vae import VAE
 
@@ -35,13 +36,11 @@ def traverse(run: Run, folder: Path, image: int | None, steps: int, dimensions: 
     the largest variance where the KL of single dimensions has no closed form.
     """
     test = run.data.test
-    if type(steps) is not int or steps < 2:
-        raise UserError(f"task.steps must be a whole number, 2 or more, got {steps}")
-    if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
-        raise UserError(f"task.dimensions must be a whole number, 1 or more, or null, got {dimensions}")
+    check_counts(steps=(steps, 2), **({} if dimensions is None else {"dimensions": (dimensions, 1)}))
     if image is not None and (type(image) is not int or not 0 <= image < len(test.labels)):
         raise UserError(f"task.image must be from 0 to {len(test.labels) - 1}, or null, got {image}")
-    means, kl = statistics(run)
+    batches = run.batches(test)
+    means, kl = dimensions_of(run.vae, tqdm(batches, "codes", unit="batch", disable=None, leave=False, delay=1))
     variance = means.var(0, dtype=np.float64)
     weight = variance if kl is None else kl
     order = [int(d) for d in np.argsort(-weight, kind="stable") if variance[d] > ACTIVE]
@@ -61,23 +60,6 @@ def traverse(run: Run, folder: Path, image: int | None, steps: int, dimensions: 
     for d in order:
         found |= {f"dimension {d}/variance": float(variance[d])} | ({} if kl is None else {f"dimension {d}/kl": kl[d]})
     return found
-
-
-@torch.no_grad()
-def statistics(run: Run) -> tuple[np.ndarray, np.ndarray | None]:
-    """Posterior means (N, D) of the test images, and the mean KL of each dimension (D,) in nats where it is known."""
-    p, means, kl = run.vae.prior(), [], 0.0
-    batches = run.batches(run.data.test)
-    for batch in tqdm(batches, desc="codes", unit="batch", disable=None, leave=False, delay=1):
-        q = run.vae.encode(batch.x)
-        means.append(q.mean)
-        if kl is not None:
-            try:
-                kl = kl + kl_per_dim(q, p).sum(0)
-            except TypeError:
-                kl = None
-    codes = torch.cat(means)
-    return codes.cpu().numpy(), None if kl is None else (kl / len(codes)).cpu().numpy().astype(float)
 
 
 @torch.no_grad()
