@@ -255,7 +255,7 @@ def test_a_training_that_makes_it_worse_has_diverged(run):
     folder = run("+optimizer.maximize=true", "optimizer.lr=1e-4")
     told = status.read(folder)
     assert told["state"] == "diverged"
-    assert "of the untrained model" in told["reason"]
+    assert "is above the untrained model's" in told["reason"]
     assert (folder / "metrics.json").is_file()
 
 
