@@ -28,6 +28,7 @@ from src.module import VAEModule
 from src.objectives import Terms
 from src.schedules import Constant
 from src.sources import Images, Split
+from src.sweeps import Job
 from src.vae import VAE
 
 
@@ -136,14 +137,23 @@ def plain(cfg: DictConfig) -> dict:
         raise UserError(str(error).splitlines()[0]) from None
 
 
-def loggers(cfg: DictConfig, run: Path, group: str | None, resumed_at: int = 0) -> list[Logger]:
-    """metrics.csv and the loggers of the configuration; a resumed run keeps its rows up to the step `resumed_at`."""
+def loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int = 0) -> list[Logger]:
+    """metrics.csv and the loggers of the configuration; a resumed run keeps its rows up to the step `resumed_at`.
+
+    A sweep's job goes by the options in which it differs from others, and has them in a column each.
+    """
     rows = [row | {"step": int(row["step"])} for row in record.epochs(run) if row["step"] <= resumed_at]
     table = CSVLogger(run, name="", version="", flush_logs_every_n_steps=1)
     table.experiment.metrics = rows  # Lightning deletes an old file when it opens a new one
     table.save()
     others = {} if cfg.logger is None else cfg.logger
-    given = {"name": cfg.title, "group": group, "options": plain(cfg), "resume_from": run / ".wandb_id"}
+    given: dict[str, Any] = {"name": cfg.title, "group": None, "options": plain(cfg), "resume_from": run / ".wandb_id"}
+    if job:
+        words = dict(word.lstrip("+").split("=", 1) for word in job.options if "=" in word)
+        values = {name: OmegaConf.select(cfg, name) for name in words}
+        knobs = {name: words[name] if OmegaConf.is_config(value) else value for name, value in values.items()}
+        given |= {"name": " ".join(job.options) or cfg.title, "group": job.sweep}
+        given["options"]["sweep"] = knobs
     return [table, *(make(node, f"logger.{key}", **given) for key, node in others.items())]
 
 

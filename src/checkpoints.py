@@ -1,5 +1,6 @@
 """Reading and writing checkpoints."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ class WholeOrNothing(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with whole(Path(path)) as partial:
-            torch.save(checkpoint, partial)
+            try:
+                torch.save(checkpoint, partial)
+            except RuntimeError as error:  # so torch tells of a disk that is full
+                raise OSError(errno.EIO, "the checkpoint can't be written, the disk may be full", path) from error
 
 
 class Average(EMAWeightAveraging):

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,13 @@ from pathlib import Path
 def cache() -> Path:
     """This program's folder in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae-lab"
+
+
+def tidy(folder: Path) -> None:
+    """Removes what `whole` has left in a folder, and in those within, where its process was killed."""
+    for path in folder.rglob(".*.*"):
+        if re.match(r"\.\d+\.", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -129,7 +129,8 @@ def parsed(words: list[str]) -> tuple[str, int, Plan | None]:
         else:
             own[override.key_or_group] = override.value()
     name, trials = own.pop("name"), own.pop("trials")
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+    name = str(name or "")
+    if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(f"name must be given, of letters, digits, _, - and dots: name=first (got {name})")
     if not isinstance(trials, int) or trials < 1:
         raise UserError(f"trials must be a whole number, 1 or more, got {trials}")

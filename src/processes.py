@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from tqdm import tqdm
+
 from src.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -79,6 +81,7 @@ def within(work: Callable[[], object], parent: int, words: Path | None) -> NoRet
             signal.signal(number, signal.SIG_IGN)
         for path in list(HELD):
             unlock(path)
+        tqdm.set_lock(threading.RLock())  # its own: a copy that is killed would keep one that all have in common
         end_with(parent)
         if words is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -90,7 +93,9 @@ def within(work: Callable[[], object], parent: int, words: Path | None) -> NoRet
     except Exception:
         log.exception("this is a mistake of the program")
     finally:
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:  # even where nobody reads what it says, or its disk is full: it must not go on as its parent
+            os._exit(code)

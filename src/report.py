@@ -5,12 +5,14 @@ python -m src.report outputs/sweeps/SWEEP
 
 import argparse
 import csv
+import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -19,7 +21,21 @@ from src.reporting import page, pictures
 from src.reporting.groups import Group, grouped, rows
 from src.reporting.runs import Run, find, natural, read
 
+log = logging.getLogger(__name__)
 SWEEPS, NAMED = Path("outputs/sweeps"), "sweep_name="
+
+
+class Found(NamedTuple):
+    """The groups of runs, the runs that belong to none, and their pictures by run folder."""
+
+    groups: list[Group]
+    lost: list[Run]
+    thumbnails: page.Pictures
+
+    @property
+    def runs(self) -> list[Run]:
+        """All of them."""
+        return [run for group in self.groups for run in group.runs] + self.lost
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -27,21 +43,39 @@ def main(words: Sequence[str] | None = None) -> int:
     options = arguments().parse_args(words)
     folders = [SWEEPS / str(name)[len(NAMED) :] if str(name).startswith(NAMED) else name for name in options.folder]
     try:
-        runs, out = report(folders, options.out or folders[0] / "report.html", options.csv)
+        out, found = options.out or folders[0] / "report.html", gathered(folders)
+        write_page(out, folders, found)
+        if options.csv:
+            write_table(options.csv, found)
     except OSError as error:
         print(f"{error.strerror}: {error.filename}" if error.filename else error, file=sys.stderr)
         return 2
-    found = Counter(run.status for run in runs)
-    counts = ", ".join(f"{found[status]} {status}" for status in page.ORDER if found[status])
+    states = Counter(run.status for run in found.runs)
+    counts = ", ".join(f"{states[status]} {status}" for status in page.ORDER if states[status])
     print(f"{counts}: {os.path.relpath(out)}")
     return 0
 
 
-def report(folders: list[Path], out: Path, table: Path | None = None) -> tuple[list[Run], Path]:
-    """Writes the page on the runs in `folders` and, where one is named, their table; the runs and the page's path.
+def conclude(folder: Path, loggers: Mapping[str, Any] | None) -> None:
+    """What a sweep or search ends with: its page and, where its runs go to W&B, their table there.
 
-    Raises FileNotFoundError where there is no run.
+    What goes wrong costs these alone.
     """
+    try:
+        found, out = gathered([folder]), folder / "report.html"
+        write_page(out, [folder], found)
+        log.info("compared on one page: %s", os.path.relpath(out))
+        if node := (loggers or {}).get("wandb"):
+            from src import tracking
+
+            images = {run.name: found.thumbnails[run.folder] for run in found.runs}
+            tracking.add_runs(node, folder, [row | pictures.decoded(images[row["run"]]) for row in table(found)])
+    except Exception as error:
+        log.warning("not compared (%s: %s): python -m src.report %s", type(error).__name__, error, folder)
+
+
+def gathered(folders: list[Path]) -> Found:
+    """All that a report on `folders` shows. Raises FileNotFoundError where there is no run."""
     places = find(folders)
     if not places:
         raise FileNotFoundError(f"no run in {', '.join(map(str, folders))}: give a run, a sweep, or outputs")
@@ -50,13 +84,14 @@ def report(folders: list[Path], out: Path, table: Path | None = None) -> tuple[l
     limit = min(pictures.ONE, pictures.ALL // (3 * len(runs)))
     with ThreadPoolExecutor() as pool:  # Python waits for nobody who reads or writes a picture
         made = progress(pool.map(lambda run: pictures.thumbnails(run, limit), runs), "pictures", len(runs))
-        thumbnails = {run.folder: images for run, images in zip(runs, made, strict=True)}
+        return Found(groups, lost, {run.folder: images for run, images in zip(runs, made, strict=True)})
+
+
+def write_page(out: Path, folders: list[Path], found: Found) -> None:
+    """Writes the page on `folders`."""
     title = folders[0].resolve().name if len(folders) == 1 else ", ".join(folder.name for folder in folders)
     with whole(out) as partial:
-        partial.write_text(page.page(title, groups, lost, thumbnails, out.parent), encoding="utf-8")
-    if table:
-        write_table(table, groups, lost)
-    return runs, out
+        partial.write_text(page.page(title, *found, out.parent), encoding="utf-8")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -80,19 +115,24 @@ def progress(items: Iterable, words: str, count: int) -> tqdm:
     return tqdm(items, desc=words, total=count, unit="run", disable=None, leave=False, delay=1)
 
 
-def write_table(path: Path, groups: list[Group], lost: list[Run]) -> None:
-    """The tables of all groups as CSV, a row for each run."""
-    table = [
+def table(found: Found) -> list[dict[str, Any]]:
+    """The tables of all groups, a row for each run."""
+    compared = [
         {"data": group.data, "pixels": group.pixels, "likelihood": group.likelihood} | row
-        for group in groups
+        for group in found.groups
         for row in rows(group)
     ]
-    table += [{"run": run.name, "status": run.status, "reason": run.why} for run in lost]
-    columns = dict.fromkeys(name for row in table for name in row)
+    return compared + [{"run": run.name, "status": run.status, "reason": run.why} for run in found.lost]
+
+
+def write_table(path: Path, found: Found) -> None:
+    """The table as CSV."""
+    lines = table(found)
+    columns = dict.fromkeys(name for row in lines for name in row)
     with whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows(table)
+        writer.writerows(lines)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src import processes
 from src.config import CONF, help_text
-from src.errors import UserError
+from src.errors import DivergedError, UserError
 from src.files import whole
 from src.plan import Plan, check_plan, kept, parsed, split
+from src.sweeps import Job
 from src.train import import_libraries, train
 
 if TYPE_CHECKING:
@@ -49,11 +50,15 @@ def main() -> None:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{error.strerror or error}: {error.filename or SWEEPS}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; to go on, give the name and trials of the search alone")
 
 
 def search(words: list[str]) -> None:
     """Begins a search, or goes on with it. Leaves outputs/sweeps/NAME/ with a run NUMBER/ for each trial, the plan
-    search.yaml, optuna's study.journal, and search.png. Raises UserError for anything a user can mend."""
+    search.yaml, optuna's study.journal, search.png and report.html. Raises UserError for anything a user can mend."""
+    from src.report import conclude  # plotly and PIL: at the end is soon enough
+
     name, trials, plan = parsed(words)
     if importlib.util.find_spec("optuna") is None:
         raise UserError("optuna is missing: pip install 'vae-lab[search]'")
@@ -73,6 +78,7 @@ def search(words: list[str]) -> None:
                 partial.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(plan))))
             import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
             run(folder, plan, trials)
+            conclude(folder, cfg.logger)
 
 
 @contextmanager
@@ -118,14 +124,18 @@ def attempt(found: "Study", trial: "Trial", plan: Plan, words: list[str], run: P
 
     token, reason = study.current.set(trial), None
     try:
-        metrics = trained(words, run, plan.metrics[0] if plan.prunes else None)
+        metrics = trained(
+            words, run, Job(run.parent.name, trial.user_attrs["words"]), plan.metrics[0] if plan.prunes else None
+        )
+        if (ended := status.read(run)).get("state") == "diverged":
+            raise DivergedError(ended["reason"])
         if missing := [name for name in plan.metrics if not math.isfinite(metrics.get(name, math.nan))]:
             raise UserError(f"{missing[0]} was not measured, or is no number")
         found.tell(trial, [metrics[name] for name in plan.metrics])
     except study.PrunedError as stop:
         trial.set_user_attr("reason", str(stop))
+        status.write(run, status.read(run) | {"state": "pruned"})
         found.tell(trial, state=TrialState.PRUNED)
-        status.write(run, status.read(run) | {"state": "interrupted"})  # on purpose, so it has not failed
         log.info("%s", stop)
     except Exception as error:
         if not isinstance(error, UserError):
@@ -139,7 +149,7 @@ def attempt(found: "Study", trial: "Trial", plan: Plan, words: list[str], run: P
     return reason
 
 
-def trained(words: list[str], run: Path, metric: str | None) -> dict[str, Any]:
+def trained(words: list[str], run: Path, job: Job, metric: str | None) -> dict[str, Any]:
     """What a run's metrics.json holds: the run is resumed where it has a checkpoint, else trained from its start.
 
     metric: what decides, after each epoch, whether it is pruned
@@ -154,7 +164,7 @@ def trained(words: list[str], run: Path, metric: str | None) -> dict[str, Any]:
     elif run.exists():
         shutil.rmtree(run)
     run.mkdir(parents=True, exist_ok=True)
-    return train(hydra.compose("train", words), run, words, run.parent.name)
+    return train(hydra.compose("train", words), run, words, job)
 
 
 def completed(found: "Study") -> list["FrozenTrial"]:

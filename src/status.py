@@ -17,11 +17,10 @@ from src.files import whole
 
 @contextmanager
 def kept(run: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
-    """Keeps RUN/status.json while a run is trained: `state` running, then finished, failed, diverged or interrupted,
-    with its `reason` in one line, `started` and `ended`, `host`, `pid` and `overrides`. What is yielded may get another
-    ending."""
-    status = {"state": "running", "reason": None, "started": now(), "ended": None}
-    status |= {"host": socket.gethostname(), "pid": os.getpid(), "overrides": overrides}
+    """Keeps RUN/status.json while a run is trained: `state` running, then finished, failed, diverged or interrupted (or
+    pruned, in a search), with its `reason` in one line, `started` and `ended`, `host`, `pid` and `overrides`. What is
+    yielded may get another ending."""
+    status = begun(overrides)
     write(run, status)
     ending: dict[str, Any] = {"state": "finished"}
     try:
@@ -34,6 +33,12 @@ def kept(run: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
     finally:
         with suppress(OSError):  # of a full disk, which is the reason already
             write(run, status | ending | {"ended": now()})
+
+
+def begun(overrides: list[str]) -> dict[str, Any]:
+    """The status of a run that this process has just begun."""
+    status = {"state": "running", "reason": None, "started": now(), "ended": None}
+    return status | {"host": socket.gethostname(), "pid": os.getpid(), "overrides": overrides}
 
 
 def read(run: Path) -> dict[str, Any]:
@@ -52,6 +57,12 @@ def write(run: Path, status: dict[str, Any]) -> None:
     """Writes RUN/status.json."""
     with whole(run / "status.json") as partial:
         partial.write_text(json.dumps(status, indent=2) + "\n")
+
+
+def fail(run: Path, overrides: list[str], error: BaseException) -> None:
+    """Marks a run as failed that could not begin, or not go on."""
+    with suppress(OSError):
+        write(run, begun(overrides) | {"state": "failed", "reason": in_a_line(error), "ended": now()})
 
 
 def in_a_line(error: BaseException) -> str:

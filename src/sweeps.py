@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
@@ -40,18 +40,34 @@ log = logging.getLogger(__name__)
 PLACES = ("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name")  # they change no number
 OVER = ("finished", "diverged")  # what another attempt would only repeat
 PATIENCE = 5  # s, for a process that is about to end
+MAIN = "VAE_LAB_SWEEP"  # tells the launcher's processes which one is the sweep's
 SKIPPED = ".skipped"  # where Hydra writes for a job that is over
 STOPPED = ("interrupted", "killed", "running")  # what a last checkpoint goes on with
+
+
+class Job(NamedTuple):
+    """What a run is within a sweep or search: the name of that, and the options in which it differs from others."""
+
+    sweep: str
+    options: list[str]
 
 
 class Sweep(Callback):
     """Hydra's hooks around a sweep: all jobs are checked and planned before the first, and summed up at the end."""
 
-    name: ClassVar[str | None] = None  # of the sweep that goes on in this process
+    config: ClassVar[DictConfig | None] = None  # of the sweep that goes on in this process
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         jobs, configs = composed(config)
         folder = Path(config.hydra.sweep.dir)
+        try:  # Hydra would warn of an error and go on
+            self.begin(folder, jobs, configs)
+        except OSError as error:
+            sys.exit(f"{error.strerror or error}: {error.filename or folder}")
+        Sweep.config, os.environ[MAIN] = config, str(os.getpid())
+
+    def begin(self, folder: Path, jobs: list[list[str]], configs: list[DictConfig]) -> None:
+        """Locks the sweep's folder and plans its jobs. Ends the program where it can't be begun."""
         if (folder / "search.yaml").exists():
             sys.exit(
                 f"sweep_name={folder.name} is a search, which python -m src.search goes on with: give another name"
@@ -59,21 +75,28 @@ class Sweep(Callback):
         folder.mkdir(parents=True, exist_ok=True)
         if not processes.lock(folder / ".lock"):
             sys.exit(f"sweep_name={folder.name} is running already: wait for it, stop it, or give another name")
-        Sweep.name = folder.name
         plan(folder, jobs, [fingerprint(each) for each in configs])
         over = sum(job["state"] in OVER for job in standing(folder).values())
         log.info("sweep_name=%s: %d jobs, %d of them done before", folder.name, len(jobs), over)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        folder, Sweep.name = Path(config.hydra.sweep.dir), None
-        processes.unlock(folder / ".lock")
-        jobs = standing(folder)
-        failed = {number: job for number, job in jobs.items() if job["state"] != "finished"}
-        log.info("%d of %d jobs finished: %s", len(jobs) - len(failed), len(jobs), os.path.relpath(folder))
-        for number, job in failed.items():
-            log.info("%4d  %s  %s  %s", number, job["label"], job["state"], job.get("reason") or "")
-        if failed:
-            sys.exit(1)
+        end(config)
+
+
+def end(config: DictConfig) -> None:
+    """Sums a sweep up: lists the jobs that did not finish, writes the page. Ends the program with 1 if some did not."""
+    from src.report import conclude  # plotly and PIL: at the end is soon enough
+
+    folder, Sweep.config = Path(config.hydra.sweep.dir), None
+    jobs = standing(folder)
+    failed = {number: job for number, job in jobs.items() if job["state"] != "finished"}
+    log.info("%d of %d jobs finished: %s", len(jobs) - len(failed), len(jobs), os.path.relpath(folder))
+    for number, job in failed.items():
+        log.info("%4d  %s  %s  %s", number, " ".join(job["options"]), job["state"], job.get("reason") or "")
+    conclude(folder, config.logger)
+    processes.unlock(folder / ".lock")
+    if failed:
+        sys.exit(1)
 
 
 def composed(config: DictConfig) -> tuple[list[list[str]], list[DictConfig]]:
@@ -93,6 +116,9 @@ def composed(config: DictConfig) -> tuple[list[list[str]], list[DictConfig]]:
             configs.append(loader.load_configuration(config.hydra.job.config_name, options, RunMode.RUN))
             if configs[-1].ckpt_path:
                 sys.exit("ckpt_path resumes one run: leave -m out")
+            devices = configs[-1].trainer.devices
+            if configs[-1].trainer.get("strategy") or isinstance(devices, int) and devices > 1:
+                sys.exit("a sweep trains with one process a run: leave trainer=ddp and trainer.devices out")
             refuse(check_run, configs[-1])
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(str(error))
@@ -108,10 +134,15 @@ def fingerprint(cfg: DictConfig) -> str:
 
 
 def known(folder: Path) -> dict[str, dict[str, Any]]:
-    """The `number` of each job of a sweep, its `label` (the options in which it differs from others), and whether it is
-    `wanted` (one of those it was last started with), by fingerprint."""
+    """The `number` of each job of a sweep, the `options` in which it differs from others, and whether it is `wanted`
+    (one of those it was last started with), by fingerprint."""
     path = folder / "jobs.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        sys.exit(f"{path} is damaged, so the jobs have lost their numbers: give another sweep_name")
 
 
 def plan(folder: Path, jobs: list[list[str]], fingerprints: list[str]) -> None:
@@ -127,8 +158,11 @@ def plan(folder: Path, jobs: list[list[str]], fingerprints: list[str]) -> None:
     for name, options in zip(fingerprints, jobs, strict=True):
         number = plans[name]["number"] if name in plans else free
         free = max(free, number + 1)
-        label = " ".join(word for word in options if word not in shared)
-        plans[name] = {"number": number, "label": label, "wanted": True}
+        plans[name] = {
+            "number": number,
+            "options": [word for word in options if word not in shared],
+            "wanted": True,
+        }
     with whole(folder / "jobs.json") as partial:
         partial.write_text(json.dumps(plans, indent=1) + "\n")
 
@@ -140,7 +174,8 @@ def standing(folder: Path) -> dict[int, dict[str, Any]]:
     jobs = {}
     for job in sorted((job for job in known(folder).values() if job["wanted"]), key=lambda job: job["number"]):
         found = status.read(folder / str(job["number"]))
-        if not found or found["state"] not in OVER and datetime.fromisoformat(found["started"]).timestamp() < began:
+        left = found.get("state") not in (*OVER, "running")  # by an earlier start, if it was
+        if not found or left and datetime.fromisoformat(found["started"]).timestamp() < began:
             found = {"state": "waiting"}
         jobs[job["number"]] = found | job
     return jobs
@@ -160,15 +195,17 @@ def do(cfg: DictConfig, here: DictConfig, prepare: Callable[[], None], train: Ca
     What goes wrong is left in its status.json, so that no launcher stops the other jobs.
     """
     folder, launcher = Path(here.sweep.dir), here.runtime.choices["hydra/launcher"]
-    run = folder / str(known(folder)[fingerprint(cfg)]["number"])
+    job = known(folder)[fingerprint(cfg)]
+    run = folder / str(job["number"])
     if Path(here.runtime.output_dir).name == SKIPPED:
         log.info("%s is done already", os.path.relpath(run))
     else:
-        if launcher == "joblib":
-            processes.end_with(os.getppid())
+        main = int(os.environ.get(MAIN, os.getpid()))
+        if launcher == "joblib" and main != os.getpid():  # with one job at a time joblib needs no other process
+            processes.end_with(main)
         prepare()
         load(OmegaConf.to_container(cfg))
-        work = partial(attempt, cfg, run, list(here.overrides.task), train)
+        work = partial(attempt, cfg, run, list(here.overrides.task), Job(folder.name, job["options"]), train)
         code = processes.apart(work, None if launcher == "basic" else run / "train.log")
         ending = f"{run.name} was killed by signal {-code}; " if code < 0 else ""
         print(ending + progress(folder), flush=True)
@@ -181,18 +218,21 @@ def load(node: dict[str, Any]) -> None:
     same program, even if its files change meanwhile."""
     for name, value in node.items():
         if name == "_target_":
-            with suppress(ImportError, ValueError):  # the job's to tell
+            with suppress(Exception):  # the job's to tell
                 importlib.import_module(value.rpartition(".")[0])
         elif isinstance(value, dict):
             load(value)
 
 
-def attempt(cfg: DictConfig, run: Path, overrides: list[str], train: Callable[..., Any]) -> None:
-    """Trains a job from its last checkpoint where it was stopped, else from the start."""
+def attempt(cfg: DictConfig, run: Path, overrides: list[str], job: Job, train: Callable[..., Any]) -> None:
+    """Trains a job from its last checkpoint where it was stopped, else from the start; one that can't go on from there
+    has failed."""
     if not processes.lock(run / ".lock", PATIENCE):
         raise UserError(f"{run} is being trained by another process: wait for it, or stop it")
-    last = run / "checkpoints" / "last.ckpt"
-    if last.is_file() and status.read(run).get("state") in STOPPED:
+    last, state = run / "checkpoints" / "last.ckpt", status.read(run).get("state")
+    if state in OVER:  # the other process has finished it meanwhile
+        return
+    if last.is_file() and state in STOPPED:
         cfg.ckpt_path = os.path.relpath(last)
         overrides = [*overrides, f"ckpt_path={cfg.ckpt_path}"]
     else:
@@ -201,7 +241,12 @@ def attempt(cfg: DictConfig, run: Path, overrides: list[str], train: Callable[..
                 shutil.rmtree(path)
             elif path.name not in (".hydra", ".lock", "train.log"):
                 path.unlink()
-    train(cfg, run, overrides, run.parent.name)
+    try:
+        train(cfg, run, overrides, job)
+    except Exception as error:
+        if status.read(run).get("state", "killed") in STOPPED:
+            status.fail(run, overrides, error)
+        raise
 
 
 def progress(folder: Path) -> str:
@@ -227,7 +272,11 @@ def progress(folder: Path) -> str:
 def how_to_go_on() -> str:
     """What a stopped sweep's user is told."""
     words = [word for word in sys.argv[1:] if not word.startswith("sweep_name=")]
-    return "stopped; to go on: " + shlex.join(["python", "-m", "src.train", *words, f"sweep_name={Sweep.name}"])
+    name = Path(Sweep.config.hydra.sweep.dir).name
+    command = shlex.join(["python", "-m", "src.train", *words, f"sweep_name={name}"])
+    if Sweep.config.hydra.runtime.choices["hydra/launcher"].startswith("submitit"):
+        return f"stopped; jobs that were submitted go on: once they have ended, or were cancelled, {command}"
+    return f"stopped; to go on: {command}"
 
 
 OmegaConf.register_new_resolver("either", lambda *values: next(filter(None, values)), replace=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from PIL import Image
 
 from src.errors import UserError
 
@@ -95,6 +96,30 @@ def add(options: dict, run: Path, task: str, numbers: dict[str, Any], results: P
     logger.experiment.log({f"{task}/{key}": value for key, value in media(results.iterdir()).items()})
     logger.experiment.summary.update({f"{task}/{key}": value for key, value in numbers.items()})
     logger.experiment.finish()
+
+
+def add_runs(node: dict, sweep: Path, rows: list[dict[str, Any]]) -> None:
+    """Adds the table `runs` to W&B, a row for each run of the sweep in a folder: numbers, words, and pictures (PIL). It
+    has a W&B run of its own, in their group, that a later call goes on with."""
+    import wandb
+
+    given = {name: node[name] for name in ("project", "mode", "dir")}
+    name = f"{sweep.name}: all runs"
+    logger = wandb_logger(**given, name=name, group=sweep.name, options={}, resume_from=sweep / ".wandb_id")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    data = zip(*(of_one_type([row.get(column) for row in rows]) for column in columns), strict=True)
+    logger.experiment.log({"runs": wandb.Table(columns, [list(row) for row in data])})
+    logger.experiment.finish()
+
+
+def of_one_type(values: list[Any]) -> list[Any]:
+    """A column as W&B's tables want it: pictures, numbers, or else words; None where there is nothing."""
+    import wandb
+
+    if any(isinstance(value, Image.Image) for value in values):
+        return [value and wandb.Image(value) for value in values]
+    numbers = all(value is None or isinstance(value, int | float) for value in values)
+    return [value if numbers or value is None else str(value) for value in values]
 
 
 def media(paths: Iterable[Path]) -> dict[str, Any]:

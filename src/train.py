@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from src import status, sweeps
 from src.config import CONF, help_text  # the import registers the schema that conf/train.yaml starts from
 from src.errors import UserError
+from src.files import tidy
 
 if TYPE_CHECKING:
     from src.data import ImageData
@@ -37,7 +38,11 @@ def main() -> None:
     try:
         job()
     except KeyboardInterrupt:
-        sys.exit(sweeps.how_to_go_on() if sweeps.Sweep.name else 1)
+        sys.exit(sweeps.how_to_go_on() if sweeps.Sweep.config else 1)
+    except SystemExit:
+        if sweeps.Sweep.config:  # the launcher broke off, of which Hydra has told
+            sweeps.end(sweeps.Sweep.config)
+        raise
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
@@ -50,15 +55,15 @@ def job(cfg: DictConfig) -> float | None:
     return train_alone(cfg, Path(here.runtime.output_dir), list(here.overrides.task))["val/elbo"]
 
 
-def train_alone(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = None) -> dict[str, Any]:
+def train_alone(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None = None) -> dict[str, Any]:
     """As `train`, whose errors of the system are the user's to mend."""
     try:
-        return train(cfg, run, overrides, group)
+        return train(cfg, run, overrides, job)
     except OSError as error:
         raise UserError(f"{error.strerror or error}: {error.filename or run}") from error
 
 
-def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = None) -> dict[str, Any]:
+def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None = None) -> dict[str, Any]:
     """Trains, tests the best checkpoint, and returns what it writes to metrics.json, in nats per image.
 
     Leaves in the folder `run`: config.yaml, metrics.csv, metrics.json, {val,test}_terms.npz, checkpoints/, figures/.
@@ -81,13 +86,15 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], group: str | None = 
             )
         # refused before anything of the run is changed
         checkpoints.check_fit(checkpoint, build.module(cfg, overrides), averages=cfg.trainer.ema is not None)
+        if not rank_zero_only.rank:
+            tidy(run)
     with nullcontext({}) if rank_zero_only.rank else status.kept(run, overrides) as ending:
-        metrics = fit(cfg, run, overrides, group, step)
+        metrics = fit(cfg, run, overrides, job, step)
         ending |= verdict(run)
     return metrics
 
 
-def fit(cfg: DictConfig, run: Path, overrides: list[str], group: str | None, step: int) -> dict[str, Any]:
+def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None, step: int) -> dict[str, Any]:
     """What `train` does, from the step of the checkpoint `cfg.ckpt_path`, if there is one."""
     from lightning.pytorch.callbacks import WeightAveraging
 
@@ -98,12 +105,12 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], group: str | None, ste
     data = build.data(cfg, module.vae)
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
 
-    loggers = build.loggers(cfg, run, group, step)
+    loggers = build.loggers(cfg, run, job, step)
     best, last = (run / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
     metrics: dict[str, Any] = {}
     try:
         trainer = build.trainer(cfg, run, loggers)
-        if group and trainer.world_size > 1:
+        if job and trainer.world_size > 1:
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
         trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
         if not best.is_file():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from src.checkpoints import WholeOrNothing
+from src.files import tidy
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
@@ -21,3 +22,20 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         WholeOrNothing().save_checkpoint({"epoch": 2}, str(path))
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_torchs_word_for_a_full_disk_is_one_of_the_systems(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="the disk may be full"):
+        WholeOrNothing().save_checkpoint({"epoch": 1}, str(tmp_path / "last.ckpt"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_has_left_is_removed(tmp_path):
+    for name in (".123.last.ckpt", ".hydra", ".wandb_id", "last.ckpt"):
+        (tmp_path / name).touch()
+    tidy(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hydra", ".wandb_id", "last.ckpt"]

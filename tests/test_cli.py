@@ -92,18 +92,32 @@ def test_readme_python(command, tmp_path, monkeypatch):
 
 
 def test_multirun_leaves_separate_runs_in_one_group(command, tmp_path):
-    command("-m", "beta=1,4", "latent_dim=2,3", *SMALL)
+    command("-m", "beta=1,4", "optimizer.lr=1e-3,2e-3", *SMALL)
     folders = sorted(tmp_path.glob("outputs/sweeps/*/*/metrics.json"))
     assert [path.parent.name for path in folders] == ["0", "1", "2", "3"]
     wandb = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json"]
-    groups, ids = set(), set()
+    found = {}
     for path in tmp_path.glob("outputs/wandb/offline-run-*/*.wandb"):
         lines = subprocess.run([*wandb, str(path)], capture_output=True, text=True, check=True).stdout.splitlines()
         record = next(json.loads(line)["run"] for line in lines if '"type":"run"' in line)
-        ids.add(record["run_id"])
-        groups.add(record["run_group"])
-    assert len(ids) == 4
-    assert groups == {folders[0].parent.parent.name}
+        for line in lines:
+            if '"type":"artifact"' in line:
+                contents = json.loads(line)["artifact"]["manifest"]["contents"]
+                tables = {each["path"]: each["local_path"] for each in contents}
+        found[record["display_name"]] = record
+    sweep = folders[0].parent.parent
+    options = [f"beta={beta} optimizer.lr={rate}" for beta in (1, 4) for rate in (1e-3, 2e-3)]
+    assert set(found) == {*options, f"{sweep.name}: all runs"}
+    assert {record["run_group"] for record in found.values()} == {sweep.name}
+    assert found[options[2]]["config"]["update"]["sweep"] == {"beta": 4, "optimizer.lr": 1e-3}
+
+    table = json.loads(Path(tables["runs.table.json"]).read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    rows.sort(key=lambda row: row["run"])
+    assert [(row["beta"], row["optimizer.lr"]) for row in rows] == [(1, 1e-3), (1, 2e-3), (4, 1e-3), (4, 2e-3)]
+    assert [row["val/elbo"] for row in rows] == [json.loads(path.read_text())["val/elbo"] for path in folders]
+    assert all(row["samples"]["_type"] == "image-file" for row in rows)
+    assert "4 runs, read on" in (sweep / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

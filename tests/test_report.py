@@ -171,6 +171,26 @@ def test_runs_are_found_once_in_the_order_of_their_numbers(tmp_path):
     assert [run.name for run in report.named(found)] == ["1", "9", "10"]
 
 
+def test_jobs_that_have_not_begun_are_listed(tmp_path):
+    fake(tmp_path / "0")
+    jobs = {name: {"number": i, "options": [f"beta={i}"], "wanted": i < 2} for i, name in enumerate("abc")}
+    (tmp_path / "jobs.json").write_text(json.dumps(jobs))
+    page, table = reported(tmp_path)
+    assert [(row["run"], row["status"], row["reason"]) for row in table] == [
+        ("0", "finished", ""),
+        ("1", "waiting", "beta=1"),
+    ]
+    assert "2 runs, read on" in page
+    assert not (tmp_path / "1").exists()
+
+
+def test_what_a_sweep_ends_with_costs_no_sweep(tmp_path, caplog):
+    fake(tmp_path / "0")
+    report.conclude(tmp_path, {"wandb": {"mode": "offline"}})
+    assert "not compared (KeyError: 'project')" in caplog.text
+    assert (tmp_path / "report.html").is_file()
+
+
 def test_a_sweep_may_be_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fake(tmp_path / "outputs" / "sweeps" / "widths" / "0")
@@ -380,6 +400,17 @@ def test_lines_of_equal_elbo_are(tmp_path):
         assert name["x"] + name["y"] == pytest.approx(-float(name["text"].replace("−", "-")))
         assert 0 <= name["x"] <= 30
         assert 60 <= name["y"] <= 110
+
+
+def test_a_seed_that_was_run_twice_counts_once(tmp_path):
+    for name, seed, elbo in [("a", 0, -100.0), ("b", 0, -102.0), ("c", 1, -105.0)]:
+        fake(tmp_path / name, elbo=elbo, seed=seed)
+    (row,) = groups.over_seeds(one(tmp_path))
+    assert (row["seeds"], row["finished"]) == (2, 2)
+    assert row["val/elbo"] == pytest.approx((-101 - 105) / 2)
+    assert row["val/elbo_sd"] == pytest.approx(4 / 2**0.5)
+    shutil.rmtree(tmp_path / "c")
+    assert "Over seeds" not in reported(tmp_path)[0].partition("<footer>")[0]
 
 
 def test_charts_show_each_run_where_it_is(tmp_path):

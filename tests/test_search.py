@@ -84,7 +84,7 @@ def test_the_search_finds_what_is_best_and_prunes(words, capsys):
             assert ending["state"] == "finished"
             assert sorted(each.intermediate_values) == [1, 2, 3]
         else:
-            assert ending["state"] == "interrupted"
+            assert ending["state"] == "pruned"
             assert ending["reason"] == each.user_attrs["reason"]
             last = max(each.intermediate_values)
             others = [t.intermediate_values[last] for t in trials[: each.number] if last in t.intermediate_values]
@@ -251,6 +251,16 @@ def test_a_search_keeps_its_plan(words, monkeypatch):
     with pytest.raises(UserError, match="holds no search: give another name"):
         search.search(["name=other", *SPACE])
     assert len(told("one")) == 1
+
+
+def test_a_trial_that_ends_worse_than_it_began_has_failed(words):
+    diverging = ["+optimizer.maximize=true", "optimizer.lr=1e-4", "trainer.max_epochs=2"]
+    for _ in range(2):
+        search.search(["name=2024", "trials=1", *SPACE, *words, *diverging])
+        (trial,) = told("2024")
+        assert trial.state.name == "FAIL"
+        assert "is above the untrained model's" in trial.user_attrs["reason"]
+    assert status.read(SWEEPS / "2024" / "0")["state"] == "diverged"
 
 
 def test_two_searches_of_one_name_are_refused(words):

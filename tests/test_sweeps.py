@@ -1,9 +1,11 @@
 """Sweeps are planned, kept apart from what goes wrong, and continued where they stopped."""
 
+import io
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import hydra
 import pytest
 import yaml
 from hydra.core.global_hydra import GlobalHydra
+from tqdm import tqdm
 
 from src import processes, record, status, sweeps, train
 from src.module import VAEModule
@@ -205,6 +208,8 @@ def test_a_job_that_another_process_trains_is_left_alone(sweep, monkeypatch, cap
         (["logger=csv,wandb"], "two jobs are the same: "),
         (["sweep_name=a/b"], "sweep_name=a/b can't name a folder"),
         (["beta=interval(0,1)"], "does not support sweep type"),
+        (["beta=1,2", "trainer=ddp"], "a sweep trains with one process a run"),
+        (["beta=1,2", "trainer.devices=2"], "a sweep trains with one process a run"),
     ],
 )
 def test_mistakes_are_answered_before_any_job(sweep, words, message):
@@ -212,8 +217,90 @@ def test_mistakes_are_answered_before_any_job(sweep, words, message):
     assert not list(Path().glob("outputs/sweeps/*/0"))
 
 
+def test_a_job_whose_checkpoint_is_damaged_fails_and_is_then_begun_anew(sweep):
+    assert sweep("beta=1,2", "sweep_name=a") == 0
+    run = Path("outputs/sweeps/a/0")
+    (run / "metrics.json").unlink()
+    status.write(run, status.read(run) | {"state": "interrupted"})
+    last = run / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    assert sweep("beta=1,2", "sweep_name=a") == 1
+    told = status.read(run)
+    assert told["state"] == "failed"
+    assert "last.ckpt is no checkpoint, or is cut short" in told["reason"]
+    assert sweep("beta=1,2", "sweep_name=a") == 0
+    assert (run / "metrics.json").is_file()
+
+
+def test_a_job_that_another_process_has_just_finished_is_kept(finished, tmp_path):
+    run = Path(shutil.copytree(finished, tmp_path / "0"))
+    before = times(run)
+    sweeps.attempt(None, run, [], sweeps.Job("a", []), train=None)
+    processes.unlock(run / ".lock")
+    assert {path: when for path, when in times(run).items() if path in before and path != str(run)} == {
+        path: when for path, when in before.items() if path != str(run)
+    }
+
+
+def test_a_sweep_whose_launcher_breaks_off_still_says_how_it_stands(sweep, monkeypatch, capfd):
+    def broken(node: dict) -> None:
+        raise MemoryError("the launcher's")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweeps, "load", broken)
+        assert sweep("beta=1,2", "sweep_name=a") == 1
+    said = capfd.readouterr()
+    assert "MemoryError: the launcher's" in said.err
+    assert "0 of 2 jobs finished" in said.out
+    assert "   1  beta=2  waiting" in said.out
+    assert "1 waiting" not in said.err
+    assert Path("outputs/sweeps/a/report.html").is_file()
+    assert sweep("beta=1,2", "sweep_name=a") == 0
+
+
+def test_a_folder_that_can_not_be_a_sweeps_is_refused(sweep, capfd):
+    Path("outputs/sweeps").mkdir(parents=True)
+    Path("outputs/sweeps/a").touch()
+    assert "File exists: outputs/sweeps/a" in sweep("beta=1,2", "sweep_name=a")
+    assert sweep("beta=1,2", "sweep_name=b") == 0
+    Path("outputs/sweeps/b/jobs.json").write_text("{")
+    assert "jobs.json is damaged, so the jobs have lost their numbers" in sweep("beta=1,2", "sweep_name=b")
+    assert sorted(path.name for path in Path("outputs/sweeps/b").iterdir() if path.name.isdigit()) == ["0", "1"]
+
+
+def test_a_copy_ends_even_where_nobody_hears_it(monkeypatch, tmp_path):
+    class Deaf(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError("nobody reads this")
+
+    monkeypatch.setattr(sys, "stdout", Deaf())
+    me, said = os.getpid(), []
+    try:
+        code = processes.apart(lambda: None)
+    except BrokenPipeError as error:
+        said.append(error)
+    finally:
+        if os.getpid() != me:  # the copy has escaped
+            (tmp_path / "escaped").touch()
+            os._exit(0)
+    assert not said
+    assert code == 0
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_a_copy_shares_no_lock_of_progress_bars(tmp_path):
+    def hold() -> None:
+        tqdm.get_lock().acquire()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ours = tqdm.get_lock()  # its copies would have it in common
+    assert processes.apart(hold) == -signal.SIGKILL
+    assert all(lock.acquire(False) for lock in ours.locks)
+    ours.release()
+
+
 def test_the_progress_of_a_sweep(tmp_path):
-    jobs = {str(i): {"number": i, "label": "", "wanted": i < 6} for i in range(7)}
+    jobs = {str(i): {"number": i, "options": [], "wanted": i < 6} for i in range(7)}
     (tmp_path / "jobs.json").write_text(json.dumps(jobs))
     os.utime(tmp_path / "jobs.json", (0, 0))
     assert sweeps.progress(tmp_path) == "0 of 6 done"

@@ -208,7 +208,7 @@ def joined(group: Group, knob: str) -> list[dict[str, Any] | None]:
 
 
 def curves(group: Group) -> go.Figure | None:
-    """Each quantity over a training, by images seen, without the untrained model; dashed where it did not finish."""
+    """Each quantity over a training, by images seen, without the untrained model; dotted where it did not finish."""
     figure = go.Figure()
     meta: dict[str, Any] = {name: {"y": [], "title": title} for name, (_, _, title) in QUANTITIES.items()}
     for place, run in enumerate(group.runs):
@@ -224,7 +224,6 @@ def curves(group: Group) -> go.Figure | None:
             line={"width": 1.6, "dash": "solid" if run.ranks else "dot"},
             customdata=[place],
             name=escape(run.name),
-            text=[label(group, place)],
             hovertemplate=f"<b>{escape(run.name)}</b>: %{{y:.5g}}<extra></extra>",
             meta="curve",
         )

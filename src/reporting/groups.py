@@ -58,7 +58,7 @@ def grouped(runs: list[Run]) -> tuple[list[Group], list[Run]]:
             kinds.setdefault(kind(run), []).append(run)
         except (KeyError, TypeError, AttributeError):
             lost.append(run)
-            if not run.problems:
+            if not run.problems and run.status != "waiting":
                 run.problems.append("config.yaml names no data or no likelihood")
     names = sorted(kinds, key=lambda names: [natural(name) for name in names])
     return [group(kinds[each], *each) for each in names], lost
@@ -171,8 +171,9 @@ def paired(run: Run, best: Run) -> tuple[float, float] | None:
 
 
 def over_seeds(group: Group) -> list[dict[str, Any]]:
-    """For each setting of the knobs, in the order of the runs: how many `runs` it has, how many of them `finished`, and
-    their `places`; of these the mean and, of two or more, the standard deviation (`_sd`) of each term."""
+    """For each setting of the knobs, in the order of the runs: how many `seeds` it has, with how many of them a run
+    `finished`, and the `places` of those runs; over these seeds the mean and, of two or more, the standard deviation
+    (`_sd`) of each term."""
     settings: dict[tuple[str, ...], list[int]] = {}
     for place in range(len(group.runs)):
         settings.setdefault(group.options(place), []).append(place)
@@ -180,13 +181,23 @@ def over_seeds(group: Group) -> list[dict[str, Any]]:
     for places in settings.values():
         done = [place for place in places if group.runs[place].ranks]
         row: dict[str, Any] = {name: values[places[0]] for name, values in group.knobs.items()}
-        row |= {"places": done, "runs": len(places), "finished": len(done)}
+        seeds, ended = ({words(group.seeds[place]) for place in some} for some in (places, done))
+        row |= {"places": done, "seeds": len(seeds), "finished": len(ended)}
         for name in (*TERMS, "val/active_units"):
-            found = [value for place in done if (value := group.runs[place].number(name)) is not None]
+            found = by_seed(group, done, name)
             row[name] = float(np.mean(found)) if found else None
             row[f"{name}_sd"] = float(np.std(found, ddof=1)) if len(found) > 1 else None
         rows.append(row)
     return rows
+
+
+def by_seed(group: Group, places: list[int], name: str) -> list[float]:
+    """A number of the runs at these places, for each seed: that of a seed that was run twice is their mean."""
+    found: dict[str, list[float]] = {}
+    for place in places:
+        if (value := group.runs[place].number(name)) is not None:
+            found.setdefault(words(group.seeds[place]), []).append(value)
+    return [float(np.mean(values)) for values in found.values()]
 
 
 def rows(group: Group) -> list[dict[str, Any]]:

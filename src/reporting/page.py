@@ -15,7 +15,7 @@ from src.reporting.runs import Run
 from src.reporting.tables import address, badge, link, runs_table, settings_table, signed
 
 HERE = Path(__file__).parent
-ORDER = ("finished", "running", "interrupted", "killed", "failed", "diverged", "unknown")
+ORDER = ("finished", "running", "waiting", "pruned", "interrupted", "killed", "failed", "diverged", "unknown")
 KINDS = {"samples": "Samples", "reconstructions": "Reconstructions", "latent": "Latent space"}
 # nothing on the page may be fetched from anywhere
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -36,7 +36,7 @@ def page(title: str, groups: list[Group], lost: list[Run], pictures: Pictures, f
     body += [section(group, number, pictures, folder) for number, group in enumerate(groups)]
     if lost:
         items = [f"<li>{link(run, folder)} {badge(run.status)} {escape(run.why)}</li>" for run in lost]
-        said = "<p class=quiet>These runs do not tell what they were trained on.</p>"
+        said = "<p class=quiet>These runs have not begun, or do not tell what they were trained on.</p>"
         body.append(f"<section><h2>Not compared</h2>{said}<ul>{''.join(items)}</ul></section>")
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
@@ -70,7 +70,7 @@ def name_of(group: Group) -> str:
 
 def section(group: Group, number: int, pictures: Pictures, folder: Path) -> str:
     """All of a group: what was selected, tables, charts, pictures."""
-    repeated = any(row["runs"] > 1 for row in over_seeds(group))
+    repeated = any(row["seeds"] > 1 for row in over_seeds(group))
     seeds = f"<h3>Over seeds</h3>{settings_table(group)}<h3>Runs</h3>" if repeated else ""
     plots, figures = drawn(group)
     return (
@@ -83,7 +83,7 @@ def section(group: Group, number: int, pictures: Pictures, folder: Path) -> str:
 def drawn(group: Group) -> tuple[str, list[dict]]:
     """The places of a group's charts, and their figures."""
     found = [
-        ("Rate and distortion", "grey: equal ELBO; dashed: lower left hull", charts.rate_distortion(group)),
+        ("Rate and distortion", "grey: equal ELBO; dashed: lower left hull of all", charts.rate_distortion(group)),
         ("Training", "dotted: not finished", charts.curves(group)),
         *((f"Against {knob}", "a line: all else alike", charts.against(group, knob)) for knob in group.knobs),
         ("Latent dimensions", "what falls off is not used", charts.kl_per_dim(group)),

@@ -80,6 +80,13 @@ def panel(path: Path) -> Image.Image:
         return image.convert("RGB").resize((WIDTH, WIDTH), Image.Resampling.LANCZOS, [scale * c for c in corners])
 
 
+def decoded(thumbnails: dict[str, tuple[str, str]]) -> dict[str, Image.Image]:
+    """The pictures in what `thumbnails` gives, by kind."""
+    return {
+        kind: Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) for kind, (uri, _) in thumbnails.items()
+    }
+
+
 def encoded(image: Image.Image, limit: int) -> str:
     """A data URI of `image` as WebP of at most `limit` bytes, smaller and coarser as that needs."""
     image.thumbnail((WIDTH, WIDTH))

@@ -18,7 +18,7 @@ from src import record
 from src.status import divergence, gone
 
 MARKS = ("config.yaml", "status.json", "metrics.csv", "metrics.json", ".hydra")  # any of them makes a folder a run's
-STATES = ("running", "finished", "failed", "diverged", "interrupted")  # that status.json may tell
+STATES = ("running", "finished", "failed", "diverged", "interrupted", "pruned")  # that status.json may tell
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BadZipFile, CSVError, yaml.YAMLError)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, where PyYAML has it
 
@@ -27,7 +27,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, wh
 class Run:
     """A run's folder. What is missing or damaged is empty here, and `problems` says so.
 
-    status   finished, running, interrupted, failed, diverged, killed or unknown; `reason` says why in a line
+    status   finished, running, waiting, interrupted, pruned, failed, diverged, killed or unknown; `reason` says why
     epochs   the rows of metrics.csv
     metrics  metrics.json: the numbers of the best checkpoint
     terms    by split `index` and `elbo` (N,) of each image, nats
@@ -72,15 +72,27 @@ class Run:
 
 
 def find(folders: Iterable[Path]) -> list[Path]:
-    """The run folders in `folders`, or that these are, by name; 10 comes after 9."""
+    """The run folders in `folders`, or that these are, by name; 10 comes after 9. Those of a sweep's jobs that have not
+    begun are among them, and are not there yet."""
     found = {}
     for top in folders:
         for path, inner, files in os.walk(top):
             if any(mark in files or mark in inner for mark in MARKS):
                 found[Path(path).resolve()] = Path(path)
                 inner.clear()
+            for number in planned(Path(path)):
+                found.setdefault(Path(path, number).resolve(), Path(path, number))
             inner[:] = [name for name in inner if name != "wandb" and not name.startswith(".")]
     return sorted(found.values(), key=lambda path: natural(str(path)))
+
+
+def planned(sweep: Path) -> dict[str, list[str]]:
+    """The options of a sweep's jobs by number, as its jobs.json plans them; none where it can't be read."""
+    try:
+        jobs = json.loads((sweep / "jobs.json").read_text()).values()
+        return {str(job["number"]): job["options"] for job in jobs if job["wanted"]}
+    except UNREADABLE:
+        return {}
 
 
 def natural(words: str) -> list[tuple[int, str]]:
@@ -90,6 +102,8 @@ def natural(words: str) -> list[tuple[int, str]]:
 
 def read(folder: Path, name: str) -> Run:
     """The run in `folder`, under that name, with what can be read of it."""
+    if not folder.exists():
+        return Run(folder, name, {}, "waiting", " ".join(planned(folder.parent)[folder.name]), [], {}, {}, [])
     problems: list[str] = []
 
     def attempt(file: str, reader: Callable[[Path], Any], otherwise: Any) -> Any:

@@ -43,7 +43,7 @@ def settings_table(group: Group) -> str:
     lines = []
     for row in sorted(over_seeds(group), key=lambda row: (row["val/elbo"] is None, -(row["val/elbo"] or 0))):
         cells = [cell(row[name], escape(words(row[name])), "option") for name in group.knobs]
-        cells.append(cell(row["finished"], f"{row['finished']} of {row['runs']}"))
+        cells.append(cell(row["finished"], f"{row['finished']} of {row['seeds']}"))
         for name in ("val/elbo", "val/recon", "val/kl", "val/active_units"):
             cells.append(
                 cell(row[name], spread(row[name], row[f"{name}_sd"], digits=1 if name.endswith("units") else 2))
@@ -69,7 +69,9 @@ def cell(value: Any, html: str, kind: str = "") -> str:
 
 
 def link(run: Run, folder: Path) -> str:
-    """The run's name, leading to its folder."""
+    """The run's name, leading to its folder, if it has one yet."""
+    if run.status == "waiting":
+        return escape(run.name)
     return f'<a href="{address(run.folder, folder)}/">{escape(run.name)}</a>'
 
 
