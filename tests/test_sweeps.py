@@ -349,8 +349,10 @@ def test_a_training_that_makes_it_worse_has_diverged(run):
 def jobs_of(*words: str) -> list:
     """The jobs of a sweep."""
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
-        cfg = hydra.compose("train", list(words), return_hydra_config=True)
+        swept = [word for word in words if "," in word]
+        cfg = hydra.compose("train", [word for word in words if word not in swept], return_hydra_config=True)
         cfg.hydra.job.config_name = "train"
+        cfg.hydra.overrides.task.extend(swept)
         return sweeps.composed(cfg)[1]
 
 
