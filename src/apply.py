@@ -56,11 +56,16 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     task = build.task(cfg.task)
     name = cfg.task._target_.rpartition(".")[2]
     torch.manual_seed(noise.seed_of(run.seed, "task", name))
-    log.info("%s of %s", name, run.config.title)
+    log.info("%s of %s, %s checkpoint (epoch %d)", name, run.config.title, cfg.checkpoint, run.epoch)
     with results(run.folder / "tasks" / name, cfg.name) as (folder, final):
         began = time.perf_counter()
         numbers = task(run, folder)
-        facts = {"run": run.config.title, "checkpoint": cfg.checkpoint, "seconds": time.perf_counter() - began}
+        facts = {
+            "run": run.config.title,
+            "checkpoint": cfg.checkpoint,
+            "epoch": run.epoch,
+            "seconds": time.perf_counter() - began,
+        }
         record.write(folder / "task.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         record.write_json(folder / "metrics.json", numbers | facts | record.provenance())
     log.info("%s", record.table(numbers))

@@ -193,12 +193,14 @@ class Run:
     """A trained run: its folder, the configuration it was trained with, its VAE in evaluation mode.
 
     seed: of what is drawn when it is used; by the run's own, numbers of the evaluation in training come out again
+    epoch: of the checkpoint, how many it had been trained
     """
 
     folder: Path
     config: DictConfig
     vae: VAE
     seed: int
+    epoch: int
 
     @cached_property
     def data(self) -> ImageData:
@@ -254,7 +256,7 @@ def open_run(
         raise UserError(
             f"{path}: the weights do not fit the run's configuration ({str(error).splitlines()[0]})"
         ) from None
-    return Run(Path(folder), cfg, trained.eval(), cfg.seed if seed is None else seed)
+    return Run(Path(folder), cfg, trained.eval(), cfg.seed if seed is None else seed, state["epoch"] + 1)
 
 
 def task(node: DictConfig) -> Callable[[Run, Path], dict[str, Any]]:

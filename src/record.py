@@ -12,6 +12,7 @@ import numpy as np
 
 from src.files import whole
 
+SOURCES = [f":/{name}" for name in ("src", "callbacks", "conf", "pyproject.toml")]
 PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "numpy", "wandb", "openTSNE")
 
 
@@ -64,7 +65,8 @@ def epochs(run: Path) -> list[dict[str, float]]:
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, machine and git commit (with `+` where the working tree differs from it; None outside a checkout)."""
+    """Versions, machine and git commit (with `+` where code or configurations differ from it or are new; None outside a
+    checkout)."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -81,6 +83,6 @@ def git_commit() -> str | None:
         return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", *SOURCES) else "")
     except (OSError, subprocess.CalledProcessError):
         return None

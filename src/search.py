@@ -104,7 +104,7 @@ def run(folder: Path, plan: Plan, total: int) -> None:
     for trial in study.due(found, where, total, plan.startup):
         swept = [each.suggested(trial) for each in dimensions]
         trial.set_user_attr("words", swept)
-        log.info("trial %d of 0 to %d: %s", trial.number, total - 1, " ".join(swept))
+        log.info("trial %d, one of %d: %s", trial.number, total, " ".join(swept))
         try:
             reason = attempt(found, trial, plan, [*fixed, *swept], folder / str(trial.number))
         except (KeyboardInterrupt, SystemExit):

@@ -100,6 +100,7 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
 
     from src import build, checkpoints, record, tracking
 
+    began = record.provenance()  # of the code that trains, whatever changes meanwhile
     record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(build.plain(cfg))))
     module = build.module(cfg, overrides)
     data = build.data(cfg, module.vae)
@@ -118,7 +119,7 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
         # in a test that follows a fit it would load the weights as they were trained, not their average
         trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, WeightAveraging)]
         trainer.test(module, data, ckpt_path=best, weights_only=True, verbose=False)
-        metrics = measured(module, data, run, checkpoints.read(best)["epoch"] + 1)
+        metrics = measured(module, data, run, checkpoints.read(best)["epoch"] + 1) | began
         if trainer.is_global_zero:
             record.write_terms(run, {split: module.terms[split] for split in ("val", "test")})
             record.write_json(run / "metrics.json", metrics)
@@ -185,7 +186,6 @@ def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> d
         "data": data.described(),
         "device": str(module.device),
         "precision": module.trainer.precision,
-        **record.provenance(),
     }
 
 

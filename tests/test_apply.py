@@ -103,6 +103,7 @@ def test_a_task_adds_to_the_run_and_changes_nothing_of_it(command, finished, tmp
     assert latest.resolve() == (run / "tasks" / "sample" / "mine").resolve()
     numbers = json.loads((latest / "metrics.json").read_text())
     assert numbers["checkpoint"] == "best"
+    assert numbers["epoch"] == json.loads((finished / "metrics.json").read_text())["epoch"]
     assert torch.__version__.startswith(numbers["versions"]["torch"])
     assert "count: 4" in (latest / "task.yaml").read_text()
     assert not list(tmp_path.glob(".hydra"))

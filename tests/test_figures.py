@@ -189,7 +189,9 @@ def test_the_plane_shows_draws_of_a_learned_prior_instead_of_contours(dimensions
     np.testing.assert_allclose(crosses.get_offsets()[:, 0], trace.frames["prior_codes"][1][:, 0])
     np.testing.assert_allclose(points.get_offsets()[:, 0], trace.frames["codes"][1][:, 0])
     assert not axes.patches and len(axes.lines) == 0
-    assert any("draws from the prior" in text.get_text() for text in figure.texts)
+    assert any("draws from the prior, which is\nlearned" in text.get_text() for text in figure.texts)
+    trace.frames["prior_codes"][1] = trace.frames["prior_codes"][0]
+    assert any("draws from the prior." in text.get_text() for text in latent.plane(trace, [0, 1])[0].texts)
 
 
 def test_the_loss_plot_shows_what_is_scheduled():

@@ -413,6 +413,22 @@ def test_a_seed_that_was_run_twice_counts_once(tmp_path):
     assert "Over seeds" not in reported(tmp_path)[0].partition("<footer>")[0]
 
 
+def test_a_lucky_seed_is_not_selected(tmp_path):
+    for name, beta, seed, elbo in [
+        ("0", 1.0, 0, -90.0),
+        ("1", 1.0, 1, -120.0),
+        ("2", 4.0, 0, -99.0),
+        ("3", 4.0, 1, -101.0),
+    ]:
+        fake(tmp_path / name, elbo=elbo, beta=beta, seed=seed)
+    page, table = reported(tmp_path)
+    said = re.sub("<.*?>", "", page)
+    assert "Selected by validation: runs 2, 3, beta=4" in said
+    assert "−100.00 ± 1.41" in said
+    assert "−107.12 ± 1.41" in said  # the test set's
+    assert {row["run"]: bool(row["test/elbo"]) for row in table} == {"0": False, "1": False, "2": True, "3": True}
+
+
 def test_charts_show_each_run_where_it_is(tmp_path):
     for i, (beta, seed) in enumerate([(0.5, 0), (1.0, 0), (8.0, 0), (8.0, 1)]):
         fake(tmp_path / str(i), elbo=-90.0 - i, kl=25.0 - i, beta=beta, seed=seed)

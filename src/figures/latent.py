@@ -161,7 +161,8 @@ def _prior(axes: Axes, trace: Trace, dimensions: Sequence[int]) -> tuple[str, Ca
         draws = learned[frame][:, dimensions]
         crosses.set_offsets(draws if len(dimensions) == 2 else np.column_stack([draws, heights]))
 
-    return "The crosses\nare draws from the prior, which is\nlearned and moves.", show
+    moves = not (learned == learned[:1]).all()  # the noise is the same at each frame
+    return "The crosses\nare draws from the prior" + (", which is\nlearned and moves." if moves else "."), show
 
 
 def _circles(axes: Axes) -> None:

@@ -175,7 +175,7 @@ def against(group: Group, knob: str) -> go.Figure | None:
         axis |= {"range": [-0.5, len(distinct) - 0.5]}
     elif distinct[0] > 0 and distinct[-1] / distinct[0] >= 8:
         axis["type"] = "log"
-    if numeric and len(distinct) <= 10:
+    if numeric and len(distinct) <= 6:
         axis |= {"tickvals": distinct, "ticktext": [words(value) for value in distinct]}
     lines = joined(group, knob)
     x = [None if row is None else place_of(row[knob]) for row in lines]

@@ -36,7 +36,7 @@ class Group:
 
     @property
     def best(self) -> Run | None:
-        """The run that validation selects."""
+        """The run with the largest validation ELBO."""
         return self.runs[self.ranking[0]] if self.ranking else None
 
     @property
@@ -200,17 +200,25 @@ def by_seed(group: Group, places: list[int], name: str) -> list[float]:
     return [float(np.mean(values)) for values in found.values()]
 
 
+def selected(group: Group) -> dict[str, Any] | None:
+    """The row of `over_seeds` with the largest mean validation ELBO: what validation selects. A lucky seed is no
+    setting."""
+    done = [row for row in over_seeds(group) if row["places"]]
+    return max(done, key=lambda row: row["val/elbo"]) if done else None
+
+
 def rows(group: Group) -> list[dict[str, Any]]:
     """The table: a row for each run, in the order of `group.runs`. None where there is no number.
 
-    Test figures are those of the selected run alone, and no others are read from it.
+    Test figures are those of the selected setting alone, and no others are read from it.
     """
     seeds = {place: row for row in over_seeds(group) for place in row["places"]}
-    return [row_of(group, place, seeds.get(place, {})) for place in range(len(group.runs))]
+    chosen = (selected(group) or {}).get("places", [])
+    return [row_of(group, place, seeds.get(place, {}), place in chosen) for place in range(len(group.runs))]
 
 
-def row_of(group: Group, place: int, seeds: dict[str, Any]) -> dict[str, Any]:
-    """A run's row; `seeds` is that of its setting in `over_seeds`."""
+def row_of(group: Group, place: int, seeds: dict[str, Any], tested: bool) -> dict[str, Any]:
+    """A run's row; `seeds` is that of its setting in `over_seeds`, `tested` whether its test figures are shown."""
     run = group.runs[place]
     row: dict[str, Any] = {"rank": group.ranking.index(place) + 1 if run.ranks else None, "run": run.name}
     row |= {name: values[place] for name, values in group.knobs.items()} | {"seed": group.seeds[place]}
@@ -221,5 +229,4 @@ def row_of(group: Group, place: int, seeds: dict[str, Any]) -> dict[str, Any]:
     row |= {"seeds": seeds.get("finished"), "val/active_units": run.number("val/active_units")}
     row |= {"parameters": run.number("parameters"), "epochs": run.done, "seconds": run.seconds}
     row |= {"status": run.status, "reason": run.why}
-    tested = run is group.best
     return row | {f"test/{name}": run.number(f"test/{name}") if tested else None for name in ("elbo", "recon", "kl")}

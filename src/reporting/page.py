@@ -5,14 +5,15 @@ from collections import Counter
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from plotly.offline import get_plotlyjs
 
 from src.reporting import charts
-from src.reporting.groups import Group, over_seeds, words
+from src.reporting.groups import Group, by_seed, over_seeds, selected, words
 from src.reporting.runs import Run
-from src.reporting.tables import address, badge, link, runs_table, settings_table, signed
+from src.reporting.tables import address, badge, link, runs_table, settings_table, signed, spread
 
 HERE = Path(__file__).parent
 ORDER = ("finished", "running", "waiting", "pruned", "interrupted", "killed", "failed", "diverged", "unknown")
@@ -74,7 +75,7 @@ def section(group: Group, number: int, pictures: Pictures, folder: Path) -> str:
     seeds = f"<h3>Over seeds</h3>{settings_table(group)}<h3>Runs</h3>" if repeated else ""
     plots, figures = drawn(group)
     return (
-        f'<section class="group" id="g{number}"><h2>{escape(name_of(group))}</h2>{selected(group, folder)}'
+        f'<section class="group" id="g{number}"><h2>{escape(name_of(group))}</h2>{selection(group, folder)}'
         f"{toolbar()}{seeds}{runs_table(group, folder)}<div class=charts>{plots}</div>{strips(group, pictures, folder)}"
         f'<script type="application/json">{embedded(state(group, figures))}</script></section>'
     )
@@ -113,22 +114,23 @@ def embedded(content: Any) -> str:
     return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def selected(group: Group, folder: Path) -> str:
-    """The run that validation selects, and its test figures."""
-    best = group.best
-    if best is None:
+def selection(group: Group, folder: Path) -> str:
+    """What validation selects, a run or a setting with several seeds, and its test figures."""
+    row = selected(group)
+    if row is None:
         return "<p class=quiet>No run has finished well yet, so none is ranked.</p>"
-    options = "".join(f", {name}={words(values[group.ranking[0]])}" for name, values in group.knobs.items())
+    options = "".join(f", {name}={words(row[name])}" for name in group.knobs)
+    runs = ", ".join(link(group.runs[place], folder) for place in row["places"])
+    what = f"Selected by validation: run{'s' * (len(row['places']) > 1)} {runs}{escape(options)}"
     tiles = []
     for split, spelt in (("val", "validation"), ("test", "test")):
         for name, title in (("elbo", "ELBO"), ("recon", "recon"), ("kl", "KL")):
-            value = best.number(f"{split}/{name}")
-            tiles.append(f"<div><b>{signed(value) or '–'}</b><span>{spelt} {title}</span></div>")
-    said = "Nats per image. The test set is for what was selected: no other run's test figures are shown."
-    return (
-        f"<div class=best><p>Selected by validation: run {link(best, folder)}{escape(options)}</p>"
-        f"<div class=tiles>{''.join(tiles)}</div><p class=quiet>{said}</p></div>"
-    )
+            found = by_seed(group, row["places"], f"{split}/{name}")
+            shown = spread(fmean(found), stdev(found) if len(found) > 1 else None) if found else "–"
+            tiles.append(f"<div><b>{shown}</b><span>{spelt} {title}</span></div>")
+    over = f", mean ± standard deviation over {row['finished']} seeds" if row["finished"] > 1 else ""
+    said = f"Nats per image{over}. The test set is for what was selected: no other test figures are shown."
+    return f"<div class=best><p>{what}</p><div class=tiles>{''.join(tiles)}</div><p class=quiet>{said}</p></div>"
 
 
 def toolbar() -> str:
