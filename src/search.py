@@ -198,16 +198,16 @@ def show(found: "Study", plan: Plan, folder: Path) -> None:
     for trial in good:
         if trial.number in best and len(plan.metrics) == 1:
             print(f"trial {trial.number}: python -m src.train {shlex.join([*fixed, *trial.user_attrs['words']])}")
-    tried = [
-        figures.Tried(trial.number, trial.values, trial.params, trial.state.name == "PRUNED", trial.number in best)
-        for trial in found.get_trials()
-        if trial.values and all(map(math.isfinite, trial.values))
-    ]
-    if tried:
+    tried = []
+    for trial in found.get_trials():
+        values = trial.values if trial.values and all(map(math.isfinite, trial.values)) else []
+        pruned = trial.state.name == "PRUNED"
+        if values or trial.state.name == "FAIL":
+            tried.append(figures.Tried(trial.number, values, trial.params, pruned, trial.number in best))
+    if any(each.values for each in tried):
         scales = {each.option: each.arguments.get("log", False) for each in dimensions}
-        failed = sum(trial.state.name == "FAIL" for trial in found.get_trials())
         title = f"{folder.name}: {' '.join(fixed) or 'the default'}"
-        figure = figures.search(title, failed, plan.metrics, plan.directions[0] == "maximize", scales, tried)
+        figure = figures.search(title, plan.metrics, plan.directions[0] == "maximize", scales, tried)
         print(f"picture: {write_still(figure, folder / 'search.png', 2)}")
 
 

@@ -25,8 +25,8 @@ NAMES = {
 
 
 class Tried(NamedTuple):
-    """A trial: its number, its metrics (the last known, if it was pruned), its options, and whether it was pruned, and
-    whether no other is better."""
+    """A trial: its number, its metrics (the last known, if it was pruned; none if it failed), its options, and whether
+    it was pruned, and whether no other is better."""
 
     number: int
     values: Sequence[float]
@@ -35,23 +35,22 @@ class Tried(NamedTuple):
     best: bool
 
 
-def search(
-    title: str, failed: int, metrics: list[str], maximise: bool, logarithmic: dict[str, bool], trials: list[Tried]
-) -> Figure:
+def search(title: str, metrics: list[str], maximise: bool, logarithmic: dict[str, bool], trials: list[Tried]) -> Figure:
     """One metric over the trials, or two in their plane; then each metric against each option of `logarithmic`, which
-    says whether its axis is. `failed` trials more are not among `trials`."""
+    says whether its axis is."""
     charts = 1 + len(metrics) * len(logarithmic)
     rows = -(-charts // ACROSS)
     figure = page.page(960, page.HEADER + 36 + rows * (HEIGHT + 92))
-    pruned = sum(each.pruned for each in trials)
-    counts = {"trained to the end": len(trials) - pruned, "pruned": pruned, "failed": failed}
+    pruned, failed = sum(each.pruned for each in trials), sum(not each.values for each in trials)
+    counts = {"trained to the end": len(trials) - pruned - failed, "pruned": pruned, "failed": failed}
     caption = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    page.title(figure, title, f"{len(trials) + failed} trials: {caption}")
+    page.title(figure, title, f"{len(trials)} trials: {caption}")
     page.write(figure, 960 - page.MARGIN, 44, "● best", points=9.5, color=page.ACCENT, ha="right")
+    if failed:
+        page.write(figure, 900 - page.MARGIN, 44, "× failed", points=9.5, color=page.GREY, ha="right")
     if pruned:
-        page.write(
-            figure, 900 - page.MARGIN, 44, "○ pruned, at its last epoch", points=9.5, color=VALIDATION, ha="right"
-        )
+        right = (830 if failed else 900) - page.MARGIN
+        page.write(figure, right, 44, "○ pruned, at its last epoch", points=9.5, color=VALIDATION, ha="right")
     panels = iter([_place(figure, i) for i in range(charts)])
     if len(metrics) == 1:
         history(next(panels), metrics[0], maximise, trials)
@@ -66,9 +65,11 @@ def search(
 def history(place: tuple, metric: str, maximise: bool, trials: list[Tried]) -> None:
     """A metric over the numbers of the trials, with the best so far."""
     axes = chart(*place, f"{NAMES[metric]}, trial by trial")
-    numbers, values = [each.number for each in trials], [each.values[0] for each in trials]
-    points(axes, numbers, values, trials)
-    done = sorted((each.number, each.values[0]) for each in trials if not each.pruned)
+    numbers, ended = [each.number for each in trials], [each for each in trials if each.values]
+    values = [each.values[0] for each in ended]
+    points(axes, [each.number for each in ended], values, ended)
+    crosses(axes, [each.number for each in trials if not each.values])
+    done = sorted((each.number, each.values[0]) for each in ended if not each.pruned)
     if done:
         at, reached = zip(*done, strict=True)
         best = (np.maximum if maximise else np.minimum).accumulate(reached)
@@ -81,6 +82,7 @@ def history(place: tuple, metric: str, maximise: bool, trials: list[Tried]) -> N
 def plane(place: tuple, metrics: list[str], trials: list[Tried]) -> None:
     """Two metrics, and the front of the trials that no other beats in both."""
     axes = chart(*place, "distortion and rate" if metrics == ["val/recon", "val/kl"] else "the front")
+    trials = [each for each in trials if each.values]
     points(axes, [each.values[1] for each in trials], [each.values[0] for each in trials], trials)
     front = sorted((each.values[1], each.values[0]) for each in trials if each.best)
     axes.plot(*zip(*front, strict=True), color=page.ACCENT, linewidth=1, zorder=1)
@@ -104,8 +106,11 @@ def against(place: tuple, metric: str, i: int, option: str, logarithmic: bool, t
         inside = inside[:: 1 + len(inside) // 6]
         axes.set_xticks(inside, [f"{tick:g}" for tick in inside])
         axes.minorticks_off()
-    points(axes, places, [each.values[i] for each in known], known)
-    readable(axes, [each.values[i] for each in known])
+    ended = [(place, each.values[i], each) for place, each in zip(places, known, strict=True) if each.values]
+    across, up, trials = (list(column) for column in zip(*ended, strict=True))
+    points(axes, across, up, trials)
+    crosses(axes, [place for place, each in zip(places, known, strict=True) if not each.values])
+    readable(axes, up)
     axes.set_xlabel(option, fontsize=8.5, color=page.GREY)
 
 
@@ -115,6 +120,12 @@ def points(axes: Axes, across: Sequence[float], up: Sequence[float], trials: Seq
         colour = page.ACCENT if each.best else VALIDATION
         face = "white" if each.pruned else colour
         axes.plot(x, y, "o", color=colour, markerfacecolor=face, markersize=6, zorder=3 + each.best, clip_on=False)
+
+
+def crosses(axes: Axes, across: Sequence[float]) -> None:
+    """A cross at the lower edge for each trial that failed."""
+    edge = axes.get_xaxis_transform()
+    axes.plot(across, [0.03] * len(across), "x", color=page.GREY, markersize=5, transform=edge, clip_on=False)
 
 
 def natural(word: str) -> tuple[float, str]:
