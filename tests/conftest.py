@@ -34,6 +34,7 @@ def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user_cache:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(user_cache / "wandb"))
 
 
 @pytest.fixture
