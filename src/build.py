@@ -147,11 +147,15 @@ def loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int = 0) ->
     table.experiment.metrics = rows  # Lightning deletes an old file when it opens a new one
     table.save()
     others = {} if cfg.logger is None else cfg.logger
-    given: dict[str, Any] = {"name": cfg.title, "group": None, "options": plain(cfg), "resume_from": run / ".wandb_id"}
+    name = None if (run / ".wandb_id").is_file() else cfg.title
+    given: dict[str, Any] = {"name": name, "group": None, "options": plain(cfg), "resume_from": run / ".wandb_id"}
     if job:
         words = dict(word.lstrip("+").split("=", 1) for word in job.options if "=" in word)
         values = {name: OmegaConf.select(cfg, name) for name in words}
-        knobs = {name: words[name] if OmegaConf.is_config(value) else value for name, value in values.items()}
+        knobs = {
+            name: words[name] if value is None or OmegaConf.is_config(value) else value
+            for name, value in values.items()
+        }
         given |= {"name": " ".join(job.options) or cfg.title, "group": job.sweep}
         given["options"]["sweep"] = knobs
     return [table, *(make(node, f"logger.{key}", **given) for key, node in others.items())]

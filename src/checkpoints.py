@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
-from src.errors import UserError
+from src.errors import DamagedError, UserError
 from src.files import whole
 
 
@@ -23,6 +23,8 @@ class WholeOrNothing(TorchCheckpointIO):
             try:
                 torch.save(checkpoint, partial)
             except RuntimeError as error:  # so torch tells of a disk that is full
+                if "inline_container" not in str(error):
+                    raise
                 raise OSError(errno.EIO, "the checkpoint can't be written, the disk may be full", path) from error
 
 
@@ -70,9 +72,11 @@ def read(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None
+    except (OSError, MemoryError):
+        raise
     except Exception as error:  # torch raises half a dozen types for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is no checkpoint, or is cut short ({reason}): try another of its folder") from None
+        raise DamagedError(f"{path} is no checkpoint, or is cut short ({reason}): try another of its folder") from None
     if not isinstance(state, dict) or "run" not in state:
         raise UserError(f"{path} was not written by this program: it holds no run's configuration")
     return state

@@ -9,3 +9,7 @@ class UserError(CompactHydraException):
 
 class DivergedError(UserError):
     """The training came to nothing: its loss is no number any more."""
+
+
+class DamagedError(UserError):
+    """A file was cut short, or is none of ours."""

@@ -129,7 +129,7 @@ def parsed(words: list[str]) -> tuple[str, int, Plan | None]:
         else:
             own[override.key_or_group] = override.value()
     name, trials = own.pop("name"), own.pop("trials")
-    name = str(name or "")
+    name = "" if name is None else str(name)
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(f"name must be given, of letters, digits, _, - and dots: name=first (got {name})")
     if not isinstance(trials, int) or trials < 1:

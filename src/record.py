@@ -1,6 +1,7 @@
 """What a run leaves in writing besides its pictures."""
 
 import csv
+import functools
 import json
 import platform
 import subprocess
@@ -75,8 +76,9 @@ def provenance() -> dict[str, Any]:
     }
 
 
+@functools.cache
 def git_commit() -> str | None:
-    """The checkout's commit."""
+    """The checkout's commit, as it is when first asked for: soon after the code is imported."""
     here = Path(__file__).parent
 
     def git(*words: str) -> str:

@@ -65,13 +65,17 @@ def conclude(folder: Path, loggers: Mapping[str, Any] | None) -> None:
         found, out = gathered([folder]), folder / "report.html"
         write_page(out, [folder], found)
         log.info("compared on one page: %s", os.path.relpath(out))
-        if node := (loggers or {}).get("wandb"):
-            from src import tracking
-
-            images = {run.name: found.thumbnails[run.folder] for run in found.runs}
-            tracking.add_runs(node, folder, [row | pictures.decoded(images[row["run"]]) for row in table(found)])
     except Exception as error:
         log.warning("not compared (%s: %s): python -m src.report %s", type(error).__name__, error, folder)
+        return
+    if node := (loggers or {}).get("wandb"):
+        from src import tracking
+
+        images = {run.name: found.thumbnails[run.folder] for run in found.runs}
+        try:
+            tracking.add_runs(node, folder, [row | pictures.decoded(images[row["run"]]) for row in table(found)])
+        except Exception as error:  # whatever W&B meets
+            log.warning("W&B: the table of runs was not added (%s: %s)", type(error).__name__, error)
 
 
 def gathered(folders: list[Path]) -> Found:

@@ -51,7 +51,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"{error.strerror or error}: {error.filename or SWEEPS}")
     except KeyboardInterrupt:
-        sys.exit("stopped; to go on, give the name and trials of the search alone")
+        sys.exit("stopped")
 
 
 def search(words: list[str]) -> None:

@@ -59,10 +59,10 @@ def write(run: Path, status: dict[str, Any]) -> None:
         partial.write_text(json.dumps(status, indent=2) + "\n")
 
 
-def fail(run: Path, overrides: list[str], error: BaseException) -> None:
-    """Marks a run as failed that could not begin, or not go on."""
+def stop(run: Path, overrides: list[str], state: str, error: BaseException) -> None:
+    """Writes how a run stands that could not begin, or not go on, and why."""
     with suppress(OSError):
-        write(run, begun(overrides) | {"state": "failed", "reason": in_a_line(error), "ended": now()})
+        write(run, begun(overrides) | {"state": state, "reason": in_a_line(error), "ended": now()})
 
 
 def in_a_line(error: BaseException) -> str:

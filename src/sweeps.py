@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from src import processes, status
 from src.config import check_run, refuse
-from src.errors import UserError
+from src.errors import DamagedError, UserError
 from src.files import whole
 
 log = logging.getLogger(__name__)
@@ -174,8 +174,8 @@ def standing(folder: Path) -> dict[int, dict[str, Any]]:
     jobs = {}
     for job in sorted((job for job in known(folder).values() if job["wanted"]), key=lambda job: job["number"]):
         found = status.read(folder / str(job["number"]))
-        left = found.get("state") not in (*OVER, "running")  # by an earlier start, if it was
-        if not found or left and datetime.fromisoformat(found["started"]).timestamp() < began:
+        left, started = found.get("state") not in (*OVER, "running"), found.get("started")
+        if not started or left and datetime.fromisoformat(started).timestamp() < began:  # by an earlier start
             found = {"state": "waiting"}
         jobs[job["number"]] = found | job
     return jobs
@@ -225,8 +225,11 @@ def load(node: dict[str, Any]) -> None:
 
 
 def attempt(cfg: DictConfig, run: Path, overrides: list[str], job: Job, train: Callable[..., Any]) -> None:
-    """Trains a job from its last checkpoint where it was stopped, else from the start; one that can't go on from there
-    has failed."""
+    """Trains a job from its last checkpoint where it was stopped, else from the start.
+
+    One whose checkpoint is damaged has failed, so that the next attempt begins anew; what else keeps it from going on
+    (a changed network, say) costs no checkpoint.
+    """
     if not processes.lock(run / ".lock", PATIENCE):
         raise UserError(f"{run} is being trained by another process: wait for it, or stop it")
     last, state = run / "checkpoints" / "last.ckpt", status.read(run).get("state")
@@ -245,7 +248,8 @@ def attempt(cfg: DictConfig, run: Path, overrides: list[str], job: Job, train: C
         train(cfg, run, overrides, job)
     except Exception as error:
         if status.read(run).get("state", "killed") in STOPPED:
-            status.fail(run, overrides, error)
+            lost = isinstance(error, DamagedError) or not last.is_file()
+            status.stop(run, overrides, "failed" if lost else "interrupted", error)
         raise
 
 
@@ -274,7 +278,7 @@ def how_to_go_on() -> str:
     words = [word for word in sys.argv[1:] if not word.startswith("sweep_name=")]
     name = Path(Sweep.config.hydra.sweep.dir).name
     command = shlex.join(["python", "-m", "src.train", *words, f"sweep_name={name}"])
-    if Sweep.config.hydra.runtime.choices["hydra/launcher"].startswith("submitit"):
+    if Sweep.config.hydra.runtime.choices["hydra/launcher"] == "submitit_slurm":
         return f"stopped; jobs that were submitted go on: once they have ended, or were cancelled, {command}"
     return f"stopped; to go on: {command}"
 

@@ -46,9 +46,16 @@ def resolve(mode: str) -> str:
 
 
 def wandb_logger(
-    project: str, mode: str, dir: str, name: str, group: str | None, options: dict, resume_from: Path | None = None
+    project: str,
+    mode: str,
+    dir: str,
+    name: str | None,
+    group: str | None,
+    options: dict,
+    resume_from: Path | None = None,
 ) -> WandbLogger:
-    """A W&B run whose step axis is images seen, in `dir`/wandb; the file `resume_from` keeps its id for a resume.
+    """A W&B run whose step axis is images seen, in `dir`/wandb; the file `resume_from` keeps its id for a resume,
+    which keeps its name where `name` is None.
 
     Raises UserError for an unknown mode.
     """
@@ -92,7 +99,7 @@ def add(options: dict, run: Path, task: str, numbers: dict[str, Any], results: P
     if not node or not known.is_file():
         return
     given = {name: node[name] for name in ("project", "mode", "dir")}
-    logger = wandb_logger(**given, name=options["title"], group=None, options={}, resume_from=known)
+    logger = wandb_logger(**given, name=None, group=None, options={}, resume_from=known)
     logger.experiment.log({f"{task}/{key}": value for key, value in media(results.iterdir()).items()})
     logger.experiment.summary.update({f"{task}/{key}": value for key, value in numbers.items()})
     logger.experiment.finish()

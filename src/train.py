@@ -100,7 +100,6 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
 
     from src import build, checkpoints, record, tracking
 
-    began = record.provenance()  # of the code that trains, whatever changes meanwhile
     record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(build.plain(cfg))))
     module = build.module(cfg, overrides)
     data = build.data(cfg, module.vae)
@@ -119,7 +118,7 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
         # in a test that follows a fit it would load the weights as they were trained, not their average
         trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, WeightAveraging)]
         trainer.test(module, data, ckpt_path=best, weights_only=True, verbose=False)
-        metrics = measured(module, data, run, checkpoints.read(best)["epoch"] + 1) | began
+        metrics = measured(module, data, run, checkpoints.read(best)["epoch"] + 1)
         if trainer.is_global_zero:
             record.write_terms(run, {split: module.terms[split] for split in ("val", "test")})
             record.write_json(run / "metrics.json", metrics)
@@ -141,8 +140,9 @@ def import_libraries(with_wandb: bool) -> None:
     gc.disable()  # it would search the modules for garbage time and again, and find nothing
     if with_wandb:
         import wandb.apis.public  # noqa: F401 (first: each of its classes searches all modules that are there already)
-    import src.build  # noqa: F401
+    import src.build
 
+    src.build.record.git_commit()  # of this code: a sweep's later jobs run it, too, whatever changes meanwhile
     gc.freeze()  # what is imported stays
     gc.enable()
 
@@ -186,6 +186,7 @@ def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> d
         "data": data.described(),
         "device": str(module.device),
         "precision": module.trainer.precision,
+        **record.provenance(),
     }
 
 

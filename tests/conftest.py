@@ -13,9 +13,11 @@ from src.config import CONF
 from src.sources import Images, Split
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    """Two workers with two threads each would fight for two cores."""
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers with two threads each would fight for two cores, and a copy of a process that has computed with
+    several waits for them in vain. Lightning's strategies set the number anew unless it is in the environment."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
 
 

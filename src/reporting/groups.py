@@ -201,10 +201,10 @@ def by_seed(group: Group, places: list[int], name: str) -> list[float]:
 
 
 def selected(group: Group) -> dict[str, Any] | None:
-    """The row of `over_seeds` with the largest mean validation ELBO: what validation selects. A lucky seed is no
-    setting."""
+    """The row of `over_seeds` that validation selects: of those with the most seeds finished, that with the largest
+    mean ELBO. A lucky seed is no setting."""
     done = [row for row in over_seeds(group) if row["places"]]
-    return max(done, key=lambda row: row["val/elbo"]) if done else None
+    return max(done, key=lambda row: (row["finished"], row["val/elbo"])) if done else None
 
 
 def rows(group: Group) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ def natural(words: str) -> list[tuple[int, str]]:
 def read(folder: Path, name: str) -> Run:
     """The run in `folder`, under that name, with what can be read of it."""
     if not folder.exists():
-        return Run(folder, name, {}, "waiting", " ".join(planned(folder.parent)[folder.name]), [], {}, {}, [])
+        return Run(folder, name, {}, "waiting", " ".join(planned(folder.parent).get(folder.name, [])), [], {}, {}, [])
     problems: list[str] = []
 
     def attempt(file: str, reader: Callable[[Path], Any], otherwise: Any) -> Any:
