@@ -140,9 +140,9 @@ def import_libraries(with_wandb: bool) -> None:
     gc.disable()  # it would search the modules for garbage time and again, and find nothing
     if with_wandb:
         import wandb.apis.public  # noqa: F401 (first: each of its classes searches all modules that are there already)
-    import src.build
+    from src import build, record  # noqa: F401
 
-    src.build.record.git_commit()  # of this code: a sweep's later jobs run it, too, whatever changes meanwhile
+    record.git_commit()  # of this code: a sweep's later jobs run it, too, whatever changes meanwhile
     gc.freeze()  # what is imported stays
     gc.enable()
 
