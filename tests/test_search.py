@@ -20,6 +20,7 @@ from PIL import Image
 from src import plan, processes, record, search, status, study
 from src.config import CONF
 from src.errors import UserError
+from src.figures import search as figures
 from src.module import VAEModule
 from src.plan import Plan, split
 
@@ -261,6 +262,20 @@ def test_a_trial_that_ends_worse_than_it_began_has_failed(words):
         assert trial.state.name == "FAIL"
         assert "is above the untrained model's" in trial.user_attrs["reason"]
     assert status.read(SWEEPS / "2024" / "0")["state"] == "diverged"
+
+
+def test_a_trial_that_came_to_little_stands_at_the_border_of_its_chart():
+    values = [[-125.0], [-130.0], [-133.0], [-135.0], [-900.0], []]
+    tried = [figures.Tried(i, value, {"beta": 1.0 + i}, False, i == 0) for i, value in enumerate(values)]
+    drawn = figures.search("a", ["val/elbo"], True, {"beta": False}, tried)
+    for axes in drawn.axes:
+        low, high = axes.get_ylim()
+        heights = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o"]
+        assert len(heights) == 5
+        assert min(heights) == low > -300
+        assert max(heights) == -125 < high
+        (failed,) = (line for line in axes.lines if line.get_marker() == "x")
+        assert len(failed.get_xdata()) == 1
 
 
 def test_two_searches_of_one_name_are_refused(words):

@@ -67,7 +67,8 @@ def history(place: tuple, metric: str, maximise: bool, trials: list[Tried]) -> N
     axes = chart(*place, f"{NAMES[metric]}, trial by trial")
     numbers, ended = [each.number for each in trials], [each for each in trials if each.values]
     values = [each.values[0] for each in ended]
-    points(axes, [each.number for each in ended], values, ended)
+    readable(axes, values)
+    points(axes, [each.number for each in ended], np.clip(values, *axes.get_ylim()), ended)
     crosses(axes, [each.number for each in trials if not each.values])
     done = sorted((each.number, each.values[0]) for each in ended if not each.pruned)
     if done:
@@ -75,7 +76,6 @@ def history(place: tuple, metric: str, maximise: bool, trials: list[Tried]) -> N
         best = (np.maximum if maximise else np.minimum).accumulate(reached)
         axes.step([*at, max(numbers)], [*best, best[-1]], where="post", color=page.INK, linewidth=1.2, zorder=1)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=STEPS))
-    readable(axes, values)
     axes.set_xlabel("trial", fontsize=8.5, color=page.GREY)
 
 
@@ -108,9 +108,9 @@ def against(place: tuple, metric: str, i: int, option: str, logarithmic: bool, t
         axes.minorticks_off()
     ended = [(place, each.values[i], each) for place, each in zip(places, known, strict=True) if each.values]
     across, up, trials = (list(column) for column in zip(*ended, strict=True))
-    points(axes, across, up, trials)
-    crosses(axes, [place for place, each in zip(places, known, strict=True) if not each.values])
     readable(axes, up)
+    points(axes, across, np.clip(up, *axes.get_ylim()), trials)
+    crosses(axes, [place for place, each in zip(places, known, strict=True) if not each.values])
     axes.set_xlabel(option, fontsize=8.5, color=page.GREY)
 
 
