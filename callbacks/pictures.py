@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
 from src.module import VAEModule
+from src.ranges import Share
 from src.trace import Trace
 from src.tracking import media
 
@@ -21,7 +22,7 @@ class Pictures(Callback):
     are drawn, the animations too. A failure, or Ctrl-C at the end, costs the pictures and never the run.
     """
 
-    def __init__(self, share: float):
+    def __init__(self, share: Share):
         if not 0 <= share <= 1:
             raise ValueError(f"share must be from 0 to 1, got {share}")
         self.share = share

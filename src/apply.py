@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from src.command_line import errors_in_one_line, readable
 from src.config import CONF, check_apply, help_text
 from src.errors import UserError
 from src.train import import_libraries, quieten
@@ -28,17 +31,25 @@ def main() -> None:
     """The command line."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text("apply"))
-    else:
+        return
+    with errors_in_one_line(Path(CONF)):
+        sys.argv[1:] = readable(sys.argv[1:], Path(CONF))
         job()
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="apply")
 def job(cfg: DictConfig) -> None:
     """Does the task of a configuration."""
+    alone = HydraConfig.get().mode == RunMode.RUN
     try:
         apply(cfg)
-    except OSError as error:
-        raise UserError(f"{error.strerror or error}: {error.filename or cfg.run}") from error
+    except (UserError, OSError) as error:
+        known = isinstance(error, UserError)
+        reason = str(error) if known else f"{error.strerror or error}: {error.filename or cfg.run}"
+        if alone:  # Hydra would print a line of its own before it
+            sys.exit(reason)
+        log.error("run=%s %s", cfg.run, reason)  # Hydra tells of the first alone, at the end
+        raise UserError(f"some tasks failed, the first of them: {reason}") from error
 
 
 def apply(cfg: DictConfig) -> dict[str, Any]:

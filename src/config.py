@@ -5,16 +5,17 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.experimental.callback import Callback
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from src.errors import UserError
+from src.schema import check_parts, check_value, suggestion
 
 # our own defaults for a launcher of that name
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
@@ -64,8 +65,9 @@ def check(options: dict[str, Any]) -> None:
         cfg = OmegaConf.merge(OmegaConf.structured(Config), options)
     except OmegaConfBaseException as error:
         raise UserError(str(error).splitlines()[0]) from None
-    if cfg.latent_dim < 1:
-        raise UserError(f"latent_dim must be at least 1, got {cfg.latent_dim}")
+    if not 1 <= cfg.latent_dim <= MOST_LATENTS:
+        limit = "at least 1" if cfg.latent_dim < 1 else f"at most {MOST_LATENTS}"
+        raise UserError(f"latent_dim must be {limit}, got {cfg.latent_dim}")
     if not 0 <= cfg.beta < math.inf:
         raise UserError(f"beta must be a finite number, 0 or more, got {cfg.beta}")
     if not 0 <= cfg.seed < 2**32:
@@ -81,9 +83,64 @@ def check(options: dict[str, Any]) -> None:
 
 
 def check_run(cfg: DictConfig) -> None:
-    """Raises UserError for a flat option of src.train that is out of range or would be ignored."""
-    check({name: cfg[name] for name in FLAT})
+    """Raise UserError for an option of src.train that does not exist, is of another type, out of range, or would be
+    ignored: all that a configuration says of itself, before anything heavy is imported."""
+    options = plain(cfg)
+    check({name: options[name] for name in FLAT})
+    check_names(options, cfg, Config)
+    for part in PARTS:
+        check_value(part, options[part], dict)
+    check_parts(options, cfg)
     check_beta(cfg)
+    check_monitors(options["callbacks"] or {})
+    check_memory(options)
+    data = options["data"]
+    if data["source"].get("_target_") == "src.sources.npz" and not Path(data["path"]).expanduser().exists():
+        raise UserError(f"data.path={data['path']}: there is no such file")
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as a plain dict, without Hydra's own. Raises UserError where an option is missing, or
+    refers to nothing."""
+    try:
+        own = OmegaConf.masked_copy(cfg, [name for name in cfg if name != "hydra"])
+        return OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key} must be given: {error.full_key}=...") from None
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
+
+
+def check_names(options: dict[str, Any], cfg: DictConfig, schema: type) -> None:
+    """Raise UserError for an option at the root that is not the schema's, and that nothing refers to."""
+    names = [each.name for each in fields(schema)]
+    for name in options:
+        if name not in names and f"${{{name}}}" not in OmegaConf.to_yaml(cfg):
+            raise UserError(f"there is no option {name}; {suggestion(name, names)}")
+
+
+def check_monitors(callbacks: dict[str, Any]) -> None:
+    """Raise UserError for a callback that monitors what is not measured, or takes what is better for what is worse."""
+    for name, node in callbacks.items():
+        if not isinstance(node, dict) or node.get("monitor") is None:
+            continue
+        option, monitored = f"callbacks.{name}.monitor", node["monitor"]
+        if monitored not in MONITORED:
+            raise UserError(f"{option}={monitored} is not measured; {suggestion(monitored, MONITORED)}")
+        if node.get("mode", "min") != MONITORED[monitored]:
+            best = MONITORED[monitored]
+            raise UserError(f"{option}={monitored} is best at its {best}imum: +callbacks.{name}.mode={best}")
+
+
+def check_memory(options: dict[str, Any]) -> None:
+    """Raise UserError for more images decoded at once than any memory holds."""
+    samples, size = options["objective"].get("samples", 1), options["data"]["batch_size"]
+    nbytes = 4 * samples * size * math.prod(options["data"]["shape"])
+    if nbytes > LARGEST:
+        raise UserError(
+            f"objective.samples={samples} times data.batch_size={size} images take {nbytes / 1e9:.0f} GB in a single "
+            "layer: lower one of them"
+        )
 
 
 def check_beta(cfg: DictConfig) -> None:
@@ -93,6 +150,14 @@ def check_beta(cfg: DictConfig) -> None:
         raise UserError(f"beta={cfg.beta:g}: objective={name} has no beta; leave it at 1, or choose objective=elbo")
 
 
+MOST_LATENTS = 100_000
+LARGEST = 32e9  # bytes of the images that are decoded in a step
+MEASURED = ("elbo", "loss", "recon", "kl")
+MONITORED = {  # what is measured after each epoch, and whether its least or its largest value is the best
+    **{f"{split}/{name}": "max" if name == "elbo" else "min" for split in ("val", "train") for name in MEASURED},
+    "val/active_units": "max",
+    "val/bits_per_dim": "min",
+}
 PLAIN = {
     "posterior": "gaussian",
     "prior": "standard",
@@ -100,6 +165,7 @@ PLAIN = {
     "objective": "elbo",
     "schedule": "constant",
 }
+PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
 FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "sweep_name")
 
 
@@ -111,9 +177,13 @@ class CheckApply(Callback):
 
 
 def check_apply(cfg: DictConfig) -> None:
-    """Raises UserError for a flat option of src.apply that is missing, out of range, or names no run."""
+    """Raise UserError for an option of src.apply that is missing, does not exist, is of another type or out of range,
+    or names no run."""
     if OmegaConf.is_missing(cfg, "run"):
         raise UserError("run must be given: run=outputs/runs/RUN")
+    options = plain(cfg)
+    check_names(options, cfg, ApplyConfig)
+    check_parts(options, cfg)
     if cfg.checkpoint not in ("best", "last"):
         raise UserError(f"checkpoint must be best or last, got {cfg.checkpoint}")
     if cfg.device not in ("auto", "cpu", "cuda"):

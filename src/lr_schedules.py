@@ -6,6 +6,8 @@ They hold no state, unlike torch's schedulers: a resumed run needs nothing but i
 import math
 from dataclasses import dataclass
 
+from src.ranges import OpenShare, Share
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -22,8 +24,8 @@ class OneCycle:
     Smith & Topin (2018), without their cycle of the momentum.
     """
 
-    rise: float = 0.1
-    start: float = 0.04
+    rise: OpenShare = 0.1
+    start: Share = 0.04
 
     def __post_init__(self) -> None:
         if not 0 < self.rise < 1 or not 0 <= self.start <= 1:

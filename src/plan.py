@@ -1,9 +1,10 @@
 """What a search varies and what it judges by: its plan, read from the words of a command line."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_type_hints
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,15 +12,16 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, O
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import check_run
+from src.command_line import in_one_line
+from src.config import CONF, MONITORED, check_run
 from src.errors import UserError
+from src.ranges import Count, Whole
+from src.schema import check_value
 
 BETTER = {  # of what metrics.json holds; the test set is for what was selected
-    **dict.fromkeys(("val/elbo", "val/active_units"), "maximize"),
-    **dict.fromkeys(("val/loss", "val/recon", "val/kl", "val/bits_per_dim"), "minimize"),
+    **{name: f"{best}imize" for name, best in MONITORED.items() if name.startswith("val/")},
     **dict.fromkeys(("parameters", "training_seconds"), "minimize"),
 }
-CHOICES = {"direction": (None, "maximize", "minimize"), "pruner": ("median", "hyperband", "none")}
 
 
 @dataclass
@@ -32,16 +34,16 @@ class Plan:
     words: options of src.train, each with one value or a space of values
     """
 
-    metric: Any = "val/elbo"
-    direction: str | None = None
-    pruner: str = "median"
-    startup: int = 5
-    warmup: int = 2
+    metric: str | Sequence[str] = "val/elbo"
+    direction: Literal["maximize", "minimize"] | None = None
+    pruner: Literal["median", "hyperband", "none"] = "median"
+    startup: Count = 5
+    warmup: Whole = 2
     words: list[str] = field(default_factory=list)
 
     @property
     def metrics(self) -> list[str]:
-        return self.metric if isinstance(self.metric, list) else [self.metric]
+        return [self.metric] if isinstance(self.metric, str) else list(self.metric)
 
     @property
     def directions(self) -> list[str]:
@@ -152,12 +154,8 @@ def kept(path: Path, asked: Plan | None) -> Plan:
 
 def check_plan(plan: Plan) -> DictConfig:
     """Raises UserError for a plan that can't work, before anything is made; the configuration of one of its trials."""
-    for name, allowed in CHOICES.items():
-        if getattr(plan, name) not in allowed:
-            raise UserError(f"{name} must be one of {', '.join(filter(None, allowed))}, got {getattr(plan, name)}")
-    for name, least in {"startup": 1, "warmup": 0}.items():
-        if not isinstance(value := getattr(plan, name), int) or value < least:
-            raise UserError(f"{name} must be a whole number, {least} or more, got {value}")
+    for name, kind in get_type_hints(Plan, include_extras=True).items():
+        check_value(name, getattr(plan, name), kind)
     if unknown := [name for name in plan.metrics if name not in BETTER]:
         raise UserError(f"metric must be one of {', '.join(BETTER)}, or two of them, got {unknown[0]}")
     if not 1 <= len(set(plan.metrics)) == len(plan.metrics) <= 2:
@@ -181,8 +179,7 @@ def check_edges(plan: Plan) -> DictConfig:
             try:
                 cfg = hydra.compose("train", [*fixed, *first[:i], edge, *first[i + 1 :]])
             except ConfigCompositionException as error:
-                reason = str(error.__cause__ or "").partition("\n")[0]
-                raise UserError(f"{error} ({reason})") from error
+                raise UserError(in_one_line(error, Path(CONF))) from error
             check_run(cfg)
     if cfg.ckpt_path or cfg.sweep_name:
         raise UserError("a search has a name alone, and goes on by it: leave ckpt_path and sweep_name out")

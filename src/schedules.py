@@ -8,7 +8,11 @@ A curve has a `length` in the `unit` epochs or steps. Each ends at 1, where vali
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Gt, Le
+
+from src.ranges import Count, Positive
 
 Unit = Literal["epochs", "steps"]
 
@@ -25,7 +29,7 @@ class Constant:
 class Linear:
     """weight = t, the share of the length that is done: KL warm-up (Bowman et al., 2016; Soenderby et al., 2016)."""
 
-    length: float = 5
+    length: Positive = 5
     unit: Unit = "epochs"
 
     def __post_init__(self) -> None:
@@ -39,7 +43,7 @@ class Linear:
 class Cosine:
     """weight = (1 - cos(pi t)) / 2: a warm-up that starts and ends gently."""
 
-    length: float = 5
+    length: Positive = 5
     unit: Unit = "epochs"
 
     def __post_init__(self) -> None:
@@ -53,10 +57,10 @@ class Cosine:
 class Cyclic:
     """In each of `cycles` periods a rise from 0 to 1 for the share `rise`, then 1 (Fu et al., 2019)."""
 
-    length: float
+    length: Positive
     unit: Unit = "epochs"
-    cycles: int = 4
-    rise: float = 0.5
+    cycles: Count = 4
+    rise: Annotated[float, Gt(0), Le(1)] = 0.5
 
     def __post_init__(self) -> None:
         check(self.length, self.unit)

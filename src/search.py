@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from src import processes
+from src.command_line import errors_in_one_line, readable
 from src.config import CONF, help_text
 from src.errors import DivergedError, UserError
 from src.files import whole
@@ -45,9 +44,8 @@ def main() -> None:
         return
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stdout)
     try:
-        search(sys.argv[1:])
-    except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(str(error))
+        with errors_in_one_line(Path(CONF)):
+            search(readable(sys.argv[1:], Path(CONF)))
     except OSError as error:
         sys.exit(f"{error.strerror or error}: {error.filename or SWEEPS}")
     except KeyboardInterrupt:

@@ -32,7 +32,8 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from src import processes, status
-from src.config import check_run, refuse
+from src.command_line import in_one_line
+from src.config import CONF, check_run, refuse
 from src.errors import DamagedError, UserError
 from src.files import whole
 
@@ -121,7 +122,7 @@ def composed(config: DictConfig) -> tuple[list[list[str]], list[DictConfig]]:
                 sys.exit("a sweep trains with one process a run: leave trainer=ddp and trainer.devices out")
             refuse(check_run, configs[-1])
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(str(error))
+        sys.exit(in_one_line(error, Path(CONF)))
     return jobs, configs
 
 

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import sys
+import traceback
 import warnings
 from contextlib import nullcontext
 from functools import partial
@@ -19,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src import status, sweeps
+from src.command_line import errors_in_one_line, readable
 from src.config import CONF, help_text  # the import registers the schema that conf/train.yaml starts from
 from src.errors import UserError
 from src.files import tidy
@@ -36,11 +38,15 @@ def main() -> None:
         print(help_text("train"))
         return
     try:
-        job()
+        with errors_in_one_line(Path(CONF)):
+            sys.argv[1:] = readable(sys.argv[1:], Path(CONF))
+            job()
     except KeyboardInterrupt:
         sys.exit(sweeps.how_to_go_on() if sweeps.Sweep.config else 1)
-    except SystemExit:
-        if sweeps.Sweep.config:  # the launcher broke off, of which Hydra has told
+    except BaseException as error:
+        if sweeps.Sweep.config:  # the launcher broke off
+            if not isinstance(error, SystemExit):
+                traceback.print_exc()
             sweeps.end(sweeps.Sweep.config)
         raise
 
@@ -52,7 +58,10 @@ def job(cfg: DictConfig) -> float | None:
     with_wandb = OmegaConf.select(cfg, "logger.wandb") is not None
     if here.mode == RunMode.MULTIRUN:
         return sweeps.do(cfg, here, partial(import_libraries, with_wandb), train_alone)
-    return train_alone(cfg, Path(here.runtime.output_dir), list(here.overrides.task))["val/elbo"]
+    try:
+        return train_alone(cfg, Path(here.runtime.output_dir), list(here.overrides.task))["val/elbo"]
+    except UserError as error:  # Hydra would print a line of its own before it
+        sys.exit(str(error))
 
 
 def train_alone(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None = None) -> dict[str, Any]:

@@ -136,12 +136,15 @@ def test_a_multirun_over_tasks(command, run):
         (["task=sample", "run=foreign"], "was not written by this program"),
         (["task=sample", "run=cut"], "is no checkpoint, or is cut short"),
         (["run=cut"], "You must specify 'task'"),
-        (["task=dance", "run=cut"], "Could not find 'task/dance'"),
+        (["task=dance", "run=cut"], "task=dance: there is no such choice; did you mean task=diagnose"),
         (["task=sample", "run=cut", "checkpoint=first"], "checkpoint must be best or last"),
         (["task=sample", "run=cut", "device=tpu"], "device must be auto, cpu or cuda"),
         (["task=sample", "run=cut", "seed=-1"], "seed must be from 0"),
         (["task=sample", "run=cut", "name=a/b"], "name=a/b can't name a folder"),
-        (["task=sample", "run=cut", "task.size=3"], "Could not override 'task.size'"),
+        (
+            ["task=sample", "run=cut", "task.size=3"],
+            "there is no option task.size; task has compare, count, files",
+        ),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(command, finished, tmp_path, capsys, words, message):

@@ -126,9 +126,12 @@ def test_multirun_leaves_separate_runs_in_one_group(command, tmp_path):
         (["latent_dim=0"], "latent_dim must be at least 1, got 0"),
         (["beta=-1"], "beta must be a finite number, 0 or more, got -1"),
         (["beta=much"], "Value 'much' of type 'str' could not be converted to Float"),
-        (["model=transformer"], "Could not find 'model/transformer'"),
-        (["latentdim=2"], "Could not override 'latentdim'"),
-        (["model.encoder.width=2"], "Could not override 'model.encoder.width'"),
+        (["model=transformer"], "model=transformer: there is no such choice; model has conv, mlp"),
+        (["latentdim=2"], "there is no option latentdim; did you mean latent_dim?"),
+        (
+            ["model.encoder.width=2"],
+            "there is no option model.encoder.width; model.encoder has activation, hidden",
+        ),
         (["objective=iwae", "beta=4"], "beta=4: objective=iwae has no beta"),
         (["experiment=capacity", "beta=2"], "beta=2: objective=capacity has no beta"),
         (["-m", "objective=elbo,iwae", "beta=1,4"], "beta=4: objective=iwae has no beta"),
@@ -140,41 +143,38 @@ def test_multirun_leaves_separate_runs_in_one_group(command, tmp_path):
         (["ckpt_path=my.npz"], "ckpt_path=my.npz is not in a run's folder"),
     ],
 )
-def test_mistakes_are_answered_before_anything_is_made(command, tmp_path, capsys, options, message):
+def test_mistakes_are_answered_before_anything_is_made(command, tmp_path, options, message):
     with pytest.raises(SystemExit) as stop:
         command(*options)
-    said = capsys.readouterr().err if not isinstance(stop.value.code, str) else stop.value.code
+    said = stop.value.code
     assert message in said
-    assert "Traceback" not in said
+    assert "\n" not in said
     assert not (tmp_path / "outputs").exists()
 
 
-def test_a_missing_path_is_one_line(command, capsys):
-    with pytest.raises(SystemExit):
+def test_a_missing_path_is_one_line(command):
+    with pytest.raises(SystemExit) as stop:
         command("data=npz")
-    said = capsys.readouterr().err
-    assert "data.path must be given: data.path=..." in said
-    assert "Traceback" not in said
+    assert "data.path must be given: data.path=..." in stop.value.code
+    assert "\n" not in stop.value.code
 
 
-def test_an_error_of_a_part_is_one_line(command, capsys):
-    with pytest.raises(SystemExit):
+def test_an_error_of_a_part_is_one_line(command):
+    with pytest.raises(SystemExit) as stop:
         command("data.binarize=none", *SMALL)
-    said = capsys.readouterr().err
-    assert "Bernoulli is a distribution over binary images" in said
-    assert "Traceback" not in said
+    assert "Bernoulli is a distribution over binary images" in stop.value.code
+    assert "\n" not in stop.value.code
 
 
-def test_a_full_disk_is_one_line(command, capsys, monkeypatch):
+def test_a_full_disk_is_one_line(command, monkeypatch):
     def run_out(self, checkpoint, path, storage_options=None):
         raise OSError(28, "No space left on device", path)
 
     monkeypatch.setattr(WholeOrNothing, "save_checkpoint", run_out)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as stop:
         command(*SMALL)
-    said = capsys.readouterr().err
-    assert "No space left on device" in said
-    assert "Traceback" not in said
+    assert "No space left on device" in stop.value.code
+    assert "\n" not in stop.value.code
 
 
 def test_a_failed_job_does_not_stop_a_sweep(command, tmp_path, capsys):

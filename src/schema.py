@@ -1,0 +1,174 @@
+"""Types and ranges of all options, checked as soon as a configuration is composed.
+
+A part states its options once, as the annotated arguments of its class or function (src/signatures.py reads them).
+Stated here are those of groups that are no call, and of library classes, whose annotations leave the ranges open.
+"""
+
+import difflib
+import functools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypedDict, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from src.errors import UserError
+from src.ranges import Count, NonNegative, OpenShare, Positive, Whole
+from src.signatures import OURS, Signature, signature
+
+STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
+EXACT = ("trainer", "optimizer", "callbacks", "logger")  # groups whose foreign classes get what is given, and no less
+
+
+class Data(TypedDict, total=False):
+    """A data set besides its `source`."""
+
+    name: str
+    root: str | None
+    path: str | None
+    source: dict
+    shape: Annotated[Sequence[Count], MinLen(3), MaxLen(3)]
+    binarize: Literal["auto", "dynamic", "none"]
+    exclude_labels: Sequence[int | str]
+    batch_size: Count
+    epochs: Count
+    lr: Positive
+
+
+class Model(TypedDict, total=False):
+    """A pair of networks."""
+
+    name: str
+    encoder: dict
+    decoder: dict
+
+
+class Optimizer(TypedDict, total=False):
+    """What optimizers have in common."""
+
+    lr: Positive
+    weight_decay: NonNegative
+    fused: bool
+
+
+class Trainer(TypedDict, total=False):
+    """Lightning's Trainer, and the average of the weights."""
+
+    max_epochs: Count
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    devices: Count | Literal["auto"] | Sequence[Whole]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    gradient_clip_val: NonNegative | None
+    ema: OpenShare | None
+    log_every_n_steps: Whole
+    enable_model_summary: bool
+    use_distributed_sampler: bool
+
+
+STATED = {"data": Data, "model": Model, "optimizer": Optimizer, "trainer": Trainer}
+
+
+def check_parts(parts: Mapping[str, Any], cfg: DictConfig) -> None:
+    """Check every option of `parts`, the configuration `cfg` as a plain dict of resolved values.
+
+    Raises UserError for an option that its part does not have and nothing refers to, and for a value of another type or
+    out of range.
+    """
+    for option, value, known in options(parts):
+        name = option.rpartition(".")[2]
+        if name in known.options:
+            check_value(option, value, known.options[name])
+        elif not known.is_open and f"${{{option}}}" not in OmegaConf.to_yaml(cfg):
+            raise UserError(f"there is no option {option}; {suggestion(option, known.options)}")
+
+
+def options(node: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any, Signature]]:
+    """Each option of the parts below a node: its full name, its value, and the signature that it belongs to."""
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            option = f"{within}{name}"
+            if known := signature_at(option, value):
+                yield from ((f"{option}.{key}", each, known) for key, each in value.items() if not key.startswith("_"))
+            yield from options(value, f"{option}.")
+
+
+def signature_at(option: str, node: Mapping[str, Any]) -> Signature | None:
+    """The signature of the part that a node describes, None where nothing is known of it."""
+    stated = get_type_hints(STATED[option], include_extras=True) if option in STATED else {}
+    if "_target_" not in node:
+        return Signature(stated, False) if stated else None
+    target = node["_target_"]
+    check_value(f"{option}._target_", target, str)
+    try:
+        found = signature(target)
+    except UserError as error:
+        raise UserError(f"{option}._target_={error}") from None
+    if found is None:
+        return Signature(stated, True)
+    is_exact = target.partition(".")[0] in OURS or option.partition(".")[0] in EXACT
+    return Signature(found.options | stated, found.is_open or not is_exact)
+
+
+def check_value(option: str, value: Any, kind: Any) -> None:
+    """Raise UserError for a value that is not of a kind (an annotation)."""
+    try:
+        adapter(kind).validate_python(value)
+    except ValidationError:
+        raise UserError(f"{option} must be {in_words(kind)}, got {as_typed(value)}") from None
+
+
+@functools.cache
+def adapter(kind: Any) -> TypeAdapter:
+    """The validator of an annotation."""
+    return TypeAdapter(kind, config=STRICT)
+
+
+def suggestion(option: str, names: Iterable[str]) -> str:
+    """The name that an option which does not exist was probably meant to have, else all names there are."""
+    within, _, name = option.rpartition(".")
+    names = sorted(name for name in map(str, names) if not name.startswith("_"))
+    if near := difflib.get_close_matches(name, names, 1):
+        return f"did you mean {within}{'.' if within else ''}{near[0]}?"
+    return f"{within} has {', '.join(names) or 'none'}" if within else "--help lists them"
+
+
+def as_typed(value: Any) -> str:
+    """A value as it is given on the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"[{','.join(map(as_typed, value))}]" if isinstance(value, list | tuple) else str(value)
+
+
+def in_words(kind: Any) -> str:
+    """An annotation in words: `Count` is "a whole number, 1 or more"."""
+    simple = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+    if kind in simple:
+        return simple[kind]
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return in_words(arguments[0]) + "".join(map(limit_in_words, arguments[1:]))
+    if origin is Literal:
+        return " or ".join(map(as_typed, arguments))
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return f"a list, each element {in_words(arguments[0])}"
+    return " or ".join(map(in_words, arguments)) if arguments else "a group of options"
+
+
+def limit_in_words(limit: Any) -> str:
+    """One constraint of an annotation in words."""
+    match limit:
+        case Ge(ge):
+            return f", {ge} or more"
+        case Gt(gt):
+            return f" above {gt}"
+        case Le(le):
+            return f", at most {le}"
+        case Lt(lt):
+            return f", below {lt}" if lt < math.inf else ", finite"
+        case MinLen(length):
+            return f"; at least {length} of them"
+        case MaxLen(length):
+            return f", at most {length}"
+    return ""

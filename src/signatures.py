@@ -1,0 +1,159 @@
+"""The options of a class or function, read from the syntax tree of its file: nothing is imported for it."""
+
+import ast
+import functools
+import importlib.util
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from src import ranges
+from src.errors import UserError
+
+OURS = ("src", "callbacks")
+BUILTIN = {each.__name__: each for each in (bool, int, float, str, list, tuple, dict)}
+KNOWN = {**vars(typing), "Sequence": Sequence, "Callable": Callable, "Mapping": Mapping, **BUILTIN, **vars(ranges)}
+
+
+class Source(NamedTuple):
+    """A definition and the file that it is in."""
+
+    path: Path
+    node: ast.ClassDef | ast.FunctionDef | ast.expr
+
+
+class Signature(NamedTuple):
+    """The options of a target by name, each with its annotated type (`Any` where it says none), and whether the target
+    takes others, too."""
+
+    options: dict[str, Any]
+    is_open: bool
+
+
+@functools.cache
+def signature(target: str) -> Signature | None:
+    """The signature of the class or function at a dotted path; None where its source is not to be found.
+
+    Types are those of this project's own parts; of others, the names alone are known. Raises UserError where the path
+    is one of this project's and names nothing, or its package is not installed.
+    """
+    top = target.partition(".")[0]
+    if not is_installed(top):
+        raise UserError(f"{target}: there is no module {top}; it is looked for in the current folder and on PYTHONPATH")
+    source = definition(target)
+    if source is None:
+        if top in OURS:
+            raise UserError(f"{target}: there is no such class or function")
+        return None
+    if isinstance(source.node, ast.expr):
+        return None
+    source = constructor(source) if isinstance(source.node, ast.ClassDef) else source
+    if source is None:
+        return None
+    if isinstance(source.node, ast.ClassDef):
+        return Signature(
+            {each.target.id: annotation(source.path, each.annotation) for each in fields(source.node)}, False
+        )
+    given = source.node.args
+    names = [each for each in (*given.posonlyargs, *given.args, *given.kwonlyargs) if each.arg != "self"]
+    types = {each.arg: annotation(source.path, each.annotation) if top in OURS else Any for each in names}
+    return Signature(types, given.kwarg is not None)
+
+
+def is_installed(top: str) -> bool:
+    """Whether there is a module or package of that name, which has no dot in it."""
+    try:
+        return importlib.util.find_spec(top) is not None
+    except ValueError:  # of a module that was started as a program
+        return False
+
+
+def constructor(source: Source) -> Source | None:
+    """The `__init__` of a class or of the first of its bases that has one, or the class itself where its options are
+    its `fields`; None where that is not to be found."""
+    for node in source.node.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            return Source(source.path, node)
+    bases = [base for base in source.node.bases if ast.unparse(base) != "nn.Module"]  # which has no options
+    if not bases:
+        return source
+    found = defined_in(source.path, ast.unparse(bases[0]))
+    return constructor(found) if found and isinstance(found.node, ast.ClassDef) else None
+
+
+def fields(node: ast.ClassDef) -> list[ast.AnnAssign]:
+    """The fields of a dataclass; none of another class."""
+    is_dataclass = any("dataclass" in ast.unparse(each) for each in node.decorator_list)
+    return [each for each in node.body if is_dataclass and isinstance(each, ast.AnnAssign)]
+
+
+def definition(target: str) -> Source | None:
+    """What a dotted path names, found through the imports of packages that only pass it on."""
+    path, names = module_file(target)
+    return defined_in(path, names[0]) if path and len(names) == 1 else None
+
+
+def defined_in(path: Path, name: str) -> Source | None:
+    """The class, function or alias of that name in a file, or in the file that this one imports it from."""
+    for node in tree(path).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return Source(path, node)
+        if isinstance(node, ast.Assign) and any(
+            isinstance(each, ast.Name) and each.id == name for each in node.targets
+        ):
+            return Source(path, node.value)
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return definition(f"{node.module}.{alias.name}")
+    return None
+
+
+def module_file(target: str) -> tuple[Path | None, list[str]]:
+    """The file of the innermost module on a dotted path, and the names that remain within it."""
+    top, *names = target.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None, names
+    path = Path(spec.origin)
+    while names and path.name == "__init__.py":
+        inner = (path.parent / names[0] / "__init__.py", path.parent / f"{names[0]}.py")
+        found = next((each for each in inner if each.is_file()), None)
+        if found is None:
+            break
+        path, names = found, names[1:]
+    return path, names
+
+
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    """The syntax tree of a file. Raises UserError where it is no Python."""
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def annotation(path: Path, node: ast.expr | None) -> Any:
+    """The type that an annotation in a file means; `Any` where it names something that no option can be."""
+    if node is None:
+        return Any
+    try:
+        return eval(ast.unparse(node), {"__builtins__": {}}, Names(path))
+    except (NameError, TypeError, AttributeError):
+        return Any
+
+
+class Names(dict):
+    """The names in the annotations of a file: those of typing and src/ranges.py, and aliases made of them."""
+
+    def __init__(self, path: Path):
+        super().__init__(KNOWN)
+        self.path = path
+
+    def __missing__(self, name: str) -> Any:
+        source = defined_in(self.path, name)
+        if source is None or not isinstance(source.node, ast.expr):
+            raise KeyError(name)
+        return annotation(source.path, source.node)

@@ -1,0 +1,87 @@
+"""What the commands answer to words that Hydra cannot read, and to its errors."""
+
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from src.command_line import errors_in_one_line, in_one_line, readable
+from src.config import CONF
+from src.errors import UserError
+
+GROUPS = Path(CONF)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["été.png", "a(b).png", "a=b.npz", "it's (1).png", "日本語", "C:\\x(", "[1,2", "${", "#1", "plain.png", "a\\'(b"],
+)
+def test_any_text_is_a_value(value):
+    (word,) = readable([f"task.input={value}"], GROUPS)
+    (override,) = OverridesParser.create().parse_overrides([word])
+    assert override.value() == value
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["beta=4", "model.encoder.hidden=[8,8]", "+a.b=null", "~logger", "callbacks=none", "-m", "beta=1,4", "x='é'"],
+)
+def test_what_hydra_reads_is_left_as_it_is(word):
+    assert readable([word], GROUPS) == [word]
+
+
+def test_values_of_a_sweep_are_quoted_one_by_one():
+    _, word = readable(["-m", "data.path=é.npz,a=b.npz"], GROUPS)
+    (override,) = OverridesParser.create().parse_overrides([word])
+    assert [each.strip("'") for each in override.sweep_string_iterator()] == ["é.npz", "a=b.npz"]
+
+
+@pytest.mark.parametrize("word", ["logger=null", "model=", "experiment=None", "callbacks=null"])
+def test_a_group_needs_a_choice(word):
+    with pytest.raises(UserError, match=f"{word}: there is no such choice; "):
+        readable([word], GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["experiment=beta-vae"], "experiment=beta-vae: there is no such choice; did you mean experiment=beta_vae?"),
+        (["experiment=vqvae"], "experiment=vqvae: there is no such choice; did you mean experiment=vae?"),
+        (["sweep=nope"], "sweep=nope: there is no such choice; sweep has beta_latent_model, seeds, wandb"),
+        (["prior=normal"], "prior=normal: there is no such choice; prior has flow, mixture, standard, vamp"),
+        (
+            ["hydra/launcher=jobli"],
+            "hydra/launcher=jobli: there is no such choice; did you mean hydra/launcher=joblib?",
+        ),
+        (["latent_dims=3"], "there is no option latent_dims; did you mean latent_dim?"),
+        (["experiments=vae"], "there is no option experiments; did you mean experiment?"),
+        (["modle=conv"], "there is no option modle; did you mean model?"),
+        (["modle.encoder.hidden=[3]"], "there is no option modle; did you mean model?"),
+        (["model.encoder.hiden=[3]"], "there is no option model.encoder.hiden; did you mean model.encoder.hidden?"),
+        (["task=sample"], "there is no option task; --help lists them"),
+        (["beta=much"], "beta=much: Value 'much' of type 'str' could not be converted to Float"),
+        (["beta=1,2"], "beta=1,2 has several values: -m tries each of them; a list is beta=[1,2]"),
+        (["foo"], "'foo' is not an option: give option=value"),
+        (["~nothing"], "Could not delete from config. 'nothing' does not exist."),
+    ],
+)
+def test_an_error_is_one_line_that_names_the_remedy(words, message):
+    with hydra.initialize_config_dir(CONF, version_base="1.3"), pytest.raises(HydraException) as error:
+        hydra.compose("train", words)
+    assert in_one_line(error.value, GROUPS) == message
+
+
+def test_a_traceback_is_shown_where_it_is_asked_for(monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(UserError), errors_in_one_line(GROUPS):
+        raise UserError("in full")
+    monkeypatch.delenv("HYDRA_FULL_ERROR")
+    with pytest.raises(SystemExit, match="in one line"), errors_in_one_line(GROUPS):
+        raise UserError("in one line")
+
+
+def test_a_mistake_of_the_program_is_not_hidden():
+    with pytest.raises(ValueError, match="ours"), errors_in_one_line(GROUPS):
+        raise ValueError("ours")
