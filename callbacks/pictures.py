@@ -8,13 +8,14 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
 from src.module import VAEModule
-from src.ranges import Share
+from src.ranges import Share, checked
 from src.trace import Trace
 from src.tracking import media
 
 log = logging.getLogger(__name__)
 
 
+@checked
 class Pictures(Callback):
     """Draws the recorder's trace into figures/, and hands the pictures to W&B.
 
@@ -23,8 +24,6 @@ class Pictures(Callback):
     """
 
     def __init__(self, share: Share):
-        if not 0 <= share <= 1:
-            raise ValueError(f"share must be from 0 to 1, got {share}")
         self.share = share
 
     def on_fit_start(self, trainer: Trainer, module: VAEModule) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.experimental.callback import Callback
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import UserError
 from src.schema import check_parts, check_value, suggestion
@@ -102,11 +102,11 @@ def check_run(cfg: DictConfig) -> None:
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """The resolved configuration as a plain dict, without Hydra's own. Raises UserError where an option is missing, or
     refers to nothing."""
+    own = OmegaConf.masked_copy(cfg, [name for name in cfg if name != "hydra"])
     try:
-        own = OmegaConf.masked_copy(cfg, [name for name in cfg if name != "hydra"])
-        return OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise UserError(f"{error.full_key} must be given: {error.full_key}=...") from None
+        if missing := sorted(OmegaConf.missing_keys(own), key=len):
+            raise UserError(f"{missing[0]} must be given: {missing[0]}=...")
+        return OmegaConf.to_container(own, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
 

@@ -6,7 +6,7 @@ They hold no state, unlike torch's schedulers: a resumed run needs nothing but i
 import math
 from dataclasses import dataclass
 
-from src.ranges import OpenShare, Share
+from src.ranges import OpenShare, Share, checked
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Constant:
         return 1.0
 
 
+@checked
 @dataclass(frozen=True)
 class OneCycle:
     """From `start` to 1 within the share `rise` of the training, then to 0, both along half a cosine.
@@ -26,10 +27,6 @@ class OneCycle:
 
     rise: OpenShare = 0.1
     start: Share = 0.04
-
-    def __post_init__(self) -> None:
-        if not 0 < self.rise < 1 or not 0 <= self.start <= 1:
-            raise ValueError(f"rise must be between 0 and 1 and start from 0 to 1, got {self.rise} and {self.start}")
 
     def __call__(self, done: float) -> float:
         if done < self.rise:

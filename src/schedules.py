@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Le
 
-from src.ranges import Count, Positive
+from src.ranges import Count, Positive, checked
 
 Unit = Literal["epochs", "steps"]
 
@@ -25,6 +25,7 @@ class Constant:
         return 1.0
 
 
+@checked
 @dataclass(frozen=True)
 class Linear:
     """weight = t, the share of the length that is done: KL warm-up (Bowman et al., 2016; Soenderby et al., 2016)."""
@@ -32,13 +33,11 @@ class Linear:
     length: Positive = 5
     unit: Unit = "epochs"
 
-    def __post_init__(self) -> None:
-        check(self.length, self.unit)
-
     def __call__(self, epoch: float, step: float) -> float:
         return done(self.length, self.unit, epoch, step)
 
 
+@checked
 @dataclass(frozen=True)
 class Cosine:
     """weight = (1 - cos(pi t)) / 2: a warm-up that starts and ends gently."""
@@ -46,13 +45,11 @@ class Cosine:
     length: Positive = 5
     unit: Unit = "epochs"
 
-    def __post_init__(self) -> None:
-        check(self.length, self.unit)
-
     def __call__(self, epoch: float, step: float) -> float:
         return (1 - math.cos(math.pi * done(self.length, self.unit, epoch, step))) / 2
 
 
+@checked
 @dataclass(frozen=True)
 class Cyclic:
     """In each of `cycles` periods a rise from 0 to 1 for the share `rise`, then 1 (Fu et al., 2019)."""
@@ -62,11 +59,6 @@ class Cyclic:
     cycles: Count = 4
     rise: Annotated[float, Gt(0), Le(1)] = 0.5
 
-    def __post_init__(self) -> None:
-        check(self.length, self.unit)
-        if self.cycles < 1 or not 0 < self.rise <= 1:
-            raise ValueError("cycles must be at least 1, rise above 0 and at most 1")
-
     def __call__(self, epoch: float, step: float) -> float:
         t = done(self.length, self.unit, epoch, step)
         return 1.0 if t == 1 else min(1.0, t * self.cycles % 1 / self.rise)
@@ -75,11 +67,3 @@ class Cyclic:
 def done(length: float, unit: Unit, epoch: float, step: float) -> float:
     """The share of a length that is done, at most 1."""
     return min(1.0, (epoch if unit == "epochs" else step) / length)
-
-
-def check(length: float, unit: str) -> None:
-    """Raises ValueError for a length that is not positive, or an unknown unit."""
-    if not length > 0:
-        raise ValueError(f"length must be positive, got {length}")
-    if unit not in ("epochs", "steps"):
-        raise ValueError(f"unit must be epochs or steps, got {unit}")

@@ -5,20 +5,16 @@ Stated here are those of groups that are no call, and of library classes, whose 
 """
 
 import difflib
-import functools
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypedDict, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
-from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from annotated_types import MaxLen, MinLen
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from src.errors import UserError
-from src.ranges import Count, NonNegative, OpenShare, Positive, Whole
+from src.ranges import Count, NonNegative, OpenShare, Positive, Whole, fault
 from src.signatures import OURS, Signature, signature
 
-STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 EXACT = ("trainer", "optimizer", "callbacks", "logger")  # groups whose foreign classes get what is given, and no less
 
 
@@ -113,16 +109,8 @@ def signature_at(option: str, node: Mapping[str, Any]) -> Signature | None:
 
 def check_value(option: str, value: Any, kind: Any) -> None:
     """Raise UserError for a value that is not of a kind (an annotation)."""
-    try:
-        adapter(kind).validate_python(value)
-    except ValidationError:
-        raise UserError(f"{option} must be {in_words(kind)}, got {as_typed(value)}") from None
-
-
-@functools.cache
-def adapter(kind: Any) -> TypeAdapter:
-    """The validator of an annotation."""
-    return TypeAdapter(kind, config=STRICT)
+    if problem := fault(value, kind):
+        raise UserError(f"{option} {problem}")
 
 
 def suggestion(option: str, names: Iterable[str]) -> str:
@@ -132,43 +120,3 @@ def suggestion(option: str, names: Iterable[str]) -> str:
     if near := difflib.get_close_matches(name, names, 1):
         return f"did you mean {within}{'.' if within else ''}{near[0]}?"
     return f"{within} has {', '.join(names) or 'none'}" if within else "--help lists them"
-
-
-def as_typed(value: Any) -> str:
-    """A value as it is given on the command line."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return f"[{','.join(map(as_typed, value))}]" if isinstance(value, list | tuple) else str(value)
-
-
-def in_words(kind: Any) -> str:
-    """An annotation in words: `Count` is "a whole number, 1 or more"."""
-    simple = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
-    if kind in simple:
-        return simple[kind]
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return in_words(arguments[0]) + "".join(map(limit_in_words, arguments[1:]))
-    if origin is Literal:
-        return " or ".join(map(as_typed, arguments))
-    if isinstance(origin, type) and issubclass(origin, Sequence):
-        return f"a list, each element {in_words(arguments[0])}"
-    return " or ".join(map(in_words, arguments)) if arguments else "a group of options"
-
-
-def limit_in_words(limit: Any) -> str:
-    """One constraint of an annotation in words."""
-    match limit:
-        case Ge(ge):
-            return f", {ge} or more"
-        case Gt(gt):
-            return f" above {gt}"
-        case Le(le):
-            return f", at most {le}"
-        case Lt(lt):
-            return f", below {lt}" if lt < math.inf else ", finite"
-        case MinLen(length):
-            return f"; at least {length} of them"
-        case MaxLen(length):
-            return f", at most {length}"
-    return ""
