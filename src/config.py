@@ -104,11 +104,14 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     refers to nothing."""
     own = OmegaConf.masked_copy(cfg, [name for name in cfg if name != "hydra"])
     try:
-        if missing := sorted(OmegaConf.missing_keys(own), key=len):
-            raise UserError(f"{missing[0]} must be given: {missing[0]}=...")
-        return OmegaConf.to_container(own, resolve=True)
+        return OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
+        text = str(error).splitlines()[0]
+        if missing := re.search(r"Missing mandatory value: ([\w.]+)", text):
+            direct = error.full_key.endswith(f".{missing[1]}")  # otherwise something refers to what is missing
+            name = error.full_key if direct else missing[1]
+            raise UserError(f"{name} must be given: {name}=...") from None
+        raise UserError(f"{error.full_key}: {text}") from None
 
 
 def check_names(options: dict[str, Any], cfg: DictConfig, schema: type) -> None:
