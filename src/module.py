@@ -15,11 +15,11 @@ from src import noise
 from src.data import Batch
 from src.divergences import kl_per_dim
 from src.errors import DivergedError, UserError
-from src.metrics import active_units, bits_per_dim
+from src.metrics import active_units, bits_per_dim, estimate
 from src.objectives import Terms
 from src.vae import VAE
 
-LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "recon", "kl")}
+LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "elbo_se", "recon", "kl")}
 
 
 class VAEModule(lightning.LightningModule):
@@ -28,8 +28,8 @@ class VAEModule(lightning.LightningModule):
 
     After each epoch `numbers` holds what was measured on the validation images and on a fixed subset of the training
     images, both in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/`
-    `loss` (the objective, at the schedule's final value), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta,
-    `val/active_units`, where each dimension's KL has a closed form `val/kl_per_dim` (D,), and for greys
+    `loss` (the objective, at the schedule's final value), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta, its
+    standard error over images `elbo_se` (of two images or more), `val/active_units`, where each dimension's KL has a closed form `val/kl_per_dim` (D,), and for greys
     `val/bits_per_dim`. `terms` holds them per image.
 
     config: the resolved configuration, plain, stored in every checkpoint with the `overrides` that made it
@@ -169,6 +169,7 @@ class VAEModule(lightning.LightningModule):
         self.terms[split] = {name: kept[name].cpu().numpy() for name in ("index", "loss", "recon", "kl")}
         means = {name: float(kept[name].double().mean()) for name in ("loss", "recon", "kl")}
         means["elbo"] = -(means["recon"] + means["kl"])
+        means = estimate("elbo", (kept["recon"].double() + kept["kl"].double()).cpu().numpy()) | means  # and elbo_se
         means["active_units"] = active_units(kept["mean"].cpu().numpy())
         if "kl_per_dim" in kept:
             means["kl_per_dim"] = kept["kl_per_dim"].double().mean(0).cpu().numpy()
