@@ -169,6 +169,12 @@ def test_a_turn_keeps_lengths_of_images_that_are_not_square(monkeypatch):
     torch.testing.assert_close(synthesis.classic(disc), disc, atol=0.02, rtol=0)
 
 
+def test_the_test_images_that_are_compared_stand_for_all():
+    labels = np.repeat(np.arange(10), 700)  # ordered by class
+    found = synthesize.tested(Split(np.zeros((7000, 1, 2, 2), np.uint8), labels))
+    assert np.bincount(found.labels).tolist() == [100] * 10
+
+
 def test_distances_are_euclidean():
     among = np.zeros((3, 1, 2, 2), np.uint8)
     among[1:] = [[[[0, 0], [0, 255]]], [[[255, 255], [255, 255]]]]
