@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.data import TRAINING_SUBSET, ImageData, draw_binary, evenly
+from src.data import TRAINING_SUBSET, ImageData, draw_binary, evenly, representative
 from src.errors import UserError
 from src.sources import Images, Split, fashion_mnist, mnist
 
@@ -118,6 +118,16 @@ def test_a_subset_is_spread_evenly_and_always_the_same(among, count):
 def test_a_subset_is_even_where_the_order_of_the_images_has_a_period(period):
     counts = np.bincount(evenly(50_000, 5000) % period, minlength=period)
     assert np.abs(counts - 5000 / period).max() < 4 * (5000 / period) ** 0.5
+
+
+def test_a_representative_subset_has_of_each_class_its_share():
+    random = np.random.default_rng(1)
+    labels = random.choice(3, 9000, p=[0.7, 0.2, 0.1])
+    rows = representative(labels, 1000)
+    assert len(np.unique(rows)) == 1000
+    assert np.abs(np.bincount(labels[rows]) - np.bincount(labels) / 9).max() <= 1
+    for label in range(3):  # and evenly over the order of the images
+        assert np.median(rows[labels[rows] == label]) == pytest.approx(4500, abs=450)
 
 
 @pytest.mark.parametrize("pixels", ["binary", "dequantized", "levels"])
