@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from src import figures
@@ -319,3 +320,27 @@ def test_command_explains_itself(capsys):
     with pytest.raises(SystemExit) as ended:
         command.main(["--help"])
     assert ended.value.code == 0 and "RUN_FOLDER" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["tsne", "plane"])
+def test_active_units_are_those_that_were_recorded(kind):
+    """The codes in the picture are of some images, and may count otherwise."""
+    trace = a_trace(epochs=2)
+    trace.epochs["val/active_units"] = np.array([0, 2, 1])
+    if kind == "tsne":
+        planes = {frame: np.zeros((len(trace.fixed["labels"]), 2)) for frame in range(3)}
+        figure, show = latent.tsne(trace, planes, planes[0])
+    else:
+        figure, show = latent.plane(trace, range(3))
+    for frame, count in enumerate((0, 2, 1)):
+        show(frame)
+        dimensions = trace.frames["codes"].shape[2]
+        assert f"{count} of {dimensions}" in [text.get_text() for text in figure.findobj(Text)]
+
+
+def test_the_best_epoch_is_that_of_the_checkpoint():
+    """Which is chosen in float32: of two losses that are the same there, the first."""
+    trace = a_trace(epochs=3)
+    trace.epochs["val/loss"] = np.array([500, 206.3385523, 206.3385521, 206.4])
+    assert np.float32(206.3385523) == np.float32(206.3385521)
+    assert curves.best_epoch(trace) == 1

@@ -133,7 +133,7 @@ def test_what_goes_wrong_is_marked_and_leaves_the_others_alone(sweep, capfd):
     assert "Traceback" not in said.out + said.err
     summary = said.out.partition("4 of 6 jobs finished")[2]
     assert "optimizer.lr=-1  failed  optimizer: Invalid learning rate" in summary
-    for one, rate in zip(told, ("1e-3", "2e-3", "1e6", "3e-3", "-1", "4e-3"), strict=True):
+    for one, rate in zip(told, (0.001, 0.002, 1e6, 0.003, -1, 0.004), strict=True):
         assert (f"optimizer.lr={rate}  finished, but " in summary) == bool(one.get("warning"))
 
 

@@ -90,8 +90,11 @@ def kl_per_dim(trace: Trace) -> Figure:
 
 
 def best_epoch(trace: Trace) -> int:
-    """The row of the lowest validation loss; the untrained model's counts only while it is alone."""
-    losses = np.asarray(trace.epochs["val/loss"], dtype=float)
+    """The row of the lowest validation loss; the untrained model's counts only while it is alone.
+
+    In float32, as the best checkpoint is chosen: of two losses that are the same there, the first.
+    """
+    losses = np.asarray(trace.epochs["val/loss"], dtype=np.float32)
     losses = np.where(np.isfinite(losses), losses, np.inf)
     return int(losses[1:].argmin()) + 1 if len(losses) > 1 else 0
 
