@@ -279,6 +279,7 @@ def test_a_trial_that_came_to_little_stands_at_the_border_of_its_chart():
         assert max(heights) == -125 < high
         (failed,) = (line for line in axes.lines if line.get_marker() == "x")
         assert len(failed.get_xdata()) == 1
+        assert "▾ 1 down to −900" in [text.get_text() for text in axes.texts]
 
 
 def test_two_searches_of_one_name_are_refused(words):
