@@ -344,3 +344,21 @@ def test_the_best_epoch_is_that_of_the_checkpoint():
     trace.epochs["val/loss"] = np.array([500, 206.3385523, 206.3385521, 206.4])
     assert np.float32(206.3385523) == np.float32(206.3385521)
     assert curves.best_epoch(trace) == 1
+
+
+def test_the_plane_counts_the_codes_outside_of_its_frame():
+    trace = a_trace(points=200, dimensions=2)
+    trace.frames["codes"][1][:3] = 1000
+    figure, show = latent.plane(trace, range(4))
+    show(1)
+    assert "3 of 200 outside of the frame" in [text.get_text() for text in figure.findobj(Text)]
+    show(2)
+    assert not any("outside" in text.get_text() for text in figure.findobj(Text))
+
+
+@pytest.mark.parametrize(("untrained", "extend"), [(9.0, "max"), (0.1, "neither")])
+def test_the_heat_map_says_where_the_untrained_model_exceeds_its_colours(untrained, extend):
+    trace = a_trace(dimensions=2, epochs=2)
+    trace.epochs["val/kl_per_dim"] = np.array([[untrained, 0], [0.5, 0.1], [0.6, 0.2]])
+    (bar,) = (axes for axes in curves.kl_per_dim(trace).axes if hasattr(axes, "_colorbar"))
+    assert bar._colorbar.extend == extend

@@ -106,6 +106,7 @@ def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], N
         _rows(axes, classes)
     words, show_prior = _prior(axes, trace, dimensions)
     page.write(figure, left, TOP + SIDE - 50, f"Posterior means. {words}", points=8.5)
+    outside = page.write(figure, left, TOP + SIDE - 66, "", points=8.5, color=page.ACCENT, animated=True)
 
     def show(frame: int) -> None:
         drawn = codes[frame][:, dimensions]
@@ -113,6 +114,8 @@ def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], N
         points.set_offsets(drawn if len(dimensions) == 2 else np.column_stack([drawn, rows]))
         for name, dimension in zip(names, dimensions, strict=False):
             name.set_text(_name(trace, frame, dimension))
+        beyond = int((np.abs(drawn) > limit).any(1).sum())
+        outside.set_text(f"{beyond:,} of {len(drawn):,} outside of the frame" if beyond else "")
         accuracy.set_text(accuracy_of(neighbours(codes[frame]), labels))
         active.set_text(active_of(trace, frame))
         head(trace.frames["epoch"][frame])

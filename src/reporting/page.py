@@ -86,9 +86,17 @@ def drawn(group: Group) -> tuple[str, list[dict]]:
     """The places of a group's charts, and their figures."""
     found = [
         ("Rate and distortion", "grey: equal ELBO; dashed: lower left hull of all", charts.rate_distortion(group)),
-        ("Training", "dotted: not finished", charts.curves(group)),
+        (
+            "Training",
+            "dotted: not finished; begins, and what diverges, may run off: a double click shows all",
+            charts.curves(group),
+        ),
         *((f"Against {knob}", "a line: all else alike", charts.against(group, knob)) for knob in group.knobs),
-        ("Latent dimensions", "what falls off is not used", charts.kl_per_dim(group)),
+        (
+            "Latent dimensions",
+            f"what falls off is not used; below {charts.SMALLEST:g} drawn there",
+            charts.kl_per_dim(group),
+        ),
     ]
     found = [each for each in found if each[2] is not None]
     plots = "".join(
