@@ -13,7 +13,7 @@ from src.errors import UserError
 from src.sources import Images, Split
 
 EVALUATION_BATCH = 500  # large enough to be fast, small enough to stay in memory on any machine
-TRAINING_SUBSET = 5000  # training images evaluated each epoch: the standard error of MNIST's ELBO is 0.4 nats then
+TRAINING_SUBSET = 5000  # training images evaluated each epoch: the standard error of an ELBO on MNIST is 0.4 nats then
 
 
 class Batch(NamedTuple):
