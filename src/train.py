@@ -208,6 +208,11 @@ def quieten() -> None:
 
 def report(metrics: dict[str, Any], run: Path) -> None:
     """Says how it ended and where everything lies."""
+    from src import record
+
+    known = ["train/elbo_se" in row for row in record.epochs(run)]
+    if any(known) and not all(known):  # begun when fewer training images were measured
+        log.warning("train/... of the first %d rows of metrics.csv is of other training images", known.count(False))
     for split in ("val", "test"):
         numbers = ", ".join(f"{name} {metrics[f'{split}/{name}']:.2f}" for name in ("elbo", "recon", "kl"))
         log.info("%s: %s nats per image (epoch %d)", split, numbers, metrics["epoch"])

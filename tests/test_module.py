@@ -209,8 +209,8 @@ def test_a_batch_size_that_changes_on_resume_leaves_the_schedule_where_it_was(ru
     assert [float(table[i]["lr"]) for i in (4, 3)] == pytest.approx(expected)
 
 
-def test_a_run_from_before_a_number_was_measured_goes_on(run, resume):
-    """Its rows keep an empty cell; its trace and its page do without."""
+def test_a_run_from_before_a_number_was_measured_goes_on(run, resume, caplog):
+    """Its rows keep an empty cell, which is said; its trace and its page do without."""
     folder = run("callbacks=default", "~callbacks.pictures", "~callbacks.progress")
     table = rows(folder)
     names = [name for name in table[0] if not name.endswith("elbo_se")]
@@ -222,6 +222,7 @@ def test_a_run_from_before_a_number_was_measured_goes_on(run, resume):
     again = rows(folder)
     assert [row["train/elbo"] for row in again[:3]] == [row["train/elbo"] for row in table]
     assert [bool(row["train/elbo_se"]) for row in again] == [False, False, False, True]
+    assert "train/... of the first 3 rows of metrics.csv is of other training images" in caplog.text
     assert len(np.load(folder / "figures" / "trace.npz")["epochs/epoch"]) == 4
     assert report.main([str(folder)]) == 0
 
