@@ -41,6 +41,7 @@ PARTS = {
     "test": ("[_EvaluationLoop].test_next", "[Strategy]SingleDeviceStrategy.test_step"),
 }
 STEPS = 300  # of the table of a training step
+ROUNDS = 5  # of measuring the images that an epoch measures
 
 
 def trained(options: Sequence[str], profiled: bool = False) -> dict[str, float]:
@@ -77,22 +78,52 @@ def parts(durations: dict[str, list[float]]) -> dict[str, float]:
     }
 
 
-def step(options: Sequence[str]) -> dict[str, float]:
-    """Milliseconds of each part of a training step without Lightning, medians over an epoch of at most STEPS steps."""
+def built(options: Sequence[str]) -> tuple[Any, Any, Any]:
+    """The module, the data and an epoch of training batches of a run."""
     import hydra
     import torch
 
     from src import build
     from src.data import TrainingBatches
-    from src.divergences import kl
     from src.train import CONF
 
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
         cfg = hydra.compose("train", list(options))
     module = build.module(cfg, [])
-    data, vae, optimizer = build.data(cfg, module.vae), module.vae, module.configure_optimizers()
+    data = build.data(cfg, module.vae)
     data.trainer = argparse.Namespace(current_epoch=0)
-    batches = TrainingBatches(data, *(torch.from_numpy(array) for array in data.source.train), 0, 1)
+    return module, data, TrainingBatches(data, *(torch.from_numpy(array) for array in data.source.train), 0, 1)
+
+
+def measured(options: Sequence[str]) -> dict[str, float]:
+    """Seconds that an epoch takes to measure the validation images and the training images, the least of ROUNDS."""
+    import torch
+
+    from src.data import EvaluationBatches
+
+    module, data, _ = built(options)
+    module.vae.eval()
+    seconds = {}
+    for name, split in (("validation images", data.val), ("training images", data.train_subset)):
+        times, images = [], [torch.from_numpy(array) for array in split]
+        for _ in range(ROUNDS):
+            module.evaluated, begun = {"val": []}, time.perf_counter()
+            with torch.no_grad():
+                for batch in EvaluationBatches(*images):
+                    module.evaluate("val", batch)
+            times.append(time.perf_counter() - begun)
+        seconds[f"{len(images[0]):,} {name}"] = min(times)
+    return seconds
+
+
+def step(options: Sequence[str]) -> dict[str, float]:
+    """Milliseconds of each part of a training step without Lightning, medians over an epoch of at most STEPS steps."""
+    import torch
+
+    from src.divergences import kl
+
+    module, data, batches = built(options)
+    vae, optimizer = module.vae, module.configure_optimizers()
     laps: dict[str, list[float]] = {}
     last = time.perf_counter()
 
@@ -181,6 +212,8 @@ def main() -> None:
     rest = total - sum(profiled.values())
     show(f"A run of {total:.0f} s, profiled", profiled | {"all else": rest}, "s", total)
     show("A training step without Lightning", laps := step(options), "ms", sum(laps.values()))
+    epoch = len(built(options)[2]) * sum(laps.values()) / 1000
+    show(f"What an epoch measures, as shares of the {epoch:.1f} s of its steps", measured(options), "s", epoch)
     if walls:
         print("\nWall time with pictures, without, and what they add")
     for wall in walls:

@@ -60,6 +60,32 @@ def dimensions(vae: VAE, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarr
 
 
 @torch.no_grad()
+def code_gain(vae: VAE, batch: Batch, seed: int) -> Tensor:
+    """log p(x|z) - log p(x|z') (B,), nats: what a code z of the image is worth beside one z' of another image of the
+    batch. Zero where the decoder ignores codes, however much these differ."""
+    drawn = noise.normal(seed, batch.index, (vae.latent_dim,)).to(batch.x)
+    z = vae.encode(batch.x).rsample_and_log_prob(drawn)[0]
+    other = z.roll(len(z) // 2, 0)  # neighbours in a file are often of one class
+    return vae.decode(z).log_prob(batch.x) - vae.decode(other).log_prob(batch.x)
+
+
+@torch.no_grad()
+def unexplained(vae: VAE, batch: Batch, mean: Tensor) -> float:
+    """The squared error of the reconstructions over that of `mean` (C, H, W): 1 where they are no nearer to the images;
+    NaN where these are all like the mean."""
+    error, whole = (float((guess - batch.x).double().square().sum()) for guess in (vae.reconstruct(batch.x), mean))
+    return error / whole if whole else math.nan
+
+
+def mean_image_cost(train: np.ndarray, images: np.ndarray) -> float:
+    """-log p(x), nats per image of binary images (N, C, H, W), 0 or 255, of the model that knows of the training images
+    (M, C, H, W) uint8 nothing but each pixel's mean: of pixels that are independent, and by half an image less sure."""
+    white, seen = train.mean(0, dtype=np.float64) / 255, images.mean(0, dtype=np.float64) / 255
+    p = (len(train) * white + 0.5) / (len(train) + 1)
+    return float(-(seen * np.log(p) + (1 - seen) * np.log(1 - p)).sum())
+
+
+@torch.no_grad()
 def aggregate_log_prob(q: Distribution, z: Tensor) -> Tensor:
     """log q(z) = log 1/N sum_n q(z|x_n) at codes z (M, D), of the posteriors q of N images; (M,), float64.
 

@@ -12,14 +12,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from src import noise
-from src.data import Batch
+from src.data import EVALUATION_BATCH, Batch, EvaluationBatches, as_input, evenly
 from src.divergences import kl_per_dim
 from src.errors import DivergedError, UserError
-from src.metrics import active_units, bits_per_dim
+from src.metrics import active_units, bits_per_dim, code_gain, estimate, mean_image_cost, unexplained
 from src.objectives import Terms
+from src.sources import Split
 from src.vae import VAE
 
-LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "recon", "kl")}
+LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "elbo_se", "recon", "kl")}
 
 
 class VAEModule(lightning.LightningModule):
@@ -28,9 +29,9 @@ class VAEModule(lightning.LightningModule):
 
     After each epoch `numbers` holds what was measured on the validation images and on a fixed subset of the training
     images, both in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/`
-    `loss` (the objective, at the schedule's final value), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta,
-    `val/active_units`, where each dimension's KL has a closed form `val/kl_per_dim` (D,), and for greys
-    `val/bits_per_dim`. `terms` holds them per image.
+    `loss` (the objective, at the schedule's final value), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta, its
+    standard error over images `elbo_se` (of two images or more), `val/active_units`, where each dimension's KL has a
+    closed form `val/kl_per_dim` (D,), and for greys `val/bits_per_dim`. `terms` holds them per image.
 
     config: the resolved configuration, plain, stored in every checkpoint with the `overrides` that made it
     """
@@ -137,8 +138,23 @@ class VAEModule(lightning.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         test = self.summary("test")
-        self.numbers = test | self.summary("val")
+        self.numbers = test | self.summary("val") | self.use_of_the_code()
         self.publish(test)
+
+    def use_of_the_code(self) -> dict[str, float]:
+        """What tells a model that makes the same of every image: `val/code_gain` and `val/unexplained`, on some of the
+        validation images, and, of binary images, what the training images' mean image would cost, `val/mean_image`."""
+        data, found = self.trainer.datamodule, {}
+        if data.pixels == "binary":
+            found["val/mean_image"] = mean_image_cost(data.source.train.images, data.val.images)
+        rows = evenly(len(data.val.images), EVALUATION_BATCH)
+        if len(rows) > 1:
+            some = Split(data.val.images[rows], data.val.labels[rows])
+            (batch,) = EvaluationBatches(*data.on_device(some))
+            mean = as_input(data.on_device(data.train_subset)[0]).mean(0)
+            found["val/code_gain"] = float(code_gain(self.vae, batch, self.seed).double().mean())
+            found["val/unexplained"] = unexplained(self.vae, batch, mean)
+        return found
 
     def publish(self, numbers: dict[str, float | np.ndarray]) -> None:
         """Hands `numbers` to the loggers, one row in float64, and to the callbacks that monitor one of them."""
@@ -169,6 +185,7 @@ class VAEModule(lightning.LightningModule):
         self.terms[split] = {name: kept[name].cpu().numpy() for name in ("index", "loss", "recon", "kl")}
         means = {name: float(kept[name].double().mean()) for name in ("loss", "recon", "kl")}
         means["elbo"] = -(means["recon"] + means["kl"])
+        means = estimate("elbo", (kept["recon"].double() + kept["kl"].double()).cpu().numpy()) | means  # and elbo_se
         means["active_units"] = active_units(kept["mean"].cpu().numpy())
         if "kl_per_dim" in kept:
             means["kl_per_dim"] = kept["kl_per_dim"].double().mean(0).cpu().numpy()

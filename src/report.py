@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from src.files import whole
 from src.reporting import page, pictures
-from src.reporting.groups import Group, grouped, rows
+from src.reporting.groups import Group, grouped, options, rows
 from src.reporting.runs import Run, find, natural, read
 
 log = logging.getLogger(__name__)
@@ -120,13 +120,12 @@ def progress(items: Iterable, words: str, count: int) -> tqdm:
 
 
 def table(found: Found) -> list[dict[str, Any]]:
-    """The tables of all groups, a row for each run."""
-    compared = [
-        {"data": group.data, "pixels": group.pixels, "likelihood": group.likelihood} | row
-        for group in found.groups
-        for row in rows(group)
-    ]
-    return compared + [{"run": run.name, "status": run.status, "reason": run.why} for run in found.lost]
+    """The tables of all groups, a row for each run, with the options that vary on the page: not in its group alone."""
+    kinds = [{"data": each.data, "pixels": each.pixels, "likelihood": each.likelihood} for each in found.groups]
+    measured = [kind | row for kind, group in zip(kinds, found.groups, strict=True) for row in rows(group)]
+    measured += [{"run": run.name, "status": run.status, "reason": run.why} for run in found.lost]
+    first = dict.fromkeys(("data", "pixels", "likelihood", "rank", "run"))
+    return [first | chosen | row for chosen, row in zip(options(found.runs), measured, strict=True)]
 
 
 def write_table(path: Path, found: Found) -> None:

@@ -1,6 +1,8 @@
 """Anomaly scores: how unlike its training images a VAE finds an image, in nats; and how well they tell anomalies.
 
-Larger is more anomalous. The baselines know two means of the training images, and nothing of the VAE.
+Larger is more anomalous, and infinite where a score is no finite number, NaN or of either sign: on an image that makes
+the model overflow it has no more to say than that it is unlike all others. The baselines know two means of the training
+images, and nothing of the VAE.
 """
 
 import io
@@ -30,7 +32,8 @@ Columns = dict[str, np.ndarray]
 
 
 def evaluated(run: Run, images: np.ndarray, names: Sequence[str], samples: int, steps: int, bar: tqdm) -> Columns:
-    """The scores `names` of images (N, C, H, W) that are prepared for the run, then the baselines; (N,) each, float64.
+    """The scores `names` of images (N, C, H, W) that are prepared for the run, then the baselines; (N,) each, float64,
+    finite or infinite.
 
     png_size and mean_intensity are distances from the mean of the run's training images: a file may be too short
     """
@@ -45,7 +48,13 @@ def evaluated(run: Run, images: np.ndarray, names: Sequence[str], samples: int, 
     if "complexity" in columns:
         density = math.log(256) * images[0].size if run.data.pixels == "dequantized" else 0
         columns["complexity"] += density - plain["png_size"]
+    columns = {name: most_where_not_finite(values) for name, values in columns.items()}
     return columns | {name: np.abs(plain[name] - usual[name].mean()) for name in BASELINES}
+
+
+def most_where_not_finite(values: np.ndarray) -> np.ndarray:
+    """Scores (N,) with infinity, the most anomalous, in place of what is no finite number."""
+    return np.where(np.isfinite(values), values, np.inf)
 
 
 @torch.no_grad()
@@ -95,7 +104,7 @@ def simple(images: np.ndarray, binary: bool) -> dict[str, np.ndarray]:
 
 
 def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:
-    """How well a score tells anomalies, the positive class, from normal images.
+    """How well a score tells anomalies, the positive class, from normal images; what is not finite ranks highest.
 
     auroc: P(an anomaly scores above a normal image), ties counting half, with its standard error (DeLong et al., 1988)
     aupr: average precision; chance gives the share of anomalies
@@ -103,8 +112,10 @@ def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:
     """
     from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+    normal, anomalous = most_where_not_finite(normal), most_where_not_finite(anomalous)
     truth = np.repeat([0, 1], [len(normal), len(anomalous)])
-    score = np.concatenate([normal, anomalous])
+    # the order alone counts, and scikit-learn takes no infinity
+    score = np.unique(np.concatenate([normal, anomalous]), return_inverse=True)[1]
     fpr, tpr, _ = roc_curve(truth, score, drop_intermediate=False)
     spread = [np.var(below(a, b), ddof=1) / len(a) for a, b in ((normal, anomalous), (anomalous, normal))]
     return {

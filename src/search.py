@@ -127,6 +127,7 @@ def attempt(found: "Study", trial: "Trial", plan: Plan, words: list[str], run: P
         )
         if (ended := status.read(run)).get("state") == "diverged":
             raise DivergedError(ended["reason"])
+        trial.set_user_attr("warning", ended.get("warning"))
         if missing := [name for name in plan.metrics if not math.isfinite(metrics.get(name, math.nan))]:
             raise UserError(f"{missing[0]} was not measured, or is no number")
         found.tell(trial, [metrics[name] for name in plan.metrics])
@@ -193,6 +194,9 @@ def show(found: "Study", plan: Plan, folder: Path) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+    for trial in good:
+        if trial.user_attrs.get("warning"):
+            print(f"trial {trial.number} finished, but {trial.user_attrs['warning']}")
     for trial in good:
         if trial.number in best and len(plan.metrics) == 1:
             print(f"trial {trial.number}: python -m src.train {shlex.join([*fixed, *trial.user_attrs['words']])}")

@@ -14,12 +14,16 @@ from typing import Any
 from src.errors import DivergedError, UserError
 from src.files import whole
 
+LEAST_GAIN = 0.05  # nats that an image's own code is worth, below which the decoder is said to ignore it
+LEVEL = 0.99  # of what the mean image costs, or leaves unexplained: a model that is no better knows no more
+
 
 @contextmanager
 def kept(run: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
     """Keeps RUN/status.json while a run is trained: `state` running, then finished, failed, diverged or interrupted (or
     pruned, in a search), with its `reason` in one line, `started` and `ended`, `host`, `pid` and `overrides`. What is
-    yielded may get another ending."""
+    yielded may get another ending, or a `warning` in one line: a run that has finished and learned nothing stays
+    finished, since another attempt would only repeat it."""
     status = begun(overrides)
     write(run, status)
     ending: dict[str, Any] = {"state": "finished"}
@@ -111,6 +115,56 @@ def divergence(epochs: list[dict[str, float]]) -> str | None:
         return f"the last validation loss is {losses[-1]}"
     if len(losses) > 1 and epochs[0].get("epoch") == 0 and losses[-1] > losses[0]:
         return f"the last validation loss, {losses[-1]:.2f}, is above the untrained model's, {losses[0]:.2f}"
+    return None
+
+
+def warnings(epochs: list[dict[str, float]], metrics: dict[str, Any]) -> list[str]:
+    """What is wrong with a training that came to its end without an error, a line each, by the rows of metrics.csv and
+    metrics.json: a collapsed code, a model no better than the mean image, a loss that did not improve."""
+    metrics = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    trained = [row for row in epochs if row.get("epoch", 0) > 0 and "val/loss" in row]
+    found = [collapse(trained, metrics), no_better(metrics), no_improvement(epochs, trained)]
+    infinite = [name for name in ("test/loss", "test/recon", "test/kl") if not math.isfinite(metrics.get(name, 0))]
+    found += [f"{', '.join(infinite)}: no finite number"] if infinite else []
+    return [line for line in found if line]
+
+
+def collapse(trained: list[dict[str, float]], metrics: dict[str, Any]) -> str | None:
+    """That the code says nothing of the image, in the checkpoint that was tested or after the last epoch."""
+    remedy = "a smaller beta or optimizer.lr, or schedule=linear, may help"
+    if metrics.get("val/active_units") == 0:
+        cost = f" (KL {metrics['val/kl']:.2f} nats)" if "val/kl" in metrics else ""
+        return f"no latent dimension is active{cost}, the code says nothing of the image: {remedy}"
+    if (gain := metrics.get("val/code_gain", math.inf)) < LEAST_GAIN:
+        return f"the decoder ignores the code, which is worth {gain:.2f} nats to its image: {remedy}"
+    if trained and trained[-1].get("val/active_units") == 0:
+        best = min(trained, key=lambda row: row["val/loss"])["epoch"]
+        return (
+            f"no latent dimension is active after the last epoch (the best checkpoint is of epoch {best:.0f}): {remedy}"
+        )
+    return None
+
+
+def no_better(metrics: dict[str, Any]) -> str | None:
+    """That the model is no better than the mean of the training images, the same for every image."""
+    costs, mean = [metrics.get("val/loss", math.nan), -metrics.get("val/elbo", math.nan)], metrics.get("val/mean_image")
+    if mean is not None and min(costs) >= LEVEL * mean:
+        return f"the validation loss, {min(costs):.2f} nats, is no better than the training images' mean, {mean:.2f}"
+    if metrics.get("val/unexplained", 0) >= LEVEL:
+        return "the reconstructions are no nearer to the images than the training images' mean is"
+    return None
+
+
+def no_improvement(epochs: list[dict[str, float]], trained: list[dict[str, float]]) -> str | None:
+    """That the validation loss was never below the untrained model's, or not after the first epoch."""
+    losses = [row["val/loss"] for row in trained]
+    if not losses:
+        return None
+    before = epochs[0].get("val/loss", math.inf) if epochs[0].get("epoch") == 0 else math.inf
+    if min(losses) >= before:
+        return f"the validation loss was never below the untrained model's, {before:.2f}"
+    if len(losses) > 1 and min(losses[1:]) >= losses[0]:
+        return f"the validation loss was best after the first of {len(losses)} epochs"
     return None
 
 

@@ -94,6 +94,9 @@ def end(config: DictConfig) -> None:
     log.info("%d of %d jobs finished: %s", len(jobs) - len(failed), len(jobs), os.path.relpath(folder))
     for number, job in failed.items():
         log.info("%4d  %s  %s  %s", number, " ".join(job["options"]), job["state"], job.get("reason") or "")
+    for number, job in jobs.items():
+        if job.get("warning"):
+            log.warning("%4d  %s  finished, but %s", number, " ".join(job["options"]), job["warning"])
     conclude(folder, config.logger)
     processes.unlock(folder / ".lock")
     if failed:

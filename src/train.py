@@ -99,7 +99,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
             tidy(run)
     with nullcontext({}) if rank_zero_only.rank else status.kept(run, overrides) as ending:
         metrics = fit(cfg, run, overrides, job, step)
-        ending |= verdict(run)
+        ending |= verdict(run, metrics)
     return metrics
 
 
@@ -168,14 +168,19 @@ def resumed(checkpoint: dict, overrides: list[str]) -> tuple[DictConfig, list[st
     return cfg, [word for name, word in latest.items() if name != "ckpt_path"]
 
 
-def verdict(run: Path) -> dict[str, str]:
-    """How a training ended that came to its end: it may have left the model worse than it was untrained."""
+def verdict(run: Path, metrics: dict[str, Any]) -> dict[str, str]:
+    """How a training ended that came to its end: it may have left the model worse than it was untrained, or no better
+    than one that knows nothing."""
     from src import record
 
-    if reason := status.divergence(record.epochs(run)):
+    epochs = record.epochs(run)
+    if reason := status.divergence(epochs):
         log.warning("the training has diverged: %s", reason)
         return {"state": "diverged", "reason": reason}
-    return {}
+    found = status.warnings(epochs, metrics)
+    for line in found:
+        log.warning("finished, but %s", line)
+    return {"warning": "; ".join(found)} if found else {}
 
 
 def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> dict[str, Any]:
@@ -212,6 +217,11 @@ def quieten() -> None:
 
 def report(metrics: dict[str, Any], run: Path) -> None:
     """Says how it ended and where everything lies."""
+    from src import record
+
+    known = ["train/elbo_se" in row for row in record.epochs(run)]
+    if any(known) and not all(known):  # begun when fewer training images were measured
+        log.warning("train/... of the first %d rows of metrics.csv is of other training images", known.count(False))
     for split in ("val", "test"):
         numbers = ", ".join(f"{name} {metrics[f'{split}/{name}']:.2f}" for name in ("elbo", "recon", "kl"))
         log.info("%s: %s nats per image (epoch %d)", split, numbers, metrics["epoch"])

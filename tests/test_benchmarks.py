@@ -218,5 +218,13 @@ def test_wall_tells_where_the_time_goes(tmp_path):
     command = [sys.executable, "-m", "benchmarks.wall", "--rounds", "1", "logger=csv", "trainer.max_epochs=1"]
     done = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for part in ("--help", "the first training step done", "evaluation each epoch", "pictures", "backward"):
+    for part in (
+        "--help",
+        "the first training step done",
+        "evaluation each epoch",
+        "pictures",
+        "backward",
+        "500 validation images",
+        "4,000 training images",
+    ):
         assert f"  {part} " in done.stdout

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from src.data import TRAINING_SUBSET, ImageData, draw_binary
+from src.data import TRAINING_SUBSET, ImageData, draw_binary, evenly, representative
 from src.errors import UserError
-from src.sources import fashion_mnist, mnist
+from src.sources import Images, Split, fashion_mnist, mnist
 
 needs_data = pytest.mark.skipif("DATA_ROOT" not in os.environ, reason="DATA_ROOT does not name the full data sets")
 
@@ -102,7 +102,46 @@ def test_evaluation_images_are_always_the_same(images, pixels):
             assert torch.equal(left.x, right.x)
             assert (pixels == "binary") == (set(left.x.unique().tolist()) <= {0.0, 1.0})
     sizes = [sum(len(b.x) for b in batches) for batches in data.val_dataloader() + data.test_dataloader()]
-    assert sizes == [60, min(60, TRAINING_SUBSET), 50, 60]
+    assert sizes == [60, 300, 50, 60]
+
+
+@pytest.mark.parametrize(("among", "count"), [(50_000, 5000), (5001, 5000), (7, 3), (3, 7), (10, 10)])
+def test_a_subset_is_spread_evenly_and_always_the_same(among, count):
+    rows = evenly(among, count)
+    assert np.array_equal(rows, evenly(among, count))
+    edges = np.linspace(0, among, min(among, count) + 1).astype(int)  # a row of each part
+    assert all(a <= row < b for a, b, row in zip(edges, edges[1:], rows, strict=False))
+    assert len(rows) == min(among, count)
+
+
+@pytest.mark.parametrize("period", [2, 4, 10])
+def test_a_subset_is_even_where_the_order_of_the_images_has_a_period(period):
+    counts = np.bincount(evenly(50_000, 5000) % period, minlength=period)
+    assert np.abs(counts - 5000 / period).max() < 4 * (5000 / period) ** 0.5
+
+
+def test_a_representative_subset_has_of_each_class_its_share():
+    random = np.random.default_rng(1)
+    labels = random.choice(3, 9000, p=[0.7, 0.2, 0.1])
+    rows = representative(labels, 1000)
+    assert len(np.unique(rows)) == 1000
+    assert np.abs(np.bincount(labels[rows]) - np.bincount(labels) / 9).max() <= 1
+    for label in range(3):  # and evenly over the order of the images
+        assert np.median(rows[labels[rows] == label]) == pytest.approx(4500, abs=450)
+
+
+@pytest.mark.parametrize("pixels", ["binary", "dequantized", "levels"])
+def test_the_training_images_that_are_measured_stand_for_all(pixels):
+    """The first half of them is black and the second half white."""
+    white = np.arange(3 * TRAINING_SUBSET) >= 1.5 * TRAINING_SUBSET
+    train = Split(np.where(white[:, None, None, None], np.uint8(255), np.uint8(0)), white.astype(np.int64))
+    few = Split(train.images[::3000], train.labels[::3000])
+    data = serving(Images("halves", "made here", ("black", "white"), train, few, few), pixels=pixels)
+    batches = list(data.val_dataloader()[1])
+    x, y = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("x", "y"))
+    assert len(y) == TRAINING_SUBSET
+    assert y.float().mean() == 0.5
+    assert torch.equal(x[:, 0, 0, 0].round().long(), y)
 
 
 def test_batch_size_is_checked(images):

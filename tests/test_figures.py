@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from src import figures
@@ -319,3 +320,45 @@ def test_command_explains_itself(capsys):
     with pytest.raises(SystemExit) as ended:
         command.main(["--help"])
     assert ended.value.code == 0 and "RUN_FOLDER" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["tsne", "plane"])
+def test_active_units_are_those_that_were_recorded(kind):
+    """The codes in the picture are of some images, and may count otherwise."""
+    trace = a_trace(epochs=2)
+    trace.epochs["val/active_units"] = np.array([0, 2, 1])
+    if kind == "tsne":
+        planes = {frame: np.zeros((len(trace.fixed["labels"]), 2)) for frame in range(3)}
+        figure, show = latent.tsne(trace, planes, planes[0])
+    else:
+        figure, show = latent.plane(trace, range(3))
+    for frame, count in enumerate((0, 2, 1)):
+        show(frame)
+        dimensions = trace.frames["codes"].shape[2]
+        assert f"{count} of {dimensions}" in [text.get_text() for text in figure.findobj(Text)]
+
+
+def test_the_best_epoch_is_that_of_the_checkpoint():
+    """Which is chosen in float32: of two losses that are the same there, the first."""
+    trace = a_trace(epochs=3)
+    trace.epochs["val/loss"] = np.array([500, 206.3385523, 206.3385521, 206.4])
+    assert np.float32(206.3385523) == np.float32(206.3385521)
+    assert curves.best_epoch(trace) == 1
+
+
+def test_the_plane_counts_the_codes_outside_of_its_frame():
+    trace = a_trace(points=200, dimensions=2)
+    trace.frames["codes"][1][:3] = 1000
+    figure, show = latent.plane(trace, range(4))
+    show(1)
+    assert "3 of 200 outside of the frame" in [text.get_text() for text in figure.findobj(Text)]
+    show(2)
+    assert not any("outside" in text.get_text() for text in figure.findobj(Text))
+
+
+@pytest.mark.parametrize(("untrained", "extend"), [(9.0, "max"), (0.1, "neither")])
+def test_the_heat_map_says_where_the_untrained_model_exceeds_its_colours(untrained, extend):
+    trace = a_trace(dimensions=2, epochs=2)
+    trace.epochs["val/kl_per_dim"] = np.array([[untrained, 0], [0.5, 0.1], [0.6, 0.2]])
+    (bar,) = (axes for axes in curves.kl_per_dim(trace).axes if hasattr(axes, "_colorbar"))
+    assert bar._colorbar.extend == extend

@@ -9,8 +9,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src import build, noise
+from src import build, noise, report
 from src.errors import UserError
+from src.metrics import elbo_terms
 from src.module import VAEModule
 from src.objectives import ELBO
 
@@ -53,12 +54,18 @@ def test_what_a_run_leaves(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     for split, count in (("val", 41), ("test", 41)):
         terms = np.load(trained / f"{split}_terms.npz")
+        elbo = -(terms["recon"].astype(np.float64) + terms["kl"])
+        assert metrics[f"{split}/elbo_se"] == pytest.approx(elbo.std(ddof=1) / count**0.5)
         assert terms["index"].tolist() == list(range(count))
         for name in ("loss", "recon", "kl"):
             assert metrics[f"{split}/{name}"] == pytest.approx(terms[name].astype(np.float64).mean())
     best = max(rows(trained), key=lambda row: -float(row["val/loss"]))
     assert metrics["epoch"] == float(best["epoch"])
     assert metrics["train/elbo"] == float(best["train/elbo"])
+    run = build.open_run(trained)
+    elbo = elbo_terms(run.vae, run.batches(run.data.train_subset), run.seed)["elbo"]  # of all 328
+    assert metrics["train/elbo"] == pytest.approx(elbo.mean())
+    assert metrics["train/elbo_se"] == pytest.approx(elbo.std(ddof=1) / 328**0.5)
     assert metrics["training_seconds"] == pytest.approx(sum(float(row["seconds"] or 0) for row in rows(trained)))
     assert metrics["val/loss"] == pytest.approx(float(best["val/loss"]))
     assert metrics["data"]["train"] == 328
@@ -200,6 +207,24 @@ def test_a_batch_size_that_changes_on_resume_leaves_the_schedule_where_it_was(ru
     table = rows(resume(tmp_path / "part", "data.batch_size=82"))  # 4 steps an epoch instead of 10
     expected = [3e-3 * (1 + math.cos(math.pi * (1 - 1 / 16))) / 2, 3e-3 * (1 + math.cos(math.pi * (3 - 0.25) / 4)) / 2]
     assert [float(table[i]["lr"]) for i in (4, 3)] == pytest.approx(expected)
+
+
+def test_a_run_from_before_a_number_was_measured_goes_on(run, resume, caplog):
+    """Its rows keep an empty cell, which is said; its trace and its page do without."""
+    folder = run("callbacks=default", "~callbacks.pictures", "~callbacks.progress")
+    table = rows(folder)
+    names = [name for name in table[0] if not name.endswith("elbo_se")]
+    with (folder / "metrics.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(table)
+    resume(folder, "trainer.max_epochs=3")
+    again = rows(folder)
+    assert [row["train/elbo"] for row in again[:3]] == [row["train/elbo"] for row in table]
+    assert [bool(row["train/elbo_se"]) for row in again] == [False, False, False, True]
+    assert "train/... of the first 3 rows of metrics.csv is of other training images" in caplog.text
+    assert len(np.load(folder / "figures" / "trace.npz")["epochs/epoch"]) == 4
+    assert report.main([str(folder)]) == 0
 
 
 def test_a_changed_conf_is_said_on_resume(run, resume, caplog):

@@ -150,6 +150,34 @@ def test_it_imports_no_model(tmp_path):
     assert not {"src.vae", "src.build", "src.networks"} & set(modules)
 
 
+def test_the_table_has_the_options_of_each_run(tmp_path):
+    """Those of groups in which they do not vary, of runs that can't be compared, of jobs that have not begun."""
+    fake(tmp_path / "0", beta=1.0)
+    fake(tmp_path / "1", beta=4.0)
+    fake(tmp_path / "2", beta=2.0, latent_dim=8, model="conv", likelihood="Gaussian", seed=3)
+    lost = fake(tmp_path / "3", beta=0.5)
+    config = yaml.safe_load((lost / "config.yaml").read_text())
+    del config["likelihood"]
+    (lost / "config.yaml").write_text(yaml.safe_dump(config))
+    jobs = {str(i): {"number": i, "options": [f"beta={i}", "seed=7"], "wanted": i == 4} for i in range(5)}
+    (tmp_path / "jobs.json").write_text(json.dumps(jobs))
+    _, table = reported(tmp_path)
+    names = ("model", "latent_dim", "beta", "seed")
+    assert {row["run"]: tuple(row[name] for name in names) for row in table} == {
+        "0": ("mlp", "2", "1.0", "0"),
+        "1": ("mlp", "2", "4.0", "0"),
+        "2": ("conv", "8", "2.0", "3"),
+        "3": ("mlp", "2", "0.5", "0"),
+        "4": ("", "", "4", "7"),
+    }
+
+
+def test_a_single_run_has_its_options_in_the_table(tmp_path):
+    fake(tmp_path / "runs" / "0")
+    _, (row,) = reported(tmp_path / "runs")
+    assert [row[name] for name in ("model", "latent_dim", "beta", "seed")] == ["mlp", "2", "1.0", "0"]
+
+
 def test_where_there_is_no_run_it_says_so_in_a_line(tmp_path, capsys):
     for folder in (tmp_path, tmp_path / "none"):
         assert report.main([str(folder)]) == 2

@@ -96,6 +96,9 @@ def test_the_search_finds_what_is_best_and_prunes(words, capsys):
     said = capsys.readouterr().out
     assert said.count("  best\n") == 1
     assert f"trial {best.number}: python -m src.train " in said
+    for each in trials:  # of a hidden layer of 16 units, some are no better than the mean image
+        warning = status.read(SWEEPS / "first" / str(each.number)).get("warning")
+        assert (f"trial {each.number} finished, but " in said) == bool(warning)
     config = (SWEEPS / "first" / str(best.number) / "config.yaml").read_text()
     assert f"\nbeta: {best.params['beta']:.4g}" in config
     assert Image.open(SWEEPS / "first" / "search.png").size[0] == 1920
@@ -282,6 +285,7 @@ def test_a_trial_that_came_to_little_stands_at_the_border_of_its_chart():
         assert max(heights) == -125 < high
         (failed,) = (line for line in axes.lines if line.get_marker() == "x")
         assert len(failed.get_xdata()) == 1
+        assert "▾ 1 down to −900" in [text.get_text() for text in axes.texts]
 
 
 def test_two_searches_of_one_name_are_refused(words):

@@ -132,6 +132,7 @@ def test_what_goes_wrong_is_marked_and_leaves_the_others_alone(sweep, capfd):
     assert "Traceback" not in said.out + said.err
     summary = said.out.partition("1 of 4 jobs finished")[2]
     assert "optimizer.lr=0.001 data.shape=[1,14,14]  failed  data.shape=[1, 14, 14], but the images" in summary
+    assert ("data.shape=[1,28,28]  finished, but " in summary) == bool(told[0].get("warning"))
 
 
 def test_a_job_that_is_killed_or_mistaken_is_tried_again(sweep, monkeypatch, capfd):

@@ -2,11 +2,13 @@
 
 import csv
 import io
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 from torch.distributions import kl_divergence
 
@@ -15,6 +17,8 @@ from src.build import open_run
 from src.data import dequantized
 from src.distributions import DiagonalGaussian
 from src.errors import UserError
+from src.figures import anomaly as figures
+from src.figures.histogram import span
 from src.scores import BASELINES, SCORES, detection, png_nats, scores
 from tests.models import linear_gaussian
 
@@ -121,6 +125,101 @@ def test_a_run_is_set_against_corruptions_and_other_data(applied, finished):
     assert numbers["noise -elbo/auroc"] > 0.95
     assert numbers["invert mean_intensity/auroc"] == 1
     assert 0.3 < numbers["flip_vertical mean_intensity/auroc"] < 0.7
+
+
+def overflowing(monkeypatch, broken: dict[str, list[float]]) -> None:
+    """Makes the first scores of every 20 images what `broken` says, by score."""
+
+    def some(vae, x, index, names, *options):
+        found = before(vae, x, index, names, *options)
+        for name, values in broken.items():
+            found[name][: len(values)] = torch.tensor(values)[: len(index)]
+        return found
+
+    before = module.scores
+    monkeypatch.setattr(module, "scores", some)
+
+
+NAN, INF = math.nan, math.inf
+
+
+def test_what_is_no_finite_number_ranks_highest():
+    normal, anomalous = np.array([1.0, 2, 3, NAN]), np.array([INF, -INF, NAN, 2.5])
+    found = detection(normal, anomalous)
+    pairs = [1, 1, 1, 0.5] * 3 + [1, 1, 0, 0]  # of each anomaly with each normal image
+    assert found["auroc"] == pytest.approx(np.mean(pairs))
+    assert detection(np.full(4, NAN), np.full(4, INF))["auroc"] == 0.5
+    finite = detection(np.array([1.0, 2, 3, 9]), np.array([9, 9, 9, 2.5]))
+    assert found == finite
+
+
+def test_images_that_make_the_model_overflow_are_the_most_anomalous_and_counted(applied, finished, monkeypatch, caplog):
+    overflowing(monkeypatch, {"-elbo": [NAN, INF, -INF], "regret": [NAN] * 20})
+    numbers, folder = applied(finished, "task=anomaly", *QUICK, "task.against=[noise]", "task.scores=[-elbo,kl,regret]")
+    for name in ("test", "noise"):
+        assert numbers[f"{name} -elbo/not_finite"] == 3
+        assert numbers[f"{name} regret/not_finite"] == 20
+        assert f"{name} kl/not_finite" not in numbers
+        with np.load(folder / "scores.npz") as arrays:
+            assert (arrays[f"{name}/-elbo"][:3] == INF).all()
+            assert np.isfinite(arrays[f"{name}/-elbo"][3:]).all()
+    assert numbers["noise regret/auroc"] == 0.5
+    assert 0.8 < numbers["noise -elbo/auroc"] < 1
+    assert "noise: of 20 images no finite number is -elbo of 3, regret of 20" in caplog.text
+    json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)  # NaN and Infinity are no JSON
+
+
+def test_own_images_that_make_the_model_overflow_are_the_most_anomalous(
+    applied, finished, images, monkeypatch, tmp_path
+):
+    np.savez(tmp_path / "own.npz", images=images.test.images[:6])
+    overflowing(monkeypatch, {"-elbo": [-INF, NAN], "kl": [NAN] * 20})
+    options = [f"task.input={tmp_path}/own.npz", "task.invert=false", "task.scores=[-elbo,kl]"]
+    numbers, folder = applied(finished, "task=anomaly", *QUICK, *options)
+    with (folder / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["-elbo"] for row in rows[:2]] == ["inf", "inf"]
+    assert [row["percentile of -elbo"] for row in rows[:2]] == ["95.00", "95.00"]  # above 18 of 20, equal to 2
+    assert (numbers["-elbo/yours not finite"], numbers["-elbo/test not finite"]) == (2, 2)
+    assert numbers["kl/median of yours"] == "not finite"
+    json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def test_the_histogram_tells_what_lies_beyond_its_axis():
+    random = np.random.default_rng(0)
+    normal = random.normal(100, 10, 500)
+    other = np.concatenate([random.normal(150, 10, 495), [1738, 900, -1000, NAN, INF]])
+    drawn = figures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {})
+    assert {"◂ 1 down to −1,000", "2 up to 1,738, 2 ∞ ▸"} <= set(texts(drawn))
+    (axes,) = (axes for axes in drawn.axes if axes.patches)
+    low, high = axes.get_xlim()
+    assert -200 < low < high < 300
+    assert all(low < tick < high for tick in axes.get_xticks())
+    hatched = [patch for patch in axes.patches if patch.get_hatch()]
+    assert len(hatched) == 2
+
+
+@pytest.mark.parametrize(
+    ("normal", "other"),
+    [([1.0, 2, 3], [2.0, 3, 4]), ([1.0, 1], [1.0, 1]), ([INF, INF], [1.0, 2]), ([INF], [INF]), ([0.0, 1e30], [5.0, 7])],
+)
+def test_any_scores_can_be_drawn(normal, other):
+    normal, other = np.array(normal), np.array(other)
+    drawn = texts(figures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {}))
+    infinite = int(np.isinf(normal).sum() + np.isinf(other).sum())
+    assert sum(int(line.removesuffix(" ∞ ▸")) for line in drawn if line.endswith(" ∞ ▸")) == infinite
+    assert not any("up to" in line or "down to" in line for line in drawn)
+
+
+def test_tails_are_inside_and_far_outliers_outside():
+    values = np.random.default_rng(0).normal(0, 1, 1000)
+    assert span(values, values + 1) == (values.min(), values.max() + 1)
+    low, high = span(values, np.append(values, 1000))
+    assert (low, high) == (values.min(), values.max())
 
 
 def test_by_itself_it_takes_flips_noise_and_what_is_there(applied, finished):

@@ -9,7 +9,7 @@ import torch
 from src import noise, record
 from src.build import open_run
 from src.errors import UserError
-from src.figures.comparison import cut
+from src.figures.comparison import cut, differences
 from src.objectives import ELBO
 from src.tasks.compare import differing
 
@@ -112,3 +112,15 @@ def test_options_of_two_groups_are_two():
 def test_long_values_keep_their_end():
     assert cut("short") == "short"
     assert cut("x" * 40 + "end").endswith("end") and len(cut("x" * 43)) == 26
+
+
+def test_the_histogram_counts_what_lies_beyond_its_axis():
+    difference = np.concatenate([np.random.default_rng(0).normal(1, 5, 995), [-200, 90, 80, 70, -60]])
+    table = {f"{key}/{who}": 1.0 for key in ("elbo", "recon", "kl") for who in ("run", "other", "difference")}
+    numbers = table | {f"{key}/difference_se": 0.1 for key in ("elbo", "recon", "kl")}
+    drawn = differences("a", "b", numbers, {}, difference)
+    words = [text.get_text() for axes in drawn.axes for text in axes.texts]
+    limit = np.percentile(np.abs(difference), 99)
+    above, below = int((difference > limit).sum()), int((difference < -limit).sum())
+    assert above + below == 10
+    assert words == [f"◂ {below} down to −200", f"{above} up to 90 ▸"]

@@ -8,6 +8,7 @@ import pytest
 from src.build import open_run
 from src.errors import UserError
 from src.figures.diagnosis import bars, limits
+from src.tasks import diagnose
 from src.tasks.diagnose import remedies
 
 FAST = ("task.count=30", "task.samples=20", "task.steps=5", "task.simulations=100")
@@ -36,6 +37,14 @@ def test_parts_sum_to_the_total(applied, finished):
     np.testing.assert_allclose(parts["noise_floor"], entropy.sum((1, 2, 3)), rtol=1e-4)
     assert (parts["decoder"] > 0).all()
     assert 0 < numbers["calibration_error"] < 1 and 0 < numbers["coverage_90"] <= 1
+
+
+def test_active_dimensions_are_counted_on_all_validation_images(applied, finished, monkeypatch):
+    """As val/active_units is, however few images are diagnosed."""
+    run = open_run(finished)
+    monkeypatch.setattr(diagnose, "ACTIVE", 0.9 * run.codes(run.data.val).var(0).min())
+    numbers, _ = applied(finished, "task=diagnose", *FAST, "task.count=2")
+    assert numbers["dimensions_off"].endswith(" of 3")
 
 
 def test_densities_have_no_floor_and_no_diagram(applied, run):

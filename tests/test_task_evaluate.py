@@ -6,7 +6,12 @@ import math
 import numpy as np
 import pytest
 
+from src import decomposition, samplers
+from src.build import open_run
 from src.errors import UserError
+from src.metrics import elbo_terms
+from src.sources import Split
+from src.tasks import evaluate
 
 FEW = ["task.samples=20", "task.images=20", "task.tight_images=10", "task.sample_quality=false"]
 
@@ -34,6 +39,25 @@ def test_the_bound_is_that_of_the_training(applied, finished):
     for name in ("elbo", "recon", "kl", "active_units"):
         assert numbers[name] == pytest.approx(tested[f"test/{name}"], rel=1e-6)
     assert "nll_0" not in numbers
+
+
+def test_a_part_of_the_images_that_stands_for_all_is_spread_evenly(finished, monkeypatch):
+    """Here with the test images ordered by what their codes cost, as files are ordered by their class."""
+    run = open_run(finished)
+    kl = elbo_terms(run.vae, run.batches(run.data.test), run.seed)["kl"]
+    order = np.argsort(kl)
+    ordered = Split(*(array[order] for array in run.data.test))
+    monkeypatch.setattr(evaluate, "AGGREGATE", 20)
+    monkeypatch.setattr(evaluate, "FITTED", 328)  # as many codes as there are training images, which have 153 each
+    given, fitted = [], decomposition.fitted
+    monkeypatch.setattr(decomposition, "fitted", lambda codes, seed: given.append(codes) or fitted(codes, seed))
+    found = evaluate.latent(run, ordered, kl[order], run.codes(ordered))
+    mean = found["aggregate_kl_at_most"] + found["mutual_information"]  # of the 20 images' KL
+    assert mean == pytest.approx(kl.mean(), abs=0.1)
+    assert kl[order][:20].mean() < kl.mean() - 0.3
+    codes = samplers.codes(run).numpy()
+    index = [int(np.flatnonzero((codes == row.astype(np.float32)).all(1))[0]) for row in given[0]]
+    assert np.ptp(index) > 0.98 * len(codes)
 
 
 def test_bf16_is_near(applied, finished):

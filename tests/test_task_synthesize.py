@@ -8,6 +8,7 @@ import torch
 
 from src import build, likelihoods, sources, synthesis
 from src.errors import UserError
+from src.figures.synthesis import distances
 from src.sources import Split
 from src.tasks import synthesize
 from tests import models
@@ -167,6 +168,22 @@ def test_a_turn_keeps_lengths_of_images_that_are_not_square(monkeypatch):
     disc = torch.exp(-(y**2 + x**2) / 30).expand(50, 1, 28, 56)
     monkeypatch.setattr(synthesis, "ANGLE", 1.5)
     torch.testing.assert_close(synthesis.classic(disc), disc, atol=0.02, rtol=0)
+
+
+def test_distances_beyond_the_axis_are_counted():
+    test = np.concatenate([np.full(980, 5.0), np.linspace(3, 6, 10), np.full(10, 14.0)])
+    found = {"synthetic": np.linspace(3, 7, 1000), "test": test, "test, reconstructed": np.linspace(2, 5, 1000)}
+    (axes,) = distances("a", found).axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "test: median 5.00\nbeyond: 10 up to 14 ▸" in labels
+    shares = [sum(patch.get_height() for patch in bars) for bars in axes.containers if len(bars) > 1]
+    assert shares == pytest.approx([1] * len(shares))  # none is left out
+
+
+def test_the_test_images_that_are_compared_stand_for_all():
+    labels = np.repeat(np.arange(10), 700)  # ordered by class
+    found = synthesize.tested(Split(np.zeros((7000, 1, 2, 2), np.uint8), labels))
+    assert np.bincount(found.labels).tolist() == [100] * 10
 
 
 def test_distances_are_euclidean():

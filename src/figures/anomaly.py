@@ -7,14 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from src.figures import page
+from src.figures import histogram, page
 from src.figures.grids import enlargement, tile
 
 NORMAL, OTHER = "#4269d0", "#e4572e"
 LABELS = 116  # pixels of the page left of the rows
 WIDE, NARROW, HIGH, GAP = 300, 150, 96, 22  # of the first score's charts and of the others'; between charts
 ENDS = 8  # images shown of each end
-REACH = 4
 BINS = (12, 40)  # as many as the root of the number of images, within these
 
 Scores = Mapping[str, Mapping[str, np.ndarray]]
@@ -29,8 +28,8 @@ def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], flo
     normal, *others = columns
     widths = [WIDE, *[NARROW] * (len(columns[normal]) - 1)]
     lefts = page.MARGIN + LABELS + np.cumsum([0, *(width + GAP for width in widths[:-1])])
-    step, top = HIGH + 44, page.HEADER + 38
-    figure = page.page(max(lefts[-1] + widths[-1], 600) + page.MARGIN, top + len(others) * step + 8)
+    step, top = HIGH + 62, page.HEADER + 38
+    figure = page.page(max(lefts[-1] + widths[-1], 600) + page.MARGIN, top + len(others) * step + 30)
     count = f"{len(next(iter(columns[normal].values()))):,}"
     page.title(
         figure, title, f"anomaly scores in nats (mean intensity: of the grey range) of {count} test images and others"
@@ -49,26 +48,27 @@ def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], flo
             if row == 0:
                 page.write(figure, left, top - 12, spelt(score), color=page.INK, va="baseline")
     page.write(figure, page.MARGIN, top - 12, "test images", color=NORMAL, va="baseline")
+    words = (
+        "hatched: beyond the axis; ◂ ▸ how many images, and the farthest score; ∞ no finite number, the most anomalous"
+    )
+    page.write(figure, page.MARGIN, top + len(others) * step, words, points=8.5)
     return figure
 
 
 def overlap(axes: Axes, normal: np.ndarray, other: np.ndarray) -> None:
-    """Two histograms, each of area one, over the middle 99 % of both, but at most REACH ranges of `normal` beyond it;
-    the outer bins take the rest."""
-    (low, high), (left, right) = (np.quantile(values, (0.005, 0.995)) for values in (normal, other))
-    reach = REACH * (high - low)
-    low, high = min(low, max(left, low - reach)), max(high, min(right, high + reach))
-    high = high if high > low else low + 1
-    bins = np.linspace(low, high, int(np.clip(min(len(normal), len(other)) ** 0.5, *BINS)) + 1)
+    """Two histograms, each of area one; the hatched bins hold what lies beyond the axis, which the notes count."""
+    low, high = histogram.span(normal, other)
+    bins = histogram.edges(low, high, int(np.clip(min(len(normal), len(other)) ** 0.5, *BINS)), normal, other)
     for values, colour in ((normal, NORMAL), (other, OTHER)):
-        axes.hist(
-            values.clip(low, high), bins, density=True, color=colour, alpha=0.55, linewidth=0, histtype="stepfilled"
-        )
+        options = {"density": True, "color": colour, "alpha": 0.55, "linewidth": 0, "histtype": "stepfilled"}
+        axes.hist(histogram.clipped(values, bins), bins, **options)
     axes.spines["bottom"].set(visible=True, color=page.GREY)
     axes.xaxis.set_major_locator(MaxNLocator(6 if axes.bbox.width > NARROW else 3, steps=[1, 2, 5, 10]))
     axes.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
-    axes.set(xlim=(low, high), yticks=[])
+    axes.set(yticks=[])
     axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the number
+    histogram.mark(axes, low, high, bins)
+    histogram.note(axes, ((normal, NORMAL), (other, OTHER)), low, high)
 
 
 def extremes(title: str, score: str, shown: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
@@ -89,9 +89,15 @@ def extremes(title: str, score: str, shown: Mapping[str, tuple[np.ndarray, np.nd
         for left, chosen in zip(lefts, (order[:ENDS], order[::-1][:ENDS]), strict=True):
             page.paste(figure, left, height, tile(images[chosen], len(chosen)), scale)
             for i, value in enumerate(scores[chosen]):
-                words = page.number(round(value, 1) + 0.0, 0 if abs(value) >= 1000 else 1)  # no minus before a zero
-                page.write(figure, left + (i + 0.5) * across, height + down + 6, words, points=8.5, ha="center")
+                page.write(figure, left + (i + 0.5) * across, height + down + 6, worded(value), points=8.5, ha="center")
     return figure
+
+
+def worded(score: float) -> str:
+    """A score in a few characters, under an image."""
+    if not np.isfinite(score):
+        return "∞"
+    return page.number(round(score, 1) + 0.0, 0 if abs(score) >= 1000 else 1)  # no minus before a zero
 
 
 def spelt(name: str) -> str:

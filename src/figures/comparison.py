@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from src.figures import page
 from src.figures.curves import VALIDATION, chart
+from src.figures.histogram import beyond, clipped, edges, mark
 
 TERMS = {"elbo": "ELBO", "recon": "reconstruction", "kl": "KL"}
 LINE, MOST, LONGEST = 21, 14, 26  # pixels between lines; options shown; characters of a value
@@ -60,12 +61,16 @@ def cut(words: str) -> str:
 
 
 def histogram(figure: Figure, left: float, top: float, width: float, height: float, elbo: np.ndarray) -> None:
-    """How the differences spread; the outermost bins hold what lies beyond."""
+    """How the differences spread; the hatched bins hold what lies beyond the axis, which the note counts."""
     share = 100 * (elbo > 0).mean()
     axes = chart(figure, left, top, width, height, f"of each image: run better for {share:.0f} % of them")
-    limit = max(np.percentile(np.abs(elbo), CENTRAL), 1e-6)
-    axes.hist(np.clip(elbo, -limit, limit), bins=np.linspace(-limit, limit, 42), color=VALIDATION)
+    limit = max(np.percentile(np.abs(elbo[np.isfinite(elbo)]), CENTRAL), 1e-6) if np.isfinite(elbo).any() else 1.0
+    bins = edges(-limit, limit, 41, elbo)
+    axes.hist(clipped(elbo, bins), bins, color=VALIDATION)
     axes.axvline(0, color=page.GREY, linewidth=0.8)
     axes.axvline(elbo.mean(), color=page.ACCENT, linewidth=1.2, linestyle=(0, (4, 3)))
     axes.set_xlabel("ELBO of run − ELBO of other, nats (dashed: their mean)", fontsize=8.5, color=page.GREY)
     axes.set_ylabel("images", fontsize=8.5, color=page.GREY)
+    mark(axes, -limit, limit, bins)
+    for x, side, words in zip((0.01, 0.99), ("left", "right"), beyond(elbo, -limit, limit), strict=True):
+        axes.text(x, 0.98, words, transform=axes.transAxes, fontsize=8, color=page.GREY, ha=side, va="top")

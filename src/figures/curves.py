@@ -82,16 +82,20 @@ def kl_per_dim(trace: Trace) -> Figure:
     bars.set_xlim(0, 1.08 * max(last.max(), 1e-3))
 
     colours = page.box(figure, page.MARGIN + 40, page.HEADER + 34 + height + 62, 240, 8)
-    bar = figure.colorbar(heat, cax=colours, orientation="horizontal")
+    above = "max" if np.nanmax(np.where(np.isfinite(kl), kl, -np.inf)) > top else "neither"  # of the untrained model
+    bar = figure.colorbar(heat, cax=colours, orientation="horizontal", extend=above)
     bar.outline.set_visible(False)
     colours.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
-    colours.text(1.04, 0.5, "nats", fontsize=8.5, color=page.GREY, va="center", transform=colours.transAxes)
+    colours.text(1.06, 0.5, "nats", fontsize=8.5, color=page.GREY, va="center", transform=colours.transAxes)
     return figure
 
 
 def best_epoch(trace: Trace) -> int:
-    """The row of the lowest validation loss; the untrained model's counts only while it is alone."""
-    losses = np.asarray(trace.epochs["val/loss"], dtype=float)
+    """The row of the lowest validation loss; the untrained model's counts only while it is alone.
+
+    In float32, as the best checkpoint is chosen: of two losses that are the same there, the first.
+    """
+    losses = np.asarray(trace.epochs["val/loss"], dtype=np.float32)
     losses = np.where(np.isfinite(losses), losses, np.inf)
     return int(losses[1:].argmin()) + 1 if len(losses) > 1 else 0
 

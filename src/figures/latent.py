@@ -12,7 +12,6 @@ from matplotlib.ticker import MaxNLocator
 
 from src.figures import page
 from src.figures.tsne import knn_accuracy, neighbours, neighbours_kept
-from src.metrics import active_units
 from src.trace import Trace
 
 SIDE, COLUMN, GUTTER = 560, 226, 28
@@ -37,7 +36,7 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray) -> tup
     page.write(figure, page.MARGIN + 12, TOP + 10, "t-SNE of the posterior means", animated=True)  # over the points
 
     left = page.MARGIN + SIDE + GUTTER
-    names = ("10-NN accuracy of the codes", "neighbours kept by the plane", "active units")
+    names = ("10-NN accuracy among these codes", "neighbours kept by the plane", "active units")
     accuracy, kept, active = facts(figure, left, names)
     legend(figure, left, TOP + 158, trace.fixed["classes"])
     _raw_pixels(figure, left, trace, pixels)
@@ -48,7 +47,7 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray) -> tup
         near = neighbours(codes)
         accuracy.set_text(accuracy_of(near, labels))
         kept.set_text(f"{neighbours_kept(near, neighbours(planes[frame])):.2f}")
-        active.set_text(f"{active_units(codes)} of {codes.shape[1]}")
+        active.set_text(active_of(trace, frame))
         head(trace.frames["epoch"][frame])
 
     return figure, show
@@ -99,7 +98,7 @@ def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], N
         page.write(figure, page.MARGIN + 2, bottom - SIDE / 2, "", rotation=90, ha="right", va="center", **options),
     ]
     left = page.MARGIN + 34 + SIDE + GUTTER
-    accuracy, active = facts(figure, left, ("10-NN accuracy of the codes", "active units"))
+    accuracy, active = facts(figure, left, ("10-NN accuracy among these codes", "active units"))
     if len(dimensions) == 2:
         legend(figure, left, TOP + 112, classes)
     else:
@@ -107,6 +106,7 @@ def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], N
         _rows(axes, classes)
     words, show_prior = _prior(axes, trace, dimensions)
     page.write(figure, left, TOP + SIDE - 50, f"Posterior means. {words}", points=8.5)
+    outside = page.write(figure, left, TOP + SIDE - 66, "", points=8.5, color=page.ACCENT, animated=True)
 
     def show(frame: int) -> None:
         drawn = codes[frame][:, dimensions]
@@ -114,8 +114,10 @@ def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], N
         points.set_offsets(drawn if len(dimensions) == 2 else np.column_stack([drawn, rows]))
         for name, dimension in zip(names, dimensions, strict=False):
             name.set_text(_name(trace, frame, dimension))
+        beyond = int((np.abs(drawn) > limit).any(1).sum())
+        outside.set_text(f"{beyond:,} of {len(drawn):,} outside of the frame" if beyond else "")
         accuracy.set_text(accuracy_of(neighbours(codes[frame]), labels))
-        active.set_text(f"{active_units(codes[frame])} of {codes.shape[2]}")
+        active.set_text(active_of(trace, frame))
         head(trace.frames["epoch"][frame])
 
     return figure, show
@@ -124,6 +126,12 @@ def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], N
 def accuracy_of(near: np.ndarray, labels: np.ndarray) -> str:
     """The accuracy of neighbours in words; a dash for a single class, where there is nothing to tell apart."""
     return f"{knn_accuracy(near, labels):.2f}" if np.ptp(labels) else "–"
+
+
+def active_of(trace: Trace, frame: int) -> str:
+    """The active units of a frame's epoch, as they were counted on all validation images: the codes drawn are fewer."""
+    active = trace.epochs["val/active_units"][page.row(trace, trace.frames["epoch"][frame])]
+    return f"{active:.0f} of {trace.frames['codes'].shape[2]}"
 
 
 def most_active(trace: Trace, frame: int) -> list[int]:

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from src.figures import page
 from src.figures.curves import STEPS, VALIDATION, chart
+from src.figures.histogram import beyond
 
 WIDTH, HEIGHT, ACROSS = 250, 220, 3
 NAMES = {
@@ -68,7 +69,7 @@ def history(place: tuple, metric: str, maximise: bool, trials: list[Tried]) -> N
     numbers, ended = [each.number for each in trials], [each for each in trials if each.values]
     values = [each.values[0] for each in ended]
     readable(axes, values)
-    points(axes, [each.number for each in ended], np.clip(values, *axes.get_ylim()), ended)
+    points(axes, [each.number for each in ended], values, ended, axes.get_ylim())
     crosses(axes, [each.number for each in trials if not each.values])
     done = sorted((each.number, each.values[0]) for each in ended if not each.pruned)
     if done:
@@ -109,17 +110,28 @@ def against(place: tuple, metric: str, i: int, option: str, logarithmic: bool, t
     ended = [(place, each.values[i], each) for place, each in zip(places, known, strict=True) if each.values]
     across, up, trials = (list(column) for column in zip(*ended, strict=True))
     readable(axes, up)
-    points(axes, across, np.clip(up, *axes.get_ylim()), trials)
+    points(axes, across, up, trials, axes.get_ylim())
     crosses(axes, [place for place, each in zip(places, known, strict=True) if not each.values])
     axes.set_xlabel(option, fontsize=8.5, color=page.GREY)
 
 
-def points(axes: Axes, across: Sequence[float], up: Sequence[float], trials: Sequence[Tried]) -> None:
-    """A point a trial."""
+def points(
+    axes: Axes,
+    across: Sequence[float],
+    up: Sequence[float],
+    trials: Sequence[Tried],
+    limits: tuple[float, float] = (-np.inf, np.inf),
+) -> None:
+    """A point a trial; those beyond the limits stand at the border, where a note counts them."""
+    low, high = limits
     for x, y, each in zip(across, up, trials, strict=True):
         colour = page.ACCENT if each.best else VALIDATION
         face = "white" if each.pruned else colour
-        axes.plot(x, y, "o", color=colour, markerfacecolor=face, markersize=6, zorder=3 + each.best, clip_on=False)
+        options = {"color": colour, "markerfacecolor": face, "markersize": 6, "zorder": 3 + each.best}
+        axes.plot(x, np.clip(y, low, high), "o", **options, clip_on=False)
+    below, above = beyond(np.asarray(up, dtype=float), low, high)
+    for height, side, words in ((0.03, "bottom", below.replace("◂", "▾")), (0.97, "top", above.replace("▸", "▴"))):
+        axes.text(0.02, height, words, transform=axes.transAxes, fontsize=7.5, color=page.GREY, va=side)
 
 
 def crosses(axes: Axes, across: Sequence[float]) -> None:

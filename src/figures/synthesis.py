@@ -6,14 +6,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
-from src.figures import page
+from src.figures import histogram, page
 from src.figures.curves import chart
 from src.figures.grids import sheet
 
 ROWS, COLUMNS = 10, 12  # classes and images of each that are shown
 REAL, SYNTHETIC, BOTH, AUGMENTED = "#97a0ab", "#e4572e", "#4269d0", "#3ca951"
 ERRORS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001)  # ticks of accuracy, less than one
-BINS, CENTRAL = 32, 99.5  # of the histogram; percent of the distances inside its axis
+BINS, CENTRAL = 32, 99.5  # of the histogram; percent of the distances inside its axis: hatched bins hold the rest
 
 
 def by_class(title: str, rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
@@ -26,20 +26,24 @@ def by_class(title: str, rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> 
 def distances(title: str, found: dict[str, np.ndarray]) -> Figure:
     """Histograms of the distances (N,) to the nearest training image: of synthetic images, of test images, and of these
     reconstructed, by name."""
-    figure = page.page(760, 430)
+    figure = page.page(760, 450)
     page.title(figure, title, "distance to the nearest training image")
     axes = chart(figure, page.MARGIN + 30, page.HEADER + 36, 660, 230, "share of the images, in each bin")
     together = np.concatenate(list(found.values()))
-    edges = np.linspace(together.min(), np.percentile(together, CENTRAL), BINS + 1)
+    low = together.min()
+    high = max(np.percentile(together, CENTRAL), low + 1e-6)
+    bins = histogram.edges(low, high, BINS, together)
     for (name, values), colour in zip(found.items(), (SYNTHETIC, REAL, BOTH), strict=True):
         median = np.median(values)
         share = np.full(len(values), 1 / len(values))
         options = {"weights": share, "color": colour}
-        axes.hist(values, edges, alpha=0.18, **options)
-        axes.hist(values, edges, histtype="step", linewidth=1.6, label=f"{name}: median {median:.2f}", **options)
+        shown, outside = histogram.clipped(values, bins), histogram.beyond(values, low, high)[1]
+        label = f"{name}: median {median:.2f}" + (f"\nbeyond: {outside}" if outside else "")
+        axes.hist(shown, bins, alpha=0.18, **options)
+        axes.hist(shown, bins, histtype="step", linewidth=1.6, label=label, **options)
         axes.axvline(median, color=colour, linewidth=1, linestyle=(0, (4, 3)))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_xlim(edges[0], edges[-1])
+    histogram.mark(axes, low, high, bins)
     axes.set_xlabel("Euclidean distance, greys in [0, 1]", fontsize=8.5, color=page.GREY)
     legend = {"fontsize": 8.5, "labelcolor": page.INK, "frameon": False, "ncols": len(found)}
     axes.legend(loc="upper left", bbox_to_anchor=(-0.01, -0.2), **legend)

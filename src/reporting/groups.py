@@ -11,6 +11,7 @@ from src.config import choice
 from src.reporting.runs import Run, natural
 
 ASIDE = ("title", "ckpt_path", "logger", "callbacks", "hydra", "sweep_name", "data.root", "data.path", "data.source")
+STANDARD = ("model", "latent_dim", "beta", "seed")  # the options that a table of runs has even if none varies
 ABSENT = "–"
 PIXELS = {"Bernoulli": "binary", "Logistic256": "levels"}  # how their images are prepared; of densities: dequantised
 TERMS = ("val/elbo", "val/recon", "val/kl")
@@ -134,6 +135,23 @@ def flat(config: dict, within: str = "") -> dict[str, Any]:
             ours = name == "_target_" and str(value).startswith("src.")
             leaves[f"{within}{name}"] = choice(str(value)) if ours else value
     return leaves
+
+
+def options(runs: list[Run]) -> list[dict[str, Any]]:
+    """For each run its values of the STANDARD options and of all that vary among the runs, in one group or in all."""
+    configs = [run.config for run in runs if run.config]
+    names = dict.fromkeys((*STANDARD, *(varying(configs) if configs else ())))
+    found = []
+    for run in runs:
+        values = {part(name): value for name, value in flat(run.config).items()} or planned_options(run)
+        found.append({name: values.get(name, ABSENT if run.config else None) for name in names})
+    return found
+
+
+def planned_options(run: Run) -> dict[str, str]:
+    """The options of a job that has not begun, as the sweep has planned it."""
+    words = run.reason.split() if run.status == "waiting" else []
+    return dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
 
 
 def is_aside(name: str) -> bool:

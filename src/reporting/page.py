@@ -27,7 +27,8 @@ that has not finished: of its last epoch). ELBO = −(recon + KL), whatever beta
 difference to the best run's ELBO over the same images, ± its standard error, which tells nothing of another seed. Over
 seeds: mean ± standard deviation. Active units are latent dimensions whose posterior mean varies with the image. Only
 finished runs are ranked, within runs of the same data, pixels and likelihood, because nothing else compares; a run
-whose last validation loss is above the untrained model's has diverged.
+whose last validation loss is above the untrained model's has diverged. A finished run that learned nothing (no active
+unit, no better than the training images' mean image, no improvement) is ranked, and its status says so.
 """
 
 
@@ -85,9 +86,17 @@ def drawn(group: Group) -> tuple[str, list[dict]]:
     """The places of a group's charts, and their figures."""
     found = [
         ("Rate and distortion", "grey: equal ELBO; dashed: lower left hull of all", charts.rate_distortion(group)),
-        ("Training", "dotted: not finished", charts.curves(group)),
+        (
+            "Training",
+            "dotted: not finished; begins, and what diverges, may run off: a double click shows all",
+            charts.curves(group),
+        ),
         *((f"Against {knob}", "a line: all else alike", charts.against(group, knob)) for knob in group.knobs),
-        ("Latent dimensions", "what falls off is not used", charts.kl_per_dim(group)),
+        (
+            "Latent dimensions",
+            f"what falls off is not used; below {charts.SMALLEST:g} drawn there",
+            charts.kl_per_dim(group),
+        ),
     ]
     found = [each for each in found if each[2] is not None]
     plots = "".join(
@@ -130,7 +139,10 @@ def selection(group: Group, folder: Path) -> str:
             tiles.append(f"<div><b>{shown}</b><span>{spelt} {title}</span></div>")
     over = f", mean ± standard deviation over {row['finished']} seeds" if row["finished"] > 1 else ""
     said = f"Nats per image{over}. The test set is for what was selected: no other test figures are shown."
-    return f"<div class=best><p>{what}</p><div class=tiles>{''.join(tiles)}</div><p class=quiet>{said}</p></div>"
+    wrong = "".join(
+        f"<p class=warned>{escape(why)}</p>" for why in dict.fromkeys(group.runs[i].why for i in row["places"]) if why
+    )
+    return f"<div class=best><p>{what}</p>{wrong}<div class=tiles>{''.join(tiles)}</div><p class=quiet>{said}</p></div>"
 
 
 def toolbar() -> str:

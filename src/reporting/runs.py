@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from src import record
-from src.status import divergence, gone
+from src.status import divergence, gone, warnings
 
 MARKS = ("config.yaml", "status.json", "metrics.csv", "metrics.json", ".hydra")  # any of them makes a folder a run's
 STATES = ("running", "finished", "failed", "diverged", "interrupted", "pruned")  # that status.json may tell
@@ -27,7 +27,8 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, wh
 class Run:
     """A run's folder. What is missing or damaged is empty here, and `problems` says so.
 
-    status   finished, running, waiting, interrupted, pruned, failed, diverged, killed or unknown; `reason` says why
+    status   finished, running, waiting, interrupted, pruned, failed, diverged, killed or unknown
+    reason   of that status; or what is wrong with a run that has finished
     epochs   the rows of metrics.csv
     metrics  metrics.json: the numbers of the best checkpoint
     terms    by split `index` and `elbo` (N,) of each image, nats
@@ -120,7 +121,7 @@ def read(folder: Path, name: str) -> Run:
     metrics = attempt("metrics.json", lambda path: mapping(json.loads(path.read_text())), {})
     epochs = attempt("metrics.csv", read_epochs, [])
     terms = {split: attempt(f"{split}_terms.npz", read_terms, {}) for split in ("val", "test")}
-    status, reason = state(told, bool(metrics), epochs)
+    status, reason = state(told, metrics, epochs)
     if status == "finished" and not (metrics or problems):
         problems.append("metrics.json is missing")
     if not config and not any(problem.startswith("config.yaml") for problem in problems):
@@ -161,16 +162,19 @@ def arrays_in(path: Path) -> np.lib.npyio.NpzFile:
     return np.load(path)
 
 
-def state(told: dict[str, Any], measured: bool, epochs: list[dict[str, float]]) -> tuple[str, str]:
-    """A run's status, and the reason where there is one, from status.json and what the numbers say.
+def state(told: dict[str, Any], metrics: dict[str, Any], epochs: list[dict[str, float]]) -> tuple[str, str]:
+    """A run's status, and the reason where there is one, or what is wrong with a run that has finished, from
+    status.json and what the numbers say.
 
-    Runs older than status.json have finished if they were `measured`.
+    Runs older than status.json have finished if they were measured.
     """
-    status, reason = told.get("state", "finished" if measured else "unknown"), str(told.get("reason") or "")
+    status, reason = told.get("state", "finished" if metrics else "unknown"), str(told.get("reason") or "")
     if status not in STATES:
         return "unknown", reason or "it left no metrics.json: it was stopped, or still runs"
     if status == "running" and gone(told):
         return "killed", f"process {told['pid']} is gone and has left no word"
-    if status == "finished" and (why := divergence(epochs)):
-        return "diverged", why
+    if status == "finished":
+        if why := divergence(epochs):
+            return "diverged", why
+        reason = "; ".join(warnings(epochs, metrics))
     return status, " ".join(reason.split())

@@ -23,7 +23,8 @@ def runs_table(group: Group, folder: Path) -> str:
         cells += numbers(row, run, run is group.best)
         reason = f'<small title="{escape(run.why)}">{escape(run.why)}</small>' if run.why else ""
         cells.append(cell(run.status, badge(run.status) + reason, "status"))
-        lines.append(f'<tr data-run="{place}"{"" if run.ranks else " class=unranked"}>{"".join(cells)}</tr>')
+        kind = " class=unranked" if not run.ranks else " class=warned" if run.why else ""
+        lines.append(f'<tr data-run="{place}"{kind}>{"".join(cells)}</tr>')
     return tabled("runs", heads, lines, {*options, "status"})
 
 

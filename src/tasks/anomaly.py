@@ -1,6 +1,7 @@
 """Anomalies: test images against other images, or a user's own, by scores of the VAE."""
 
 import csv
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ from src.errors import UserError
 from src.figures import anomaly as figures
 from src.figures.animation import write_still
 from src.figures.grids import sheet
-from src.figures.page import number
 from src.files import whole
 from src.scores import SCORES, Columns, below, detection, evaluated
 from src.tasks import check_counts
 
+log = logging.getLogger(__name__)
 SHOWN = 12  # of a user's images
 
 
@@ -40,7 +41,8 @@ def anomaly(
     """How anomalous other images are beside `images` test images, by each of `scores` and the baselines.
 
     against: names of DATA and CORRUPTIONS, `held_out`, or `auto`; input: a file or a folder, in place of it
-    Writes histograms.png, images.png, and scores.npz, SET/SCORE (N,) each, or scores.csv of `input`.
+    Writes histograms.png, images.png, and scores.npz, SET/SCORE (N,) each, or scores.csv of `input`. Scores that are no
+    finite number are infinite there, and counted as `not_finite`.
     """
     if isinstance(scores, str) or not scores or not all(name in SCORES for name in scores):
         raise UserError(f"task.scores must be some of [{','.join(SCORES)}], got {scores}")
@@ -61,7 +63,21 @@ def anomaly(
     write_still(figures.histograms(run.config.title, columns, aurocs), folder / "histograms.png", scale=1)
     shown = {name: (visible(sets[name]), columns[name][scores[0]]) for name in sets}
     write_still(figures.extremes(run.config.title, scores[0], shown), folder / "images.png", scale=1)
-    return {f"{name} {score}/{key}": v for (name, score), rate in rates.items() for key, v in rate.items()}
+    numbers = {f"{name} {score}/{key}": v for (name, score), rate in rates.items() for key, v in rate.items()}
+    counts = {(name, score): n for name in columns for score, n in not_finite(name, columns[name]).items()}
+    return numbers | {f"{name} {score}/not_finite": n for (name, score), n in counts.items()}
+
+
+def not_finite(name: str, columns: Columns) -> dict[str, int]:
+    """How many of a set's scores are no finite number, by score, where some are; they rank as the most anomalous, which
+    is said."""
+    counts = {score: int(np.isinf(values).sum()) for score, values in columns.items()}
+    counts = {score: count for score, count in counts.items() if count}
+    if counts:
+        words = ", ".join(f"{score} of {count:,}" for score, count in counts.items())
+        size = len(next(iter(columns.values())))
+        log.warning("%s: of %d images no finite number is %s: these rank as the most anomalous", name, size, words)
+    return counts
 
 
 def scored(run: Run, sets: dict[str, np.ndarray], options: dict[str, Any]) -> dict[str, Columns]:
@@ -83,11 +99,19 @@ def own(run: Run, folder: Path, input: str, invert: bool | str, images: int, opt
     write_still(figures.histograms(run.config.title, columns, {}), folder / "histograms.png", scale=1)
     figure = most_anomalous(run, mine, seen, names[0], yours[names[0]], percentiles[names[0]])
     write_still(figure, folder / "images.png", scale=1)
-    numbers = {"images": len(seen), "inverted": int(mine.inverted.sum())}
+    numbers: dict[str, Any] = {"images": len(seen), "inverted": int(mine.inverted.sum())}
     for name in names:
-        numbers |= {f"{name}/median of test": np.median(test[name]), f"{name}/median of yours": np.median(yours[name])}
+        numbers |= {f"{name}/median of {who}": median(each[name]) for who, each in (("test", test), ("yours", yours))}
         numbers[f"{name}/yours above 95 % of test"] = (percentiles[name] > 95).mean()
+    for who in columns:
+        numbers |= {f"{name}/{who} not finite": count for name, count in not_finite(who, columns[who]).items()}
     return numbers
+
+
+def median(scores: np.ndarray) -> float | str:
+    """The median of scores, in words where it is no finite number: JSON has none."""
+    found = float(np.median(scores))
+    return found if np.isfinite(found) else "not finite"
 
 
 def write_table(path: Path, mine: foreign.Own, scores: Columns, percentile: np.ndarray) -> None:
@@ -113,7 +137,7 @@ def most_anomalous(
         ("reconstruction", as_bytes(run.vae.reconstruct(x.to(run.device)))),
     ]
     counts = f"the most anomalous of {len(seen):,} ({int(mine.inverted.sum()):,} inverted)"
-    notes = [f"{number(scores[i])}\n{percentile[i]:.1f} %" for i in worst]
+    notes = [f"{figures.worded(scores[i])}\n{percentile[i]:.1f} %" for i in worst]
     return sheet(run.config.title, f"{counts}: {score} in nats, % of test images below", rows, notes)
 
 

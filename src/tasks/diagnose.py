@@ -49,7 +49,7 @@ def diagnose(run: Run, folder: Path, count: int, samples: int, steps: int, simul
     numbers = {f"{row}/{column}": value for row, columns in table.items() for column, value in columns.items()}
     numbers |= {"images": len(rows), "effective_samples": float(np.median(effective))}
 
-    active = active_dimensions(run, rows)
+    active = active_dimensions(run)
     found = ranks(run.vae, simulations, run.seed)[:, active]
     numbers |= estimate("coverage_90", inside(found))
     off = int((p_values(found) < SIGNIFICANT / len(active)).sum())
@@ -134,9 +134,10 @@ def overfitting(run: Run, train: Split) -> dict[str, float]:
     return {"nats": ours["nats"] - theirs["nats"], "nats_se": error}
 
 
-def active_dimensions(run: Run, rows: np.ndarray) -> np.ndarray:
-    """The latent dimensions whose posterior mean varies with the image; all where none does."""
-    codes = run.codes(taken(run.data.val, rows))
+def active_dimensions(run: Run) -> np.ndarray:
+    """The latent dimensions whose posterior mean varies with the image, by all validation images: as many as the
+    `val/active_units` of the checkpoint; all where none does."""
+    codes = run.codes(run.data.val)
     found = np.flatnonzero(codes.var(0, dtype=np.float64) > ACTIVE)
     return found if len(found) else np.arange(codes.shape[1])
 

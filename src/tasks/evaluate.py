@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from src import decomposition, importance, metrics, noise, quality, samplers
 from src.build import Run
-from src.data import Batch, as_input
+from src.data import Batch, as_input, evenly
 from src.distributions import FullGaussian
 from src.errors import UserError
 from src.figures import evaluation
@@ -23,8 +23,8 @@ from src.files import whole
 from src.sources import Split
 
 WIDER = 1.2  # the proposal's scale over that of the refined posterior, whose tails are too light
-AGGREGATE = 5000  # images whose posteriors make up the aggregate posterior
-FITTED = 20_000  # codes of training images that a density is fitted to
+AGGREGATE = 5000  # images, evenly spread, whose posteriors make up the aggregate posterior
+FITTED = 20_000  # codes of training images, evenly spread, that a density is fitted to
 Terms = dict[str, np.ndarray]
 
 
@@ -159,7 +159,8 @@ def latent(run: Run, images: Split, kl: np.ndarray, means: np.ndarray) -> dict[s
     it bounds KL(q(z), p) from above; what a density fitted to codes of training images reaches on these codes bounds
     KL(q(z), p) from below, and I from above.
     """
-    few = Split(*(array[:AGGREGATE] for array in images))
+    rows = evenly(len(images.images), AGGREGATE)
+    few, kl = Split(*(array[rows] for array in images)), kl[rows]
     x = torch.cat([batch.x for batch in run.batches(few)])
     q, found = run.vae.encode(x), {"active_units": metrics.active_units(means)}
     z, log_q = q.rsample_and_log_prob(noise.normal(run.seed, torch.arange(len(x)), (run.vae.latent_dim,)).to(x))
@@ -167,11 +168,13 @@ def latent(run: Run, images: Split, kl: np.ndarray, means: np.ndarray) -> dict[s
         information = metrics.mutual_information(q, z, log_q).cpu().numpy()
         found |= metrics.estimate("mutual_information", information)
         found["mutual_information_cap"] = math.log(len(x))
-        found["aggregate_kl_at_most"] = float(kl[: len(x)].mean() - information.mean())
-    density = decomposition.fitted(samplers.codes(run)[:FITTED].double().cpu().numpy(), run.seed)
+        found["aggregate_kl_at_most"] = float(kl.mean() - information.mean())
+    codes = samplers.codes(run)
+    codes = codes[evenly(len(codes), FITTED)]  # the first are of the first training images alone
+    density = decomposition.fitted(codes.double().cpu().numpy(), run.seed)
     gain = density.score_samples(z.double().cpu().numpy()) - run.vae.prior().log_prob(z).double().cpu().numpy()
     found |= metrics.estimate("aggregate_kl_at_least", gain)
-    found["mutual_information_at_most"] = float(kl[: len(x)].mean() - found["aggregate_kl_at_least"])
+    found["mutual_information_at_most"] = float(kl.mean() - found["aggregate_kl_at_least"])
     return found
 
 
