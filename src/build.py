@@ -1,9 +1,10 @@
 """From a configuration to objects and back: the only place that calls Hydra's instantiate."""
 
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import ProgressBar, Timer
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -29,6 +30,8 @@ from src.objectives import Terms
 from src.schedules import Constant
 from src.sources import Images, Split
 from src.sweeps import Job
+from src.tracking import WANDB
+from src.trainer_options import check_trainer
 from src.vae import VAE
 
 
@@ -146,9 +149,8 @@ def loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int = 0) ->
     table = CSVLogger(run, name="", version="", flush_logs_every_n_steps=1)
     table.experiment.metrics = rows  # Lightning deletes an old file when it opens a new one
     table.save()
-    others = {} if cfg.logger is None else cfg.logger
-    name = None if (run / ".wandb_id").is_file() else cfg.title
-    given: dict[str, Any] = {"name": name, "group": None, "options": plain(cfg), "resume_from": run / ".wandb_id"}
+    title = None if (run / ".wandb_id").is_file() else cfg.title
+    given: dict[str, Any] = {"title": title, "sweep": None, "options": plain(cfg), "resume_from": run / ".wandb_id"}
     if job:
         words = dict(word.lstrip("+").split("=", 1) for word in job.options if "=" in word)
         values = {name: OmegaConf.select(cfg, name) for name in words}
@@ -156,40 +158,72 @@ def loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int = 0) ->
             name: words[name] if value is None or OmegaConf.is_config(value) else value
             for name, value in values.items()
         }
-        given |= {"name": " ".join(job.options) or cfg.title, "group": job.sweep}
+        given |= {"title": " ".join(job.options) or cfg.title, "sweep": job.sweep}
         given["options"]["sweep"] = knobs
-    return [table, *(make(node, f"logger.{key}", **given) for key, node in others.items())]
+    nodes = {key: node for key, node in (cfg.logger or {}).items() if node is not None}
+    return [table, *(logger(node, f"logger.{key}", run, given) for key, node in nodes.items())]
+
+
+def logger(node: DictConfig, name: str, run: Path, given: dict[str, Any]) -> Logger:
+    """The logger that a node of the configuration names: ours for W&B is `given` more, another of Lightning's kind what
+    the user gives it, and the run's folder where it can't do without one. Raises UserError where it names something
+    else."""
+    if not OmegaConf.is_dict(node):
+        raise UserError(f"{name}={node} is no logger: give {name}._target_=... and its options")
+    try:
+        if node.get("_target_") == WANDB:
+            return make(node, name, **given)
+        made = make({"_partial_": True} | OmegaConf.to_container(node, resolve=True), name)
+        if isinstance(made, partial):
+            folder = inspect.signature(made.func).parameters.get("save_dir")
+            needed = folder is not None and folder.default is folder.empty and "save_dir" not in node
+            made = make(node, name, **({"save_dir": str(run)} if needed else {}))
+    except ImportError as error:  # of the library that it writes for
+        raise UserError(f"{name}: {str(error).splitlines()[0]}") from error
+    if not isinstance(made, Logger):
+        raise UserError(f"{name} makes a {type(made).__name__}, no logger of Lightning's: give {name}._target_=...")
+    return made
 
 
 def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     """Lightning's trainer with the callbacks of the configuration and checkpoints/{best,last}.ckpt."""
-    options = cfg.trainer
-    if not isinstance(options.max_epochs, int) or options.max_epochs < 1:
-        raise UserError(f"trainer.max_epochs must be a whole number, 1 or more, got {options.max_epochs}")
-    if options.precision in ("bf16-true", "16-true"):
-        raise UserError(f"trainer.precision={options.precision}: use {options.precision[:-4]}mixed")
+    check_trainer(cfg)
     if not torch.cuda.is_available():
         # Lightning sets it; the optimizer then looks for NVIDIA's library at each step, in vain
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     folder = run / "checkpoints"
     # the best first: the last then holds what is known of it
     keepers = [checkpoints.EveryEpoch(folder, "best", monitor="val/loss"), checkpoints.EveryEpoch(folder, "last")]
-    if options.ema is not None:
-        if not isinstance(options.ema, float) or not 0 < options.ema < 1:
-            raise UserError(f"trainer.ema must be a number above 0 and below 1, got {options.ema}")
-        keepers.insert(0, checkpoints.Average(options.ema))
-    options = {name: value for name, value in options.items() if name != "ema"}
-    watchers: list[Callback] = [make(node, f"callbacks.{k}") for k, node in (cfg.callbacks or {}).items()]
-    return make(
-        options,
-        "trainer",
-        default_root_dir=str(run),
-        callbacks=[*watchers, *keepers],
-        logger=loggers,
-        plugins=[checkpoints.WholeOrNothing()],
-        num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # the untrained model is measured too
-        enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
-    )
+    if (decay := cfg.trainer.get("ema")) is not None:
+        keepers.insert(0, checkpoints.Average(decay))
+    if (limit := cfg.trainer.get("max_time")) is not None:
+        # Lightning's own timer would end the training within an epoch, whose numbers are not measured then
+        limit = OmegaConf.to_container(limit) if OmegaConf.is_config(limit) else limit
+        keepers.insert(0, Timer(limit, interval="epoch"))
+    options = {name: value for name, value in cfg.trainer.items() if name not in ("ema", "max_time")}
+    nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
+    watchers = [callback(node, f"callbacks.{name}") for name, node in nodes.items()]
+    try:
+        return make(
+            options,
+            "trainer",
+            default_root_dir=str(run),
+            callbacks=[*watchers, *keepers],
+            logger=loggers,
+            plugins=[checkpoints.WholeOrNothing()],
+            num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # the untrained model is measured too
+            enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
+        )
+    except (ImportError, RuntimeError) as error:  # of a machine that lacks what an accelerator needs
+        raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
+
+
+def callback(node: DictConfig, name: str) -> Callback:
+    """The callback that a node of the configuration names. Raises UserError where it names something else."""
+    made = make(node, name)
+    if not isinstance(made, Callback):
+        raise UserError(f"{name} makes a {type(made).__name__}, no callback of Lightning's: give {name}._target_=...")
+    return made
 
 
 @dataclass

@@ -15,6 +15,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import UserError
+from src.trainer_options import check_trainer
 
 # our own defaults for a launcher of that name
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
@@ -41,8 +42,8 @@ class Config:
     optimizer: Any = MISSING
     lr_schedule: Any = MISSING
     trainer: Any = MISSING
-    logger: Any = MISSING
-    callbacks: Any = MISSING
+    logger: Any = None
+    callbacks: Any = None
 
 
 @dataclass
@@ -83,6 +84,7 @@ def check(options: dict[str, Any]) -> None:
 def check_run(cfg: DictConfig) -> None:
     """Raises UserError for a flat option of src.train that is out of range or would be ignored."""
     check({name: cfg[name] for name in FLAT})
+    check_trainer(cfg)
     check_beta(cfg)
 
 

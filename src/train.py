@@ -85,7 +85,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
                 f"the run is past epoch {checkpoint['epoch'] + 1}: trainer.max_epochs counts from its start"
             )
         # refused before anything of the run is changed
-        checkpoints.check_fit(checkpoint, build.module(cfg, overrides), averages=cfg.trainer.ema is not None)
+        checkpoints.check_fit(checkpoint, build.module(cfg, overrides), averages=cfg.trainer.get("ema") is not None)
         if not rank_zero_only.rank:
             tidy(run)
     with nullcontext({}) if rank_zero_only.rank else status.kept(run, overrides) as ending:
@@ -97,6 +97,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
 def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None, step: int) -> dict[str, Any]:
     """What `train` does, from the step of the checkpoint `cfg.ckpt_path`, if there is one."""
     from lightning.pytorch.callbacks import WeightAveraging
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     from src import build, checkpoints, record, tracking
 
@@ -112,7 +113,10 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
-        trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
+        try:
+            trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
+        except MisconfigurationException as error:
+            raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
         if not best.is_file():
             raise UserError("no epoch was finished and validated, so there is no checkpoint to test: train longer")
         # in a test that follows a fit it would load the weights as they were trained, not their average
