@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import CONF, check_apply, help_text
+from src import words
+from src.config import CONF, ApplyConfig, check_apply, help_text
 from src.errors import UserError
 from src.train import import_libraries, quieten
 
@@ -35,6 +37,8 @@ def main() -> None:
 @hydra.main(version_base="1.3", config_path=CONF, config_name="apply")
 def job(cfg: DictConfig) -> None:
     """Does the task of a configuration."""
+    words.check_root(cfg, ApplyConfig)
+    words.go_back(HydraConfig.get())
     try:
         apply(cfg)
     except OSError as error:

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import UserError
 from src.trainer_options import check_trainer
+from src.words import check_folder
 
 # our own defaults for a launcher of that name
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
@@ -136,6 +137,7 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         refuse(check_run, config)
+        refuse(check_folder, config)
         if config.sweep_name is not None:
             sys.exit("sweep_name names a sweep: add -m, or sweep=NAME")
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import check_run
 from src.errors import UserError
+from src.words import without_null
 
 BETTER = {  # of what metrics.json holds; the test set is for what was selected
     **dict.fromkeys(("val/elbo", "val/active_units"), "maximize"),
@@ -121,7 +122,13 @@ def parsed(words: list[str]) -> tuple[str, int, Plan | None]:
     own: dict[str, Any] = {"name": None, "trials": 20}
     names = {*own, *(each.name for each in fields(Plan))} - {"words"}
     others = []
-    for override in OverridesParser.create().parse_overrides(words):
+    if flags := [word for word in words if word.startswith("-")]:
+        raise UserError(f"{flags[0]}: a search takes options alone, NAME=VALUE; see --help")
+    for override in OverridesParser.create().parse_overrides(without_null(words)):
+        if override.key_or_group.startswith("hydra"):
+            raise UserError(
+                f"{override.input_line}: trials lie in outputs/sweeps/NAME/NUMBER; leave hydra's options out"
+            )
         if override.get_key_element() not in names:
             others.append(override.input_line)
         elif override.is_sweep_override():
@@ -186,6 +193,7 @@ def check_edges(plan: Plan) -> DictConfig:
             check_run(cfg)
     if cfg.ckpt_path or cfg.sweep_name:
         raise UserError("a search has a name alone, and goes on by it: leave ckpt_path and sweep_name out")
-    if cfg.trainer.devices != 1 or cfg.trainer.get("strategy"):
+    strategy = cfg.trainer.get("strategy") not in (None, "auto")
+    if cfg.trainer.devices != 1 or strategy or cfg.trainer.get("num_nodes", 1) != 1:
         raise UserError("a search trains with one process a trial: the others would start the whole search again")
     return cfg

@@ -104,7 +104,7 @@ ELSEWHERE = ("_target_", "_partial_", "_convert_", "accelerator", "devices")  # 
 
 
 def check_trainer(cfg: DictConfig) -> None:
-    """Raises UserError, with the remedy, for an argument in the node `trainer` that a run would ignore or can't honour."""
+    """Raises UserError for an argument in the node `trainer` that a run would ignore or can't honour."""
     if OmegaConf.is_missing(cfg, "trainer") or not OmegaConf.is_dict(cfg.trainer):
         raise UserError("trainer must be given: trainer=default, trainer=gpu or trainer=ddp")
     options = {"max_epochs": None} | OmegaConf.to_container(cfg.trainer, resolve=True)
