@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src import words
 from src.config import CONF, ApplyConfig, check_apply, help_text
-from src.errors import UserError
+from src.errors import UserError, of_memory
 from src.train import import_libraries, quieten
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,10 @@ def job(cfg: DictConfig) -> None:
         apply(cfg)
     except OSError as error:
         raise UserError(f"{error.strerror or error}: {error.filename or cfg.run}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not of_memory(error):
+            raise
+        raise UserError("there is not enough memory: give the task smaller numbers") from error
 
 
 def apply(cfg: DictConfig) -> dict[str, Any]:

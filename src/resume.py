@@ -52,7 +52,7 @@ def stored(path: Path) -> dict[str, Any]:
             (name,) = (each for each in archive.namelist() if each.endswith("/data.pkl"))
             with archive.open(name) as file:
                 state = Containers(file).load()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such checkpoint") from None
     except OSError:
         raise

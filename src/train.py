@@ -25,7 +25,7 @@ from src.config import (
     check_run,
     help_text,
 )  # the import registers the schema that conf/train.yaml starts from
-from src.errors import UserError
+from src.errors import UserError, of_memory
 from src.files import tidy
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ def train_alone(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Jo
         return train(cfg, run, overrides, job)
     except OSError as error:
         raise UserError(f"{error.strerror or error}: {error.filename or run}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not of_memory(error):
+            raise
+        raise UserError("there is not enough memory: reduce data.batch_size, samples or the networks") from error
 
 
 def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None = None) -> dict[str, Any]:
