@@ -37,7 +37,7 @@ def main() -> None:
 @hydra.main(version_base="1.3", config_path=CONF, config_name="apply")
 def job(cfg: DictConfig) -> None:
     """Does the task of a configuration."""
-    words.check_root(cfg, ApplyConfig)
+    words.check_root(cfg, ApplyConfig, "apply")
     words.go_back(HydraConfig.get())
     try:
         apply(cfg)

@@ -85,7 +85,7 @@ def resumed(path: Path, words: list[str]) -> tuple[DictConfig, list[str]]:
     if changed:
         log.warning("%s changed since the run began, in %s", source, ", ".join(changed))
     if run.get("composition"):
-        for name in change(cfg, own, new):
+        for name in change(cfg, own, new) if new else []:
             del latest[name]
     else:
         cfg = hydra.compose("train", list(latest.values()))

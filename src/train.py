@@ -55,7 +55,7 @@ def main() -> None:
 def job(cfg: DictConfig) -> float | None:
     """Trains the VAE of a configuration and returns its validation ELBO, in nats per image."""
     here, changes = HydraConfig.get(), words.given()
-    words.check_root(cfg, Config)
+    words.check_root(cfg, Config, "train")
     words.go_back(here)
     with_wandb = OmegaConf.select(cfg, "logger.wandb") is not None
     if here.mode == RunMode.MULTIRUN:
@@ -145,8 +145,8 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
             report(metrics, run)
     except SystemExit:  # Lightning's answer to Ctrl-C
         if last.is_file():
-            path = os.path.relpath(last)
-            log.warning("interrupted; to go on after the last whole epoch: python -m src.train ckpt_path=%s", path)
+            again = words.option("ckpt_path", os.path.relpath(last))
+            log.warning("interrupted; to go on after the last whole epoch: python -m src.train %s", again)
         raise
     finally:
         tracking.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))

@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -79,24 +80,32 @@ def given() -> list[str]:
     return changes
 
 
+def option(name: str, value: str) -> str:
+    """NAME=VALUE as a shell and Hydra take it."""
+    return f"{name}={value}" if re.fullmatch(r"[\w./~%+-]+", value) else shlex.quote(f"{name}='{value}'")
+
+
 def check_folder(config: DictConfig) -> None:
-    """Raises UserError for a run that would be written over another, or a resume that would leave its folder."""
+    """Raises UserError for a folder that can't be made, that holds another run, or that a resume would leave."""
     folder, path = Path(config.hydra.run.dir), config.ckpt_path
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(f"hydra.run.dir={folder} can't be written: {there} is no folder, or not yours to write to")
     if path is None and any(folder.glob("checkpoints/*.ckpt")):
         raise UserError(
             f"hydra.run.dir={folder} holds a run already: give another folder, or go on with that run by "
-            f"ckpt_path={folder}/checkpoints/last.ckpt"
+            f"{option('ckpt_path', f'{folder}/checkpoints/last.ckpt')}"
         )
     if path is not None and folder.absolute() != Path(path).absolute().parent.parent:
         raise UserError("hydra.run.dir: a run goes on in its own folder, that of ckpt_path; leave hydra.run.dir out")
 
 
-def check_root(cfg: DictConfig, schema: type) -> None:
+def check_root(cfg: DictConfig, schema: type, command: str) -> None:
     """Raises UserError for a configuration of another command, or one's own that is not built on this command's."""
     if absent := [field.name for field in fields(schema) if field.name not in cfg]:
         raise UserError(
             f"--config-name={HydraConfig.get().job.config_name} is not for this command, since it lacks "
-            f"{', '.join(absent)}: a configuration of your own begins with `defaults: [train, _self_]`"
+            f"{', '.join(absent)}: a configuration of your own begins with `defaults: [{command}, _self_]`"
         )
 
 

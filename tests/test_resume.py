@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -260,13 +261,16 @@ def test_the_working_directory_of_hydra(command, small, tmp_path, monkeypatch):
 def test_a_folder_with_odd_characters(command, small, tmp_path):
     folder = tmp_path / "a b=c,d"
     command(*small, f"hydra.run.dir='{folder}'")
-    command(f"ckpt_path='{folder}/checkpoints/last.ckpt'", "trainer.max_epochs=3")
+    again = words.option("ckpt_path", f"{folder}/checkpoints/last.ckpt")
+    command(*shlex.split(again), "trainer.max_epochs=3")
     assert [float(row["epoch"]) for row in rows(folder)] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        (["hydra.run.dir=my/bare.yaml"], "hydra.run.dir=my/bare.yaml can't be written: my/bare.yaml is no folder"),
+        (["hydra.run.dir=my/bare.yaml/a"], "my/bare.yaml is no folder"),
         (["hydra.run.dir=finished"], "hydra.run.dir=finished holds a run already: give another folder, or go on"),
         (["ckpt_path=finished/checkpoints/last.ckpt", "hydra.run.dir=b"], "a run goes on in its own folder"),
         (["ckpt_path=finished/checkpoints/last.ckpt", "sweep_name=a"], "sweep_name names a sweep"),
