@@ -19,9 +19,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from src import words
 from src.command_line import errors_in_one_line, readable
-from src.config import CONF, check_apply, help_text
-from src.errors import UserError
+from src.config import CONF, ApplyConfig, check_apply, help_text
+from src.errors import UserError, of_memory
 from src.train import import_libraries, quieten
 
 log = logging.getLogger(__name__)
@@ -40,16 +41,27 @@ def main() -> None:
 @hydra.main(version_base="1.3", config_path=CONF, config_name="apply")
 def job(cfg: DictConfig) -> None:
     """Does the task of a configuration."""
-    alone = HydraConfig.get().mode == RunMode.RUN
+    words.check_root(cfg, ApplyConfig, "apply")
+    words.go_back(HydraConfig.get())
     try:
-        apply(cfg)
-    except (UserError, OSError) as error:
-        known = isinstance(error, UserError)
-        reason = str(error) if known else f"{error.strerror or error}: {error.filename or cfg.run}"
-        if alone:  # Hydra would print a line of its own before it
-            sys.exit(reason)
-        log.error("run=%s %s", cfg.run, reason)  # Hydra tells of the first alone, at the end
-        raise UserError(f"some tasks failed, the first of them: {reason}") from error
+        apply_alone(cfg)
+    except UserError as error:
+        if HydraConfig.get().mode == RunMode.RUN:  # Hydra would print a line of its own before it
+            sys.exit(str(error))
+        log.error("run=%s %s", cfg.run, error)  # Hydra tells of the first alone, at the end
+        raise UserError(f"some tasks failed, the first of them: {error}") from error
+
+
+def apply_alone(cfg: DictConfig) -> dict[str, Any]:
+    """As `apply`, with errors of the system as UserErrors."""
+    try:
+        return apply(cfg)
+    except OSError as error:
+        raise UserError(f"{error.strerror or error}: {error.filename or cfg.run}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not of_memory(error):
+            raise
+        raise UserError("there is not enough memory: give the task smaller numbers") from error
 
 
 def apply(cfg: DictConfig) -> dict[str, Any]:

@@ -12,14 +12,14 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.callbacks import ProgressBar, Timer
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from torch.distributions import constraints
 
-from src import checkpoints, record
+from src import checkpoints
 from src.config import check_beta, choice
 from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, excluding, prepared
 from src.distributions import GreyLevels
@@ -28,7 +28,6 @@ from src.module import VAEModule
 from src.objectives import Terms
 from src.schedules import Constant
 from src.sources import Images, Split
-from src.sweeps import Job
 from src.vae import VAE
 
 
@@ -109,6 +108,7 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
         cfg.seed,
         plain(cfg),
         overrides,
+        OmegaConf.to_container(cfg) | {"ckpt_path": None},
     )
 
 
@@ -137,59 +137,44 @@ def plain(cfg: DictConfig) -> dict:
         raise UserError(str(error).splitlines()[0]) from None
 
 
-def loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int = 0) -> list[Logger]:
-    """metrics.csv and the loggers of the configuration; a resumed run keeps its rows up to the step `resumed_at`.
-
-    A sweep's job goes by the options in which it differs from others, and has them in a column each.
-    """
-    rows = [row | {"step": int(row["step"])} for row in record.epochs(run) if row["step"] <= resumed_at]
-    table = CSVLogger(run, name="", version="", flush_logs_every_n_steps=1)
-    table.experiment.metrics = rows  # Lightning deletes an old file when it opens a new one
-    table.save()
-    others = {} if cfg.logger is None else cfg.logger
-    name = None if (run / ".wandb_id").is_file() else cfg.title
-    given: dict[str, Any] = {"name": name, "group": None, "options": plain(cfg), "resume_from": run / ".wandb_id"}
-    if job:
-        words = dict(word.lstrip("+").split("=", 1) for word in job.options if "=" in word)
-        values = {name: OmegaConf.select(cfg, name) for name in words}
-        knobs = {
-            name: words[name] if value is None or OmegaConf.is_config(value) else value
-            for name, value in values.items()
-        }
-        given |= {"name": " ".join(job.options) or cfg.title, "group": job.sweep}
-        given["options"]["sweep"] = knobs
-    return [table, *(make(node, f"logger.{key}", **given) for key, node in others.items())]
-
-
 def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     """Lightning's trainer with the callbacks of the configuration and checkpoints/{best,last}.ckpt."""
-    options = cfg.trainer
-    if not isinstance(options.max_epochs, int) or options.max_epochs < 1:
-        raise UserError(f"trainer.max_epochs must be a whole number, 1 or more, got {options.max_epochs}")
-    if options.precision in ("bf16-true", "16-true"):
-        raise UserError(f"trainer.precision={options.precision}: use {options.precision[:-4]}mixed")
     if not torch.cuda.is_available():
         # Lightning sets it; the optimizer then looks for NVIDIA's library at each step, in vain
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     folder = run / "checkpoints"
     # the best first: the last then holds what is known of it
     keepers = [checkpoints.EveryEpoch(folder, "best", monitor="val/loss"), checkpoints.EveryEpoch(folder, "last")]
-    if options.ema is not None:
-        if not isinstance(options.ema, float) or not 0 < options.ema < 1:
-            raise UserError(f"trainer.ema must be a number above 0 and below 1, got {options.ema}")
-        keepers.insert(0, checkpoints.Average(options.ema))
-    options = {name: value for name, value in options.items() if name != "ema"}
-    watchers: list[Callback] = [make(node, f"callbacks.{k}") for k, node in (cfg.callbacks or {}).items()]
-    return make(
-        options,
-        "trainer",
-        default_root_dir=str(run),
-        callbacks=[*watchers, *keepers],
-        logger=loggers,
-        plugins=[checkpoints.WholeOrNothing()],
-        num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # the untrained model is measured too
-        enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
-    )
+    if (decay := cfg.trainer.get("ema")) is not None:
+        keepers.insert(0, checkpoints.Average(decay))
+    if (limit := cfg.trainer.get("max_time")) is not None:
+        # Lightning's own timer would end the training within an epoch, whose numbers are not measured then
+        limit = OmegaConf.to_container(limit) if OmegaConf.is_config(limit) else limit
+        keepers.insert(0, Timer(limit, interval="epoch"))
+    options = {name: value for name, value in cfg.trainer.items() if name not in ("ema", "max_time")}
+    nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
+    watchers = [callback(node, f"callbacks.{name}") for name, node in nodes.items()]
+    try:
+        return make(
+            options,
+            "trainer",
+            default_root_dir=str(run),
+            callbacks=[*watchers, *keepers],
+            logger=loggers,
+            plugins=[checkpoints.WholeOrNothing()],
+            num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # the untrained model is measured too
+            enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
+        )
+    except (ImportError, RuntimeError) as error:  # of a machine that lacks what an accelerator needs
+        raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
+
+
+def callback(node: DictConfig, name: str) -> Callback:
+    """The callback that a node of the configuration names. Raises UserError where it names something else."""
+    made = make(node, name)
+    if not isinstance(made, Callback):
+        raise UserError(f"{name} makes a {type(made).__name__}, no callback of Lightning's: give {name}._target_=...")
+    return made
 
 
 @dataclass

@@ -14,6 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from src.errors import UserError
 from src.schema import suggestion
+from src.words import NONE
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # the environment variable with which Hydra shows where an error arose
 
@@ -101,7 +102,7 @@ def readable(words: list[str], groups: Path) -> list[str]:
     for word in words:
         group, _, value = word.partition("=")
         is_nothing = value.lower() in ("null", "none", "") and not (groups / group / f"{value}.yaml").is_file()
-        if is_nothing and group and (groups / group).is_dir():
+        if is_nothing and group and group not in NONE and (groups / group).is_dir():
             raise UserError(f"{word}: there is no such choice; {choice_suggestion(group, 'none', groups)}")
     return [word if is_readable(word, parser) else quoted(word, parser, is_sweep) for word in words]
 

@@ -16,6 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import UserError
 from src.schema import check_parts, check_value, suggestion
+from src.trainer_options import check_trainer
+from src.words import check_folder
 
 # our own defaults for a launcher of that name
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
@@ -42,8 +44,8 @@ class Config:
     optimizer: Any = MISSING
     lr_schedule: Any = MISSING
     trainer: Any = MISSING
-    logger: Any = MISSING
-    callbacks: Any = MISSING
+    logger: Any = None
+    callbacks: Any = None
 
 
 @dataclass
@@ -91,6 +93,7 @@ def check_run(cfg: DictConfig) -> None:
     for part in PARTS:
         check_value(part, options[part], dict)
     check_parts(options, cfg)
+    check_trainer(options["trainer"])
     check_beta(cfg)
     check_monitors(options["callbacks"] or {})
     check_memory(options)
@@ -207,6 +210,7 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         refuse(check_run, config)
+        refuse(check_folder, config)
         if config.sweep_name is not None:
             sys.exit("sweep_name names a sweep: add -m, or sweep=NAME")
 

@@ -13,3 +13,9 @@ class DivergedError(UserError):
 
 class DamagedError(UserError):
     """A file was cut short, or is none of ours."""
+
+
+def of_memory(error: Exception) -> bool:
+    """Whether an error of NumPy or PyTorch says that there is not enough memory for what was asked for."""
+    words = ("allocate memory", "out of memory", "calculation overflowed", "invalid array size")
+    return isinstance(error, MemoryError) or any(each in str(error).lower() for each in words)

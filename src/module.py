@@ -33,7 +33,8 @@ class VAEModule(lightning.LightningModule):
     standard error over images `elbo_se` (of two images or more), `val/active_units`, where each dimension's KL has a
     closed form `val/kl_per_dim` (D,), and for greys `val/bits_per_dim`. `terms` holds them per image.
 
-    config: the resolved configuration, plain, stored in every checkpoint with the `overrides` that made it
+    config: the resolved configuration, plain, stored in every checkpoint with the `overrides` that made it and the
+        `composition`: the same with its interpolations, which a resume changes and resolves anew
     """
 
     def __init__(
@@ -46,11 +47,12 @@ class VAEModule(lightning.LightningModule):
         seed: int = 0,
         config: dict | None = None,
         overrides: list[str] | None = None,
+        composition: dict | None = None,
     ):
         super().__init__()
         self.vae, self.objective, self.optimizer, self.seed = vae, objective, optimizer, seed
         self.schedule, self.lr_schedule = schedule, lr_schedule
-        self.run = {"config": config or {}, "overrides": overrides or []}
+        self.run = {"config": config or {}, "overrides": overrides or [], "composition": composition or {}}
         self.numbers: dict[str, float | np.ndarray] = {}
         self.terms: dict[str, dict[str, np.ndarray]] = {}
         self.evaluated: dict[str, list[dict[str, Tensor]]] = {}

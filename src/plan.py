@@ -17,6 +17,7 @@ from src.config import CONF, MONITORED, check_run
 from src.errors import UserError
 from src.ranges import Count, Whole
 from src.schema import check_value
+from src.words import without_null
 
 BETTER = {  # of what metrics.json holds; the test set is for what was selected
     **{name: f"{best}imize" for name, best in MONITORED.items() if name.startswith("val/")},
@@ -123,7 +124,13 @@ def parsed(words: list[str]) -> tuple[str, int, Plan | None]:
     own: dict[str, Any] = {"name": None, "trials": 20}
     names = {*own, *(each.name for each in fields(Plan))} - {"words"}
     others = []
-    for override in OverridesParser.create().parse_overrides(words):
+    if flags := [word for word in words if word.startswith("-")]:
+        raise UserError(f"{flags[0]}: a search takes options alone, NAME=VALUE; see --help")
+    for override in OverridesParser.create().parse_overrides(without_null(words)):
+        if override.key_or_group.startswith("hydra"):
+            raise UserError(
+                f"{override.input_line}: trials lie in outputs/sweeps/NAME/NUMBER; leave hydra's options out"
+            )
         if override.get_key_element() not in names:
             others.append(override.input_line)
         elif override.is_sweep_override():
@@ -183,6 +190,7 @@ def check_edges(plan: Plan) -> DictConfig:
             check_run(cfg)
     if cfg.ckpt_path or cfg.sweep_name:
         raise UserError("a search has a name alone, and goes on by it: leave ckpt_path and sweep_name out")
-    if cfg.trainer.devices != 1 or cfg.trainer.get("strategy"):
+    strategy = cfg.trainer.get("strategy") not in (None, "auto")
+    if cfg.trainer.devices != 1 or strategy or cfg.trainer.get("num_nodes", 1) != 1:
         raise UserError("a search trains with one process a trial: the others would start the whole search again")
     return cfg

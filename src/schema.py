@@ -12,8 +12,9 @@ from annotated_types import MaxLen, MinLen
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import UserError
-from src.ranges import Count, NonNegative, OpenShare, Positive, Whole, fault
+from src.ranges import Count, NonNegative, Positive, fault
 from src.signatures import OURS, Signature, signature
+from src.trainer_options import Trainer
 
 EXACT = ("trainer", "optimizer", "callbacks", "logger")  # groups whose foreign classes get what is given, and no less
 
@@ -47,20 +48,6 @@ class Optimizer(TypedDict, total=False):
     lr: Positive
     weight_decay: NonNegative
     fused: bool
-
-
-class Trainer(TypedDict, total=False):
-    """Lightning's Trainer, and the average of the weights."""
-
-    max_epochs: Count
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
-    devices: Count | Literal["auto"] | Sequence[Whole]
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
-    gradient_clip_val: NonNegative | None
-    ema: OpenShare | None
-    log_every_n_steps: Whole
-    enable_model_summary: bool
-    use_distributed_sampler: bool
 
 
 STATED = {"data": Data, "model": Model, "optimizer": Optimizer, "trainer": Trainer}

@@ -42,6 +42,7 @@ PLACES = ("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name")  #
 OVER = ("finished", "diverged")  # what another attempt would only repeat
 PATIENCE = 5  # s, for a process that is about to end
 MAIN = "VAE_LAB_SWEEP"  # tells the launcher's processes which one is the sweep's
+SUBDIR = "${job_folder:${hydra.sweep.dir}}"  # of conf/train.yaml
 SKIPPED = ".skipped"  # where Hydra writes for a job that is over
 STOPPED = ("interrupted", "killed", "running")  # what a last checkpoint goes on with
 
@@ -110,6 +111,8 @@ def composed(config: DictConfig) -> tuple[list[list[str]], list[DictConfig]]:
         sys.exit(f"{config.hydra.runtime.choices['hydra/launcher']} is missing: pip install 'vae-lab[sweep]'")
     if not config.hydra.sweeper._target_.endswith("BasicSweeper"):
         sys.exit("hydra/sweeper: a sweep tries all combinations; python -m src.search searches")
+    if OmegaConf.to_container(config.hydra.sweep)["subdir"] != SUBDIR:
+        sys.exit("hydra.sweep.subdir: a job is found again by its number, which names its folder: leave it out")
     params = [f"{name}={values}" for name, values in (config.hydra.sweeper.params or {}).items()]
     loader = GlobalHydra.instance().config_loader()
     try:
@@ -121,7 +124,8 @@ def composed(config: DictConfig) -> tuple[list[list[str]], list[DictConfig]]:
             if configs[-1].ckpt_path:
                 sys.exit("ckpt_path resumes one run: leave -m out")
             devices = configs[-1].trainer.devices
-            if configs[-1].trainer.get("strategy") or isinstance(devices, int) and devices > 1:
+            strategy = configs[-1].trainer.get("strategy") not in (None, "auto")
+            if strategy or isinstance(devices, int) and devices > 1 or configs[-1].trainer.get("num_nodes", 1) != 1:
                 sys.exit("a sweep trains with one process a run: leave trainer=ddp and trainer.devices out")
             refuse(check_run, configs[-1])
     except (HydraException, OmegaConfBaseException) as error:
@@ -246,7 +250,7 @@ def attempt(cfg: DictConfig, run: Path, overrides: list[str], job: Job, train: C
         for path in run.iterdir():
             if path.is_dir() and path.name != ".hydra":
                 shutil.rmtree(path)
-            elif path.name not in (".hydra", ".lock", "train.log"):
+            elif path.name not in (".hydra", ".lock") and path.suffix != ".log":  # which Hydra has opened
                 path.unlink()
     try:
         train(cfg, run, overrides, job)

@@ -3,9 +3,9 @@
 import functools
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
@@ -15,6 +15,7 @@ from src.errors import UserError
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
+WANDB = "src.tracking.wandb_logger"  # which gets more than its node of the configuration says
 
 
 @functools.cache
@@ -47,18 +48,30 @@ def resolve(mode: str) -> str:
 
 def wandb_logger(
     project: str,
-    mode: str,
+    mode: Literal["auto", "online", "offline", "disabled"],
     dir: str,
-    name: str | None,
-    group: str | None,
     options: dict,
+    title: str | None = None,
+    sweep: str | None = None,
     resume_from: Path | None = None,
+    name: str | None = None,
+    group: str | None = None,
+    tags: Sequence[str] | None = None,
+    entity: str | None = None,
+    notes: str | None = None,
+    job_type: str | None = None,
 ) -> WandbLogger:
-    """A W&B run whose step axis is images seen, in `dir`/wandb; the file `resume_from` keeps its id for a resume,
-    which keeps its name where `name` is None.
+    """A W&B run whose step axis is images seen, in `dir`/wandb, with the configuration `options`.
 
-    Raises UserError for an unknown mode.
+    name, group: the user's; else those of W&B's environment variables, else `title` and `sweep`; a run that is resumed
+        keeps its name where there is none of them
+    tags, entity, notes, job_type: as of wandb.init
+    resume_from: the file that keeps the run's id for a resume
+
+    Raises UserError for an unknown mode, and for what W&B refuses.
     """
+    if isinstance(tags, str):
+        raise UserError(f"logger.wandb.tags must be a list: logger.wandb.tags=[{tags}]")
     if rank_zero_only.rank:
         return WandbLogger(project=project, mode="disabled")
     import wandb
@@ -70,8 +83,12 @@ def wandb_logger(
         wandb.init,
         project=project,
         dir=str(folder),
-        name=name,
-        group=group,
+        name=own_word("WANDB_NAME", name, title),
+        group=own_word("WANDB_RUN_GROUP", group, sweep),
+        tags=tags,
+        entity=entity,
+        notes=notes,
+        job_type=job_type,
         config=options,
         id=known,
         resume="allow",
@@ -84,6 +101,8 @@ def wandb_logger(
             raise UserError(f"W&B is out of reach ({error}): logger.wandb.mode=offline, or logger=csv") from error
         rank_zero_warn(f"W&B is out of reach ({error}); the run is recorded offline")
         run = init(mode="offline")
+    except (wandb.errors.Error, ValueError) as error:
+        raise UserError(f"logger.wandb: {refusal(error)}") from error
     if resume_from:
         resume_from.write_text(run.id)
     log.info("W&B: %s", f"offline, in {folder / 'wandb'}" if run.offline else run.url)
@@ -92,14 +111,29 @@ def wandb_logger(
     return WandbLogger(experiment=run)
 
 
+def own_word(variable: str, given: str | None, ours: str | None) -> str | None:
+    """What the user gives as an option, else in an environment variable of W&B's, else ours."""
+    return given if given is not None else os.environ.get(variable, ours)
+
+
+def refusal(error: Exception) -> str:
+    """Why W&B refuses an option, in one line."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return (" ".join(lines[1:3]) or str(error)).partition(" [type=")[0]
+
+
+def address(node: dict) -> dict[str, Any]:
+    """Where a run of the options `logger.wandb` is found."""
+    return {name: node[name] for name in ("project", "mode", "dir", "entity") if name in node}
+
+
 def add(options: dict, run: Path, task: str, numbers: dict[str, Any], results: Path) -> None:
     """Adds a task's numbers and the pictures of its `results` to the W&B run of the run in a folder, where it has one;
     `options` are those of the run."""
     node, known = (options.get("logger") or {}).get("wandb"), run / ".wandb_id"
-    if not node or not known.is_file():
+    if not node or node.get("_target_") != WANDB or not known.is_file():
         return
-    given = {name: node[name] for name in ("project", "mode", "dir")}
-    logger = wandb_logger(**given, name=None, group=None, options={}, resume_from=known)
+    logger = wandb_logger(**address(node), options={}, resume_from=known)
     logger.experiment.log({f"{task}/{key}": value for key, value in media(results.iterdir()).items()})
     logger.experiment.summary.update({f"{task}/{key}": value for key, value in numbers.items()})
     logger.experiment.finish()
@@ -108,11 +142,12 @@ def add(options: dict, run: Path, task: str, numbers: dict[str, Any], results: P
 def add_runs(node: dict, sweep: Path, rows: list[dict[str, Any]]) -> None:
     """Adds the table `runs` to W&B, a row for each run of the sweep in a folder: numbers, words, and pictures (PIL). It
     has a W&B run of its own, in their group, that a later call goes on with."""
+    if node.get("_target_") != WANDB:
+        return
     import wandb
 
-    given = {name: node[name] for name in ("project", "mode", "dir")}
-    name = f"{sweep.name}: all runs"
-    logger = wandb_logger(**given, name=name, group=sweep.name, options={}, resume_from=sweep / ".wandb_id")
+    given = {"name": f"{sweep.name}: all runs", "group": node.get("group"), "sweep": sweep.name}
+    logger = wandb_logger(**address(node), **given, options={}, resume_from=sweep / ".wandb_id")
     columns = list(dict.fromkeys(name for row in rows for name in row))
     data = zip(*(of_one_type([row.get(column) for row in rows]) for column in columns), strict=True)
     logger.experiment.log({"runs": wandb.Table(columns, [list(row) for row in data])})
@@ -140,8 +175,10 @@ def media(paths: Iterable[Path]) -> dict[str, Any]:
 
 @rank_zero_only
 def close(loggers: list[Logger], summary: dict[str, Any], finished: bool) -> None:
-    """Ends the W&B run, if there is one: `summary` is what it shows, its state whether the run `finished`."""
+    """Ends what the loggers have open: `summary` is what a W&B run shows, its state whether the run `finished`."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.summary.update(summary)
             logger.experiment.finish(exit_code=0 if finished else 1)
+        else:
+            logger.finalize("success" if finished else "failed")

@@ -19,10 +19,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src import status, sweeps
+from src import resume, status, sweeps, words
 from src.command_line import errors_in_one_line, readable
-from src.config import CONF, help_text  # the import registers the schema that conf/train.yaml starts from
-from src.errors import UserError
+from src.config import CONF, Config, check_run, help_text  # registers the schema that conf/train.yaml starts from
+from src.errors import UserError, of_memory
 from src.files import tidy
 
 if TYPE_CHECKING:
@@ -51,15 +51,18 @@ def main() -> None:
         raise
 
 
+@words.apart
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
 def job(cfg: DictConfig) -> float | None:
     """Trains the VAE of a configuration and returns its validation ELBO, in nats per image."""
-    here = HydraConfig.get()
+    here, changes = HydraConfig.get(), words.given()
+    words.check_root(cfg, Config, "train")
+    words.go_back(here)
     with_wandb = OmegaConf.select(cfg, "logger.wandb") is not None
     if here.mode == RunMode.MULTIRUN:
         return sweeps.do(cfg, here, partial(import_libraries, with_wandb), train_alone)
     try:
-        return train_alone(cfg, Path(here.runtime.output_dir), list(here.overrides.task))["val/elbo"]
+        return train_alone(cfg, Path(here.runtime.output_dir), [*here.overrides.task, *changes])["val/elbo"]
     except UserError as error:  # Hydra would print a line of its own before it
         sys.exit(str(error))
 
@@ -70,6 +73,10 @@ def train_alone(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Jo
         return train(cfg, run, overrides, job)
     except OSError as error:
         raise UserError(f"{error.strerror or error}: {error.filename or run}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not of_memory(error):
+            raise
+        raise UserError("there is not enough memory: reduce data.batch_size, samples or the networks") from error
 
 
 def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None = None) -> dict[str, Any]:
@@ -78,50 +85,58 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
     Leaves in the folder `run`: config.yaml, metrics.csv, metrics.json, {val,test}_terms.npz, checkpoints/, figures/.
     Raises UserError for anything a user can mend.
     """
+    if cfg.ckpt_path:
+        cfg, overrides = resume.resumed(Path(cfg.ckpt_path), overrides)
+    check_run(cfg)
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
     from lightning.pytorch.utilities import rank_zero_only
 
     from src import build, checkpoints
 
     quieten()
-    step = 0
+    step = None
     if cfg.ckpt_path:
         checkpoint = checkpoints.read(Path(cfg.ckpt_path))
         step = checkpoint["global_step"]
-        cfg, overrides = resumed(checkpoint, overrides)
         if cfg.trainer.max_epochs <= checkpoint["epoch"]:
             raise UserError(
                 f"the run is past epoch {checkpoint['epoch'] + 1}: trainer.max_epochs counts from its start"
             )
         # refused before anything of the run is changed
-        checkpoints.check_fit(checkpoint, build.module(cfg, overrides), averages=cfg.trainer.ema is not None)
+        checkpoints.check_fit(checkpoint, build.module(cfg, overrides), averages=cfg.trainer.get("ema") is not None)
         if not rank_zero_only.rank:
             tidy(run)
+            resume.tell_hydra(run, cfg, overrides)
     with nullcontext({}) if rank_zero_only.rank else status.kept(run, overrides) as ending:
         metrics = fit(cfg, run, overrides, job, step)
         ending |= verdict(run, metrics)
     return metrics
 
 
-def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None, step: int) -> dict[str, Any]:
+def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None, step: int | None) -> dict[str, Any]:
     """What `train` does, from the step of the checkpoint `cfg.ckpt_path`, if there is one."""
     from lightning.pytorch.callbacks import WeightAveraging
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     from src import build, checkpoints, record, tracking
+    from src.loggers import build_loggers
 
     record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(build.plain(cfg))))
     module = build.module(cfg, overrides)
     data = build.data(cfg, module.vae)
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
 
-    loggers = build.loggers(cfg, run, job, step)
+    loggers = build_loggers(cfg, run, job, step)
     best, last = (run / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
     metrics: dict[str, Any] = {}
     try:
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
-        trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
+        try:
+            trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
+        except MisconfigurationException as error:
+            raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
         if not best.is_file():
             raise UserError("no epoch was finished and validated, so there is no checkpoint to test: train longer")
         # in a test that follows a fit it would load the weights as they were trained, not their average
@@ -134,8 +149,8 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
             report(metrics, run)
     except SystemExit:  # Lightning's answer to Ctrl-C
         if last.is_file():
-            path = os.path.relpath(last)
-            log.warning("interrupted; to go on after the last whole epoch: python -m src.train ckpt_path=%s", path)
+            again = words.option("ckpt_path", os.path.relpath(last))
+            log.warning("interrupted; to go on after the last whole epoch: python -m src.train %s", again)
         raise
     finally:
         tracking.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))
@@ -154,18 +169,6 @@ def import_libraries(with_wandb: bool) -> None:
     record.git_commit()  # of this code: a sweep's later jobs run it, too, whatever changes meanwhile
     gc.freeze()  # what is imported stays
     gc.enable()
-
-
-def resumed(checkpoint: dict, overrides: list[str]) -> tuple[DictConfig, list[str]]:
-    """The configuration of the run that a checkpoint belongs to, with new options on top of its own."""
-    own = checkpoint["run"]["overrides"]
-    before = OmegaConf.to_container(hydra.compose("train", own), resolve=True)
-    changed = [name for name, value in checkpoint["run"]["config"].items() if before.get(name) != value]
-    if set(changed) - {"ckpt_path"}:
-        log.warning("conf/ or the environment has changed since the run began, in %s", ", ".join(changed))
-    latest = {word.partition("=")[0]: word for word in own + overrides}
-    cfg = hydra.compose("train", list(latest.values()))
-    return cfg, [word for name, word in latest.items() if name != "ckpt_path"]
 
 
 def verdict(run: Path, metrics: dict[str, Any]) -> dict[str, str]:

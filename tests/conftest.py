@@ -87,13 +87,13 @@ def small(images: Images, tmp_path_factory: pytest.TempPathFactory) -> list[str]
     return [*options, "latent_dim=3", "logger=csv", "callbacks=none"]
 
 
-def trained(options: list[str], folder: Path) -> Path:
-    """Trains as the command line would with these options, in `folder`."""
+def trained(options: list[str], folder: Path, changes: tuple[str, ...] = ()) -> Path:
+    """Trains as the command line would with these options, in `folder`; `changes` are those for a resume alone."""
     from src.train import train
 
     folder.mkdir(exist_ok=True)
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
-        train(hydra.compose("train", options), folder, options)
+        train(hydra.compose("train", options), folder, [*options, *changes])
     return folder
 
 
@@ -114,7 +114,7 @@ def resume() -> Callable[..., Path]:
     """resume(folder, "trainer.max_epochs=4"): goes on with a run, which knows its other options."""
 
     def resume_one(folder: Path, *overrides: str) -> Path:
-        return trained([f"ckpt_path={folder}/checkpoints/last.ckpt", *overrides], folder)
+        return trained([f"ckpt_path={folder}/checkpoints/last.ckpt"], folder, overrides)
 
     return resume_one
 

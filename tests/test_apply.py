@@ -132,6 +132,8 @@ def test_a_multirun_over_tasks(command, run):
     [
         (["task=sample"], "run must be given"),
         (["task=sample", "run=nowhere"], "run=nowhere: no such folder"),
+        (["task=compare", "run=whole", "task.other=[A,B]"], "task.other"),
+        (["task=compare", "run=whole", "task.other=whole/checkpoints/best.ckpt"], "no such checkpoint"),
         (["task=sample", "run=empty"], "run=empty holds no checkpoints/best.ckpt"),
         (["task=sample", "run=foreign"], "was not written by this program"),
         (["task=sample", "run=cut"], "is no checkpoint, or is cut short"),
@@ -154,6 +156,7 @@ def test_mistakes_are_one_line_and_leave_nothing(command, finished, tmp_path, ca
             torch.save(content, tmp_path / name / "checkpoints" / "best.ckpt")
     whole = (finished / "checkpoints" / "best.ckpt").read_bytes()
     (tmp_path / "cut" / "checkpoints" / "best.ckpt").write_bytes(whole[: len(whole) // 2])
+    shutil.copytree(finished, tmp_path / "whole", ignore=shutil.ignore_patterns("tasks"))
     before = set(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as stop:
         command(*words)
@@ -161,6 +164,20 @@ def test_mistakes_are_one_line_and_leave_nothing(command, finished, tmp_path, ca
     assert message in said
     assert "Traceback" not in said
     assert set(tmp_path.rglob("*")) == before
+
+
+def test_the_working_directory_of_hydra(command, run, tmp_path):
+    folder = run()
+    command("-m", "run=run", "task=sample", *QUICK, "hydra.job.chdir=true")
+    assert tasks_of(folder) == {path for path in tasks_of(folder) if path.startswith("sample/")} != set()
+
+
+def test_a_configuration_of_another_command(command, finished, capsys):
+    with pytest.raises(SystemExit):
+        command("--config-name=train")
+    said = capsys.readouterr().err
+    assert "--config-name=train is not for this command, since it lacks run, task" in said
+    assert "Traceback" not in said
 
 
 def test_a_name_that_is_taken_is_refused(applied, finished):

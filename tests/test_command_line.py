@@ -38,7 +38,7 @@ def test_values_of_a_sweep_are_quoted_one_by_one():
     assert [each.strip("'") for each in override.sweep_string_iterator()] == ["é.npz", "a=b.npz"]
 
 
-@pytest.mark.parametrize("word", ["logger=null", "model=", "experiment=None", "callbacks=null"])
+@pytest.mark.parametrize("word", ["prior=null", "model=", "experiment=None"])
 def test_a_group_needs_a_choice(word):
     with pytest.raises(UserError, match=f"{word}: there is no such choice; "):
         readable([word], GROUPS)

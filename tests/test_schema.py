@@ -122,7 +122,7 @@ print(sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
         (["beta=${nothing}"], "Interpolation key 'nothing' not found"),
         (["data=npz"], "data.path must be given: data.path=..."),
         (["data=npz", "data.path=nowhere.npz"], "data.path=nowhere.npz: there is no such file"),
-        (["~logger"], "logger must be given"),
+        (["~prior"], "prior must be given"),
         (["prior=[]"], "prior must be given"),
         (["optimizer._target_=null"], "optimizer._target_ must be text, got null"),
         (["objective._target_=src.objectives.ELB"], "objective._target_=src.objectives.ELB: there is no such class"),

@@ -4,7 +4,7 @@ import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from src.figures.animation import write_still
 from src.figures.grids import sheet
 from src.files import whole
 from src.scores import SCORES, Columns, below, detection, evaluated
-from src.tasks import check_counts
+from src.tasks import check_counts, check_truths, check_words
 
 log = logging.getLogger(__name__)
 SHOWN = 12  # of a user's images
@@ -32,8 +32,8 @@ def anomaly(
     folder: Path,
     against: str | Sequence[str],
     input: str | None,
-    invert: bool | str,
-    scores: Sequence[str],
+    invert: bool | Literal["auto"],
+    scores: Sequence[Literal["-elbo", "nll", "recon", "kl", "regret", "complexity"]],
     images: int,
     samples: int,
     steps: int,
@@ -44,11 +44,21 @@ def anomaly(
     Writes histograms.png, images.png, and scores.npz, SET/SCORE (N,) each, or scores.csv of `input`. Scores that are no
     finite number are infinite there, and counted as `not_finite`.
     """
+    check_words(scores=scores)
     if isinstance(scores, str) or not scores or not all(name in SCORES for name in scores):
         raise UserError(f"task.scores must be some of [{','.join(SCORES)}], got {scores}")
-    check_counts(images=(images, 2), samples=(samples, 1), steps=(steps, 1))
+    used = ({"samples": (samples, 1)} if "nll" in scores else {}) | (
+        {"steps": (steps, 1)} if "regret" in scores else {}
+    )
+    check_counts(images=(images, 2), **used)
     options = {"names": list(scores), "samples": samples, "steps": steps}
-    if input is not None:
+    if input is None:
+        check_words(against=against)
+    elif not isinstance(input, str):
+        raise UserError(f"task.input must be a file or a folder, got {input}")
+    else:
+        if invert != "auto":
+            check_truths(invert=invert)
         return own(run, folder, input, invert, images, options)
     sets = {"test": spread(run.data.test.images, images)} | others(run, against, images)
     columns = scored(run, sets, options)

@@ -1,7 +1,7 @@
 """Two runs on the same images: differences of options, of the ELBO and its terms, and of what they draw."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +27,13 @@ ABSENT = "–"
 
 
 def compare(
-    run: Run, folder: Path, other: str | None, checkpoint: str, split: str, samples: int, count: int
+    run: Run,
+    folder: Path,
+    other: str | None,
+    checkpoint: Literal["best", "last"],
+    split: Literal["val", "test"],
+    samples: int,
+    count: int,
 ) -> dict[str, Any]:
     """The table `elbo`, `recon`, `kl`: means over the images of `split`, nats per image, and the paired difference
     run - other with its standard error; below it the options that differ.
@@ -73,8 +79,9 @@ def compare(
 def opened(run: Run, other: str | None, checkpoint: str, split: str, samples: int, count: int) -> Run:
     """The other run, with its VAE where the first one's lies. Raises UserError for a bad option of the task, and where
     the two runs' numbers do not compare."""
-    if other is None:
-        raise UserError("task.other must be given: task.other=outputs/runs/RUN")
+    if not isinstance(other, str) or not other:
+        given = "" if other is None else f", one folder, got {other}"
+        raise UserError(f"task.other must be given: task.other=outputs/runs/RUN{given}")
     if checkpoint not in ("best", "last"):
         raise UserError(f"task.checkpoint must be best or last, got {checkpoint}")
     if split not in ("val", "test"):

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from src.figures import evaluation
 from src.figures.animation import write_still
 from src.files import whole
 from src.sources import Split
+from src.tasks import check_counts, check_truths
 
 WIDER = 1.2  # the proposal's scale over that of the refined posterior, whose tails are too light
 AGGREGATE = 5000  # images, evenly spread, whose posteriors make up the aggregate posterior
@@ -31,11 +32,11 @@ Terms = dict[str, np.ndarray]
 def evaluate(
     run: Run,
     folder: Path,
-    split: str,
+    split: Literal["test", "val"],
     samples: int,
     images: int | None,
     tight_images: int,
-    precision: str,
+    precision: Literal["32-true", "bf16-mixed"],
     sample_quality: bool,
 ) -> dict[str, Any]:
     """Leaves evaluation.png, and terms.npz with recon, kl and estimates of each image; returns the numbers.
@@ -48,6 +49,7 @@ def evaluate(
     but for the quality of samples, which are always compared with as many test images as there are.
     """
     check(split, samples, images, tight_images, precision)
+    check_truths(sample_quality=sample_quality)
     chosen, greys = (first(getattr(source, split), images) for source in (run.data, run.data.source))
     terms = metrics.elbo_terms(run.vae, run.batches(chosen), run.seed)
     codes, per_dim = metrics.dimensions(run.vae, run.batches(chosen))
@@ -84,12 +86,15 @@ def check(split: str, samples: int, images: int | None, tight_images: int, preci
     """Raises UserError for an option out of range."""
     if split not in ("test", "val"):
         raise UserError(f"task.split must be test or val, got {split}")
-    for name, value, least in (("samples", samples, 1), ("tight_images", tight_images, 2), ("images", images, 2)):
+    counts = [("samples", samples, 1), ("images", images, 2)]
+    for name, value, least in [*counts, *([("tight_images", tight_images, 2)] if samples else [])]:
         none = None if name == "images" else 0
         if value != none and (type(value) is not int or value < least):
             given = "null" if none is None else none
             raise UserError(f"task.{name} must be {given} or a whole number, {least} or more, got {value}")
-    if precision not in ("32-true", "bf16-mixed"):
+        if value != none:
+            check_counts(**{name: (value, least)})
+    if samples and precision not in ("32-true", "bf16-mixed"):
         raise UserError(f"task.precision must be 32-true or bf16-mixed, got {precision}")
 
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from src.build import Run
 from src.errors import UserError
 from src.figures import FORMATS, draw_final
+from src.tasks import check_truths
 from src.trace import Trace
 
 
-def figures(run: Run, folder: Path, scale: float, formats: Sequence[str], films: bool) -> dict[str, Any]:
+def figures(
+    run: Run, folder: Path, scale: float, formats: Sequence[Literal["png", "pdf", "svg"]], films: bool
+) -> dict[str, Any]:
     """All that stands in RUN/figures, drawn from its trace.npz; RUN/figures stays as it is.
 
     scale: of the stills, 0.5 to 8; at 1 they are 500 to 1,400 pixels wide, at 2 like those of the training
@@ -18,10 +21,9 @@ def figures(run: Run, folder: Path, scale: float, formats: Sequence[str], films:
     """
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0.5 <= scale <= 8:
         raise UserError(f"task.scale must be a number from 0.5 to 8, got {scale}")
-    if not isinstance(formats, list) or not formats or not set(formats) <= set(FORMATS):
+    if not isinstance(formats, list) or not formats or not all(name in FORMATS for name in formats):
         raise UserError(f"task.formats must be a list of {', '.join(FORMATS)}, such as [png,svg], got {formats}")
-    if not isinstance(films, bool):
-        raise UserError(f"task.films must be true or false, got {films}")
+    check_truths(films=films)
     trace = Trace.load(run.folder / "figures" / "trace.npz")
     written = draw_final(trace, folder, scale, list(dict.fromkeys(formats)), films)
     drawn = sum(path.suffix == ".gif" for path in written)

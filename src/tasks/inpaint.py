@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from src.figures.grids import sheet
 from src.importance import refine
 from src.inpainting import Filled, filled, marginals
 from src.metrics import estimate
-from src.tasks import check_counts
+from src.tasks import check_counts, check_words
 from src.tasks.interpolate import assorted
 
 FITS = 4  # Gaussians fitted to p(z|visible), each from another start
@@ -35,7 +35,14 @@ WORDS = {
 }
 
 
-def inpaint(run: Run, folder: Path, mask: str | Sequence[str], images: int, samples: int, draws: int) -> dict[str, Any]:
+def inpaint(
+    run: Run,
+    folder: Path,
+    mask: Literal["half", "box", "random"] | Sequence[Literal["half", "box", "random"]],
+    images: int,
+    samples: int,
+    draws: int,
+) -> dict[str, Any]:
     """MASK.png, and -log p(missing | visible) in nats and the mean squared error of a missing pixel, of the VAE and of
     the mean-fill: each pixel by itself, as often as it has a value in the training images.
 
@@ -43,6 +50,7 @@ def inpaint(run: Run, folder: Path, mask: str | Sequence[str], images: int, samp
     samples: codes that an image's numbers are made of
     draws: of p(z|visible), whose mean is the fill that is measured
     """
+    check_words(mask=mask)
     masks = [mask] if isinstance(mask, str) else mask
     if not masks or not all(name in MASKS for name in masks):
         raise UserError(f"task.mask must be some of [{','.join(MASKS)}], got {masks}")

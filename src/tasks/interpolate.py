@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -32,7 +32,12 @@ OF_IMAGES = {
 
 
 def interpolate(
-    run: Run, folder: Path, pairs: int, images: Sequence[Sequence[int]] | None, steps: int, path: str
+    run: Run,
+    folder: Path,
+    pairs: int,
+    images: Sequence[Sequence[int]] | None,
+    steps: int,
+    path: Literal["linear", "spherical", "both"],
 ) -> dict[str, Any]:
     """pair_NUMBER.png of each pair of test images, and interpolation.gif through several images and back.
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,18 +17,26 @@ from src.figures.samples import MOST, side_by_side, strips
 from src.files import whole
 from src.metrics import nearest
 from src.samplers import Generated, check, fitted, generate
-from src.tasks import check_counts
+from src.tasks import check_counts, check_truths, check_words
 
 log = logging.getLogger(__name__)
 STRIP = 12  # images of each sampler, side by side
 
 
 def sample(
-    run: Run, folder: Path, count: int, samplers: Sequence[str], temperature: float, compare: bool, files: bool
+    run: Run,
+    folder: Path,
+    count: int,
+    samplers: Sequence[Literal["prior", "gmm", "flow", "aggregate"]],
+    temperature: float,
+    compare: bool,
+    files: bool,
 ) -> dict[str, Any]:
     """`count` images by the first sampler as samples.png and samples.npz, each beside the nearest training image; a row
     of each sampler's as samplers.png; with `files` each image as a PNG. The numbers are src/quality.py's."""
     check_counts(count=(count, 1))
+    check_words(samplers=samplers)
+    check_truths(compare=compare, files=files)
     check(run, samplers, temperature)
     if compare and (why := quality.unmeasurable(run)):
         log.warning("samples are not compared: %s", why)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from src.files import whole
 from src.metrics import estimate
 from src.sources import Split
 from src.synthesis import class_densities, classic, distances, fitted, part, synthesized
-from src.tasks import check_counts
+from src.tasks import check_counts, check_truths
 
 COMPARED = 1000  # images of a kind whose nearest training image is sought
 CONTESTANTS = ("real", "synthetic", "real + synthetic", "real, augmented")
@@ -29,7 +29,7 @@ def synthesize(
     folder: Path,
     per_class: int,
     judge: bool,
-    sizes: Sequence[int | str],
+    sizes: Sequence[int | Literal["all"]],
     seeds: int,
     vae_steps: int,
     classifier_steps: int,
@@ -42,9 +42,12 @@ def synthesize(
     vae_steps, classifier_steps: of each training
     """
     train = run.data.source.train
-    steps = {"vae_steps": (vae_steps, 1), "classifier_steps": (classifier_steps, 1)}
-    check_counts(per_class=(per_class, 1), seeds=(seeds, 1), **steps)
-    counts = checked(train, judge, sizes)
+    check_counts(per_class=(per_class, 1))
+    check_truths(judge=judge)
+    check_classes(train)
+    if judge:
+        check_counts(seeds=(seeds, 1), vae_steps=(vae_steps, 1), classifier_steps=(classifier_steps, 1))
+    counts = ascending(train, sizes) if judge else []
     densities = class_densities(run.vae, train, run.data.pixels, run.seed)
     made = synthesized(run.vae, densities, per_class, run.seed)
     with whole(folder / "synthetic.npz") as partial:
@@ -60,19 +63,20 @@ def synthesize(
     return numbers | summary(counts, accuracy, ratio)
 
 
-def checked(train: Split, judge: bool, sizes: Sequence[int | str]) -> list[int]:
-    """The sizes as numbers of images, ascending. Raises UserError for a size out of range, and for images without
-    classes."""
-    if not isinstance(judge, bool):
-        raise UserError(f"task.judge must be true or false, got {judge}")
+def check_classes(train: Split) -> None:
+    """Raises UserError for images without classes, or with a class that is too small."""
     counts = np.unique(train.labels, return_counts=True)[1]
     if len(counts) < 2:
         raise UserError("task=synthesize draws labelled images, but all of the run's have one label: use task=sample")
     if counts.min() < 2:
         raise UserError(f"a class has {counts.min()} training image, too few for a density of its codes: give it 2")
+
+
+def ascending(train: Split, sizes: Sequence[int | str]) -> list[int]:
+    """The sizes as numbers of images, ascending. Raises UserError for a size out of range."""
     found = [len(train.labels) if size == "all" else size for size in sizes] if isinstance(sizes, list) else []
-    fewest, most = 2 * len(counts), len(train.labels)
-    if not found or not all(isinstance(size, int) and fewest <= size <= most for size in found):
+    fewest, most = 2 * len(np.unique(train.labels)), len(train.labels)
+    if not found or not all(type(size) is int and fewest <= size <= most for size in found):
         words = f"numbers from {fewest} (two a class) to {most} (all there are), or all"
         raise UserError(f"task.sizes must be a list of {words}, got {sizes}: task.sizes=[{fewest},all]")
     return sorted(set(found))

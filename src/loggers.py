@@ -1,0 +1,62 @@
+"""Who writes down what a run measures: metrics.csv, W&B, and loggers of the user's own."""
+
+import inspect
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import CSVLogger, Logger
+from omegaconf import DictConfig, OmegaConf
+
+from src import record
+from src.build import make, plain
+from src.errors import UserError
+from src.sweeps import Job
+from src.tracking import WANDB
+
+
+def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int | None = None) -> list[Logger]:
+    """metrics.csv and the loggers of the configuration; a resumed run keeps its rows up to the step `resumed_at`.
+
+    A sweep's job goes by the options in which it differs from others, and has them in a column each.
+    """
+    rows = [] if resumed_at is None else [row for row in record.epochs(run) if row["step"] <= resumed_at]
+    table = CSVLogger(run, name="", version="", flush_logs_every_n_steps=1)
+    table.experiment.metrics = [
+        row | {"step": int(row["step"])} for row in rows
+    ]  # Lightning deletes an old file when it opens a new one
+    table.save()
+    title = None if (run / ".wandb_id").is_file() else cfg.title
+    given: dict[str, Any] = {"title": title, "sweep": None, "options": plain(cfg), "resume_from": run / ".wandb_id"}
+    if job:
+        words = dict(word.lstrip("+").split("=", 1) for word in job.options if "=" in word)
+        values = {name: OmegaConf.select(cfg, name) for name in words}
+        knobs = {
+            name: words[name] if value is None or OmegaConf.is_config(value) else value
+            for name, value in values.items()
+        }
+        given |= {"title": " ".join(job.options) or cfg.title, "sweep": job.sweep}
+        given["options"]["sweep"] = knobs
+    nodes = {key: node for key, node in (cfg.logger or {}).items() if node is not None}
+    return [table, *(logger(node, f"logger.{key}", run, given) for key, node in nodes.items())]
+
+
+def logger(node: DictConfig, name: str, run: Path, given: dict[str, Any]) -> Logger:
+    """The logger that a node of the configuration names: ours for W&B is `given` more, another of Lightning's kind what
+    the user gives it, and the run's folder where it can't do without one. Raises UserError where it names something
+    else."""
+    if not OmegaConf.is_dict(node):
+        raise UserError(f"{name}={node} is no logger: give {name}._target_=... and its options")
+    try:
+        if node.get("_target_") == WANDB:
+            return make(node, name, **given)
+        made = make({"_partial_": True} | OmegaConf.to_container(node, resolve=True), name)
+        if isinstance(made, partial):
+            folder = inspect.signature(made.func).parameters.get("save_dir")
+            needed = folder is not None and folder.default is folder.empty and "save_dir" not in node
+            made = make(node, name, **({"save_dir": str(run)} if needed else {}))
+    except ImportError as error:  # of the library that it writes for
+        raise UserError(f"{name}: {str(error).splitlines()[0]}") from error
+    if not isinstance(made, Logger):
+        raise UserError(f"{name} makes a {type(made).__name__}, no logger of Lightning's: give {name}._target_=...")
+    return made

@@ -1,0 +1,91 @@
+"""Options of the tasks: of a wrong kind they are one line, and what another option leaves unused is not judged."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from src import build
+from src.config import CONF
+from src.errors import UserError, of_memory
+from src.tasks import MOST
+
+COUNTS = [None, -1, 0, 1.5, "many", [1, 2], True, MOST + 1]
+WORDS = [None, -1, 1.5, True, [["a"]], [{"a": 1}], ["nope"], [], "nope"]
+TRUTHS = [None, 1, "often", [True]]
+PATHS = [-1, 1.5, True, ["A", "B"], [], {"a": 1}, "nowhere", "file", "empty"]
+WRONG = {
+    "compare": {
+        "other": [None, "", *PATHS],
+        "checkpoint": WORDS,
+        "split": WORDS,
+        "samples": COUNTS,
+        "count": COUNTS,
+    },
+    "sample": {
+        "count": COUNTS,
+        "samplers": WORDS,
+        "temperature": [None, 0, -1, float("nan"), "warm", True, [1]],
+        "compare": TRUTHS,
+        "files": TRUTHS,
+    },
+    "interpolate": {"pairs": COUNTS, "images": [*WORDS[1:], [[0, 0]], [[0, 1.5]]], "steps": COUNTS, "path": WORDS},
+    "inpaint": {"mask": WORDS, "images": COUNTS, "samples": COUNTS, "draws": COUNTS},
+    "anomaly": {"against": WORDS, "input": PATHS, "scores": WORDS, "images": COUNTS},
+    "synthesize": {"per_class": COUNTS, "judge": TRUTHS, "sizes": [*WORDS, [True], [1e9], [10**9]], "seeds": COUNTS},
+    "figures": {"scale": [None, 0, 9, True, "big", [1]], "formats": WORDS, "films": TRUTHS},
+    "traverse": {"image": [-1, 1.5, [1], True, "first"], "steps": COUNTS, "dimensions": COUNTS[1:]},
+    "diagnose": dict.fromkeys(("count", "samples", "steps", "simulations"), COUNTS),
+    "evaluate": {
+        "split": WORDS,
+        "samples": [each for each in COUNTS if each != 0],
+        "images": COUNTS[1:],
+        "tight_images": [each for each in COUNTS if each != 0],
+        "precision": WORDS,
+        "sample_quality": TRUTHS,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def opened(finished: Path) -> build.Run:
+    """A run whose images are read once."""
+    return build.open_run(finished)
+
+
+@pytest.mark.parametrize(("task", "option"), [(task, option) for task in WRONG for option in WRONG[task]])
+def test_wrong_kinds_are_one_line(opened, tmp_path, task, option):
+    (tmp_path / "file").write_text("hello")
+    (tmp_path / "empty").mkdir()
+    options: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(Path(CONF, "task", f"{task}.yaml")))
+    for value in WRONG[task][option]:
+        with pytest.raises(UserError) as refusal:
+            build.task(OmegaConf.create(options | {option: value}))(opened, tmp_path)
+        assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_second_run_is_one(applied, finished):
+    with pytest.raises(UserError, match="task.other must be given: task.other=outputs/runs/RUN, one folder, got"):
+        applied(finished, "task=compare", "task.other=[A,B]")
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("synthesize", ["judge=false", "per_class=2", "sizes=[1000000]", "seeds=0", "vae_steps=-1"]),
+        ("evaluate", ["samples=0", "images=20", "sample_quality=false", "tight_images=1", "precision=16"]),
+        ("anomaly", ["scores=[recon]", "images=5", "against=noise", "samples=0", "steps=null", "invert=maybe"]),
+        ("interpolate", ["images=[[0,1]]", "steps=3", "pairs=0"]),
+    ],
+)
+def test_what_is_not_used_is_not_judged(applied, finished, task, words):
+    numbers, folder = applied(finished, f"task={task}", *(f"task.{word}" for word in words))
+    assert set(json.loads(Path(folder, "metrics.json").read_text())) >= set(numbers)
+
+
+def test_too_much_memory_is_told_from_other_errors():
+    assert of_memory(MemoryError())
+    assert of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    assert not of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
