@@ -3,7 +3,8 @@
 A likelihood says how many numbers a pixel needs (`channels`, for each channel of the image) and what images it is a
 distribution over: by its `support` data.py prepares them, and validation refuses all others. `boolean`: binary ones;
 `GreyLevels`: the 256 levels as they are; else a density, for which a level k becomes (k + u) / 256, u uniform: else it
-could put all its mass on the levels, and its log p(x) would have no bound (Theis et al., 2016).
+could put all its mass on the levels, and its log p(x) would have no bound (Theis et al., 2016). `fits_each_batch` is
+true of one whose scale is fitted to each batch in training, which suits only objectives that weigh all samples alike.
 The scale of a density is kept above FLOOR: a pixel that never varies, as MNIST's border, would ask for none. Any finite
 output of the decoder gives a distribution with finite densities: a location is cut at FAR_PIXEL from zero, a scale
 at e^34, and a sum of log-probabilities of binary pixels at 1e30 nats from zero. There they have no gradient.
@@ -30,6 +31,7 @@ class Bernoulli(nn.Module):
 
     channels = 1
     support = constraints.boolean
+    fits_each_batch = False
 
     def forward(self, raw: Tensor) -> BinaryImage:
         """raw (..., C, H, W) -> distribution over the same shape, log_prob (...)."""
@@ -44,6 +46,7 @@ class ContinuousBernoulli(nn.Module):
 
     channels = 1
     support = constraints.unit_interval
+    fits_each_batch = False
 
     def forward(self, raw: Tensor) -> Independent:
         """raw (..., C, H, W) -> distribution over the same shape, log_prob (...)."""
@@ -71,6 +74,7 @@ class Gaussian(nn.Module):
         if number and not FLOOR <= sigma < math.inf:
             raise ValueError(f"sigma must be at least {FLOOR:.4f}, half a grey level, got {sigma}")
         self.sigma, self.channels = sigma, 2 if sigma == "per_pixel" else 1
+        self.fits_each_batch = sigma == "optimal"
         if sigma == "learned":
             self.log_sigma = nn.Parameter(torch.tensor(math.log(self.START - FLOOR)))
         if sigma == "optimal":
@@ -100,7 +104,7 @@ class FittedNormal(Normal):
     """A Normal whose log_prob(x) has the scale that suits x best, and tells `remember` its square.
 
     That scale is detached: at its optimum the mean of log p(x) does not change with it, so an objective that averages
-    log p (all but `iwae`) has the gradient that it would have through the scale.
+    log p over samples and images has the gradient that it would have through the scale; `iwae` does not, and refuses.
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, remember: Callable[[Tensor], None]):
@@ -119,6 +123,7 @@ class Logistic256(nn.Module):
 
     channels = 2
     support = DiscretizedLogistic.support
+    fits_each_batch = False
     START = 0.1  # scale before training
 
     def forward(self, raw: Tensor) -> Independent:
