@@ -174,7 +174,7 @@ class IWAE:
     def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
         if self.samples > 1 and vae.likelihood.fits_each_batch:
             raise ValueError(
-                "likelihood.sigma=optimal needs an objective that weighs all samples alike, which objective=iwae does not: "
+                "likelihood.sigma=optimal needs an objective that weighs all samples alike; objective=iwae does not: "
                 "use likelihood.sigma=learned, or another objective"
             )
         drawn = draw(vae, x, noise)

@@ -67,7 +67,7 @@ def test_capacity_grows_with_its_schedule_and_charges_both_sides():
 def test_the_capacity_of_a_batch_is_that_of_its_mean_and_of_an_image_its_own():
     vae, x, noise = binary_vae()
     kl = ELBO()(vae, x, noise).kl
-    capacity = float(kl.mean())  # some above, some below
+    capacity = kl.mean().item()  # some above, some below
     image, batch = (Capacity(capacity, gamma=7, per=per)(vae, x, noise) for per in ("image", "batch"))
     torch.testing.assert_close(image.loss - image.recon, 7 * (kl - capacity).abs(), atol=1e-10, rtol=0)
     torch.testing.assert_close(batch.loss, batch.recon, atol=1e-10, rtol=0)
