@@ -3,61 +3,95 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, Timer
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from torch import nn
 from torch.distributions import constraints
 
-from src import checkpoints
+from src import checkpoints, own
 from src.config import check_beta, choice
 from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, excluding, prepared
 from src.distributions import GreyLevels
 from src.errors import UserError
 from src.module import VAEModule
-from src.objectives import Terms
 from src.schedules import Constant
 from src.sources import Images, Split
+from src.trial import try_networks, try_out, try_schedules
 from src.vae import VAE
 
 
 def make(node: DictConfig, name: str, /, **arguments: Any) -> Any:
     """The object that a node of the configuration names; `arguments` are handed over as they are.
 
-    Raises UserError with the option's name where the object refuses what it is given.
+    Raises UserError with the option's name where the object refuses what it is given, or is of the wrong kind.
     """
+    target = node.get("_target_")
+    if target is not None:
+        own.locate(target, name)
     try:
         # Hydra would build every `_target_` inside of `arguments` too
         if arguments:
-            return instantiate(node, _partial_=True, _convert_="all")(**arguments)
-        return instantiate(node, _convert_="all")
+            made = instantiate(node, _partial_=True, _convert_="all")(**arguments)
+        else:
+            made = instantiate(node, _convert_="all")
     except UserError:
         raise
-    except (InstantiationException, MisconfigurationException, TypeError, ValueError) as error:
+    except Exception as error:
         cause = error.__cause__ or error
         if isinstance(cause, UserError):
             raise cause from None
-        raise UserError(f"{name}: {str(cause).splitlines()[0]}") from error
+        raise UserError(f"{name}: {own.explain(cause)}") from error
+    kind = KINDS.get(name.partition(".")[0])
+    if kind and not isinstance(made, kind):
+        raise UserError(f"{name}: {target} makes a {type(made).__name__}, and must make a {kind.__name__}")
+    return made
 
 
-def vae(cfg: DictConfig) -> VAE:
-    """The untrained VAE of a configuration."""
-    parts = {name: make(cfg[name], name) for name in ("posterior", "prior", "likelihood")}
-    networks = {name: make(cfg.model[name], f"model.{name}") for name in ("encoder", "decoder")}
+KINDS = {
+    "posterior": nn.Module,
+    "prior": nn.Module,
+    "likelihood": nn.Module,
+    "objective": Callable,
+    "schedule": Callable,
+    "lr_schedule": Callable,
+    "optimizer": Callable,
+    "callbacks": Callback,
+    "logger": Logger,
+}
+
+
+def vae(cfg: DictConfig, trained: bool = False) -> VAE:
+    """The VAE of a configuration, untrained; with `trained` the configuration is that of a run, and judged no more."""
+    parts = {
+        name: make(own.named_options(cfg, name, trained=trained), name) for name in ("posterior", "prior", "likelihood")
+    }
+    networks = {}
+    for name in ("encoder", "decoder"):
+        option = f"model.{name}"
+        network = make(own.named_options(cfg, option, positional=2, trained=trained), option)
+        networks[name] = partial(make_network, network, option)
     try:
         return VAE(list(cfg.data.shape), cfg.latent_dim, **networks, **parts)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"model: {error}") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"model: {own.explain(error)}") from error
+
+
+def make_network(network: Callable[..., nn.Module], option: str, *arguments: Any) -> nn.Module:
+    """The network that is made with (shape, out_features) or (in_features, shape). Raises UserError if it is none."""
+    made = own.call(network, option, *arguments)
+    if not isinstance(made, nn.Module):
+        raise UserError(f"{option}: makes a {type(made).__name__}, and must make a torch.nn.Module")
+    return made
 
 
 def pixels(option: str, vae: VAE) -> str:
@@ -94,8 +128,12 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
     """The VAE of a configuration with its objective, ready to train. Raises UserError if they do not go together."""
     check_beta(cfg)
     torch.manual_seed(cfg.seed)
-    model, objective, schedule = vae(cfg), make(cfg.objective, "objective"), make(cfg.schedule, "schedule")
-    try_out(model, objective, [1 if cfg.data.batch_size == 1 else 2, *cfg.data.shape])
+    model, shape = vae(cfg), [1 if cfg.data.batch_size == 1 else 2, *cfg.data.shape]
+    try_networks(model, shape)
+    groups = ("objective", "schedule", "lr_schedule", "optimizer")
+    objective, schedule, lr_schedule, optimizer = (make(own.named_options(cfg, name), name) for name in groups)
+    try_out(model, objective, shape)
+    try_schedules(schedule, lr_schedule)
     if not any(objective.scheduled.values()) and not isinstance(schedule, Constant):
         names = f"schedule={choice(type(schedule).__name__)}: objective={choice(type(objective).__name__)}"
         raise UserError(f"{names} has nothing that a schedule could multiply; use schedule=constant")
@@ -103,28 +141,13 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
         model,
         objective,
         schedule,
-        make(cfg.lr_schedule, "lr_schedule"),
-        make(cfg.optimizer, "optimizer"),
+        lr_schedule,
+        own.guard(optimizer, "optimizer"),
         cfg.seed,
         plain(cfg),
         overrides,
         OmegaConf.to_container(cfg) | {"ckpt_path": None},
     )
-
-
-def try_out(vae: VAE, objective: Callable[..., Terms], shape: list[int]) -> None:
-    """Evaluates the objective on blank images of a shape (B, C, H, W). Raises UserError, naming the parts, where one
-    lacks what another needs: before anything is trained, and in the words of the part that needs it."""
-    training = vae.training
-    try:
-        with torch.no_grad():
-            objective(vae.eval(), torch.zeros(shape), torch.randn(objective.samples, shape[0], vae.latent_dim), 1.0)
-    except (TypeError, ValueError) as error:
-        parts = {"objective": objective, "posterior": vae.posterior, "prior": vae.prior_head}
-        names = " ".join(f"{group}={choice(type(part).__name__)}" for group, part in parts.items())
-        raise UserError(f"{names}: {error}") from error
-    finally:
-        vae.train(training)
 
 
 def plain(cfg: DictConfig) -> dict:
@@ -237,7 +260,7 @@ def open_run(
     for name, value in (where or {}).items():
         if value is not None and name in cfg.data:
             cfg.data[name] = cfg.data.source[name] = value
-    trained = vae(cfg)
+    trained = vae(cfg, trained=True)
     weights = {k.removeprefix("vae."): v for k, v in state["state_dict"].items() if k.startswith("vae.")}
     try:
         trained.load_state_dict(weights)

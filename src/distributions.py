@@ -1,7 +1,4 @@
-"""Distributions that torch lacks, or has without what a VAE needs."""
-
-import math
-from functools import cached_property
+"""Distributions that torch lacks, or has without what a VAE needs; gaussians.py has the Gaussians."""
 
 import torch
 from torch import Tensor
@@ -11,67 +8,13 @@ from torch.distributions import (
     Distribution,
     Independent,
     MixtureSameFamily,
-    MultivariateNormal,
-    Normal,
     Transform,
     constraints,
-    register_kl,
 )
 from torch.nn import functional
 
-
-class DiagonalGaussian(Independent):
-    """N(loc, diag(scale^2)); loc and scale (..., D), log_prob (...)."""
-
-    def __init__(self, loc: Tensor, scale: Tensor):
-        self.loc, self.scale, self.reinterpreted_batch_ndims = loc, scale, 1
-        Distribution.__init__(self, loc.shape[:-1], loc.shape[-1:], validate_args=False)
-
-    @cached_property
-    def base_dist(self) -> Normal:
-        """Of each dimension. Made when it is asked for: a training step does without."""
-        return Normal(self.loc, self.scale, validate_args=False)
-
-    @property
-    def mean(self) -> Tensor:
-        """(..., D)."""
-        return self.loc
-
-    @property
-    def marginals(self) -> Normal:
-        """The distribution of each dimension, (..., D)."""
-        return self.base_dist
-
-    def detached(self) -> "DiagonalGaussian":
-        """The same, without a gradient to its parameters."""
-        return DiagonalGaussian(self.loc.detach(), self.scale.detach())
-
-    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """z = loc + scale * noise and log q(z), for standard normal noise (..., D)."""
-        half = 0.5 * noise.square() + self.scale.log()
-        return self.loc + self.scale * noise, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
-
-
-class FullGaussian(MultivariateNormal):
-    """N(loc, L L^T), L = scale_tril; loc (..., D), L (..., D, D) lower triangular, log_prob (...)."""
-
-    def __init__(self, loc: Tensor, scale_tril: Tensor):
-        super().__init__(loc, scale_tril=scale_tril, validate_args=False)
-
-    @property
-    def marginals(self) -> Normal:
-        """The distribution of each dimension, (..., D)."""
-        return Normal(self.loc, self.scale_tril.square().sum(-1).sqrt(), validate_args=False)
-
-    def detached(self) -> "FullGaussian":
-        """The same, without a gradient to its parameters."""
-        return FullGaussian(self.loc.detach(), self.scale_tril.detach())
-
-    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """z = loc + L noise and log q(z), for standard normal noise (..., D)."""
-        z = self.loc + (self.scale_tril * noise[..., None, :]).sum(-1)  # a product that autocast leaves in float32
-        half = 0.5 * noise.square() + self.scale_tril.diagonal(dim1=-2, dim2=-1).log()
-        return z, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
+from src.bounds import INTO_FLOW, NATS_OF_FLOW, OUT_OF_FLOW, bounded_nats, finite_gradient
+from src.gaussians import DiagonalGaussian, FullGaussian
 
 
 class Mixture(MixtureSameFamily):
@@ -111,7 +54,8 @@ class Flow(Distribution):
         """z = f(u) and log p(z), u being the base's sample for standard normal noise (..., D); inverts nothing."""
         u, log_base = self.base.rsample_and_log_prob(noise)
         with torch.autocast(u.device.type, enabled=False):
-            z, log_det = self.f.call_and_ladj(u)
+            z, log_det = self.f.call_and_ladj(u.clamp(-INTO_FLOW, INTO_FLOW))
+        z = finite_gradient(z.clamp(-OUT_OF_FLOW, OUT_OF_FLOW), OUT_OF_FLOW)
         return z, log_base - log_det
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
@@ -121,25 +65,8 @@ class Flow(Distribution):
     def log_prob(self, z: Tensor) -> Tensor:
         """Inverts f: where f is autoregressive in u, that takes D passes."""
         with torch.autocast(z.device.type, enabled=False):
-            u, log_det = self.f.inv.call_and_ladj(z)
-        return self.base.log_prob(u) + log_det
-
-
-@register_kl(FullGaussian, DiagonalGaussian)
-def _(q: FullGaussian, p: DiagonalGaussian) -> Tensor:
-    """(tr(S_p^-1 L L^T) + |(m_q - m_p) / s_p|^2 - D) / 2 + sum_d log s_p - log L_dd, (...)."""
-    spread = (q.scale_tril / p.scale[..., None]).square().sum(-1)
-    squares = spread + ((q.loc - p.loc) / p.scale).square()
-    log_det = q.scale_tril.diagonal(dim1=-2, dim2=-1).log() - p.scale.log()
-    return (0.5 * (squares - 1) - log_det).sum(-1)
-
-
-@register_kl(DiagonalGaussian, DiagonalGaussian)
-def _(q: DiagonalGaussian, p: DiagonalGaussian) -> Tensor:
-    """sum_d ((s_q^2 + (m_q - m_p)^2) / s_p^2 - 1) / 2 - log(s_q / s_p), (...)."""
-    ratio = q.scale / p.scale
-    squares = ratio.square() + ((q.loc - p.loc) / p.scale).square()
-    return (0.5 * (squares - 1) - ratio.log()).sum(-1)
+            u, log_det = self.f.inv.call_and_ladj(z.clamp(-INTO_FLOW, INTO_FLOW))
+        return (self.base.log_prob(u) + log_det).clamp(-NATS_OF_FLOW, NATS_OF_FLOW)
 
 
 class BinaryImage(Independent):
@@ -152,7 +79,7 @@ class BinaryImage(Independent):
         """In fewer passes over the pixels than torch's: they cost more than all else about a small model's loss."""
         logits = self.base_dist.logits
         nats = functional.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
-        return -nats.flatten(-3).sum(-1)
+        return bounded_nats(-nats.flatten(-3).sum(-1))
 
 
 class ContinuousBernoulli(Distribution):

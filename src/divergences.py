@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, kl_divergence
 
+from src.bounds import bounded
+
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the MMD's kernels, around the distance of two codes of N(0, I)
 
 
@@ -59,7 +61,7 @@ def mmd(a: Tensor, b: Tensor) -> Tensor:
     k(u, v) = mean_s C / (C + |u - v|^2), C = 2 D s, for s in SCALES (Tolstikhin et al., 2018). Needs N >= 2.
     """
     n = len(a)
-    both = torch.cat([a, b])
+    both = bounded(torch.cat([a, b]))
     squares = both.square().sum(1)
     with torch.autocast(both.device.type, enabled=False):
         distances = (squares[:, None] + squares - 2 * both @ both.T).clamp(min=0)

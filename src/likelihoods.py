@@ -3,8 +3,11 @@
 A likelihood says how many numbers a pixel needs (`channels`, for each channel of the image) and what images it is a
 distribution over: by its `support` data.py prepares them, and validation refuses all others. `boolean`: binary ones;
 `GreyLevels`: the 256 levels as they are; else a density, for which a level k becomes (k + u) / 256, u uniform: else it
-could put all its mass on the levels, and its log p(x) would have no bound (Theis et al., 2016).
-The scale of a density is kept above FLOOR: a pixel that never varies, as MNIST's border, would ask for none.
+could put all its mass on the levels, and its log p(x) would have no bound (Theis et al., 2016). `fits_each_batch` is
+true of one whose scale is fitted to each batch in training, which suits only objectives that weigh all samples alike.
+The scale of a density is kept above FLOOR: a pixel that never varies, as MNIST's border, would ask for none. Any finite
+output of the decoder gives a distribution with finite densities: a location is cut at FAR_PIXEL from zero, a scale
+at e^34, and a sum of log-probabilities of binary pixels at 1e30 nats from zero. There they have no gradient.
 """
 
 import math
@@ -15,10 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, constraints
 
+from src.bounds import LOG_FAR
 from src.distributions import BinaryImage, DiscretizedLogistic
 from src.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
 
 FLOOR = 1 / 512  # half the distance of two grey levels
+FAR_PIXEL = 1e10  # of a pixel's location, of a grey range of 1
 
 
 class Bernoulli(nn.Module):
@@ -26,6 +31,7 @@ class Bernoulli(nn.Module):
 
     channels = 1
     support = constraints.boolean
+    fits_each_batch = False
 
     def forward(self, raw: Tensor) -> BinaryImage:
         """raw (..., C, H, W) -> distribution over the same shape, log_prob (...)."""
@@ -40,6 +46,7 @@ class ContinuousBernoulli(nn.Module):
 
     channels = 1
     support = constraints.unit_interval
+    fits_each_batch = False
 
     def forward(self, raw: Tensor) -> Independent:
         """raw (..., C, H, W) -> distribution over the same shape, log_prob (...)."""
@@ -67,6 +74,7 @@ class Gaussian(nn.Module):
         if number and not FLOOR <= sigma < math.inf:
             raise ValueError(f"sigma must be at least {FLOOR:.4f}, half a grey level, got {sigma}")
         self.sigma, self.channels = sigma, 2 if sigma == "per_pixel" else 1
+        self.fits_each_batch = sigma == "optimal"
         if sigma == "learned":
             self.log_sigma = nn.Parameter(torch.tensor(math.log(self.START - FLOOR)))
         if sigma == "optimal":
@@ -74,12 +82,12 @@ class Gaussian(nn.Module):
 
     def forward(self, raw: Tensor) -> Independent:
         """raw (..., channels C, H, W) -> distribution over (..., C, H, W), log_prob (...)."""
-        mu, sigma = raw, self.sigma
+        mu, sigma = raw.clamp(-FAR_PIXEL, FAR_PIXEL), self.sigma
         if sigma == "learned":
-            sigma = FLOOR + self.log_sigma.exp()
+            sigma = FLOOR + self.log_sigma.clamp(max=LOG_FAR).exp()
         elif sigma == "per_pixel":
-            mu, raw_sigma = raw.chunk(2, -3)
-            sigma = FLOOR + self.START * raw_sigma.exp()
+            mu, raw_sigma = mu.chunk(2, -3)
+            sigma = FLOOR + self.START * raw_sigma.clamp(max=LOG_FAR).exp()
         elif sigma == "optimal":
             sigma = self.variance.sqrt()
             if self.training:
@@ -96,7 +104,7 @@ class FittedNormal(Normal):
     """A Normal whose log_prob(x) has the scale that suits x best, and tells `remember` its square.
 
     That scale is detached: at its optimum the mean of log p(x) does not change with it, so an objective that averages
-    log p (all but `iwae`) has the gradient that it would have through the scale.
+    log p over samples and images has the gradient that it would have through the scale; `iwae` does not, and refuses.
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, remember: Callable[[Tensor], None]):
@@ -115,10 +123,13 @@ class Logistic256(nn.Module):
 
     channels = 2
     support = DiscretizedLogistic.support
+    fits_each_batch = False
     START = 0.1  # scale before training
 
     def forward(self, raw: Tensor) -> Independent:
         """raw (..., 2 C, H, W) -> distribution over (..., C, H, W), log_prob (...)."""
         loc, raw_scale = raw.chunk(2, -3)
         # a scale far below the levels' distance says nothing more, and one of zero nothing at all
-        return Independent(DiscretizedLogistic(loc, FLOOR / 10 + self.START * raw_scale.exp()), 3, validate_args=False)
+        scale = FLOOR / 10 + self.START * raw_scale.clamp(max=LOG_FAR).exp()
+        loc = loc.clamp(-FAR_PIXEL, FAR_PIXEL)
+        return Independent(DiscretizedLogistic(loc, scale), 3, validate_args=False)

@@ -3,6 +3,7 @@
 A posterior says how many numbers it needs (`in_features`) and is called with them; the distribution it returns has
 `mean` (B, D), `log_prob` and `rsample_and_log_prob(noise)`, which carries standard normal noise (K, B, D) to codes.
 Where it can, it also has `marginals`, one for each dimension, and `detached()`: the objectives that need them say so.
+Any finite output of the encoder gives a distribution with finite densities: bounds.py says how.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from src import distributions
+from src.bounds import bounded, bounded_scale
 from src.distributions import DiagonalGaussian, FullGaussian
 
 
@@ -23,12 +25,17 @@ class Gaussian(nn.Module):
 
     def forward(self, raw: Tensor) -> DiagonalGaussian:
         """raw (B, 2D) -> distribution over (B, D)."""
-        mu, logvar = raw.chunk(2, -1)
-        return DiagonalGaussian(mu, torch.exp(0.5 * logvar))
+        mu, logvar = bounded(raw).chunk(2, -1)
+        return DiagonalGaussian(mu, *bounded_scale(0.5 * logvar))
 
 
 class Full(nn.Module):
-    """q(z | x) = N(mu, L L^T), L = diag(exp(logvar / 2)) (I + A), A strictly lower triangular, all from the encoder."""
+    """q(z | x) = N(mu, L L^T), L = diag(exp(logvar / 2)) (I + A), A strictly lower triangular, all from the encoder.
+
+    A is cut at STEEPEST from zero: a correlation of 1 - 5e-9, which float32 can't tell from 1.
+    """
+
+    STEEPEST = 1e4
 
     def __init__(self, latent_dim: int):
         super().__init__()
@@ -38,11 +45,12 @@ class Full(nn.Module):
     def forward(self, raw: Tensor) -> FullGaussian:
         """raw (B, 2D + D(D-1)/2) -> distribution over (B, D)."""
         d = self.latent_dim
-        mu, logvar, a = raw.split([d, d, raw.shape[-1] - 2 * d], -1)
+        mu, logvar, a = bounded(raw).split([d, d, raw.shape[-1] - 2 * d], -1)
         row, column = torch.tril_indices(d, d, -1, device=raw.device)
         unit = torch.eye(d, dtype=raw.dtype, device=raw.device).repeat(raw.shape[0], 1, 1)
-        unit[:, row, column] = a
-        return FullGaussian(mu, torch.exp(0.5 * logvar)[..., None] * unit)
+        unit[:, row, column] = a.clamp(-self.STEEPEST, self.STEEPEST)
+        scale, excess = bounded_scale(0.5 * logvar)
+        return FullGaussian(mu, scale[..., None] * unit, excess)
 
 
 class Flow(nn.Module):
@@ -69,4 +77,4 @@ class Flow(nn.Module):
     def forward(self, raw: Tensor) -> distributions.Flow:
         """raw (B, 2D + context) -> distribution over (B, D)."""
         head, context = raw[..., : 2 * self.latent_dim], raw[..., 2 * self.latent_dim :]
-        return distributions.Flow(self.base(head), self.f(context if context.shape[-1] else None))
+        return distributions.Flow(self.base(head), self.f(bounded(context) if context.shape[-1] else None))

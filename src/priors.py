@@ -2,7 +2,8 @@
 
 A prior is called with the VAE's `encode`, for those that are made of posteriors, and returns a distribution over codes
 (D,) with `log_prob` and `sample`; its parameters are trained with the VAE's. One that turns given noise into codes has
-`rsample_and_log_prob(noise)` too: objectives that draw from the prior need it.
+`rsample_and_log_prob(noise)` too: objectives that draw from the prior need it. Learned means and scales lie within the
+bounds of bounds.py.
 """
 
 import math
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
 from src import distributions
+from src.bounds import bounded, bounded_scale
 from src.distributions import DiagonalGaussian, FullGaussian
 
 Encode = Callable[[Tensor], Distribution]
@@ -50,7 +52,7 @@ class Mixture(nn.Module):
 
     def forward(self, encode: Encode) -> distributions.Mixture:
         """Distribution over (D,)."""
-        return mixture(self.logits, DiagonalGaussian(self.means, self.log_scales.exp()))
+        return mixture(self.logits, DiagonalGaussian(bounded(self.means), *bounded_scale(self.log_scales)))
 
 
 class Vamp(nn.Module):

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal, kl_divergence
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from src import priors
+from src import likelihoods, priors
 from src.divergences import mmd
 from src.likelihoods import Bernoulli
 from src.likelihoods import Gaussian as GaussianLikelihood
-from src.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, FreeBits, decomposed, draw
+from src.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, Draws, FreeBits, decomposed, draw
 from src.posteriors import Full, Gaussian
 from src.vae import VAE
 from tests.models import POSTERIORS, SIGMA, linear_gaussian, small
@@ -62,6 +62,49 @@ def test_capacity_grows_with_its_schedule_and_charges_both_sides():
         terms = Capacity(4, gamma=7)(vae, x, noise, weight)
         charged = 7 * (terms.kl - 4 * weight).abs()
         torch.testing.assert_close(terms.loss, terms.recon + charged, atol=1e-12, rtol=0)
+
+
+def test_the_capacity_of_a_batch_is_that_of_its_mean_and_of_an_image_its_own():
+    vae, x, noise = binary_vae()
+    kl = ELBO()(vae, x, noise).kl
+    capacity = kl.mean().item()  # some above, some below
+    image, batch = (Capacity(capacity, gamma=7, per=per)(vae, x, noise) for per in ("image", "batch"))
+    torch.testing.assert_close(image.loss - image.recon, 7 * (kl - capacity).abs(), atol=1e-10, rtol=0)
+    torch.testing.assert_close(batch.loss, batch.recon, atol=1e-10, rtol=0)
+    for c, charged in ((0, 7 * capacity), (capacity + 1, 7.0)):
+        batch = Capacity(c, gamma=7, per="batch")(vae, x, noise)
+        torch.testing.assert_close(batch.loss - batch.recon, torch.full((12,), charged), atol=1e-9, rtol=0)
+        torch.testing.assert_close(batch.kl, kl)
+
+
+def test_the_total_correlation_of_a_batch_reads_too_high():
+    """Of 16 independent dimensions: what the docstring of BetaTC says."""
+    found = {}
+    for size in (128, 500):
+        z = []
+        for _ in range(20):
+            q = Gaussian(16)(
+                torch.cat([math.sqrt(0.91) * torch.randn(size, 16), torch.full((size, 16), math.log(0.09))], 1)
+            )
+            drawn = q.rsample_and_log_prob(torch.randn(1, size, 16))
+            z.append(decomposed(Draws(q, priors.Standard(16)(None), *drawn, drawn[1]))[1].mean())
+        found[size] = torch.stack(z).mean().item()
+    assert found == pytest.approx({128: 14.1, 500: 13.0}, abs=0.2)
+
+
+def test_a_penalty_of_500_is_one_of_500_sevenths_of_the_sum_of_kernels():
+    vae, x, _ = binary_vae()
+    noise = torch.randn(2, 12, 3)
+    a, b = draw(vae, x, noise[:1]).z[0], noise[1]
+
+    def kernels(u: Tensor, v: Tensor) -> Tensor:
+        squares = (u[:, None] - v).square().sum(-1)
+        return sum(6 * s / (6 * s + squares) for s in (0.1, 0.2, 0.5, 1, 2, 5, 10))
+
+    within = sum(k.sum() - k.diagonal().sum() for k in (kernels(a, a), kernels(b, b))) / (12 * 11)
+    added = (500 / 7 * (within - 2 * kernels(a, b).mean())).expand(12)
+    terms = MMD(beta=0.0)(vae, x, noise)
+    torch.testing.assert_close(terms.loss - terms.recon, added, atol=1e-9, rtol=0)
 
 
 def test_free_bits_charge_the_mean_kl_of_each_dimension_above_its_floor():
@@ -231,6 +274,44 @@ def test_the_optimal_sigma_has_the_gradient_of_its_closed_form():
     torch.testing.assert_close(a, b, atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "objective",
+    [
+        ELBO(samples=3),
+        ELBO(samples=3, kl="sample"),
+        FreeBits(floor=0.3, samples=3),
+        FreeBits(floor=0.3, per="total", samples=3),
+        Capacity(4, samples=3),
+        Capacity(4, per="batch", samples=3),
+        BetaTC(samples=3),
+        MMD(samples=3),
+        *(IWAE(1, estimator) for estimator in ("iwae", "stl", "dreg")),
+    ],
+    ids=lambda o: "-".join([type(o).__name__, *(str(v) for v in vars(o).values())][:5]),
+)
+def test_the_gradient_without_that_through_the_optimal_sigma_is_exact(objective, monkeypatch):
+    vae = small(Gaussian(3), priors.Standard(3), GaussianLikelihood("optimal")).double().train()
+    x, noise = torch.rand(5, 1, 4, 4), torch.randn(objective.samples, 5, 3)
+    weights = [*vae.encoder.parameters(), *vae.decoder.parameters()]
+    without = torch.autograd.grad(objective(vae, x, noise).loss.mean(), weights)
+
+    def log_prob(px: likelihoods.FittedNormal, x: Tensor) -> Tensor:
+        return Normal(px.loc, (x - px.loc).square().mean().sqrt()).log_prob(x)
+
+    monkeypatch.setattr(likelihoods.FittedNormal, "log_prob", log_prob)
+    through = torch.autograd.grad(objective(vae, x, noise).loss.mean(), weights)
+    for ours, exact in zip(without, through, strict=True):
+        torch.testing.assert_close(ours, exact, atol=1e-10, rtol=1e-9)
+
+
+@pytest.mark.parametrize("estimator", ["iwae", "stl", "dreg"])
+def test_samples_of_different_weight_and_the_optimal_sigma_are_refused(estimator):
+    vae = small(Gaussian(3), priors.Standard(3), GaussianLikelihood("optimal")).double().train()
+    for samples in (2, 10):
+        with pytest.raises(ValueError, match=r"likelihood\.sigma=optimal .* objective=iwae .*: use likelihood\.sigma="):
+            IWAE(samples, estimator)(vae, torch.rand(5, 1, 4, 4), torch.randn(samples, 5, 3))
+
+
 def test_the_optimal_sigma_is_remembered_and_fixed_in_evaluation():
     head, x = GaussianLikelihood("optimal").double(), 0.1 * torch.randn(1000, 1, 4, 4)
     for _ in range(200):
@@ -257,6 +338,7 @@ def test_a_batch_of_one_image_has_no_penalty_and_is_refused(objective):
         lambda: FreeBits(floor=-1),
         lambda: FreeBits(per="pixel"),
         lambda: Capacity(-1),
+        lambda: Capacity(per="pixel"),
         lambda: MMD(penalty=-1),
         lambda: BetaTC(samples=0),
         lambda: ELBO(kl="exact"),

@@ -1,0 +1,144 @@
+"""Gaussians over codes that are finite whatever a network gives (bounds.py says how), and their KL."""
+
+import math
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, register_kl
+
+from src.bounds import NATS, bounded_nats, finite_gradient
+
+
+class BoundedNormal(Normal):
+    """N(loc, scale^2) of numbers, whose log_prob is finite, as bounds.py says.
+
+    excess: what is to be added to the logarithm of the scale to make it exact, where `bounded_scale` has cut it
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor, excess: Tensor | None = None):
+        super().__init__(loc, scale, validate_args=False)
+        self.excess = excess
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Of the shape of `value`."""
+        return bounded_nats(self.unbounded_log_prob(value))
+
+    def unbounded_log_prob(self, value: Tensor) -> Tensor:
+        """As `log_prob`, but minus infinity where the square of (value - loc) / scale leaves the range of numbers."""
+        loc, scale, value = (finite_gradient(each) for each in (self.loc, self.scale, value))
+        log_scale = plus(scale.log(), self.excess)
+        return -((value - loc) ** 2) / (2 * scale**2) - log_scale - math.log(math.sqrt(2 * math.pi))
+
+
+class DiagonalGaussian(Independent):
+    """N(loc, diag(scale^2)); loc, scale and `excess` as in BoundedNormal (..., D), log_prob (...)."""
+
+    def __init__(self, loc: Tensor, scale: Tensor, excess: Tensor | None = None):
+        self.loc, self.scale, self.excess, self.reinterpreted_batch_ndims = loc, scale, excess, 1
+        Distribution.__init__(self, loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    @cached_property
+    def base_dist(self) -> BoundedNormal:
+        """Of each dimension. Made when it is asked for: a training step does without."""
+        return BoundedNormal(self.loc, self.scale, self.excess)
+
+    @property
+    def mean(self) -> Tensor:
+        """(..., D)."""
+        return self.loc
+
+    @property
+    def marginals(self) -> BoundedNormal:
+        """The distribution of each dimension, (..., D)."""
+        return self.base_dist
+
+    def detached(self) -> "DiagonalGaussian":
+        """The same, without a gradient to its parameters."""
+        return DiagonalGaussian(self.loc.detach(), self.scale.detach(), detached(self.excess))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Of codes z (..., D)."""
+        return bounded_nats(self.base_dist.unbounded_log_prob(z).sum(-1))
+
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """z = loc + scale * noise and log q(z), for standard normal noise (..., D)."""
+        half = 0.5 * noise.square() + plus(self.scale.log(), self.excess)
+        return self.loc + self.scale * noise, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
+
+
+class FullGaussian(MultivariateNormal):
+    """N(loc, L L^T), L = scale_tril; loc (..., D), L (..., D, D) lower triangular, log_prob (...).
+
+    excess: (..., D), of the logarithm of L's diagonal, as in BoundedNormal
+    """
+
+    def __init__(self, loc: Tensor, scale_tril: Tensor, excess: Tensor | None = None):
+        super().__init__(loc, scale_tril=scale_tril, validate_args=False)
+        self.excess = excess
+
+    @property
+    def marginals(self) -> BoundedNormal:
+        """The distribution of each dimension, (..., D)."""
+        return BoundedNormal(self.loc, bounded_nats(self.scale_tril.square().sum(-1)).sqrt())
+
+    def detached(self) -> "FullGaussian":
+        """The same, without a gradient to its parameters."""
+        return FullGaussian(self.loc.detach(), self.scale_tril.detach(), detached(self.excess))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Of codes z (..., D); finite where L^-1 (z - loc) is not."""
+        loc, scale, z = (finite_gradient(each) for each in (self.loc, self.scale_tril, z))
+        nats = MultivariateNormal(loc, scale_tril=scale, validate_args=False).log_prob(z)
+        if self.excess is not None:
+            nats = nats - self.excess.sum(-1)
+        return torch.where(nats > -NATS, nats, -NATS)  # which takes what is not a number, too
+
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """z = loc + L noise and log q(z), for standard normal noise (..., D)."""
+        z = self.loc + (self.scale_tril * noise[..., None, :]).sum(-1)  # a product that autocast leaves in float32
+        half = 0.5 * noise.square() + plus(self.scale_tril.diagonal(dim1=-2, dim2=-1).log(), self.excess)
+        return z, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
+
+
+def plus(log_scale: Tensor, excess: Tensor | None) -> Tensor:
+    """The exact logarithm of a scale, from that of the scale within its bounds."""
+    return log_scale if excess is None else log_scale + excess
+
+
+def detached(excess: Tensor | None) -> Tensor | None:
+    """The same, without a gradient."""
+    return None if excess is None else excess.detach()
+
+
+@register_kl(FullGaussian, DiagonalGaussian)
+def _(q: FullGaussian, p: DiagonalGaussian) -> Tensor:
+    """(tr(S_p^-1 L L^T) + |(m_q - m_p) / s_p|^2 - D) / 2 + sum_d log s_p - log L_dd, (...)."""
+    spread = (q.scale_tril / p.scale[..., None]).square().sum(-1)
+    squares = spread + ((q.loc - p.loc) / p.scale).square()
+    log_det = q.scale_tril.diagonal(dim1=-2, dim2=-1).log() - p.scale.log()
+    return bounded_nats((0.5 * (squares - 1) - exact_log_ratio(log_det, q, p)).sum(-1))
+
+
+@register_kl(DiagonalGaussian, DiagonalGaussian)
+def _(q: DiagonalGaussian, p: DiagonalGaussian) -> Tensor:
+    """sum_d ((s_q^2 + (m_q - m_p)^2) / s_p^2 - 1) / 2 - log(s_q / s_p), (...)."""
+    ratio = q.scale / p.scale
+    squares = ratio.square() + ((q.loc - p.loc) / p.scale).square()
+    return bounded_nats((0.5 * (squares - 1) - exact_log_ratio(ratio.log(), q, p)).sum(-1))
+
+
+@register_kl(BoundedNormal, BoundedNormal)
+def _(q: BoundedNormal, p: BoundedNormal) -> Tensor:
+    """As torch's for two of its Normals, of their shape."""
+    ratio = (q.scale / p.scale).pow(2).clamp(1 / NATS, NATS)
+    squares = ((q.loc - p.loc) / p.scale).pow(2)
+    nats = 0.5 * (ratio + squares - 1 - ratio.log())
+    return bounded_nats(-exact_log_ratio(-nats, q, p))
+
+
+def exact_log_ratio(log_ratio: Tensor, q: Distribution, p: Distribution) -> Tensor:
+    """log(s_q / s_p) from that of the scales within their bounds."""
+    if q.excess is not None:
+        log_ratio = log_ratio + q.excess
+    return log_ratio if p.excess is None else log_ratio - p.excess

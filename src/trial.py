@@ -1,0 +1,214 @@
+"""The parts are tried before anything is trained: a step on two images of noise, which costs milliseconds.
+
+What the networks give is checked for its kind, shape and range, what the objective gives for its shape. Each failure is
+a UserError of one line that names the option.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from src.config import choice
+from src.errors import UserError
+from src.objectives import Terms
+from src.own import describe, explain
+from src.vae import VAE
+
+log = logging.getLogger(__name__)
+FAR = 100  # by which codes are scaled to see what a decoder can give at all
+CODES = 8
+DARK, LIGHT = 0.2, 0.8  # means that a decoder's pixels must be able to pass
+REMEDY = {
+    "encoder": "its last layer must be out_features wide: the second argument that it is made with",
+    "decoder": "it must return images, channels first, of the shape that is the second argument it is made with",
+}
+
+
+def try_networks(vae: VAE, shape: list[int]) -> None:
+    """Runs both networks on noise of the shape (B, C, H, W), in training and in evaluation. Raises UserError where what
+    they return is not what posterior and likelihood need; warns where it can't be the likelihood's raw numbers."""
+    channels = vae.likelihood.channels * shape[1]
+    wanted = {"encoder": (shape[0], vae.posterior.in_features), "decoder": (shape[0], channels, *shape[2:])}
+    parts = {"encoder": f"posterior={name_of(vae.posterior)}", "decoder": f"likelihood={name_of(vae.likelihood)}"}
+    given = {"encoder": noise_images(shape), "decoder": noise_codes(shape[0], vae.latent_dim)}
+    with untouched(vae), torch.no_grad():
+        for training in (True, False):
+            vae.train(training)
+            for name, network in (("encoder", vae.encoder), ("decoder", vae.decoder)):
+                raw = run(network, given[name], f"model.{name}", training)
+                check_raw(raw, wanted[name], f"model.{name}", parts[name], REMEDY[name])
+        warn_of_range(vae)
+
+
+def run(network: nn.Module, given: Tensor, option: str, training: bool) -> Any:
+    """What a network returns. Raises UserError for anything that it raises."""
+    try:
+        return network(given)
+    except UserError:
+        raise
+    except Exception as error:
+        mode = "in training" if training else "in evaluation"
+        more = "" if len(given) > 1 else "; data.batch_size=1 is too little for some layers"
+        raise UserError(f"{option}: fails {mode} on {tuple(given.shape)}: {describe(error)}{more}") from error
+
+
+def check_raw(raw: Any, wanted: tuple[int, ...], option: str, part: str, remedy: str) -> None:
+    """Raises UserError where a network's output is no tensor of numbers of that shape."""
+    if not isinstance(raw, Tensor):
+        raise UserError(
+            f"{option}: gives a {type(raw).__name__}, but {part} needs one tensor {wanted}: "
+            "put several side by side, as in torch.cat([mu, logvar], 1)"
+        )
+    if raw.shape != wanted:
+        raise UserError(f"{option}: gives {tuple(raw.shape)}, but {part} needs {wanted}: {remedy}")
+    widest = torch.get_default_dtype()
+    if not raw.is_floating_point() or torch.promote_types(raw.dtype, widest) != widest:
+        raise UserError(f"{option}: gives numbers of {raw.dtype}, but {part} needs {widest}: convert them at its end")
+    if not raw.isfinite().all():
+        raise UserError(f"{option}: gives numbers that are not finite before any training: {part} can't use them")
+
+
+def warn_of_range(vae: VAE) -> None:
+    """Warns of a decoder whose output is bounded or of one sign, where no pixel could then be dark, or none light.
+
+    Most often it ends in an activation, a sigmoid say, though its likelihood takes logits. Of a likelihood whose means
+    are the raw numbers themselves, that is as it should be.
+    """
+    raw = vae.decoder(FAR * noise_codes(CODES, vae.latent_dim)).to(torch.get_default_dtype())
+    low, high = float(raw.min()), float(raw.max())
+    if not math.isfinite(low + high) or (raw == raw[:1]).all():  # the same for all codes: it is to be learned yet
+        return
+    at_its_ends = max(abs(low), abs(high)) <= 1 and (raw.abs() > 0.99).float().mean() > 0.5  # as of tanh
+    if low < 0 < high and not at_its_ends:
+        return
+    means = vae.likelihood(torch.stack([torch.full_like(raw[0], low), torch.full_like(raw[0], high)])).mean
+    darkest, lightest = float(means.min()), float(means.max())
+    if darkest > DARK or lightest < LIGHT:
+        log.warning(
+            "model.decoder: gives numbers from %.2f to %.2f even for codes scaled by %d, so that likelihood=%s has "
+            "means from %.2f to %.2f alone; a decoder returns raw numbers (here logits), with no activation at its end",
+            *(low, high, FAR, name_of(vae.likelihood), darkest, lightest),
+        )
+
+
+def try_out(vae: VAE, objective: Callable[..., Terms], shape: list[int]) -> None:
+    """Evaluates the objective on noise of a shape (B, C, H, W), and its gradient. Raises UserError, naming the parts,
+    where one lacks what another needs: before anything is trained, and in the words of the part that needs it."""
+    parts = {"objective": objective, "posterior": vae.posterior, "prior": vae.prior_head}
+    names = " ".join(f"{group}={name_of(part)}" for group, part in parts.items())
+    try:
+        noise = torch.randn(objective.samples, shape[0], vae.latent_dim)
+        with untouched(vae):
+            with torch.no_grad():
+                check_densities(vae, noise_images(shape), noise)
+                check_terms(objective(vae.eval(), noise_images(shape), noise, 1.0), shape[0])
+            objective(vae.train(), noise_images(shape), noise, 1.0).loss.mean().backward()
+            check_gradients(vae)
+    except UserError as error:
+        raise UserError(f"{names}: {error}") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{names}: {explain(error)}") from error
+    except Exception as error:
+        raise UserError(f"{names}: a step on {shape[0]} images of noise fails: {describe(error)}") from error
+
+
+def check_densities(vae: VAE, x: Tensor, noise: Tensor) -> None:
+    """Raises UserError where a log-density is not one number for each image or code."""
+    q, p = vae.eval().encode(x), vae.prior()
+    z, log_q = q.rsample_and_log_prob(noise)
+    if z.shape != noise.shape:
+        raise UserError(f"the posterior's codes are {tuple(z.shape)} for noise of {tuple(noise.shape)}")
+    for name, density in (
+        ("the posterior's log-density", log_q),
+        ("the prior's log_prob", p.log_prob(z)),
+        ("the likelihood's log_prob", vae.decode(z).log_prob(x)),
+    ):
+        if density.shape != noise.shape[:2]:
+            raise UserError(
+                f"{name} is {tuple(density.shape)}, and must be {tuple(noise.shape[:2])}, one number for each code or "
+                "image: it sums over their dimensions or pixels, as torch's Independent does"
+            )
+
+
+def check_terms(terms: Any, images: int) -> None:
+    """Raises UserError where an objective does not return finite Terms of that many images."""
+    try:
+        loss, recon, kl, _, _ = terms
+    except (TypeError, ValueError):
+        kind = type(terms).__name__
+        raise UserError(
+            f"it returns a {kind}, and must return Terms(loss, recon, kl, q, p) of src.objectives"
+        ) from None
+    for name, term in (("loss", loss), ("recon", recon), ("kl", kl)):
+        found = tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__
+        if found != (images,):
+            raise UserError(
+                f"{name} is {found} for {images} images, and must be ({images},), a number for each: the program "
+                "takes their mean"
+            )
+        if not term.isfinite().all():
+            raise UserError(f"{name} is not finite on images of noise, before any training")
+
+
+def check_gradients(vae: VAE) -> None:
+    """Raises UserError where a gradient is not finite, warns where none reaches a network."""
+    for option, network in (("model.encoder", vae.encoder), ("model.decoder", vae.decoder)):
+        trained = [weight for weight in network.parameters() if weight.requires_grad]
+        gradients = [weight.grad for weight in trained if weight.grad is not None]
+        if trained and not gradients:
+            log.warning(
+                "%s: no gradient reaches its weights, which will not be trained: look for detach or no_grad", option
+            )
+        if not all(gradient.isfinite().all() for gradient in gradients):
+            raise UserError(f"{option}: has gradients that are not finite on images of noise, before any training")
+
+
+def try_schedules(schedule: Callable[[float, float], float], lr_schedule: Callable[[float], float]) -> None:
+    """Raises UserError where a schedule gives no finite number at the training's start or end."""
+    at = {"schedule": (schedule, [(0.0, 0), (math.inf, math.inf)]), "lr_schedule": (lr_schedule, [(0.0,), (1.0,)])}
+    for option, (curve, places) in at.items():
+        for place in places:
+            try:
+                number = float(curve(*place))
+            except Exception as error:
+                raise UserError(f"{option}: fails at {place}: {describe(error)}") from error
+            if not math.isfinite(number):
+                raise UserError(f"{option}: is {number} at {place}, and must be a finite number")
+
+
+@contextmanager
+def untouched(vae: VAE) -> Iterator[None]:
+    """Leaves the VAE as it was: its mode, buffers, gradients; and the process's random numbers."""
+    modes = {module: module.training for module in vae.modules()}
+    buffers = {name: buffer.clone() for name, buffer in vae.named_buffers()}
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+            with torch.no_grad():
+                for name, buffer in vae.named_buffers():
+                    if name in buffers:
+                        buffer.copy_(buffers[name])
+            vae.zero_grad()
+
+
+def noise_images(shape: list[int]) -> Tensor:
+    """Binary images of a shape (B, C, H, W), always the same: in the support of every likelihood."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0)).round()
+
+
+def noise_codes(count: int, latent_dim: int) -> Tensor:
+    """Codes (count, latent_dim) from N(0, I), always the same."""
+    return torch.randn(count, latent_dim, generator=torch.Generator().manual_seed(0))
+
+
+def name_of(part: object) -> str:
+    """The option that names a part."""
+    return choice(type(part).__name__)
