@@ -5,10 +5,14 @@ caller's; noise is a function of (seed, image).
     decoder        min_z E_{x|g}[-log p(x|z)] - H(x|g) = min_z KL(g, p(x|z)): what no code makes it say. Found by
                    descent, so at most too large. Of greys there is no floor: min_z -log p(x|z)
     prior          KL(q(z), p(z)), q(z) the mean of q(z|x) over images (Hoffman & Johnson, 2016): at least the mean of
-                   log r(z) - log p(z) at held-out codes, r a mixture fitted to training codes. Negative: p fits better
+                   log r(z) - log p(z) at held-out codes, r a mixture fitted to training codes, or p itself where that
+                   fits better: then none
     family         the best q of the posterior's family against log p(x); amortisation: the encoder's q against the best
-                   (Cremer et al., 2018). log p(x) is estimated from below, so their sum is, if anything, too small
+                   (Cremer et al., 2018), which is the encoder's own where descent found none better. log p(x) is
+                   estimated from below, so their sum is, if anything, too small
     code           the rest: naming the image's code among the others, and the blur of its posterior
+
+Prior, family and amortisation can't be below zero: an estimate whose mean is negative says less, and becomes zero.
 """
 
 from typing import NamedTuple
@@ -22,6 +26,7 @@ from src import noise
 from src.data import Batch
 from src.distributions import DiagonalGaussian, FullGaussian
 from src.importance import elbo, nll, refine
+from src.proposals import propose
 from src.vae import VAE
 
 DRAWS, AT_ONCE = 50, 5  # codes an image that an ELBO is averaged over, and that are decoded together
@@ -41,17 +46,25 @@ class Bounds(NamedTuple):
 
 
 def bounds(vae: VAE, x: Tensor, index: Tensor, seed: int, samples: int, steps: int) -> Bounds:
-    """The bounds for images x (B, C, H, W); the last from `samples` codes of a full Gaussian refined in `steps`, as
-    one without correlations may miss much of the posterior, and leave the estimate far too high."""
+    """The bounds for images x (B, C, H, W); the last from `samples` codes of the mixture of src/proposals.py, as a
+    Gaussian that is refined from the encoder's alone may miss the posterior, and leave the estimate far too high.
+    Refinement takes `steps`, and begins where that of the mixture does."""
     with torch.no_grad():
         q = vae.encode(x)
-    proposal = refine(vae, x, index, seed, steps, full=True)
-    estimate, effective = nll(vae, x, index, samples, seed, proposal)
+    proposal = propose(vae, x, index, seed, steps)
+    estimate, effective = nll(vae, x, index, samples, seed, proposal.mixture)
     own, refined = -mean_elbo(vae, x, q, index, seed), None
     if isinstance(q, DiagonalGaussian | FullGaussian):
-        best = proposal if isinstance(q, FullGaussian) else refine(vae, x, index, seed, steps)
-        refined = -mean_elbo(vae, x, best, index, seed)
+        diagonal = not isinstance(q, FullGaussian)
+        best = refine(vae, x, index, seed, steps, start=proposal.start) if diagonal else proposal.refined
+        refined = torch.minimum(-mean_elbo(vae, x, best, index, seed), own)
     return Bounds(own, refined, estimate, effective)
+
+
+def at_least_zero(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The parts (N,) that can't be negative, none at all where their mean is."""
+    known = ("prior", "posterior", "family", "amortisation")
+    return {k: np.zeros_like(nats) if k in known and nats.mean() < 0 else nats for k, nats in parts.items()}
 
 
 @torch.no_grad()

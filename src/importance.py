@@ -8,7 +8,9 @@ rounding of float32.
 import math
 from collections.abc import Iterator
 from functools import partial
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -21,6 +23,15 @@ from src.vae import VAE
 GROUP = 250  # samples of an image that share a generator
 DECODED = 500  # codes decoded at once: what stays in a processor's cache
 STEPS, SAMPLES, RATE = 100, 4, 0.05  # of `refine`: found to bring the ELBO of MNIST within 0.1 nat of 1,000 steps'
+FEW, TOLERATED = 20, 0.05  # effective samples that are too few, and the share of images that may have fewer
+Start = tuple[Tensor, Tensor, Tensor]  # the arguments of `gaussian` that refinement begins with
+
+
+class Proposal(Protocol):
+    """What codes are drawn from: any posterior, or the mixture of src/proposals.py."""
+
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (K, B, D) for standard normal noise of that shape, and their log density (K, B)."""
 
 
 def elbo(vae: VAE, x: Tensor, q: Distribution, drawn: Tensor) -> Tensor:
@@ -32,7 +43,7 @@ def elbo(vae: VAE, x: Tensor, q: Distribution, drawn: Tensor) -> Tensor:
 
 @torch.no_grad()
 def log_weights(
-    vae: VAE, x: Tensor, index: Tensor, samples: int, seed: int, proposal: Distribution | None = None
+    vae: VAE, x: Tensor, index: Tensor, samples: int, seed: int, proposal: Proposal | None = None
 ) -> Tensor:
     """log p(x|z) + log p(z) - log q(z) at `samples` codes z ~ q an image, (samples, B) in float64.
 
@@ -43,11 +54,12 @@ def log_weights(
     with full():
         q, p, found = vae.encode(x) if proposal is None else proposal, vae.prior(), []
     for drawn in noise_of(seed, index, samples, vae.latent_dim):
-        for part in drawn.to(x).split(max(1, DECODED // len(x))):
-            with full():
-                z, log_q = q.rsample_and_log_prob(part)
-                log_ratio = p.log_prob(z) - log_q
-            found.append((vae.decode(z).log_prob(x) + log_ratio).double())
+        with full():
+            codes, log_q = q.rsample_and_log_prob(drawn.to(x))
+            log_ratio = p.log_prob(codes) - log_q
+        at_once = max(1, DECODED // len(x))
+        for z, ratio in zip(codes.split(at_once), log_ratio.split(at_once), strict=True):
+            found.append((vae.decode(z).log_prob(x) + ratio).double())
     return torch.cat(found)
 
 
@@ -69,6 +81,15 @@ def effective_samples(log_w: Tensor) -> Tensor:
     return torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0))
 
 
+def effective_summary(effective: np.ndarray) -> dict[str, float]:
+    """The median over images of their effective samples (N,), and the share that has fewer than FEW: it is these few
+    that carry an estimate's error, which a median does not show."""
+    return {
+        "effective_samples": float(np.median(effective)),
+        f"effective_samples_under_{FEW}": float((effective < FEW).mean()),
+    }
+
+
 def convergence(log_w: Tensor) -> Tensor:
     """nll_k for each k of `ladder(K)`, from log weights (K, B), as means over their K // k groups; (rungs, B)."""
     rungs = []
@@ -85,7 +106,7 @@ def ladder(samples: int) -> list[int]:
 
 
 def nll(
-    vae: VAE, x: Tensor, index: Tensor, samples: int, seed: int, proposal: Distribution | None = None
+    vae: VAE, x: Tensor, index: Tensor, samples: int, seed: int, proposal: Proposal | None = None
 ) -> tuple[Tensor, Tensor]:
     """The estimate of -log p(x) from `samples` codes an image, and how many are effective; (B,) each, float64."""
     log_w = log_weights(vae, x, index, samples, seed, proposal)
@@ -94,13 +115,15 @@ def nll(
 
 @torch.enable_grad()
 def refine(
-    vae: VAE, x: Tensor, index: Tensor, seed: int, steps: int = STEPS, full: bool = False
+    vae: VAE, x: Tensor, index: Tensor, seed: int, steps: int = STEPS, full: bool = False, start: Start | None = None
 ) -> DiagonalGaussian | FullGaussian:
-    """The Gaussian q of each image x (B, C, H, W) that maximises its ELBO, found by Adam from the encoder's posterior:
-    without the error of amortisation (Cremer et al., 2018). Diagonal, or of `full` covariance; over codes (B, D).
+    """The Gaussian q of each image x (B, C, H, W) that maximises its ELBO, found by Adam from the encoder's posterior
+    or from another `start`: without the error of amortisation (Cremer et al., 2018). Diagonal, or of `full`
+    covariance; over codes (B, D). It is a local maximum: of several modes, the one nearest to where it began.
     """
-    with torch.no_grad():
-        start = moments(vae.encode(x), next(noise_of(seed, index, 64, vae.latent_dim)).to(x))
+    if start is None:
+        with torch.no_grad():
+            start = moments(vae.encode(x), next(noise_of(seed, index, 64, vae.latent_dim)).to(x))
     parameters = [each.clone().requires_grad_() for each in (start if full else start[:2])]
     frozen = [weight for weight in vae.parameters() if weight.requires_grad]
     optimizer = torch.optim.Adam(parameters, betas=(0.9, 0.99))
@@ -120,7 +143,7 @@ def refine(
     return gaussian(*(each.detach() for each in parameters))
 
 
-def moments(q: Distribution, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def moments(q: Distribution, drawn: Tensor) -> Start:
     """The arguments of `gaussian` for a posterior: its own if it is one, else (of a flow) those of its draws, with as
     many dimensions as noise `drawn` (K, B, D)."""
     if isinstance(q, FullGaussian):

@@ -1,5 +1,6 @@
 """Where the nats of a run go, what attacks each part of them, and whether its probabilities mean what they say."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from src.build import Run
 from src.calibration import Reliability, inside, p_values, ranks, reliability
 from src.config import choice
 from src.data import Batch, as_input
-from src.decomposition import best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
+from src.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
 from src.figures.animation import write_still
 from src.figures.diagnosis import calibration, waterfall
 from src.files import whole
+from src.importance import FEW, TOLERATED, effective_summary
 from src.metrics import ACTIVE, elbo_terms, estimate
 from src.sources import Split
 from src.tasks import check_counts
@@ -26,6 +28,8 @@ CODES = 20_000  # training images, at most, whose codes tell the aggregate poste
 EVALUATED = 10_000  # images of the training and of the validation, at most, whose ELBO is compared
 COUNTED = 2_000  # validation images, at most, whose pixels are counted
 SIGNIFICANT = 0.05  # divided by the number of dimensions that are tested
+
+log = logging.getLogger(__name__)
 
 
 def diagnose(run: Run, folder: Path, count: int, samples: int, steps: int, simulations: int) -> dict[str, Any]:
@@ -47,7 +51,10 @@ def diagnose(run: Run, folder: Path, count: int, samples: int, steps: int, simul
         if name in table:
             table[name]["attacked_by"] = option
     numbers = {f"{row}/{column}": value for row, columns in table.items() for column, value in columns.items()}
-    numbers |= {"images": len(rows), "effective_samples": float(np.median(effective))}
+    numbers |= {"images": len(rows)} | effective_summary(effective)
+    if (few := (effective < FEW).mean()) > TOLERATED:
+        words = "%.0f %% of the images have fewer than %d effective samples: what their posteriors lose is too small"
+        log.warning(words + "; raise task.samples", 100 * few, FEW)
 
     active = active_dimensions(run)
     found = ranks(run.vae, simulations, run.seed)[:, active]
@@ -89,6 +96,7 @@ def parts_of(
         found.append(parts_of_batch(run, density, batch, as_input(greys[batch.index.cpu()]), samples, steps))
     columns = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     effective, total = columns.pop("effective"), columns.pop("total")
+    columns = at_least_zero(columns)
     columns["code"] = total - sum(columns.values())
     order = ("noise_floor", "decoder", "code", "prior", "posterior", "family", "amortisation")
     return {name: columns[name] for name in order if name in columns}, effective
