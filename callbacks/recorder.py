@@ -17,6 +17,7 @@ from src.files import whole
 from src.metrics import nearest
 from src.module import VAEModule
 from src.priors import Standard
+from src.ranges import Count, checked
 from src.trace import Trace
 from src.vae import VAE
 
@@ -26,6 +27,7 @@ PRIOR_CODES = 500
 SCHEDULED = ("beta", "capacity")
 
 
+@checked
 class Recorder(Callback):
     """Keeps `trace` and saves it as figures/trace.npz after each epoch; a resumed run goes on with it.
 
@@ -37,7 +39,7 @@ class Recorder(Callback):
     reconstructions: images, out of those followed, that are reconstructed
     """
 
-    def __init__(self, images: int, samples: int, reconstructions: int):
+    def __init__(self, images: Count, samples: Count, reconstructions: Count):
         self.images, self.samples, self.reconstructions = images, samples, reconstructions
 
     def on_fit_start(self, trainer: Trainer, module: VAEModule) -> None:

@@ -22,10 +22,6 @@ def autoregressive(
     x -> y takes one pass of the masked networks, back takes `passes`, `features` by default; with 2 the layers are
     coupling layers. It starts near the identity, so that a flow starts as its base (Kingma et al., 2016).
     """
-    if transforms < 1:
-        raise ValueError(f"transforms must be at least 1, got {transforms}")
-    if not hidden or min(hidden) < 1:
-        raise ValueError(f"hidden must be widths of at least 1, got {list(hidden)}")
     flow = zuko.flows.MAF(features, context, transforms, hidden_features=list(hidden), passes=passes)
     with torch.no_grad():
         for layer in flow.transform.transforms:

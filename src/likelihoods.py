@@ -12,17 +12,20 @@ at e^34, and a sum of log-probabilities of binary pixels at 1e30 nats from zero.
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, constraints
 
 from src.bounds import LOG_FAR
 from src.distributions import BinaryImage, DiscretizedLogistic
 from src.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
+from src.ranges import checked
 
 FLOOR = 1 / 512  # half the distance of two grey levels
+Sigma = Literal["learned", "per_pixel", "optimal"] | Annotated[float, Ge(FLOOR), Lt(math.inf)]
 FAR_PIXEL = 1e10  # of a pixel's location, of a grey range of 1
 
 
@@ -55,6 +58,7 @@ class ContinuousBernoulli(nn.Module):
         return Independent(ContinuousBernoulliDistribution(logits), 3, validate_args=False)
 
 
+@checked
 class Gaussian(nn.Module):
     """p(x | z) = N(x; mu, sigma^2), mu from the decoder (sigma-VAE: Rybkin et al., 2021).
 
@@ -66,13 +70,8 @@ class Gaussian(nn.Module):
     START = 0.3  # before training
     MEMORY = 0.9  # of the running mean, a batch
 
-    def __init__(self, sigma: Literal["learned", "per_pixel", "optimal"] | float = "learned"):
+    def __init__(self, sigma: Sigma = "learned"):
         super().__init__()
-        words, number = ("learned", "per_pixel", "optimal"), isinstance(sigma, int | float)
-        if not number and sigma not in words:
-            raise ValueError(f"sigma must be {', '.join(words)} or a number, got {sigma}")
-        if number and not FLOOR <= sigma < math.inf:
-            raise ValueError(f"sigma must be at least {FLOOR:.4f}, half a grey level, got {sigma}")
         self.sigma, self.channels = sigma, 2 if sigma == "per_pixel" else 1
         self.fits_each_batch = sigma == "optimal"
         if sigma == "learned":

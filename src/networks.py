@@ -6,10 +6,13 @@ arguments are options of conf/model.
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from src.ranges import Count, Widths, checked
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -20,16 +23,15 @@ ACTIVATIONS = {
     "tanh": nn.Tanh,
 }
 
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]
 Shape = tuple[int, int, int]
 FORMAT = (
     torch.channels_last
 )  # in which convolutions, and what passes between them, lie in memory: faster than torch's own
 
 
-def activate(name: str) -> nn.Module:
-    """The activation of that name. Raises ValueError for an unknown one."""
-    if name not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {name}, choose one of {', '.join(ACTIVATIONS)}")
+def activate(name: Activation) -> nn.Module:
+    """The activation of that name."""
     return ACTIVATIONS[name]()
 
 
@@ -40,13 +42,11 @@ class Skip(nn.Sequential):
         return x + super().forward(x)
 
 
-def mlp(widths: Sequence[int], activation: str, residual: bool = False) -> nn.Sequential:
+def mlp(widths: Sequence[int], activation: Activation, residual: bool = False) -> nn.Sequential:
     """Linear layers of the given widths with an activation between them, none after the last.
 
     residual: a hidden layer as wide as the one before it adds to that one's output instead of replacing it.
     """
-    if min(widths) < 1:
-        raise ValueError(f"widths must be at least 1, got {list(widths)}")
     layers = [nn.Linear(widths[0], widths[1])]
     for i in range(1, len(widths) - 1):
         layer = [activate(activation), nn.Linear(widths[i], widths[i + 1])]
@@ -55,6 +55,7 @@ def mlp(widths: Sequence[int], activation: str, residual: bool = False) -> nn.Se
     return nn.Sequential(*layers)
 
 
+@checked
 class MLPEncoder(nn.Module):
     """Fully connected layers of the widths `hidden` on the flattened image; `residual` as in `mlp`."""
 
@@ -62,8 +63,8 @@ class MLPEncoder(nn.Module):
         self,
         shape: Shape,
         out_features: int,
-        hidden: Sequence[int],
-        activation: str = "relu",
+        hidden: Sequence[Count],
+        activation: Activation = "relu",
         residual: bool = False,
     ):
         super().__init__()
@@ -73,6 +74,7 @@ class MLPEncoder(nn.Module):
         return self.layers(x.flatten(1))
 
 
+@checked
 class MLPDecoder(nn.Module):
     """Fully connected layers of the widths `hidden`, reshaped to an image; `residual` as in `mlp`."""
 
@@ -80,8 +82,8 @@ class MLPDecoder(nn.Module):
         self,
         in_features: int,
         shape: Shape,
-        hidden: Sequence[int],
-        activation: str = "relu",
+        hidden: Sequence[Count],
+        activation: Activation = "relu",
         residual: bool = False,
     ):
         super().__init__()
@@ -104,10 +106,13 @@ def halved(shape: Shape, channels: Sequence[int]) -> Shape:
     return channels[-1], height // factor, width // factor
 
 
+@checked
 class ConvEncoder(nn.Module):
     """A stride-2 convolution for each of `channels`, then one hidden layer."""
 
-    def __init__(self, shape: Shape, out_features: int, channels: Sequence[int], hidden: int, activation: str = "relu"):
+    def __init__(
+        self, shape: Shape, out_features: int, channels: Widths, hidden: Count, activation: Activation = "relu"
+    ):
         super().__init__()
         layers = []
         for c_in, c_out in zip([shape[0], *channels], channels, strict=False):
@@ -137,10 +142,13 @@ class DoublingConvTranspose2d(nn.ConvTranspose2d):
         return summed + self.bias[:, None, None]
 
 
+@checked
 class ConvDecoder(nn.Module):
     """One hidden layer, then a stride-2 transposed convolution for each of `channels` (in the encoder's order)."""
 
-    def __init__(self, in_features: int, shape: Shape, channels: Sequence[int], hidden: int, activation: str = "relu"):
+    def __init__(
+        self, in_features: int, shape: Shape, channels: Widths, hidden: Count, activation: Activation = "relu"
+    ):
         super().__init__()
         self.start = halved(shape, channels)
         self.head = mlp([in_features, hidden, math.prod(self.start)], activation)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from src.divergences import kl, kl_per_dim, mmd, sampled_kl, sampled_kl_per_dim
+from src.ranges import Count, NonNegative, checked
 from src.vae import VAE
 
 Estimate = Literal["closed", "sample"]
@@ -62,6 +63,7 @@ def draw(vae: VAE, x: Tensor, noise: Tensor) -> Draws:
     return Draws(q, p, z, log_q, vae.decode(z).log_prob(x))
 
 
+@checked
 class ELBO:
     """loss = E_q[-log p(x|z)] + beta KL(q(z|x), p(z)): the negative ELBO at beta = 1 (Kingma & Welling, 2014),
     the beta-VAE (Higgins et al., 2017) otherwise.
@@ -70,8 +72,7 @@ class ELBO:
     kl: `closed` form where there is one, or always from the `sample`
     """
 
-    def __init__(self, beta: float = 1.0, samples: int = 1, kl: Estimate = "closed"):
-        check(samples=samples, kl=kl)
+    def __init__(self, beta: NonNegative = 1.0, samples: Count = 1, kl: Estimate = "closed"):
         self.beta, self.samples, self.kl = beta, samples, kl
         self.scheduled = {"beta": beta}
 
@@ -81,6 +82,7 @@ class ELBO:
         return Terms(recon + self.beta * weight * divergence, recon, divergence, drawn.q, drawn.p)
 
 
+@checked
 class FreeBits:
     """loss = E_q[-log p(x|z)] + beta sum_d max(floor, KL_d), KL_d the batch's mean KL of a dimension, or of all
     together: up to `floor` nats are free, and no gradient takes them away (Kingma et al., 2016).
@@ -90,17 +92,12 @@ class FreeBits:
 
     def __init__(
         self,
-        beta: float = 1.0,
-        floor: float = 0.25,
+        beta: NonNegative = 1.0,
+        floor: NonNegative = 0.25,
         per: Literal["dimension", "total"] = "dimension",
-        samples: int = 1,
+        samples: Count = 1,
         kl: Estimate = "closed",
     ):
-        check(samples=samples, kl=kl)
-        if not floor >= 0:
-            raise ValueError(f"floor must be 0 or more nats, got {floor}")
-        if per not in ("dimension", "total"):
-            raise ValueError(f"per must be dimension or total, got {per}")
         self.beta, self.floor, self.per, self.samples, self.kl = beta, floor, per, samples, kl
         self.scheduled = {"beta": beta}
 
@@ -118,6 +115,7 @@ class FreeBits:
         return Terms(recon + self.beta * weight * charged.sum(1), recon, parts.sum(1), drawn.q, drawn.p)
 
 
+@checked
 class Capacity:
     """loss = E_q[-log p(x|z)] + gamma |KL(q(z|x), p(z)) - C|: a code of C nats, which the schedule grows from none
     (Burgess et al., 2018).
@@ -131,17 +129,12 @@ class Capacity:
 
     def __init__(
         self,
-        capacity: float = 25.0,
-        gamma: float = 10.0,
+        capacity: NonNegative = 25.0,
+        gamma: NonNegative = 10.0,
         per: Literal["image", "batch"] = "image",
-        samples: int = 1,
+        samples: Count = 1,
         kl: Estimate = "closed",
     ):
-        check(samples=samples, kl=kl)
-        if per not in ("image", "batch"):
-            raise ValueError(f"per must be image or batch, got {per}")
-        if not (capacity >= 0 and gamma >= 0):
-            raise ValueError(f"capacity and gamma must be 0 or more, got {capacity} and {gamma}")
         self.capacity, self.gamma, self.per, self.samples, self.kl = capacity, gamma, per, samples, kl
         self.scheduled = {"capacity": capacity}
 
@@ -152,6 +145,7 @@ class Capacity:
         return Terms(recon + self.gamma * (held - weight * self.capacity).abs(), recon, divergence, drawn.q, drawn.p)
 
 
+@checked
 class IWAE:
     """loss = -log 1/K sum_k w_k, w_k = p(x|z_k) p(z_k) / q(z_k|x): the importance-weighted bound (Burda et al., 2016).
     recon and kl are means over the K samples.
@@ -165,10 +159,7 @@ class IWAE:
     scale is at no optimum of this bound, and its gradient, left out, is missing.
     """
 
-    def __init__(self, samples: int = 10, estimator: Literal["iwae", "stl", "dreg"] = "iwae"):
-        check(samples=samples)
-        if estimator not in ("iwae", "stl", "dreg"):
-            raise ValueError(f"estimator must be iwae, stl or dreg, got {estimator}")
+    def __init__(self, samples: Count = 10, estimator: Literal["iwae", "stl", "dreg"] = "iwae"):
         self.samples, self.estimator, self.scheduled = samples, estimator, {}
 
     def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
@@ -193,6 +184,7 @@ class IWAE:
         return Terms(loss, drawn.recon(), drawn.log_ratio().mean(0), drawn.q, drawn.p)
 
 
+@checked
 class BetaTC:
     """loss = E_q[-log p(x|z)] + I(x; z) + beta TC(q(z)) + sum_d KL(q(z_d), p(z_d)), the KL taken apart with the total
     correlation weighted by beta (Chen et al., 2018).
@@ -206,8 +198,7 @@ class BetaTC:
     latent_dim and batch sizes; recon, kl and elbo are free of it and compare between all.
     """
 
-    def __init__(self, beta: float = 6.0, samples: int = 1):
-        check(samples=samples)
+    def __init__(self, beta: NonNegative = 6.0, samples: Count = 1):
         self.beta, self.samples = beta, samples
         self.scheduled = {"beta": beta}
 
@@ -237,6 +228,7 @@ def decomposed(drawn: Draws) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(part.mean(0) for part in parts)
 
 
+@checked
 class MMD:
     """loss = E_q[-log p(x|z)] + beta KL(q(z|x), p(z)) + penalty MMD^2(q(z), p(z)): InfoVAE (Zhao et al., 2019); with
     beta = 0 the MMD-VAE, which is the Wasserstein autoencoder of Tolstikhin et al. (2018) with a noisy encoder.
@@ -248,10 +240,9 @@ class MMD:
     samples: K draws of z. The noise has one more an image, for the codes from the prior: the attribute is K + 1
     """
 
-    def __init__(self, beta: float = 1.0, penalty: float = 500.0, samples: int = 1, kl: Estimate = "closed"):
-        check(samples=samples, kl=kl)
-        if not penalty >= 0:
-            raise ValueError(f"penalty must be 0 or more, got {penalty}")
+    def __init__(
+        self, beta: NonNegative = 1.0, penalty: NonNegative = 500.0, samples: Count = 1, kl: Estimate = "closed"
+    ):
         self.beta, self.penalty, self.samples, self.kl = beta, penalty, samples + 1, kl
         self.scheduled = {"beta": beta}
 
@@ -267,11 +258,3 @@ class MMD:
         return Terms(
             recon + self.beta * weight * divergence + self.penalty * distance, recon, divergence, drawn.q, drawn.p
         )
-
-
-def check(samples: int, kl: str = "closed") -> None:
-    """Raises ValueError for an option out of range."""
-    if not isinstance(samples, int) or samples < 1:
-        raise ValueError(f"samples must be a whole number, at least 1, got {samples}")
-    if kl not in ("closed", "sample"):
-        raise ValueError(f"kl must be closed or sample, got {kl}")

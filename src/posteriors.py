@@ -6,20 +6,20 @@ Where it can, it also has `marginals`, one for each dimension, and `detached()`:
 Any finite output of the encoder gives a distribution with finite densities: bounds.py says how.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from src import distributions
 from src.bounds import bounded, bounded_scale
 from src.distributions import DiagonalGaussian, FullGaussian
+from src.ranges import Count, Whole, Widths, checked
 
 
+@checked
 class Gaussian(nn.Module):
     """q(z | x) = N(mu, diag(exp(logvar))), the encoder giving mu and logvar (Kingma & Welling, 2014)."""
 
-    def __init__(self, latent_dim: int):
+    def __init__(self, latent_dim: Count):
         super().__init__()
         self.in_features = 2 * latent_dim
 
@@ -29,6 +29,7 @@ class Gaussian(nn.Module):
         return DiagonalGaussian(mu, *bounded_scale(0.5 * logvar))
 
 
+@checked
 class Full(nn.Module):
     """q(z | x) = N(mu, L L^T), L = diag(exp(logvar / 2)) (I + A), A strictly lower triangular, all from the encoder.
 
@@ -37,7 +38,7 @@ class Full(nn.Module):
 
     STEEPEST = 1e4
 
-    def __init__(self, latent_dim: int):
+    def __init__(self, latent_dim: Count):
         super().__init__()
         self.latent_dim = latent_dim
         self.in_features = 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
@@ -53,6 +54,7 @@ class Full(nn.Module):
         return FullGaussian(mu, scale[..., None] * unit, excess)
 
 
+@checked
 class Flow(nn.Module):
     """z = f(u; c(x)), u ~ N(mu(x), diag(exp(logvar(x)))): an inverse-autoregressive flow on a Gaussian, with mu, logvar
     and the context c from the encoder (Kingma et al., 2016).
@@ -63,10 +65,8 @@ class Flow(nn.Module):
     transforms: layers of f; hidden: widths of the masked network of each; context: size of c
     """
 
-    def __init__(self, latent_dim: int, transforms: int = 2, hidden: Sequence[int] = (64,), context: int = 16):
+    def __init__(self, latent_dim: Count, transforms: Count = 2, hidden: Widths = (64,), context: Whole = 16):
         super().__init__()
-        if context < 0:
-            raise ValueError(f"context must be 0 or more, got {context}")
         from src.flows import autoregressive  # zuko: only where it is needed
 
         self.latent_dim = latent_dim

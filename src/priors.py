@@ -17,14 +17,16 @@ from torch.distributions import Categorical, Distribution
 from src import distributions
 from src.bounds import bounded, bounded_scale
 from src.distributions import DiagonalGaussian, FullGaussian
+from src.ranges import Count, Widths, checked
 
 Encode = Callable[[Tensor], Distribution]
 
 
+@checked
 class Standard(nn.Module):
     """p(z) = N(0, I)."""
 
-    def __init__(self, latent_dim: int):
+    def __init__(self, latent_dim: Count):
         super().__init__()
         self.register_buffer("zeros", torch.zeros(latent_dim), persistent=False)
         self.register_buffer("ones", torch.ones(latent_dim), persistent=False)
@@ -34,6 +36,7 @@ class Standard(nn.Module):
         return DiagonalGaussian(self.zeros, self.ones)
 
 
+@checked
 class Mixture(nn.Module):
     """p(z) = sum_k softmax(logits)_k N(z; m_k, diag(s_k^2)), all learned.
 
@@ -42,10 +45,8 @@ class Mixture(nn.Module):
 
     SPREAD = 0.7
 
-    def __init__(self, latent_dim: int, components: int = 100):
+    def __init__(self, latent_dim: Count, components: Count = 100):
         super().__init__()
-        if components < 1:
-            raise ValueError(f"components must be at least 1, got {components}")
         self.logits = nn.Parameter(torch.zeros(components))
         self.means = nn.Parameter(math.sqrt(1 - self.SPREAD**2) * torch.randn(components, latent_dim))
         self.log_scales = nn.Parameter(torch.full((components, latent_dim), math.log(self.SPREAD)))
@@ -55,6 +56,7 @@ class Mixture(nn.Module):
         return mixture(self.logits, DiagonalGaussian(bounded(self.means), *bounded_scale(self.log_scales)))
 
 
+@checked
 class Vamp(nn.Module):
     """p(z) = 1/K sum_k q(z | u_k), the posteriors of K learned pseudo-inputs u_k (Tomczak & Welling, 2018).
 
@@ -62,10 +64,8 @@ class Vamp(nn.Module):
     shape: of an image, (C, H, W); components: K
     """
 
-    def __init__(self, shape: Sequence[int], components: int = 500):
+    def __init__(self, shape: Sequence[Count], components: Count = 500):
         super().__init__()
-        if components < 1:
-            raise ValueError(f"components must be at least 1, got {components}")
         self.logits = nn.Parameter(torch.randn(components, *shape) - 2)
 
     def forward(self, encode: Encode) -> distributions.Mixture:
@@ -76,6 +76,7 @@ class Vamp(nn.Module):
         return mixture(torch.zeros(len(self.logits), device=q.mean.device, dtype=q.mean.dtype), q)
 
 
+@checked
 class Flow(nn.Module):
     """z = f(u), u ~ N(0, I): a normalizing flow of affine layers.
 
@@ -85,16 +86,14 @@ class Flow(nn.Module):
 
     def __init__(
         self,
-        latent_dim: int,
+        latent_dim: Count,
         kind: Literal["coupling", "autoregressive"] = "coupling",
-        transforms: int = 4,
-        hidden: Sequence[int] = (64, 64),
+        transforms: Count = 4,
+        hidden: Widths = (64, 64),
     ):
         super().__init__()
         from src.flows import autoregressive  # zuko: only where it is needed
 
-        if kind not in ("coupling", "autoregressive"):
-            raise ValueError(f"kind must be coupling or autoregressive, got {kind}")
         self.base = Standard(latent_dim)
         # trained from z to u, the direction in which a density takes one pass
         self.to_base = autoregressive(latent_dim, 0, transforms, hidden, passes=2 if kind == "coupling" else None)

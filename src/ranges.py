@@ -84,11 +84,6 @@ def limits_in_words(limits: Sequence[Any]) -> str:
         return f" from {bounds[Ge]} to {bounds[Le]}"
     if bounds.get(MinLen, 0) == bounds.get(MaxLen):
         return f", {bounds[MinLen]} of them"
-    words = {
-        Ge: ", {} or more",
-        Gt: " above {}",
-        Le: ", at most {}",
-        Lt: " and below {}",
-        MinLen: ", {} or more of them",
-    }
+    words = {Ge: ", {:.4g} or more", Gt: " above {:.4g}", Le: ", at most {:.4g}", Lt: " and below {:.4g}"}
+    words[MinLen] = ", {} or more of them"
     return "".join(words[kind].format(bound) for kind, bound in bounds.items() if bound != math.inf)

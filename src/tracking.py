@@ -70,8 +70,6 @@ def wandb_logger(
 
     Raises UserError for an unknown mode, and for what W&B refuses.
     """
-    if isinstance(tags, str):
-        raise UserError(f"logger.wandb.tags must be a list: logger.wandb.tags=[{tags}]")
     if rank_zero_only.rank:
         return WandbLogger(project=project, mode="disabled")
     import wandb
