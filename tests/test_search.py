@@ -177,7 +177,7 @@ def test_a_trial_that_diverges_or_raises_is_not_the_end(words, capsys):
 
 
 def test_nothing_but_failures_ends_a_search(words):
-    with pytest.raises(UserError, match="5 trials failed and none succeeded; the last: .*nowhere.npz can't be read"):
+    with pytest.raises(UserError, match="5 trials failed and none succeeded; the last: .*nowhere.npz: no such file"):
         search.search(["name=none", "trials=9", *SPACE, "data=npz", "data.path=nowhere.npz", *words[2:], *SHORT])
     assert len(told("none")) == 5
 
