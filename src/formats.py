@@ -166,8 +166,10 @@ def text(path: Path, head: bytes, opened: str) -> Form | None:
         return Form("JSON", f"images = np.array(json.load({opened}), np.uint8); {SAVE}")
     if lines[0].lstrip()[:1] == "<":
         return Form("a web page or XML, perhaps the answer of a failed download", "download the file itself")
-    delimiter = next((mark for mark in (",", ";", "\t", " ") if mark in lines[0].strip()), None)
-    if delimiter is None or len(lines[0].split(delimiter)) < 4:
+    row = lines[min(1, len(lines) - 1)].strip()
+    delimiter = next((mark for mark in (",", ";", "\t", " ") if mark in row), " ")
+    cells = row.split(delimiter)
+    if len(cells) < 4 or sum(map(is_number, cells)) < len(cells) / 2:
         return Form("a text file", "give an npz file")
     return table(lines, delimiter, opened)
 

@@ -160,7 +160,7 @@ def test_a_size_that_only_the_archive_claims_is_not_believed(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"x_train": IMAGES, "y_train": np.zeros(40)}, 'but x_train, y_train: np.savez("my.npz", images=arrays[\'x_train\']'),
+        ({"x_train": IMAGES, "y_train": np.zeros(40)}, "but x_train, y_train: np.savez("),
         ({}, "no array at all"),
         ({"images": IMAGES, "labels": np.arange(39)}, "must be (40,) integers or strings: save one label for each"),
         ({"images": IMAGES, "labels": np.arange(40.0)}, "save labels.astype(int)"),

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -31,7 +31,8 @@ def anomaly(
     folder: Path,
     against: str | Sequence[str],
     input: str | None,
-    invert: bool | str,
+    invert: bool | Literal["auto"],
+    white: float | Literal["auto"],
     scores: Sequence[str],
     images: int,
     samples: int,
@@ -40,6 +41,7 @@ def anomaly(
     """How anomalous other images are beside `images` test images, by each of `scores` and the baselines.
 
     against: names of DATA and CORRUPTIONS, `held_out`, or `auto`; input: a file or a folder, in place of it
+    invert, white: of `input`, what src/foreign.py makes of dark on light, and the level that is white
     Writes histograms.png, images.png, and scores.npz, SET/SCORE (N,) each, or scores.csv of `input`.
     """
     if isinstance(scores, str) or not scores or not all(name in SCORES for name in scores):
@@ -47,7 +49,7 @@ def anomaly(
     check_counts(images=(images, 2), samples=(samples, 1), steps=(steps, 1))
     options = {"names": list(scores), "samples": samples, "steps": steps}
     if input is not None:
-        return own(run, folder, input, invert, images, options)
+        return own(run, folder, foreign_images(run, input, invert, white), images, options)
     sets = {"test": spread(run.data.test.images, images)} | others(run, against, images)
     columns = scored(run, sets, options)
     with whole(folder / "scores.npz") as partial:
@@ -71,10 +73,14 @@ def scored(run: Run, sets: dict[str, np.ndarray], options: dict[str, Any]) -> di
         return {name: evaluated(run, images, bar=bar, **options) for name, images in sets.items()}
 
 
-def own(run: Run, folder: Path, input: str, invert: bool | str, images: int, options: dict[str, Any]) -> dict[str, Any]:
-    """A user's own images, scored beside the test images."""
+def foreign_images(run: Run, input: str, invert: bool | Literal["auto"], white: float | Literal["auto"]) -> foreign.Own:
+    """A user's own images, fitted to the run's."""
     ground = foreign.border(run.data.source.train.images).mean()
-    mine = foreign.read(input, tuple(run.config.data.shape), ground, invert)
+    return foreign.read(input, tuple(run.config.data.shape), ground, invert, white)
+
+
+def own(run: Run, folder: Path, mine: foreign.Own, images: int, options: dict[str, Any]) -> dict[str, Any]:
+    """A user's own images, scored beside the test images."""
     seen = prepared_for(run, "input", mine.images)
     columns = scored(run, {"test": spread(run.data.test.images, images), "yours": seen}, options)
     names, test, yours = options["names"], columns["test"], columns["yours"]
