@@ -1,16 +1,19 @@
 """Serves images to Lightning: one uint8 tensor in memory, batches by indexing, noise with an address."""
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
 import lightning
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 from src import noise
+from src.distributions import GreyLevels
 from src.errors import UserError
 from src.sources import Images, Split
+from src.vae import VAE
 
 EVALUATION_BATCH = 500  # large enough to be fast, small enough to stay in memory on any machine
 TRAINING_SUBSET = 2000  # training images evaluated like the validation images, or as many as there are of these
@@ -33,20 +36,6 @@ def dequantized(images: np.ndarray, seed: int) -> np.ndarray:
     return np.minimum((images + u) / np.float32(256), np.float32(1 - 2**-24))
 
 
-def excluding(images: Images, labels: Sequence[int]) -> Images:
-    """A source without the images of these labels, in all three parts. Raises ValueError for a label it has not."""
-    if unknown := set(labels) - set(range(len(images.classes))):
-        raise ValueError(f"exclude_labels must be from 0 to {len(images.classes) - 1}, got {sorted(unknown)[0]}")
-    if len(set(labels)) == len(images.classes):
-        raise ValueError("exclude_labels leaves no class")
-
-    def kept(split: Split) -> Split:
-        keep = ~np.isin(split.labels, labels)
-        return Split(split.images[keep], split.labels[keep])
-
-    return images._replace(train=kept(images.train), val=kept(images.val), test=kept(images.test))
-
-
 def prepared(images: np.ndarray, pixels: str, seed: int) -> np.ndarray:
     """Grey levels (N, C, H, W) uint8 as `pixels` of ImageData asks, drawn once by `seed`; what `as_input` takes."""
     if pixels == "binary":
@@ -64,6 +53,22 @@ def draw_binary(val: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarr
     scaled = (images.astype(np.float32) / 255 for images in (val, test))
     val, test = (random.binomial(1, images).astype(np.uint8) * 255 for images in scaled)
     return val, test
+
+
+def pixels(option: str, vae: VAE) -> str:
+    """How images are prepared, one of ImageData's `pixels`, as the likelihood's support asks for it.
+
+    option: data.binarize; `auto` follows the support, what contradicts it is refused
+    """
+    support = vae.likelihood.support
+    binary = support is constraints.boolean
+    if option not in ("auto", "dynamic", "none"):
+        raise UserError(f"data.binarize must be auto, dynamic or none, got {option}")
+    if option != "auto" and (option == "dynamic") != binary:
+        kind = "binary images" if binary else "greys"
+        name = type(vae.likelihood).__name__
+        raise UserError(f"data.binarize={option}: the likelihood {name} is a distribution over {kind}; use auto")
+    return "binary" if binary else "levels" if isinstance(support, GreyLevels) else "dequantized"
 
 
 def as_input(images: Tensor) -> Tensor:
@@ -169,11 +174,12 @@ class ImageData(lightning.LightningDataModule):
             )
         self.train_subset = subset
 
-    def described(self) -> dict[str, str | int]:
-        """Name, where it was found, and images a split."""
+    def described(self) -> dict[str, Any]:
+        """Name, where it was found, images a split, labels left out, and the fingerprint of what was found."""
         source = self.source
         sizes = {name: len(getattr(source, name).images) for name in ("train", "val", "test")}
-        return {"name": source.name, "origin": source.origin, **sizes}
+        found = {"name": source.name, "origin": source.origin, **sizes, "without": list(source.without)}
+        return found | {"fingerprint": source.fingerprint}
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """The batch as it is: its images lie on the device already."""

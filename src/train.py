@@ -72,7 +72,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
     from lightning.pytorch.utilities import rank_zero_only
 
-    from src import build, checkpoints
+    from src import build, checkpoints, identity
 
     quieten()
     step = 0
@@ -86,6 +86,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
             )
         # refused before anything of the run is changed
         checkpoints.check_fit(checkpoint, build.module(cfg, overrides), averages=cfg.trainer.ema is not None)
+        overrides = overrides + identity.check_resumed(checkpoint, cfg, build.source(cfg))
         if not rank_zero_only.rank:
             tidy(run)
     with nullcontext({}) if rank_zero_only.rank else status.kept(run, overrides) as ending:
@@ -98,11 +99,12 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
     """What `train` does, from the step of the checkpoint `cfg.ckpt_path`, if there is one."""
     from lightning.pytorch.callbacks import WeightAveraging
 
-    from src import build, checkpoints, record, tracking
+    from src import build, checkpoints, identity, record, tracking
 
     record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(build.plain(cfg))))
     module = build.module(cfg, overrides)
     data = build.data(cfg, module.vae)
+    identity.keep(run, module.run, data, in_sweep=job is not None)
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
 
     loggers = build.loggers(cfg, run, job, step)
