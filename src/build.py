@@ -118,6 +118,16 @@ def try_out(vae: VAE, objective: Callable[..., Terms], shape: list[int]) -> None
         vae.train(training)
 
 
+def try_few(module: VAEModule, data: ImageData) -> None:
+    """Raises UserError where the objective needs more images than a part of the data has."""
+    parts = {"training": data.source.train, "validation": data.val, "test": data.test}
+    if few := [name for name, split in parts.items() if len(split.images) == 1]:
+        try:
+            try_out(module.vae, module.objective, [1, *data.source.train.images.shape[1:]])
+        except UserError as error:
+            raise UserError(f"{error}, but there is one {few[0]} image: give more images") from None
+
+
 def plain(cfg: DictConfig) -> dict:
     """The resolved configuration as a plain dict. Raises UserError where an option is missing."""
     try:

@@ -1,5 +1,6 @@
 """Serves images to Lightning: one uint8 tensor in memory, batches by indexing, noise with an address."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -15,6 +16,7 @@ from src.errors import UserError
 from src.sources import Images, Split
 from src.vae import VAE
 
+log = logging.getLogger(__name__)
 EVALUATION_BATCH = 500  # large enough to be fast, small enough to stay in memory on any machine
 TRAINING_SUBSET = 2000  # training images evaluated like the validation images, or as many as there are of these
 
@@ -102,8 +104,9 @@ class TrainingBatches:
 
     def __init__(self, data: "ImageData", images: Tensor, labels: Tensor, rank: int, world: int):
         self.data, self.images, self.labels = data, images, labels
-        self.share = slice(rank * data.batch_size, (rank + 1) * data.batch_size)
-        self.step = world * data.batch_size
+        size = data.step_size()
+        self.share = slice(rank * size, (rank + 1) * size)
+        self.step = world * size
         if len(images) < self.step:
             raise UserError(f"a step takes {self.step} images, but there are {len(images)}: reduce data.batch_size")
 
@@ -152,7 +155,7 @@ class ImageData(lightning.LightningDataModule):
 
     pixels: `binary`: 0 or 1, drawn from the intensities; `dequantized`: (k + u) / 256 for the level k, u uniform, which
         is what a density is a density of; `levels`: k / 255. Drawn anew each time for training, once for the rest
-    batch_size: images a step, in each process
+    batch_size: images a step, in each process; all of them where there are fewer
     """
 
     def __init__(self, images: Images, pixels: Literal["binary", "dequantized", "levels"], batch_size: int, seed: int):
@@ -185,9 +188,13 @@ class ImageData(lightning.LightningDataModule):
         """The batch as it is: its images lie on the device already."""
         return batch
 
+    def step_size(self) -> int:
+        """Images a step in each process: `batch_size`, or all training images where there are fewer."""
+        return min(self.batch_size, len(self.source.train.images))
+
     def images_per_step(self) -> int:
         """Images that all processes together see in a step."""
-        return self.batch_size * self.trainer.world_size
+        return self.step_size() * self.trainer.world_size
 
     def on_device(self, split: Split) -> tuple[Tensor, Tensor]:
         """A split's images and labels, on the device that trains."""
@@ -196,6 +203,8 @@ class ImageData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> TrainingBatches:
         images, labels = self.on_device(self.source.train)
+        if self.step_size() < self.batch_size:
+            log.warning("data.batch_size=%d, but a step takes all %d training images", self.batch_size, len(images))
         return TrainingBatches(self, images, labels, self.trainer.global_rank, self.trainer.world_size)
 
     def val_dataloader(self) -> list[EvaluationBatches]:

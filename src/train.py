@@ -104,6 +104,7 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
     record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(build.plain(cfg))))
     module = build.module(cfg, overrides)
     data = build.data(cfg, module.vae)
+    build.try_few(module, data)
     identity.keep(run, module.run, data, in_sweep=job is not None)
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
 

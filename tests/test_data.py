@@ -106,8 +106,8 @@ def test_evaluation_images_are_always_the_same(images, pixels):
 
 
 def test_batch_size_is_checked(images):
-    with pytest.raises(UserError, match="a step takes 400 images, but there are 300: reduce data.batch_size"):
-        serving(images, batch_size=400).train_dataloader()
+    with pytest.raises(UserError, match="a step takes 600 images, but there are 300: reduce data.batch_size"):
+        serving(images, batch_size=400, world=2).train_dataloader()
     with pytest.raises(ValueError, match="whole number, 1 or more"):
         serving(images, batch_size=0)
 
