@@ -64,7 +64,7 @@ class Recorder(Callback):
         try:
             old = Trace.load(self.path)
             fits = (
-                np.array_equal(old.fixed["pixels"], self.trace.fixed["pixels"])
+                all(np.array_equal(old.fixed[k], self.trace.fixed[k]) for k in ("pixels", "labels", "classes"))
                 and set(old.epochs) & set(SCHEDULED) == set(module.objective.scheduled)
                 and ("prior_codes" in old.frames) == (not isinstance(module.vae.prior_head, Standard))
                 and old.frames["samples_mean"].shape[1] == self.samples

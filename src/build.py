@@ -16,13 +16,12 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from torch import nn
-from torch.distributions import constraints
 
-from src import checkpoints, own
+from src import checkpoints, identity, own
 from src.config import check_beta, choice
-from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, excluding, prepared
-from src.distributions import GreyLevels
+from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, pixels, prepared
 from src.errors import UserError
+from src.labels import excluding, numbers_of
 from src.module import VAEModule
 from src.schedules import Constant
 from src.sources import Images, Split
@@ -94,32 +93,24 @@ def make_network(network: Callable[..., nn.Module], option: str, *arguments: Any
     return made
 
 
-def pixels(option: str, vae: VAE) -> str:
-    """How images are prepared, one of ImageData's `pixels`, as the likelihood's support asks for it.
-
-    option: data.binarize; `auto` follows the support, what contradicts it is refused
-    """
-    support = vae.likelihood.support
-    binary = support is constraints.boolean
-    if option not in ("auto", "dynamic", "none"):
-        raise UserError(f"data.binarize must be auto, dynamic or none, got {option}")
-    if option != "auto" and (option == "dynamic") != binary:
-        kind = "binary images" if binary else "greys"
-        name = type(vae.likelihood).__name__
-        raise UserError(f"data.binarize={option}: the likelihood {name} is a distribution over {kind}; use auto")
-    return "binary" if binary else "levels" if isinstance(support, GreyLevels) else "dequantized"
-
-
-def data(cfg: DictConfig, vae: VAE) -> ImageData:
-    """The images of a configuration, prepared as the VAE's likelihood needs. Raises UserError if they do not fit."""
-    kind = pixels(cfg.data.binarize, vae)
+def source(cfg: DictConfig) -> Images:
+    """All images of a configuration, those of the labels it excludes too."""
     images: Images = make(cfg.data.source, "data")
+    return images._replace(fingerprint=identity.fingerprint(images))
+
+
+def data(cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool = False) -> ImageData:
+    """The images of a configuration, prepared as the VAE's likelihood needs. Raises UserError if they do not fit.
+
+    images: those of `source`, if they have been read; by_place: see src/labels.py
+    """
+    kind = pixels(cfg.data.binarize, vae)
+    images = images or source(cfg)
     shape = images.train.images.shape[1:]
     if tuple(cfg.data.shape) != shape:
         raise UserError(f"data.shape={list(cfg.data.shape)}, but the images of {images.name} are {list(shape)}")
     try:
-        images = excluding(images, cfg.data.exclude_labels)
-        return ImageData(images, kind, cfg.data.batch_size, cfg.seed)
+        return ImageData(excluding(images, cfg.data.exclude_labels, by_place), kind, cfg.data.batch_size, cfg.seed)
     except (TypeError, ValueError) as error:
         raise UserError(f"data: {error}") from error
 
@@ -206,6 +197,7 @@ class Run:
 
     seed: of what is drawn when it is used; by the run's own, numbers of the evaluation in training come out again
     epoch: of the checkpoint, how many it had been trained
+    known: what it has kept of its images (src/identity.py); None for runs made before there was such a thing
     """
 
     folder: Path
@@ -213,11 +205,24 @@ class Run:
     vae: VAE
     seed: int
     epoch: int
+    known: dict[str, Any] | None = None
+
+    @cached_property
+    def complete(self) -> Images:
+        """Its data set, the excluded labels too. Raises UserError where it is not what the run was trained on."""
+        images = source(self.config)
+        identity.check(self.known, images, str(self.folder))
+        return images
 
     @cached_property
     def data(self) -> ImageData:
         """The images it was trained on, prepared as then; read when they are first asked for."""
-        return data(self.config, self.vae)
+        return data(self.config, self.vae, self.complete, by_place=self.known is None)
+
+    @property
+    def excluded(self) -> list[int]:
+        """The labels of `complete` that it was trained without."""
+        return numbers_of(self.complete, self.config.data.exclude_labels, by_place=self.known is None)
 
     @cached_property
     def train(self) -> Split:
@@ -268,7 +273,8 @@ def open_run(
         raise UserError(
             f"{path}: the weights do not fit the run's configuration ({str(error).splitlines()[0]})"
         ) from None
-    return Run(Path(folder), cfg, trained.eval(), cfg.seed if seed is None else seed, state["epoch"] + 1)
+    seed = cfg.seed if seed is None else seed
+    return Run(Path(folder), cfg, trained.eval(), seed, state["epoch"] + 1, state["run"].get("data"))
 
 
 def task(node: DictConfig) -> Callable[[Run, Path], dict[str, Any]]:

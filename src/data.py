@@ -1,17 +1,22 @@
 """Serves images to Lightning: one uint8 tensor in memory, batches by indexing, noise with an address."""
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+import logging
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
 import lightning
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 from src import noise
+from src.distributions import GreyLevels
 from src.errors import UserError
 from src.sources import Images, Split
+from src.vae import VAE
 
+log = logging.getLogger(__name__)
 EVALUATION_BATCH = 500  # large enough to be fast, small enough to stay in memory on any machine
 TRAINING_SUBSET = 5000  # training images evaluated each epoch: the standard error of an ELBO on MNIST is 0.4 nats then
 
@@ -33,20 +38,6 @@ def dequantized(images: np.ndarray, seed: int) -> np.ndarray:
     return np.minimum((images + u) / np.float32(256), np.float32(1 - 2**-24))
 
 
-def excluding(images: Images, labels: Sequence[int]) -> Images:
-    """A source without the images of these labels, in all three parts. Raises ValueError for a label it has not."""
-    if unknown := set(labels) - set(range(len(images.classes))):
-        raise ValueError(f"exclude_labels must be from 0 to {len(images.classes) - 1}, got {sorted(unknown)[0]}")
-    if len(set(labels)) == len(images.classes):
-        raise ValueError("exclude_labels leaves no class")
-
-    def kept(split: Split) -> Split:
-        keep = ~np.isin(split.labels, labels)
-        return Split(split.images[keep], split.labels[keep])
-
-    return images._replace(train=kept(images.train), val=kept(images.val), test=kept(images.test))
-
-
 def prepared(images: np.ndarray, pixels: str, seed: int) -> np.ndarray:
     """Grey levels (N, C, H, W) uint8 as `pixels` of ImageData asks, drawn once by `seed`; what `as_input` takes."""
     if pixels == "binary":
@@ -64,6 +55,22 @@ def draw_binary(val: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarr
     scaled = (images.astype(np.float32) / 255 for images in (val, test))
     val, test = (random.binomial(1, images).astype(np.uint8) * 255 for images in scaled)
     return val, test
+
+
+def pixels(option: str, vae: VAE) -> str:
+    """How images are prepared, one of ImageData's `pixels`, as the likelihood's support asks for it.
+
+    option: data.binarize; `auto` follows the support, what contradicts it is refused
+    """
+    support = vae.likelihood.support
+    binary = support is constraints.boolean
+    if option not in ("auto", "dynamic", "none"):
+        raise UserError(f"data.binarize must be auto, dynamic or none, got {option}")
+    if option != "auto" and (option == "dynamic") != binary:
+        kind = "binary images" if binary else "greys"
+        name = type(vae.likelihood).__name__
+        raise UserError(f"data.binarize={option}: the likelihood {name} is a distribution over {kind}; use auto")
+    return "binary" if binary else "levels" if isinstance(support, GreyLevels) else "dequantized"
 
 
 def as_input(images: Tensor) -> Tensor:
@@ -115,8 +122,9 @@ class TrainingBatches:
 
     def __init__(self, data: "ImageData", images: Tensor, labels: Tensor, rank: int, world: int):
         self.data, self.images, self.labels = data, images, labels
-        self.share = slice(rank * data.batch_size, (rank + 1) * data.batch_size)
-        self.step = world * data.batch_size
+        size = data.step_size()
+        self.share = slice(rank * size, (rank + 1) * size)
+        self.step = world * size
         if len(images) < self.step:
             raise UserError(f"a step takes {self.step} images, but there are {len(images)}: reduce data.batch_size")
 
@@ -165,7 +173,7 @@ class ImageData(lightning.LightningDataModule):
 
     pixels: `binary`: 0 or 1, drawn from the intensities; `dequantized`: (k + u) / 256 for the level k, u uniform, which
         is what a density is a density of; `levels`: k / 255. Drawn anew each time for training, once for the rest
-    batch_size: images a step, in each process
+    batch_size: images a step, in each process; all of them where there are fewer
     """
 
     def __init__(self, images: Images, pixels: Literal["binary", "dequantized", "levels"], batch_size: int, seed: int):
@@ -187,19 +195,24 @@ class ImageData(lightning.LightningDataModule):
             )
         self.train_subset = subset
 
-    def described(self) -> dict[str, str | int]:
-        """Name, where it was found, and images a split."""
+    def described(self) -> dict[str, Any]:
+        """Name, where it was found, images a split, labels left out, and the fingerprint of what was found."""
         source = self.source
         sizes = {name: len(getattr(source, name).images) for name in ("train", "val", "test")}
-        return {"name": source.name, "origin": source.origin, **sizes}
+        found = {"name": source.name, "origin": source.origin, **sizes, "without": list(source.without)}
+        return found | {"fingerprint": source.fingerprint}
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """The batch as it is: its images lie on the device already."""
         return batch
 
+    def step_size(self) -> int:
+        """Images a step in each process: `batch_size`, or all training images where there are fewer."""
+        return min(self.batch_size, len(self.source.train.images))
+
     def images_per_step(self) -> int:
         """Images that all processes together see in a step."""
-        return self.batch_size * self.trainer.world_size
+        return self.step_size() * self.trainer.world_size
 
     def on_device(self, split: Split) -> tuple[Tensor, Tensor]:
         """A split's images and labels, on the device that trains."""
@@ -208,6 +221,8 @@ class ImageData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> TrainingBatches:
         images, labels = self.on_device(self.source.train)
+        if self.step_size() < self.batch_size:
+            log.warning("data.batch_size=%d, but a step takes all %d training images", self.batch_size, len(images))
         return TrainingBatches(self, images, labels, self.trainer.global_rank, self.trainer.world_size)
 
     def val_dataloader(self) -> list[EvaluationBatches]:

@@ -78,7 +78,7 @@ def mean_elbo(vae: VAE, x: Tensor, q: Distribution, index: Tensor, seed: int) ->
 def best_code(vae: VAE, x: Tensor, target: Tensor, steps: int = STEPS) -> Tensor:
     """min_z -log p(target|z), (B,), by Adam from the codes of x; of binary images `target` may be their intensity, for
     the mean of -log p(x|z) over all x drawn from it."""
-    z = vae.embed(x).requires_grad_()
+    z = vae.encode(x).mean.detach().requires_grad_()
     optimizer = torch.optim.Adam([z], lr=RATE, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     best = torch.full((len(x),), torch.inf, device=x.device, dtype=torch.float64)

@@ -1,16 +1,22 @@
-"""A user's own image files as a run's images: its channels, size and polarity."""
+"""A user's own image files as a run's images: its channels, size, range and polarity."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from src.errors import UserError
+from src.formats import IMAGES, form_of
+from src.npz import arrays_of, line
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".npz")  # what is taken from a folder; a file may have any
+SUFFIXES = {*IMAGES, ".npz"}  # what is taken from a folder; a file may have any
+DARK = 64  # levels of 255 below which an image among brighter ones is named
+White = float | Literal["auto"]
+log = logging.getLogger(__name__)
 
 
 class Own(NamedTuple):
@@ -21,23 +27,29 @@ class Own(NamedTuple):
     inverted: np.ndarray
 
 
-def read(path: str, shape: tuple[int, int, int], ground: float, invert: bool | str) -> Own:
+def read(
+    path: str, shape: tuple[int, int, int], ground: float, invert: bool | Literal["auto"], white: White = "auto"
+) -> Own:
     """The images of a file (PNG, JPG, npz as of data=npz) or of a folder and those in it, fitted to `shape` (C, H, W).
 
     ground: the mean intensity, 0 to 255, at the border of the images they are to be like
     invert: `auto` inverts those whose border is nearer to it then, where it is dark (under 64) or light (above 191)
+    white: the level that is white, of all images; `auto`: see `white_of`
 
-    Raises UserError where there is no image, or where a file is none.
+    Raises UserError where there is no image, where a file is none, or where its range does not say what is white.
     """
     if isinstance(invert, str) and invert != "auto":
         raise UserError(f"task.invert must be auto, true or false, got {invert}")
+    if white != "auto" and (isinstance(white, bool | str) or white is None or not 0 < white < float("inf")):
+        raise UserError(f"task.white must be auto or a number above 0, got {white}")
+    whites = surveyed(path, white)
     names, images, inverted = [], [], []
     for name, image in tqdm(opened(path), desc="your images", unit="image", disable=None, leave=False, delay=1):
         if round(min(image.size) * min(shape[2] / image.width, shape[1] / image.height)) == 0:
             raise UserError(
                 f"{name} is {image.width} x {image.height}: nothing of it is left in {shape[2]} x {shape[1]}"
             )
-        grey = levels(image, shape[0])
+        grey = levels(image, shape[0], whites[kind_of(image)])
         turn = negative(grey, ground) if invert == "auto" else invert
         names.append(name)
         images.append(fitted(255 - grey if turn else grey, shape))
@@ -52,9 +64,10 @@ def opened(path: str) -> Iterator[tuple[str, Image.Image]]:
         raise UserError(f"task.input={path}: no such file or folder")
     files = [top]
     if top.is_dir():
-        files = sorted(file for file in top.rglob("*") if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+        found = (file for file in top.rglob("*") if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+        files = sorted(file for file in found if file.is_file())
         if not files:
-            raise UserError(f"task.input={path}: no image in it; they are known by {', '.join(SUFFIXES)}")
+            raise UserError(f"task.input={path}: no image in it; they are known by {', '.join(sorted(SUFFIXES))}")
     for file in files:
         name = str(file.relative_to(top)) if top.is_dir() else file.name
         if file.suffix.lower() == ".npz":
@@ -70,38 +83,114 @@ def decoded(file: Path) -> Image.Image:
             image.load()
             return ImageOps.exif_transpose(image)
     except Exception as error:  # what Pillow makes of damaged bytes: OSError, SyntaxError, DecompressionBombError, ...
+        form = form_of(file)
+        if form and not form.name.startswith("a single image"):
+            raise UserError(f"{file} is {form.name}, but must be an image or an npz file: {form.remedy}") from error
         raise UserError(f"{file} can't be read as an image ({line(error)})") from error
 
 
 def stored(file: Path) -> list[Image.Image]:
     """The `images` of an npz file, (N, H, W) or (N, C, H, W) uint8 with 1 or 3 channels."""
-    try:
-        with np.load(file) as arrays:
-            images = arrays["images"]
-    except Exception as error:  # whatever the bytes provoke in np.load
-        raise UserError(f"{file} can't be read as an npz file with `images` ({line(error)})") from error
-    images = images[:, None] if images.ndim == 3 else images
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
-        kind = f"{images.dtype} {images.shape}"
-        raise UserError(f"{file}: `images` is {kind}, but must be uint8 (N, H, W) or (N, C, H, W), C 1 or 3, N above 0")
+    images, _ = arrays_of(file, str(file), labelled=False)
+    if not len(images):
+        raise UserError(f"{file}: `images` holds none")
     return [Image.fromarray(each[0] if len(each) == 1 else each.transpose(1, 2, 0)) for each in images]
 
 
-def levels(image: Image.Image, channels: int) -> np.ndarray:
+def kind_of(image: Image.Image) -> str:
+    """`bits`, `bytes`, `16 bits`, `32 bits` or `floats`: what says how far the levels of an image may go."""
+    if image.mode.startswith("I;"):
+        return "16 bits"
+    return {"1": "bits", "I": "32 bits", "F": "floats"}.get(image.mode, "bytes")
+
+
+def surveyed(path: str, white: White) -> dict[str, float]:
+    """The level that is white in the images of each kind: `white`, or what their largest level says. Raises UserError
+    where a level is beyond it, negative or no number, and where it can't be told."""
+    highest: dict[str, float] = {}
+    where: dict[str, str] = {}
+    dark = []
+    for name, image in opened(path):
+        kind = kind_of(image)
+        low, high = extremes(image, name)
+        if low < 0:
+            raise UserError(f"{name} has levels from {low:g} to {high:g}: shift and scale them to 0 to 255")
+        if white != "auto" and high > white * (1 + 1e-6) and kind != "bits":
+            raise UserError(f"{name} has levels up to {high:g}, above task.white={white:g}")
+        if white == "auto" and kind == "bytes" and high == 1:
+            raise UserError(f"{name} has no level but 0 and 1 of 0 to 255: task.white=1, or 255 if it is to be so dark")
+        dark += [name] if kind == "bytes" and 0 < high < DARK else []
+        if high >= highest.get(kind, -1):
+            highest[kind], where[kind] = high, name
+    if white != "auto":
+        return dict.fromkeys(highest, float(white)) | {"bits": 255.0}
+    found = {kind: white_of(kind, high, where[kind]) for kind, high in highest.items()}
+    if dark:
+        log.warning("no level of %s and %d others is above %d: they are taken as dark", dark[0], len(dark) - 1, DARK)
+    return found
+
+
+def white_of(kind: str, high: float, name: str) -> float:
+    """The level that is white in images of a kind whose highest level is `high`, in `name`: 255 of bytes, 65535 of 16
+    bits; of 32 bits and floats what of 1 (floats), 255 and 65535 is next. Said, but for bytes.
+
+    Raises UserError where the highest level is below half of it.
+    """
+    if kind == "bits" or high == 0:
+        return 255.0
+    possible = {"bytes": [255.0], "16 bits": [65535.0], "floats": [1.0, 255.0, 65535.0]}.get(kind, [255.0, 65535.0])
+    white = next((level for level in possible if high <= level), None)
+    if white is None or high < white / 2:
+        bits = [2.0**count - 1 for count in (8, 10, 12, 14, 16)]
+        likely = next((level for level in bits if high <= level and kind in ("16 bits", "32 bits")), high)
+        meant = f", or {white:g} if they are to be so dark" if white else ""
+        raise UserError(
+            f"the highest level of your images ({kind}) is {high:g}, in {name}, which does not say what is white: "
+            f"task.white={likely:.8g}{meant}"
+        )
+    if kind != "bytes":
+        log.warning("your images (%s) have levels up to %g: %g is taken as white (task.white)", kind, high, white)
+    return white
+
+
+def extremes(image: Image.Image, name: str) -> tuple[float, float]:
+    """The lowest and the highest level of an image, of any colour. Raises UserError for one that is no number."""
+    if kind_of(image) in ("bits", "bytes"):
+        bands = coloured(image, "RGB", name).getextrema()
+        return min(low for low, _ in bands), max(high for _, high in bands)
+    array = np.asarray(image)
+    if not np.isfinite(array).all():
+        raise UserError(f"{name} has levels that are no finite numbers")
+    return float(array.min()), float(array.max())
+
+
+def coloured(image: Image.Image, mode: str, name: str = "an image") -> Image.Image:
+    """The image in another mode of bytes. Raises UserError for one that Pillow can't convert."""
+    try:
+        return image.convert(mode) if image.mode not in ("LAB", "HSV") else image.convert("RGB").convert(mode)
+    except (ValueError, OSError, ImportError) as error:
+        raise UserError(f"{name} has colours of the kind {image.mode} ({line(error)}): save it as RGB") from error
+
+
+def levels(image: Image.Image, channels: int, white: float = 255.0) -> np.ndarray:
     """The image as (H, W, channels) uint8, channels 1 or 3; what is transparent shows white, or black behind light.
 
-    Greys of 16 bits become 8: Pillow's own conversion would cut them off at 255.
+    white: the level of the image that becomes 255. Deep greys are scaled here: Pillow would cut them off at 255.
     """
     if image.mode[0] in "IF":
-        deep = np.asarray(image, np.float64)
-        deep = deep / 257 if image.mode.startswith("I;16") or deep.max() > 255 else deep
+        deep = np.asarray(image, np.float64) * (255 / white)
         image = Image.fromarray(deep.clip(0, 255).round().astype(np.uint8))
+    elif white != 255 and image.mode != "1":
+        clear = image.has_transparency_data
+        bands = coloured(image, "RGBA" if clear else "RGB").split()
+        table = [min(255, round(level * 255 / white)) for level in range(256)]
+        image = Image.merge("RGBA" if clear else "RGB", [*(band.point(table) for band in bands[:3]), *bands[3:]])
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = coloured(image, "RGBA")
         ink, alpha = np.asarray(image.convert("RGB").convert("L"), float), np.asarray(image.getchannel("A"), float)
         light = (ink * alpha).sum() > 127.5 * alpha.sum()
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black" if light else "white"), image)
-    array = np.asarray(image.convert("RGB" if channels == 3 else "L"))
+    array = np.asarray(coloured(image, "RGB" if channels == 3 else "L"))
     return array.reshape(*array.shape[:2], channels)
 
 
@@ -126,8 +215,3 @@ def fitted(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     picture = ImageOps.pad(picture, (width, height), Image.Resampling.LANCZOS, fill if channels == 3 else fill[0])
     array = np.asarray(picture)
     return array.reshape(height, width, channels).transpose(2, 0, 1)
-
-
-def line(error: Exception) -> str:
-    """What an exception says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__

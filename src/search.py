@@ -55,6 +55,7 @@ def main() -> None:
 def search(words: list[str]) -> None:
     """Begins a search, or goes on with it. Leaves outputs/sweeps/NAME/ with a run NUMBER/ for each trial, the plan
     search.yaml, optuna's study.journal, search.png and report.html. Raises UserError for anything a user can mend."""
+    from src.identity import check_sweep
     from src.report import conclude  # plotly and PIL: at the end is soon enough
 
     name, trials, plan = parsed(words)
@@ -75,6 +76,7 @@ def search(words: list[str]) -> None:
             with whole(file) as partial:
                 partial.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(plan))))
             import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
+            check_sweep(folder, [OmegaConf.to_container(cfg.data, resolve=True)])
             run(folder, plan, trials)
             conclude(folder, cfg.logger)
 

@@ -10,12 +10,13 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from src.errors import UserError
 from src.files import cache, whole
+from src.npz import arrays_of, brightened
 
 DIGITS = tuple("0123456789")
 GARMENTS = (
@@ -58,7 +59,13 @@ class Split(NamedTuple):
 
 
 class Images(NamedTuple):
-    """A data set in its three parts; `origin` is the path it was read from or "download"."""
+    """A data set in its three parts.
+
+    origin: the path it was read from, or "download"; classes: the name of each label
+    numbered: whether a label's number, too, is known to who uses the data: Fashion-MNIST's 1 is Trouser
+    fingerprint: of all of its images and labels (src/identity.py); None before it is computed
+    without: the names of labels whose images were left out
+    """
 
     name: str
     origin: str
@@ -66,6 +73,9 @@ class Images(NamedTuple):
     train: Split
     val: Split
     test: Split
+    numbered: bool = True
+    fingerprint: str | None = None
+    without: tuple[str, ...] = ()
 
 
 def mnist5k() -> Images:
@@ -103,43 +113,24 @@ def fashion_mnist(root: str) -> Images:
     return _official("fashion_mnist", "FashionMNIST", GARMENTS, root)
 
 
-def npz(path: str) -> Images:
+def npz(path: str, white: int | Literal["auto"] = 255) -> Images:
     """A user's own images, split 80 / 10 / 10 % alike in every class, the same way each time.
 
-    `path` is an npz file of `images` (N, H, W) or (N, C, H, W) uint8 and, optionally, `labels` (N,), integers
-    or strings, which are numbered in their order. UserError says what is wrong with it.
+    path: an npz file of `images` (N, H, W) or (N, C, H, W) uint8 and, optionally, `labels` (N,), integers or strings
+    white: the level that is white, to which images are scaled; `auto` takes it to be 255, and refuses images that span
+        less than half of the range 0 to 255
+
+    UserError says what is wrong with the file.
     """
     file = _path(path)
-    try:
-        with np.load(file) as arrays:
-            images = arrays["images"]
-            labels = arrays["labels"] if "labels" in arrays.files else np.full(len(images), "all")
-    except Exception as error:  # whatever the bytes provoke in np.load: BadZipFile, UnpicklingError, ...
-        raise UserError(f"{file} can't be read as an npz file with `images` ({_line(error)})") from error
-    images = images[:, None] if images.ndim == 3 else images
-    if fault := _fault(images, labels):
-        raise UserError(f"{file}: {fault}")
-    classes, labels = np.unique(labels, return_inverse=True)
-    return Images(file.stem, str(file), tuple(map(str, classes)), *_split(images, labels.astype(np.int64)))
-
-
-def _fault(images: np.ndarray, labels: np.ndarray) -> str | None:
-    """What makes the arrays of an npz file unusable, and the remedy."""
-    if images.dtype != np.uint8:
-        return f"`images` is {images.dtype}, but must be uint8, 0 to 255: scale, round and cast it"
-    if images.ndim != 4 or 0 in images.shape[1:]:
-        return f"`images` has the shape {images.shape}, but must be (N, H, W) or (N, C, H, W): reshape it"
-    if images.shape[3] <= 4 < images.shape[1]:
-        return f"`images` {images.shape} has its channels last: save images.transpose(0, 3, 1, 2)"
-    if images.shape[1] not in (1, 3):
-        return f"`images` has {images.shape[1]} channels, but must have 1 (greys) or 3 (colours), to be drawn"
+    images, labels = arrays_of(file, f"data.path={path}")
     if len(images) < 10:
-        return f"`images` holds {len(images)}, too few to split 80/10/10: give 10 or more"
-    if images.max() <= 1:
-        return "`images` holds only 0 and 1 of the range 0 to 255: multiply it by 255"
-    if labels.shape != images.shape[:1] or labels.dtype.kind not in "biuU":
-        return f"`labels` is {labels.dtype} {labels.shape}, but must be ({len(images)},) integers or strings"
-    return None
+        raise UserError(f"data.path={path} holds {len(images)} images, too few to split 80/10/10: give 10 or more")
+    labels = np.full(len(images), "all") if labels is None else labels
+    images = brightened(images, white, "data.white", f"data.path={path}")
+    names, labels = np.unique(labels, return_inverse=True)
+    parts = _split(images, labels.astype(np.int64))
+    return Images(file.stem, str(file), tuple(map(str, names)), *parts, numbered=False)
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:

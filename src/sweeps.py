@@ -70,6 +70,9 @@ class Sweep(Callback):
 
     def begin(self, folder: Path, jobs: list[list[str]], configs: list[DictConfig]) -> None:
         """Locks the sweep's folder and plans its jobs. Ends the program where it can't be begun."""
+        from src.identity import check_sweep  # numpy: not before the jobs are known to be good
+
+        refuse(partial(check_sweep, folder), [OmegaConf.to_container(each.data, resolve=True) for each in configs])
         if (folder / "search.yaml").exists():
             sys.exit(
                 f"sweep_name={folder.name} is a search, which python -m src.search goes on with: give another name"
@@ -138,6 +141,8 @@ def fingerprint(cfg: DictConfig) -> str:
     plain = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [k for k in cfg if k not in PLACES]), resolve=True)
     for node in (plain["data"], plain["data"]["source"]):
         node.pop("root", None)
+        if node.get("white") == "auto":  # as it was before there was such an option
+            node.pop("white")
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -17,6 +17,7 @@ from src.metrics import nearest
 from src.sources import Images, Split
 from src.vae import VAE
 
+RIDGE, TINY = 1e-3, 1e-9  # added to the variances of codes without which they are singular: of their mean, and at least
 SHIFT, ANGLE, SCALE = 0.07, math.radians(12), 0.1  # classic augmentation, at most: share of a side, radians, factor
 
 
@@ -77,7 +78,10 @@ def class_densities(vae: VAE, train: Split, pixels: str, seed: int) -> dict[int,
     found = {}
     for label in np.unique(train.labels).tolist():
         fit = LedoitWolf().fit(codes[train.labels == label])
-        found[label] = MultivariateNormal(torch.from_numpy(fit.location_), torch.from_numpy(fit.covariance_))
+        covariance = torch.from_numpy(fit.covariance_)
+        if torch.linalg.cholesky_ex(covariance).info:  # of two codes, which say nothing of how far to shrink
+            covariance = covariance + (RIDGE * covariance.diagonal().mean() + TINY) * torch.eye(len(covariance))
+        found[label] = MultivariateNormal(torch.from_numpy(fit.location_), covariance)
     return found
 
 

@@ -91,7 +91,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
     from lightning.pytorch.utilities import rank_zero_only
 
-    from src import build, checkpoints
+    from src import build, checkpoints, identity
 
     quieten()
     step = None
@@ -104,6 +104,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
             )
         # refused before anything of the run is changed
         checkpoints.check_fit(checkpoint, build.module(cfg, overrides), averages=cfg.trainer.get("ema") is not None)
+        overrides = overrides + identity.check_resumed(checkpoint, cfg, build.source(cfg))
         if not rank_zero_only.rank:
             tidy(run)
             resume.tell_hydra(run, cfg, overrides)
@@ -118,12 +119,14 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
     from lightning.pytorch.callbacks import WeightAveraging
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-    from src import build, checkpoints, record, tracking
+    from src import build, checkpoints, identity, record, tracking, trial
     from src.loggers import build_loggers
 
     record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(build.plain(cfg))))
     module = build.module(cfg, overrides)
     data = build.data(cfg, module.vae)
+    trial.try_few(module, data)
+    identity.keep(run, module.run, data, in_sweep=job is not None)
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
 
     loggers = build_loggers(cfg, run, job, step)

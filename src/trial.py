@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from src.config import choice
+from src.data import ImageData
 from src.errors import UserError
+from src.module import VAEModule
 from src.objectives import Terms
 from src.own import describe, explain
 from src.vae import VAE
@@ -115,6 +117,16 @@ def try_out(vae: VAE, objective: Callable[..., Terms], shape: list[int]) -> None
         raise UserError(f"{names}: {explain(error)}") from error
     except Exception as error:
         raise UserError(f"{names}: a step on {shape[0]} images of noise fails: {describe(error)}") from error
+
+
+def try_few(module: VAEModule, data: ImageData) -> None:
+    """Raise UserError where the objective needs more images than a part of the data has."""
+    parts = {"training": data.source.train, "validation": data.val, "test": data.test}
+    if few := [name for name, split in parts.items() if len(split.images) == 1]:
+        try:
+            try_out(module.vae, module.objective, [1, *data.source.train.images.shape[1:]])
+        except UserError as error:
+            raise UserError(f"{error}, but there is one {few[0]} image: give more images") from None
 
 
 def check_densities(vae: VAE, x: Tensor, noise: Tensor) -> None:

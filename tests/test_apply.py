@@ -191,7 +191,7 @@ def test_images_that_lie_elsewhere_now(applied, run, small, tmp_path):
     away = shutil.copy(path, tmp_path / "away.npz")
     trained = run(f"data.path={away}")
     Path(away).unlink()
-    with pytest.raises(UserError, match="can't be read as an npz file"):
+    with pytest.raises(UserError, match="data.path=.*away.npz: no such file"):
         applied(trained, "task=evaluate", "task.samples=0")
     assert not (trained / "tasks").exists()
     numbers, _ = applied(trained, "task=evaluate", "task.samples=0", f"data.path={path}")
@@ -264,3 +264,30 @@ def test_a_loaded_vae_serves_in_three_lines(finished):
     assert images.shape == vae.reconstruct(images).shape == (5, 1, 28, 28)
     assert vae.embed(images).shape == (5, 3)
     assert not vae.reconstruct(images).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: 255 * x, r"levels from 0 to .*: x / 255"),
+        (lambda x: 2 * x - 1, r"levels from -1 to .*: \(x \+ 1\) / 2"),
+        (lambda x: x - 0.5, r"levels from -0.5"),
+        (lambda x: (x - 0.1307) / 0.3081, "levels from -0.42"),
+        (lambda x: x * 16, r"levels from 0 to 16: x / 16, if that is white"),
+        (lambda x: 1.2 * x - 0.1, r"levels from -0.1 to 1.1: .* use x.clamp\(0, 1\)"),
+        (lambda x: x * torch.nan, "levels from nan"),
+        (lambda x: (255 * x).byte(), "got torch.uint8: divide levels of 0 to 255 by 255"),
+        (lambda x: (255 * x).long(), "got torch.int64"),
+        (lambda x: x > 0.5, "got torch.bool"),
+    ],
+)
+def test_codes_are_of_floats_from_0_to_1(finished, change, words):
+    run = build.open_run(finished)
+    x = torch.from_numpy(run.data.source.test.images[:5]).float()
+    x = x / x.max()
+    assert run.vae.embed(x).shape == (5, 3)
+    assert run.vae.embed(x + 1e-5).shape == (5, 3)
+    assert run.vae.embed(x[:0]).shape == (0, 3)
+    for use in (run.vae.embed, run.vae.reconstruct):
+        with pytest.raises(ValueError, match=words):
+            use(change(x))

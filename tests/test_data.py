@@ -145,8 +145,8 @@ def test_the_training_images_that_are_measured_stand_for_all(pixels):
 
 
 def test_batch_size_is_checked(images):
-    with pytest.raises(UserError, match="a step takes 400 images, but there are 300: reduce data.batch_size"):
-        serving(images, batch_size=400).train_dataloader()
+    with pytest.raises(UserError, match="a step takes 600 images, but there are 300: reduce data.batch_size"):
+        serving(images, batch_size=400, world=2).train_dataloader()
     with pytest.raises(ValueError, match="whole number, 1 or more"):
         serving(images, batch_size=0)
 

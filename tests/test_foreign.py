@@ -109,13 +109,18 @@ def test_what_is_no_image_is_told_in_one_line(tmp_path):
     np.savez(tmp_path / "last.npz", images=np.zeros((2, 28, 28, 3), np.uint8))
     np.savez(tmp_path / "none.npz", images=np.zeros((0, 28, 28), np.uint8))
     np.savez(tmp_path / "other.npz", pictures=np.zeros(3))
+    (tmp_path / "table.csv").write_text(2 * (",".join(["0"] * 785) + "\n"))
+    Image.new("L", (60, 60)).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:60])
     (tmp_path / "empty").mkdir()
     Image.fromarray(np.zeros((1, 999), np.uint8)).save(tmp_path / "thin.png")
     for name, words in {
-        "bad.png": "can't be read as an image",
-        "last.npz": r"must be uint8 \(N, H, W\)",
-        "none.npz": "N above 0",
-        "other.npz": "with `images`",
+        "bad.png": "is a text file, but must be an image",
+        "last.npz": "has its channels last: save images.transpose",
+        "none.npz": "`images` holds none",
+        "other.npz": "holds no `images`, but pictures",
+        "table.csv": "is a CSV file of 785 columns, but must be an image or an npz file: t = np.loadtxt",
+        "cut.png": "can't be read as an image",
         "empty": "no image in it",
         "missing": "no such file or folder",
         "thin.png": "nothing of it is left",
@@ -125,3 +130,125 @@ def test_what_is_no_image_is_told_in_one_line(tmp_path):
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match=r"task\.invert"):
         only(tmp_path / "bad.png", invert="maybe")
+
+
+def saved(array: np.ndarray, path) -> str:
+    """The path of an image file of an array, in the mode that Pillow gives its type."""
+    Image.fromarray(array).save(path)
+    return str(path)
+
+
+DEEP = {
+    # levels up to, type, what is white, or the words of the refusal
+    "mask of 0 and 1": (1, np.uint8, "has no level but 0 and 1"),
+    "digits of 0 to 16": (16, np.uint8, r"\(bytes\) is 16, in a.tif.*task.white=16, or 255"),
+    "percent": (100, np.uint8, "task.white=100, or 255"),
+    "bytes": (200, np.uint8, 255),
+    "16 bits": (65535, np.uint16, 65535),
+    "half of 16 bits": (40000, np.uint16, 65535),
+    "12 bits": (4095, np.uint16, "task.white=4095, or 65535"),
+    "10 bits": (900, np.uint16, "task.white=1023, or 65535"),
+    "8 bits in 16": (255, np.uint16, "task.white=255, or 65535"),
+    "8 bits in 32": (255, np.int32, 255),
+    "16 bits in 32": (65535, np.int32, 65535),
+    "12 bits in 32": (4095, np.int32, "task.white=4095"),
+    "24 bits": (2**24 - 1, np.int32, "task.white=16777215"),
+    "floats of 0 to 1": (1.0, np.float32, 1),
+    "floats of 0 to 0.9": (0.9, np.float32, 1),
+    "dark floats": (0.1, np.float32, "task.white=0.1, or 1"),
+    "floats of 0 to 16": (16.0, np.float32, "task.white=16, or 255"),
+    "floats of 0 to 255": (255.0, np.float32, 255),
+    "floats of 0 to 65535": (65535.0, np.float32, 65535),
+}
+
+
+@pytest.mark.parametrize("case", DEEP)
+def test_what_is_white_is_told_by_the_highest_level_or_asked(case, tmp_path, caplog):
+    high, kind, white = DEEP[case]
+    array = np.linspace(0, high, 28 * 28).reshape(28, 28)
+    array = (array if kind == np.float32 else array.round()).astype(kind)
+    path = saved(array, tmp_path / "a.tif")
+    if isinstance(white, str):
+        with pytest.raises(UserError, match=white):
+            only(path)
+        white = high
+    else:
+        found = only(path).astype(int)
+        assert np.abs(found - array * (255 / white)).max() <= 0.5 + 1e-3
+        assert (f"{white} is taken as white" in caplog.text) == (kind != np.uint8)
+    found = read(path, SHAPE, 0.0, False, white=float(white)).images[0].astype(int)
+    assert np.abs(found - array * (255 / white)).max() <= 0.5 + 1e-3
+    if high > 1:
+        with pytest.raises(UserError, match=r"above task\.white="):
+            read(path, SHAPE, 0.0, False, white=0.9 * high)
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.linspace(-1, 1, 784).reshape(28, 28).astype(np.float32), "has levels from -1 to 1: shift and scale"),
+        (np.linspace(-9, 300, 784).reshape(28, 28).astype(np.int32), "has levels from -9 to 300: shift and scale"),
+        (np.full((28, 28), np.nan, np.float32), "no finite numbers"),
+        (np.full((28, 28), np.inf, np.float32), "no finite numbers"),
+    ],
+)
+def test_levels_that_are_none_are_refused(array, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        only(saved(array, tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("mode", ["P", "LA", "RGB", "RGBA"])
+def test_a_mask_is_one_in_every_mode(mode, tmp_path):
+    Image.fromarray(np.eye(28, dtype=np.uint8)).convert(mode).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="has no level but 0 and 1"):
+        only(tmp_path / "a.png")
+    found = read(str(tmp_path), SHAPE, 0.0, False, white=1).images[0, 0]
+    if mode in ("P", "RGB"):  # the others are not transparent, but could be
+        assert np.array_equal(found, 255 * np.eye(28))
+
+
+def test_bits_and_black_images_need_no_word(tmp_path, caplog):
+    Image.fromarray(np.eye(28, dtype=bool)).save(tmp_path / "bits.png")
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "black.png")
+    found = read(str(tmp_path), SHAPE, 0.0, False).images
+    assert np.array_equal(found[0, 0], 255 * np.eye(28))
+    assert not found[1].any()
+    assert not caplog.text
+
+
+def test_dark_images_among_others_are_named(ramp, tmp_path, caplog):
+    for name, array in (("a", ramp), ("b", ramp // 8), ("c", ramp // 8)):
+        Image.fromarray(array).save(tmp_path / f"{name}.png")
+    assert np.array_equal(read(str(tmp_path), SHAPE, 0.0, False).images[1, 0], ramp // 8)
+    assert "no level of b.png and 1 others is above 64" in caplog.text
+
+
+def test_an_npz_file_has_a_range_too(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.resize(np.arange(17), (4, 28, 28)).astype(np.uint8))
+    with pytest.raises(UserError, match="task.white=16, or 255"):
+        only(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", images=np.random.default_rng(0).random((4, 28, 28)))
+    with pytest.raises(UserError, match=r"np\.round\(images \* 255\)"):
+        only(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("mode", ["LAB", "HSV", "YCbCr", "CMYK", "RGBX"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_colour_space_comes_through(mode, channels):
+    picture = Image.new("RGB", (28, 28), (200, 200, 200))
+    picture = Image.new("LAB", (28, 28), (200, 128, 128)) if mode == "LAB" else picture.convert(mode)
+    found = levels(picture, channels)
+    assert found.shape == (28, 28, channels)
+    assert abs(int(found[0, 0, 0]) - 200) < 12
+
+
+@pytest.mark.parametrize("white", [0, -1, "bright", True, None, float("nan")])
+def test_white_is_a_number(white, ramp, tmp_path):
+    with pytest.raises(UserError, match=r"task\.white must be auto or a number above 0"):
+        read(saved(ramp, tmp_path / "a.png"), SHAPE, 0.0, False, white=white)
+
+
+def test_folders_are_no_images_and_tiffs_are(ramp, tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    Image.fromarray(ramp).save(tmp_path / "a.tiff")
+    assert read(str(tmp_path), SHAPE, 0.0, False).names == ["a.tiff"]

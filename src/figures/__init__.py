@@ -51,9 +51,10 @@ def draw_final(
 ) -> list[Path]:
     """Draws the stills, as `draw_latest` does, and the animations of `trace` into `folder` and returns their paths.
 
-    samples.gif, reconstructions.gif, latent.gif and, with more than two latent dimensions, latent_tsne.gif
-    and latent_tsne.png: at most 30 frames, from the untrained model to the last with finite codes, evenly in
-    log(images seen). The same trace gives the same files. Without `films`, latent_tsne.png is of that last alone.
+    samples.gif, reconstructions.gif, latent.gif and, with more than two latent dimensions and more than one image
+    followed, latent_tsne.gif and latent_tsne.png: at most 30 frames, from the untrained model to the last with finite
+    codes, evenly in log(images seen). The same trace gives the same files. Without `films`, latent_tsne.png is of that
+    last alone.
     """
     from src.figures import grids, latent
     from src.figures.animation import evenly_in_log, write_film
@@ -68,7 +69,7 @@ def draw_final(
     if films:
         moving |= {"samples": grids.samples(trace), "reconstructions": grids.reconstructions(trace)}
         moving["latent"] = latent.plane(trace, shown)
-    if trace.frames["codes"].shape[2] > 2:
+    if trace.frames["codes"].shape[2] > 2 and trace.frames["codes"].shape[1] > 1:
         moving["latent_tsne"] = latent.tsne(trace, *embed(trace, shown))
     for name, (figure, show) in moving.items():
         if films:

@@ -40,9 +40,9 @@ def differences(
 
 
 def paired(numbers: dict[str, Any], key: str) -> str:
-    """The difference with its standard error and sign."""
-    value, error = numbers[f"{key}/difference"], numbers[f"{key}/difference_se"]
-    return f"{'+' if value > 0 else ''}{page.number(value, 2)} ± {error:.2f}"
+    """The difference with its sign and, of two images or more, its standard error."""
+    value, error = numbers[f"{key}/difference"], numbers.get(f"{key}/difference_se")
+    return f"{'+' if value > 0 else ''}{page.number(value, 2)}" + ("" if error is None else f" ± {error:.2f}")
 
 
 def table(figure: Figure, top: float, heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:

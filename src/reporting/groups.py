@@ -62,7 +62,18 @@ def grouped(runs: list[Run]) -> tuple[list[Group], list[Run]]:
             if not run.problems and run.status != "waiting":
                 run.problems.append("config.yaml names no data or no likelihood")
     names = sorted(kinds, key=lambda names: [natural(name) for name in names])
-    return [group(kinds[each], *each) for each in names], lost
+    return [group(same, data, *each[1:]) for each in names for data, same in by_images(each[0], kinds[each])], lost
+
+
+def by_images(data: str, runs: list[Run]) -> list[tuple[str, list[Run]]]:
+    """Runs on one data set, apart where it was a file that has held different images: with the first letters of their
+    fingerprints in the name then. Runs without a fingerprint, from before there was one, go with the others."""
+    apart: dict[str | None, list[Run]] = {}
+    for run in runs:
+        apart.setdefault(run.data.get("fingerprint"), []).append(run)
+    if len(set(apart) - {None}) < 2:
+        return [(data, runs)]
+    return [(f"{data}, images {each[:6] if each else 'unknown'}", same) for each, same in apart.items()]
 
 
 def kind(run: Run) -> tuple[str, str, str]:
@@ -70,7 +81,9 @@ def kind(run: Run) -> tuple[str, str, str]:
     data, likelihood = run.config["data"], run.config["likelihood"]["_target_"].rpartition(".")[2]
     name = choice(data["source"]["_target_"])
     where = data.get("path") or data["source"].get("path")
-    labels = ", ".join(str(label) for label in sorted(data.get("exclude_labels") or []))
+    excluded = data.get("exclude_labels") or []
+    excluded = run.data.get("without") or (excluded if isinstance(excluded, list) else [excluded])
+    labels = ", ".join(sorted(map(str, excluded), key=natural))
     shape = list(data.get("shape") or [])
     described = f"{name} {where}" if where else name
     described += f" {shape}" if shape not in ([], [1, 28, 28]) else ""
@@ -179,6 +192,8 @@ def paired(run: Run, best: Run) -> tuple[float, float] | None:
 
     None where the images can't be matched.
     """
+    if len({each.data["fingerprint"] for each in (run, best) if "fingerprint" in each.data}) > 1:
+        return None
     ours, theirs = run.terms["val"], best.terms["val"]
     if not (ours and theirs) or not np.array_equal(ours["index"], theirs["index"]) or len(ours["index"]) < 2:
         return None

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from csv import Error as CSVError
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, is_zipfile
@@ -32,6 +32,7 @@ class Run:
     epochs   the rows of metrics.csv
     metrics  metrics.json: the numbers of the best checkpoint
     terms    by split `index` and `elbo` (N,) of each image, nats
+    data     data.json: which images it was trained on; runs made before there was one have none
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Run:
     metrics: dict[str, Any]
     terms: dict[str, dict[str, np.ndarray]]
     problems: list[str]
+    data: dict[str, Any] = field(default_factory=dict)
 
     def number(self, name: str) -> float | None:
         """That number of the best checkpoint; before there is one, of the last epoch. None if it isn't finite."""
@@ -126,7 +128,8 @@ def read(folder: Path, name: str) -> Run:
         problems.append("metrics.json is missing")
     if not config and not any(problem.startswith("config.yaml") for problem in problems):
         problems.append("config.yaml is missing")
-    return Run(folder, name, config, status, reason, epochs, metrics, terms, problems)
+    data = attempt("data.json", lambda path: mapping(json.loads(path.read_text())), {})
+    return Run(folder, name, config, status, reason, epochs, metrics, terms, problems, data)
 
 
 def mapping(content: Any) -> dict[str, Any]:

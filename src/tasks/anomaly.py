@@ -21,7 +21,7 @@ from src.figures.animation import write_still
 from src.figures.grids import sheet
 from src.files import whole
 from src.scores import SCORES, Columns, below, detection, evaluated
-from src.tasks import check_counts, check_truths, check_words
+from src.tasks import check_counts, check_words
 
 log = logging.getLogger(__name__)
 SHOWN = 12  # of a user's images
@@ -33,6 +33,7 @@ def anomaly(
     against: str | Sequence[str],
     input: str | None,
     invert: bool | Literal["auto"],
+    white: float | Literal["auto"],
     scores: Sequence[Literal["-elbo", "nll", "recon", "kl", "regret", "complexity"]],
     images: int,
     samples: int,
@@ -41,6 +42,7 @@ def anomaly(
     """How anomalous other images are beside `images` test images, by each of `scores` and the baselines.
 
     against: names of DATA and CORRUPTIONS, `held_out`, or `auto`; input: a file or a folder, in place of it
+    invert, white: of `input`, what src/foreign.py makes of dark on light, and the level that is white
     Writes histograms.png, images.png, and scores.npz, SET/SCORE (N,) each, or scores.csv of `input`. Scores that are no
     finite number are infinite there, and counted as `not_finite`.
     """
@@ -52,14 +54,9 @@ def anomaly(
     )
     check_counts(images=(images, 2), **used)
     options = {"names": list(scores), "samples": samples, "steps": steps}
-    if input is None:
-        check_words(against=against)
-    elif not isinstance(input, str):
-        raise UserError(f"task.input must be a file or a folder, got {input}")
-    else:
-        if invert != "auto":
-            check_truths(invert=invert)
-        return own(run, folder, input, invert, images, options)
+    if input is not None:
+        return own(run, folder, foreign_images(run, input, invert, white), images, options)
+    check_words(against=against)
     sets = {"test": spread(run.data.test.images, images)} | others(run, against, images)
     columns = scored(run, sets, options)
     with whole(folder / "scores.npz") as partial:
@@ -97,10 +94,14 @@ def scored(run: Run, sets: dict[str, np.ndarray], options: dict[str, Any]) -> di
         return {name: evaluated(run, images, bar=bar, **options) for name, images in sets.items()}
 
 
-def own(run: Run, folder: Path, input: str, invert: bool | str, images: int, options: dict[str, Any]) -> dict[str, Any]:
-    """A user's own images, scored beside the test images."""
+def foreign_images(run: Run, input: str, invert: bool | Literal["auto"], white: float | Literal["auto"]) -> foreign.Own:
+    """A user's own images, fitted to the run's."""
     ground = foreign.border(run.data.source.train.images).mean()
-    mine = foreign.read(input, tuple(run.config.data.shape), ground, invert)
+    return foreign.read(input, tuple(run.config.data.shape), ground, invert, white)
+
+
+def own(run: Run, folder: Path, mine: foreign.Own, images: int, options: dict[str, Any]) -> dict[str, Any]:
+    """A user's own images, scored beside the test images."""
     seen = prepared_for(run, "input", mine.images)
     columns = scored(run, {"test": spread(run.data.test.images, images), "yours": seen}, options)
     names, test, yours = options["names"], columns["test"], columns["yours"]

@@ -98,11 +98,9 @@ def check_comparable(run: Run, other: Run) -> None:
     for (name, ours), theirs in zip(images_of(run).items(), images_of(other).values(), strict=True):
         if ours != theirs:
             raise UserError(f"the numbers of the two runs do not compare: {name} is {ours} of run, {theirs} of other")
-    if "path" in run.config.data:
-        ours, theirs = run.data.source, other.data.source
-        for split in ("train", "val", "test"):
-            if not np.array_equal(getattr(ours, split).images, getattr(theirs, split).images):
-                raise UserError("the numbers of the two runs do not compare: data.path holds other images for each")
+    if run.complete.fingerprint != other.complete.fingerprint:
+        where = "data.path" if "path" in run.config.data else f"data={run.config.data.name}"
+        raise UserError(f"the numbers of the two runs do not compare: {where} holds other images for each")
 
 
 def images_of(run: Run) -> dict[str, Any]:
@@ -111,7 +109,7 @@ def images_of(run: Run) -> dict[str, Any]:
     return {
         "data": choice(data.source._target_),
         "data.shape": list(data.shape),
-        "data.exclude_labels": sorted(data.exclude_labels),
+        "data.exclude_labels": f"[{', '.join(run.complete.classes[i] for i in run.excluded)}]",
         "the pixels' kind": pixels(data.binarize, run.vae),
     }
 

@@ -15,6 +15,7 @@ from src.calibration import Reliability, inside, p_values, ranks, reliability
 from src.config import choice
 from src.data import Batch, as_input
 from src.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
+from src.errors import UserError
 from src.figures.animation import write_still
 from src.figures.diagnosis import calibration, waterfall
 from src.files import whole
@@ -42,6 +43,8 @@ def diagnose(run: Run, folder: Path, count: int, samples: int, steps: int, simul
     """
     check_counts(count=(count, 2), samples=(samples, 1), steps=(steps, 1), simulations=(simulations, 100))
     train, val = run.train, run.data.val
+    if len(val.images) < 2:
+        raise UserError("task=diagnose needs two validation images or more: there is one")
     rows = some(len(val.images), count, run.seed, "diagnosed")
     parts, effective = parts_of(run, train, rows, samples, steps)
     table = {name: estimate("nats", nats) for name, nats in parts.items()}

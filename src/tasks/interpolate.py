@@ -1,5 +1,6 @@
 """From one test image to another: through the latent space, and through the pixels."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,8 @@ from src.metrics import estimate
 from src.tasks import check_counts
 from src.vae import VAE
 
+log = logging.getLogger(__name__)
+FEW = 4  # pairs, the default, that may be asked for however few images there are
 FADE = "pixel fade"
 DRAWS, SAMPLES = 4, 100  # binary draws of an image, and codes that the bound on its -log p(x) is made of
 TOUR, LEG = 6, 8  # images in the film, and frames from one to the next
@@ -100,9 +103,15 @@ def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 def chosen_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -> np.ndarray:
     """Indices (P, 2) of test images. Raises UserError for pairs that are none."""
     labels = run.data.test.labels
+    if len(labels) < 2:
+        raise UserError("task=interpolate needs two test images or more: there is one")
     if images is None:
-        if type(pairs) is not int or not 1 <= pairs <= len(labels) // 2:
-            raise UserError(f"task.pairs must be from 1 to {len(labels) // 2}, got {pairs}")
+        there = len(labels) // 2
+        if type(pairs) is not int or not 1 <= pairs <= max(there, FEW):
+            raise UserError(f"task.pairs must be from 1 to {max(there, FEW)}, got {pairs}")
+        if pairs > there:
+            log.warning("task.pairs=%d, but %d test images make no more than %d", pairs, len(labels), there)
+            pairs = there
         return assorted(labels, 2 * pairs, run.seed).reshape(-1, 2)
     for pair in images if isinstance(images, list) and images else [images]:
         fits = isinstance(pair, list) and len(pair) == 2 and pair[0] != pair[1]

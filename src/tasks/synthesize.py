@@ -15,6 +15,7 @@ from src.errors import UserError
 from src.figures import synthesis as pictures
 from src.figures.animation import write_still
 from src.files import whole
+from src.labels import as_read
 from src.metrics import estimate
 from src.sources import Split
 from src.synthesis import class_densities, classic, distances, fitted, part, synthesized
@@ -34,9 +35,10 @@ def synthesize(
     vae_steps: int,
     classifier_steps: int,
 ) -> dict[str, Any]:
-    """synthetic.npz (`images` uint8, `labels`, `classes`; data=npz reads it): `per_class` images of each class, greys,
-    the means of p(x|z) at codes from a Gaussian of the class's codes; what they look like and how near the training
-    images they are. With `judge`, a classifier's accuracy by what it was trained on, see `contest`.
+    """synthetic.npz (`images` uint8, `labels` as the data set has them, `classes`; data=npz reads it): `per_class`
+    images of each class, greys, the means of p(x|z) at codes from a Gaussian of the class's codes; what they look like
+    and how near the training images they are. With `judge`, a classifier's accuracy by what it was trained on, see
+    `contest`.
 
     sizes: numbers of real images, or `all`; seeds: repetitions of all that is random
     vae_steps, classifier_steps: of each training
@@ -50,8 +52,9 @@ def synthesize(
     counts = ascending(train, sizes) if judge else []
     densities = class_densities(run.vae, train, run.data.pixels, run.seed)
     made = synthesized(run.vae, densities, per_class, run.seed)
+    labels = as_read(run.data.source, made.labels)
     with whole(folder / "synthetic.npz") as partial:
-        np.savez(partial, images=made.images, labels=made.labels, classes=np.array(run.data.source.classes))
+        np.savez(partial, images=made.images, labels=labels, classes=np.array(run.data.source.classes))
     numbers = {"images": len(made.images)} | copied(run, folder, made)
     if not judge:
         return numbers

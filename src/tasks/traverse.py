@@ -39,7 +39,7 @@ def traverse(run: Run, folder: Path, image: int | None, steps: int, dimensions: 
     check_counts(steps=(steps, 2), **({} if dimensions is None else {"dimensions": (dimensions, 1)}))
     if image is not None and (type(image) is not int or not 0 <= image < len(test.labels)):
         raise UserError(f"task.image must be from 0 to {len(test.labels) - 1}, or null, got {image}")
-    batches = run.batches(test)
+    batches = run.batches(test if len(test.labels) > 1 else run.train)  # of one image no code varies
     means, kl = dimensions_of(run.vae, tqdm(batches, "codes", unit="batch", disable=None, leave=False, delay=1))
     variance = means.var(0, dtype=np.float64)
     weight = variance if kl is None else kl

@@ -1,0 +1,202 @@
+"""A user's own images in an npz file: read without trust, and refused in one line that says what to do."""
+
+import math
+from pathlib import Path
+from typing import Literal, NamedTuple
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+from numpy.lib import format as npy
+
+from src.errors import UserError
+from src.formats import form_of
+
+White = int | Literal["auto"]
+RATIO = 1100  # deflate packs at most 1,032 bytes into one
+UNREADABLE = (BadZipFile, OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, SyntaxError)
+
+
+class Header(NamedTuple):
+    """What an npz file says of an array before it is read."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def arrays_of(path: Path, option: str, labelled: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
+    """`images` (N, C, H, W) uint8 with 1 or 3 channels and `labels` (N,), integers or strings, of an npz file; None for
+    labels that are not there or, with `labelled` false, not wanted.
+
+    option: what the user gave, `data.path=...`, which begins each refusal. Raises UserError for what is no such file;
+    nothing is unpickled, and no array is made that the file is too small to hold.
+    """
+    try:
+        headers = headers_of(path, option)
+        names = [name for name in ("images", "labels")[: 1 + labelled] if name in headers]
+        if "images" not in headers:
+            held = ", ".join(sorted(headers)) or "no array at all"
+            raise UserError(f"{option} holds no `images`, but {held}: {renamed(headers)}")
+        fault = wrong_images(headers["images"])
+        if "labels" in names:
+            fault = fault or wrong_labels(headers["labels"], headers["images"].shape[0])
+        if fault:
+            raise UserError(f"{option}: {fault}")
+        with np.load(path, allow_pickle=False) as arrays:
+            images, labels = (arrays[name] if name in names else None for name in ("images", "labels"))
+    except MemoryError:
+        raise UserError(f"{option}: its arrays do not fit into memory: save fewer images") from None
+    except UNREADABLE as error:
+        raise UserError(f"{option} is damaged ({line(error)}): save it again") from error
+    if images.dtype != np.uint8:
+        raise UserError(f"{option}: `images` is {images.dtype}, but must be uint8, 0 to 255: {in_bytes(images)}")
+    return images[:, None] if images.ndim == 3 else images, labels
+
+
+def headers_of(path: Path, option: str) -> dict[str, Header]:
+    """The arrays that an npz file says to hold. Raises UserError where it is none, and says what it is instead."""
+    if not path.exists():
+        raise UserError(f"{option}: no such file")
+    if form := form_of(path):
+        raise UserError(f"{option} is {form.name}, but must be an npz file with `images`: {form.remedy}")
+    try:
+        file = ZipFile(path)
+    except BadZipFile:
+        raise UserError(f"{option} is no npz file with `images`: np.savez({path.name!r}, images=images)") from None
+    found = {}
+    with file:
+        for info in file.infolist():
+            if not info.filename.endswith(".npy"):
+                continue
+            with file.open(info) as member:
+                version = npy.read_magic(member)
+                # as NumPy reads it: later versions differ in how names are written alone
+                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                shape, _, dtype = read(member)
+                claimed, there = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
+            packed = there <= RATIO * info.compress_size + 1000 if info.compress_type else True
+            if not dtype.hasobject and (claimed != there or not packed or min(shape, default=0) < 0):
+                raise BadZipFile(f"{info.filename[:-4]} is said to be {dtype} {shape}, {claimed:,} bytes")
+            found[info.filename[:-4]] = Header(shape, dtype)
+    return found
+
+
+def renamed(headers: dict[str, Header]) -> str:
+    """The line that gives the array that could be the images its name."""
+    likely = [name for name, header in headers.items() if len(header.shape) in (3, 4)]
+    return f'np.savez("my.npz", images=arrays[{(likely or ["NAME"])[0]!r}])'
+
+
+def wrong_images(header: Header) -> str | None:
+    """What makes `images` unusable whatever its values, and the remedy."""
+    shape, dtype = header
+    if dtype.hasobject:
+        return "`images` holds Python objects, as images of several sizes are: resize them, np.stack(list(images))"
+    if dtype.fields is not None or dtype.kind not in "buif":
+        return f"`images` is {dtype}, but must be uint8, 0 to 255"
+    if len(shape) == 2 and math.isqrt(shape[1]) ** 2 == shape[1] > 1:
+        side = math.isqrt(shape[1])
+        return f"`images` has the shape {shape}, but must be (N, H, W): images = images.reshape(-1, {side}, {side})"
+    if len(shape) not in (3, 4) or 0 in shape[1:]:
+        return f"`images` has the shape {shape}, but must be (N, H, W) or (N, C, H, W): reshape it"
+    if len(shape) == 4 and shape[1] not in (1, 3):
+        if shape[3] == 4 or shape[1] in (2, 4) and shape[3] > 4:
+            colours = "images[..., :3].transpose(0, 3, 1, 2)" if shape[3] == 4 else "images[:, :3]"
+            colours = "images[:, :1]" if shape[1] == 2 else colours
+            return f"`images` {shape} has an alpha channel, but must have 1 channel or 3: images = {colours}"
+        if shape[3] in (1, 2, 3):
+            return f"`images` {shape} has its channels last: save images.transpose(0, 3, 1, 2)"
+        return f"`images` has {shape[1]} channels, but must have 1 (greys) or 3 (colours), to be drawn"
+    return None
+
+
+def wrong_labels(header: Header, count: int) -> str | None:
+    """What makes `labels` of `count` images unusable, and the remedy."""
+    shape, dtype = header
+    remedy = None
+    if dtype.hasobject:
+        remedy = "save labels.astype(str)"
+    elif dtype.fields is not None or dtype.kind not in "biufUS":
+        remedy = "save strings or whole numbers"
+    elif len(shape) == 2 and shape[0] == count and shape[1] > 1:
+        remedy = "of one-hot rows, save labels.argmax(1)"
+    elif len(shape) == 2 and shape[0] == count:
+        remedy = "save labels[:, 0]"
+    elif len(shape) != 1 or shape[0] != count:
+        remedy = "save one label for each image, in their order"
+    elif dtype.kind in "fS":
+        remedy = f"save labels.astype({'int' if dtype.kind == 'f' else 'str'})"
+    if remedy is None:
+        return None
+    kind = "Python objects" if dtype.hasobject else str(dtype)
+    return f"`labels` is {kind} {shape}, but must be ({count},) integers or strings: {remedy}"
+
+
+def in_bytes(images: np.ndarray) -> str:
+    """The line of NumPy that makes bytes of images of another type, as their range suggests."""
+    if images.size == 0:
+        return "images = images.astype(np.uint8)"
+    low, high = images.min(), images.max()
+    if not np.isfinite(low + high.astype(float)):
+        return "some of its values are no finite numbers"
+    if images.dtype == bool:
+        return "images = images.astype(np.uint8) * 255"
+    if low < 0:
+        scaled = (
+            "(images + 1) * 127.5" if low >= -1 and high <= 1 else f"(images - {low:g}) / {high - float(low):g} * 255"
+        )
+    elif images.dtype.kind == "f" and high <= 1:
+        scaled = "images * 255"
+    elif high <= 255:
+        return "images = images.round().astype(np.uint8)"
+    else:
+        white = next((2**bits - 1 for bits in (10, 12, 14, 16) if high <= 2**bits - 1), high)
+        scaled = f"images / {white:g} * 255"
+    return f"images = np.round({scaled}).astype(np.uint8)"
+
+
+def check_white(white: White, option: str) -> None:
+    """Raises UserError unless `white` is `auto` or a level from 1 to 255."""
+    if white != "auto" and (type(white) is not int or not 1 <= white <= 255):
+        raise UserError(f"{option} must be auto or a level from 1 to 255, got {white}")
+
+
+def brightened(images: np.ndarray, white: White, option: str, where: str) -> np.ndarray:
+    """Images (uint8) whose level `white` is 255; `auto` takes them as they are, if they span half of 0 to 255 or more.
+
+    option: the name of `white`; where: the images' place, for the refusal. Raises UserError for another range.
+    """
+    check_white(white, option)
+    low, high = int(images.min()), int(images.max())
+    if white == "auto":
+        if fault := odd_range(images, low, high):
+            if high - low >= 128:
+                remedy = "scale before casting"
+            elif low < high / 4:
+                remedy = f"{option}={high}, if {high} is white"
+            else:
+                remedy = f"save np.round((images - {low}.0) / {max(1, high - low)} * 255).astype(np.uint8)"
+            raise UserError(
+                f"{where}: {fault} of the range 0 to 255: {remedy}; or {option}=255 if they are meant to be so"
+            )
+        return images
+    if high > white:
+        raise UserError(f"{where}: `images` goes up to {high}, above {option}={white}")
+    if white == 255:
+        return images
+    return (np.arange(256) * 255 / white).round().clip(0, 255).astype(np.uint8)[images]
+
+
+def odd_range(images: np.ndarray, low: int, high: int) -> str | None:
+    """What is odd about the levels of images: they span less than half of the range, or are -1 to 1 cast to bytes."""
+    if high <= 1 and high > low:
+        return "`images` holds only 0 and 1"
+    if high - low < 128:
+        return f"`images` holds only levels from {low} to {high}"
+    if any(((part > 3) & (part < 252)).any() for part in images) or not ((images > 0) & (images < 4)).any():
+        return None
+    return "`images` holds only levels below 4 and above 251, as numbers around 0 cast to bytes do, instead"
+
+
+def line(error: Exception) -> str:
+    """What an exception says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
