@@ -30,6 +30,7 @@ beta: 2
 objective:
   samples: 3
 """
+TINY = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]"]
 ANSWERED = """
 import atexit, json, sys
 atexit.register(lambda: print(json.dumps(list(sys.modules))))
@@ -142,6 +143,21 @@ def test_a_group_that_is_chosen_again_is_what_it_was(started, goes_on, small):
     again, said = goes_on(path, *small, "beta=3")
     assert again == cfg
     assert said == resume.stored(path)["overrides"]
+
+
+def test_of_a_word_that_was_given_twice_the_later_is_the_runs(run, resume):
+    folder = run("trainer.max_epochs=1", *TINY)
+    for name in ("best", "last"):
+        path = folder / "checkpoints" / f"{name}.ckpt"
+        state = torch.load(path, weights_only=True)
+        state["run"]["overrides"].insert(0, "trainer.max_epochs=2")
+        torch.save(state, path)
+    assert [float(row["epoch"]) for row in rows(resume(folder, "trainer.max_epochs=2"))] == [0, 1, 2]
+
+
+def test_of_a_word_that_is_given_twice_the_later_counts(started, goes_on):
+    cfg, said = goes_on(started("beta=3"), "beta=2", "beta=3")
+    assert (cfg.beta, said.count("beta=3")) == (3, 1)
 
 
 def test_an_experiment_on_top(started, goes_on):
