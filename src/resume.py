@@ -71,21 +71,22 @@ def resumed(path: Path, words: list[str]) -> tuple[DictConfig, list[str]]:
     kept. Raises UserError for a word that does not fit.
     """
     run = stored(path)
-    own = run["overrides"]
-    new = [word for word in without_null(words) if name_of(word) != "ckpt_path" and word not in own]
-    latest = {name_of(word): word for word in [*own, *new]}
+    own = {name_of(word): word for word in run["overrides"]}  # of two for one option the later counts
+    asked = {name_of(word): word for word in without_null(words) if name_of(word) != "ckpt_path"}
+    new = [word for name, word in asked.items() if own.get(name) != word]
+    latest = own | {name_of(word): word for word in new}
     if run.get("composition"):
         cfg = OmegaConf.merge(OmegaConf.structured(Config), run["composition"])
         OmegaConf.set_struct(cfg, True)
         source = "the environment has"
     else:
-        cfg, source = hydra.compose("train", own), "conf/ or the environment has"
+        cfg, source = hydra.compose("train", list(own.values())), "conf/ or the environment has"
     before = container(cfg)
     changed = [name for name, value in run["config"].items() if name not in OF_NOW and before.get(name) != value]
     if changed:
         log.warning("%s changed since the run began, in %s", source, ", ".join(changed))
     if run.get("composition"):
-        for name in change(cfg, own, new) if new else []:
+        for name in change(cfg, list(own.values()), new) if new else []:
             del latest[name]
     else:
         cfg = hydra.compose("train", list(latest.values()))
