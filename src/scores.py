@@ -21,6 +21,7 @@ from src.data import as_input
 from src.distributions import DiagonalGaussian
 from src.importance import elbo, nll, refine
 from src.objectives import draw
+from src.proposals import propose
 from src.vae import VAE
 
 SCORES = ("-elbo", "nll", "recon", "kl", "regret", "complexity")
@@ -64,7 +65,8 @@ def scores(
     """Those of SCORES among `names` of images x (B, C, H, W), (B,) each; index (B,) gives their noise its address.
 
     -elbo: recon + kl, from DRAWS codes
-    nll: -log p(x), from `samples` codes of importance sampling
+    nll: -log p(x), from `samples` codes of the mixture of src/proposals.py, refined for the image by `steps`: of an
+        image unlike the training's the encoder's posterior alone makes it hundreds of nats too high
     regret: by how much the ELBO grows, with the same noise, when q is refined for the image by `steps` of Adam: the
         likelihood regret (Xiao et al., 2020), which refines the encoder's weights instead. In place of a flow it is a
         Gaussian that is refined, so the regret may be below zero
@@ -75,7 +77,7 @@ def scores(
     recon, kl = terms.recon(), terms.kl("closed")
     found = {"-elbo": recon + kl, "recon": recon, "kl": kl, "complexity": recon + kl}
     if "nll" in names:
-        found["nll"] = nll(vae, x, index, samples, seed)[0]
+        found["nll"] = nll(vae, x, index, samples, seed, propose(vae, x, index, seed, steps).mixture)[0]
     if "regret" in names:
         richer = not isinstance(terms.q, DiagonalGaussian)
         found["regret"] = elbo(vae, x, refine(vae, x, index, seed, steps, full=richer), drawn) + recon + kl
