@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-Count = Annotated[int, Ge(1)]
-Whole = Annotated[int, Ge(0)]
+MOST = 10_000_000  # of anything that is counted: more would take all memory, or years
+Count = Annotated[int, Ge(1), Le(MOST)]
+Whole = Annotated[int, Ge(0), Le(MOST)]
+Several = Annotated[int, Ge(2), Le(MOST)]
 Positive = Annotated[float, Gt(0), Lt(math.inf)]
 NonNegative = Annotated[float, Ge(0), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Le(1)]
@@ -44,8 +46,9 @@ def fault(value: Any, kind: Any) -> str | None:
     """What is wrong with a value for its kind (an annotation): "must be ..., got ..."; None where nothing is."""
     try:
         adapter(kind).validate_python(value)
-    except ValidationError:
-        return f"must be {in_words(kind)}, got {as_typed(value)}"
+    except ValidationError as error:
+        is_too_large = any(each.get("ctx") == {"le": MOST} for each in error.errors())
+        return f"must be {f'at most {MOST}' if is_too_large else in_words(kind)}, got {as_typed(value)}"
     return None
 
 
@@ -80,6 +83,8 @@ def in_words(kind: Any) -> str:
 def limits_in_words(limits: Sequence[Any]) -> str:
     """The constraints of an annotation in words."""
     bounds = {type(limit): getattr(limit, limit.__match_args__[0]) for limit in limits}
+    if bounds.get(Le) == MOST:  # which is told where it is exceeded
+        del bounds[Le]
     if {Ge, Le} <= set(bounds):
         return f" from {bounds[Ge]} to {bounds[Le]}"
     if bounds.get(MinLen, 0) == bounds.get(MaxLen):

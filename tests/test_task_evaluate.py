@@ -87,10 +87,10 @@ def test_every_kind_of_part(applied, run, options):
     ("option", "message"),
     [
         ("task.split=train", "task.split must be test or val"),
-        ("task.samples=-1", "task.samples must be 0 or a whole number, 1 or more, got -1"),
-        ("task.images=1", "task.images must be null or a whole number, 2 or more"),
-        ("task.samples=many", "task.samples must be 0 or"),
-        ("task.tight_images=1", "task.tight_images must be 0 or"),
+        ("task.samples=-1", "task.samples must be a whole number, 0 or more, got -1"),
+        ("task.images=1", "task.images must be a whole number, 2 or more or null"),
+        ("task.samples=many", "task.samples must be a whole number"),
+        ("task.tight_images=1", "task.tight_images must be 0 or a whole number, 2 or more"),
         ("task.precision=16", "32-true or bf16-mixed"),
     ],
 )

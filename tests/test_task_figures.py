@@ -55,9 +55,9 @@ def test_a_vector_file_is_the_same_each_time_and_leaves_the_figure_alone(tmp_pat
     [
         ("scale=0", "task.scale must be a number from 0.5 to 8, got 0"),
         ("scale=big", "task.scale must be a number from 0.5 to 8, got big"),
-        ("formats=[]", "task.formats must be a list of png, pdf, svg"),
-        ("formats=[png,jpg]", "task.formats must be a list of png, pdf, svg"),
-        ("formats=png", "task.formats must be a list of png, pdf, svg"),
+        ("formats=[]", "task.formats must be a list, each element png or pdf or svg, 1 or more of them"),
+        ("formats=[png,jpg]", "task.formats must be a list, each element png or pdf or svg, 1 or more of them"),
+        ("formats=png", "task.formats must be a list, each element png or pdf or svg, 1 or more of them"),
         ("films=3", "task.films must be true or false, got 3"),
     ],
 )

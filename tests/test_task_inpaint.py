@@ -45,8 +45,8 @@ def test_error_is_of_missing_pixels_alone():
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("mask=[half,left]", "task.mask must be some of"),
-        ("mask=[]", "task.mask must be some of"),
+        ("mask=[half,left]", "task.mask must be half or box or random or a list"),
+        ("mask=[]", "task.mask must be half or box or random or a list"),
         ("images=1", "task.images must be a whole number, 2 or more"),
         ("samples=2.5", "task.samples must be"),
         ("draws=1", "task.draws must be a whole number, 3 or more"),

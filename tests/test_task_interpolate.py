@@ -90,8 +90,8 @@ def test_assorted_images_are_of_different_classes():
     ("option", "words"),
     [
         ("steps=2", "task.steps must be a whole number, 3 or more"),
-        ("path=curved", "task.path must be linear, spherical or both"),
-        ("pairs=0", "task.pairs must be from 1 to 20"),
+        ("path=curved", "task.path must be linear or spherical or both"),
+        ("pairs=0", "task.pairs must be a whole number, 1 or more, got 0"),
         ("pairs=21", "task.pairs must be from 1 to 20"),
         ("images=[[0,41]]", "test images from 0 to 40"),
         ("images=[[3,3]]", "pairs of different test images"),

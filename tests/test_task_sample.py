@@ -94,7 +94,7 @@ def test_bad_options_are_refused_before_anything_is_trained(applied, finished, m
     for option, words in {
         "task.count=0": "task.count must be a whole number",
         "task.count=1.5": "task.count must be a whole number",
-        "task.samplers=[gan]": "task.samplers must be some of",
+        "task.samplers=[gan]": "task.samplers must be a list, each element prior or",
         "task.temperature=0.5": r"task.samplers=\[prior,flow\]",
     }.items():
         with pytest.raises(UserError, match=words):

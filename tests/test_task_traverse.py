@@ -68,7 +68,7 @@ def test_a_sweep_moves_one_dimension():
         ("steps=1", "task.steps must be a whole number, 2 or more"),
         ("dimensions=0", "task.dimensions must be a whole number, 1 or more"),
         ("image=41", "task.image must be from 0 to 40"),
-        ("image=-1", "task.image must be from 0 to 40"),
+        ("image=-1", "task.image must be a whole number, 0 or more or null, got -1"),
     ],
 )
 def test_bad_options_are_refused(applied, finished, option, words):

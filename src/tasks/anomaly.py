@@ -4,10 +4,11 @@ import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import MinLen
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -15,13 +16,12 @@ from src import foreign
 from src.anomaly import others, prepared_for, spread
 from src.build import Run
 from src.data import as_bytes, as_input
-from src.errors import UserError
 from src.figures import anomaly as figures
 from src.figures.animation import write_still
 from src.figures.grids import sheet
 from src.files import whole
-from src.scores import SCORES, Columns, below, detection, evaluated
-from src.tasks import check_counts, check_words
+from src.ranges import Count, Positive, Several
+from src.scores import Columns, below, detection, evaluated
 
 log = logging.getLogger(__name__)
 SHOWN = 12  # of a user's images
@@ -33,11 +33,11 @@ def anomaly(
     against: str | Sequence[str],
     input: str | None,
     invert: bool | Literal["auto"],
-    white: float | Literal["auto"],
-    scores: Sequence[Literal["-elbo", "nll", "recon", "kl", "regret", "complexity"]],
-    images: int,
-    samples: int,
-    steps: int,
+    white: Positive | Literal["auto"],
+    scores: Annotated[Sequence[Literal["-elbo", "nll", "recon", "kl", "regret", "complexity"]], MinLen(1)],
+    images: Several,
+    samples: Count,
+    steps: Count,
 ) -> dict[str, Any]:
     """How anomalous other images are beside `images` test images, by each of `scores` and the baselines.
 
@@ -46,17 +46,9 @@ def anomaly(
     Writes histograms.png, images.png, and scores.npz, SET/SCORE (N,) each, or scores.csv of `input`. Scores that are no
     finite number are infinite there, and counted as `not_finite`.
     """
-    check_words(scores=scores)
-    if isinstance(scores, str) or not scores or not all(name in SCORES for name in scores):
-        raise UserError(f"task.scores must be some of [{','.join(SCORES)}], got {scores}")
-    used = ({"samples": (samples, 1)} if "nll" in scores else {}) | (
-        {"steps": (steps, 1)} if "regret" in scores else {}
-    )
-    check_counts(images=(images, 2), **used)
     options = {"names": list(scores), "samples": samples, "steps": steps}
     if input is not None:
         return own(run, folder, foreign_images(run, input, invert, white), images, options)
-    check_words(against=against)
     sets = {"test": spread(run.data.test.images, images)} | others(run, against, images)
     columns = scored(run, sets, options)
     with whole(folder / "scores.npz") as partial:

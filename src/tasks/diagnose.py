@@ -2,10 +2,11 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from omegaconf import DictConfig
 from tqdm import tqdm
 
@@ -21,8 +22,8 @@ from src.figures.diagnosis import calibration, waterfall
 from src.files import whole
 from src.importance import FEW, TOLERATED, effective_summary
 from src.metrics import ACTIVE, elbo_terms, estimate
+from src.ranges import Count, Several
 from src.sources import Split
-from src.tasks import check_counts
 
 AT_ONCE = 50  # images whose posteriors are refined together
 CODES = 20_000  # training images, at most, whose codes tell the aggregate posterior
@@ -33,7 +34,9 @@ SIGNIFICANT = 0.05  # divided by the number of dimensions that are tested
 log = logging.getLogger(__name__)
 
 
-def diagnose(run: Run, folder: Path, count: int, samples: int, steps: int, simulations: int) -> dict[str, Any]:
+def diagnose(
+    run: Run, folder: Path, count: Several, samples: Count, steps: Count, simulations: Annotated[Count, Ge(100)]
+) -> dict[str, Any]:
     """The table of src/decomposition.py: nats per image over `count` validation images with standard errors, and what
     attacks each; below their sum, `overfitting`, the training images' ELBO minus the validation images'.
 
@@ -41,7 +44,6 @@ def diagnose(run: Run, folder: Path, count: int, samples: int, steps: int, simul
     those active dimensions whose ranks are not uniform; calibration_error: of the pixels' probabilities (Bernoulli).
     Writes nats.png, calibration.png and parts.npz (the parts of each image). Raises UserError for a bad option.
     """
-    check_counts(count=(count, 2), samples=(samples, 1), steps=(steps, 1), simulations=(simulations, 100))
     train, val = run.train, run.data.val
     if len(val.images) < 2:
         raise UserError("task=diagnose needs two validation images or more: there is one")

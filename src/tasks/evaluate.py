@@ -16,12 +16,11 @@ from src import aggregate, decomposition, importance, metrics, noise, proposals,
 from src.build import Run
 from src.data import Batch, as_input, evenly
 from src.divergences import factors
-from src.errors import UserError
 from src.figures import evaluation
 from src.figures.animation import write_still
 from src.files import whole
+from src.ranges import Several, Whole
 from src.sources import Split
-from src.tasks import check_counts, check_truths
 
 AGGREGATE = 5000  # images, evenly spread, whose posteriors make up the aggregate posterior
 FITTED = 20_000  # codes of training images, evenly spread, that a density is fitted to
@@ -34,9 +33,9 @@ def evaluate(
     run: Run,
     folder: Path,
     split: Literal["test", "val"],
-    samples: int,
-    images: int | None,
-    tight_images: int,
+    samples: Whole,
+    images: Several | None,
+    tight_images: Literal[0] | Several,
     precision: Literal["32-true", "bf16-mixed"],
     sample_quality: bool,
 ) -> dict[str, Any]:
@@ -52,8 +51,6 @@ def evaluate(
     and those of `latent`: what the code says of the image, and the total correlation of its dimensions
     but for the quality of samples, which are always compared with as many test images as there are.
     """
-    check(split, samples, images, tight_images, precision)
-    check_truths(sample_quality=sample_quality)
     chosen, greys = (first(getattr(source, split), images) for source in (run.data, run.data.source))
     terms = metrics.elbo_terms(run.vae, run.batches(chosen), run.seed)
     codes, per_dim = metrics.dimensions(run.vae, run.batches(chosen))
@@ -86,22 +83,6 @@ def evaluate(
 def first(split: Split, count: int | None) -> Split:
     """The first `count` images; with None all."""
     return Split(split.images[:count], split.labels[:count])
-
-
-def check(split: str, samples: int, images: int | None, tight_images: int, precision: str) -> None:
-    """Raises UserError for an option out of range."""
-    if split not in ("test", "val"):
-        raise UserError(f"task.split must be test or val, got {split}")
-    counts = [("samples", samples, 1), ("images", images, 2)]
-    for name, value, least in [*counts, *([("tight_images", tight_images, 2)] if samples else [])]:
-        none = None if name == "images" else 0
-        if value != none and (type(value) is not int or value < least):
-            given = "null" if none is None else none
-            raise UserError(f"task.{name} must be {given} or a whole number, {least} or more, got {value}")
-        if value != none:
-            check_counts(**{name: (value, least)})
-    if samples and precision not in ("32-true", "bf16-mixed"):
-        raise UserError(f"task.precision must be 32-true or bf16-mixed, got {precision}")
 
 
 def likelihood(run: Run, images: Split, samples: int, precision: str, tight: bool = False) -> tuple[Terms, np.ndarray]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge, MinLen
 from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
@@ -13,16 +14,16 @@ from tqdm import tqdm
 from src import noise
 from src.build import Run
 from src.data import as_bytes, as_input
-from src.errors import UserError
 from src.figures import page
 from src.figures.animation import write_still
 from src.figures.grids import sheet
 from src.importance import refine
 from src.inpainting import Filled, filled, marginals
 from src.metrics import estimate
-from src.tasks import check_counts, check_words
+from src.ranges import Count, Several
 from src.tasks.interpolate import assorted
 
+Mask = Literal["half", "box", "random"]
 FITS = 4  # Gaussians fitted to p(z|visible), each from another start
 TOGETHER = 25  # images
 SHOWN, FILLS = 10, 3  # images in a picture, and draws of each
@@ -38,10 +39,10 @@ WORDS = {
 def inpaint(
     run: Run,
     folder: Path,
-    mask: Literal["half", "box", "random"] | Sequence[Literal["half", "box", "random"]],
-    images: int,
-    samples: int,
-    draws: int,
+    mask: Mask | Annotated[Sequence[Mask], MinLen(1)],
+    images: Several,
+    samples: Annotated[Count, Ge(10)],
+    draws: Annotated[Count, Ge(3)],
 ) -> dict[str, Any]:
     """MASK.png, and -log p(missing | visible) in nats and the mean squared error of a missing pixel, of the VAE and of
     the mean-fill: each pixel by itself, as often as it has a value in the training images.
@@ -50,11 +51,7 @@ def inpaint(
     samples: codes that an image's numbers are made of
     draws: of p(z|visible), whose mean is the fill that is measured
     """
-    check_words(mask=mask)
     masks = [mask] if isinstance(mask, str) else mask
-    if not masks or not all(name in MASKS for name in masks):
-        raise UserError(f"task.mask must be some of [{','.join(MASKS)}], got {masks}")
-    check_counts(images=(images, 2), samples=(samples, 10), draws=(draws, FILLS))
     random = np.random.default_rng(noise.seed_of(run.seed, "inpainted images"))
     chosen = random.permutation(len(run.data.test.labels))[:images]
     images = len(chosen)

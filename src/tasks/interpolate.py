@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge, MaxLen, MinLen
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
@@ -19,7 +20,7 @@ from src.figures import walks
 from src.figures.animation import write_film, write_still
 from src.importance import nll
 from src.metrics import estimate
-from src.tasks import check_counts
+from src.ranges import Count, Whole
 from src.vae import VAE
 
 log = logging.getLogger(__name__)
@@ -33,13 +34,15 @@ OF_IMAGES = {
     "levels": "−log p of the images shown",
 }
 
+Pair = Annotated[Sequence[Whole], MinLen(2), MaxLen(2)]
+
 
 def interpolate(
     run: Run,
     folder: Path,
-    pairs: int,
-    images: Sequence[Sequence[int]] | None,
-    steps: int,
+    pairs: Count,
+    images: Annotated[Sequence[Pair], MinLen(1)] | None,
+    steps: Annotated[Count, Ge(3)],
     path: Literal["linear", "spherical", "both"],
 ) -> dict[str, Any]:
     """pair_NUMBER.png of each pair of test images, and interpolation.gif through several images and back.
@@ -47,7 +50,6 @@ def interpolate(
     All paths lead from one reconstruction to another in `steps` points; `images` names the pairs, else random ones of
     different classes are taken. path: `linear`, `spherical` or `both`, which is linear alone for a learned prior.
     """
-    check_counts(steps=(steps, 3))
     ways = latent_ways(path, run.vae)
     chosen = chosen_pairs(images, pairs, run)
     x = as_input(torch.from_numpy(run.data.test.images[chosen])).to(run.device)  # (P, 2, C, H, W)
@@ -77,8 +79,6 @@ def interpolate(
 def latent_ways(path: str, vae: VAE) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
     """The paths that are asked for, by name. Raises UserError for one that there is not, or not for this prior."""
     ways = {"linear": linear, "spherical": spherical}
-    if path not in (*ways, "both"):
-        raise UserError(f"task.path must be linear, spherical or both, got {path}")
     possible = isinstance(vae.prior_head, priors.Standard) and vae.latent_dim > 1
     if path == "spherical" and not possible:
         raise UserError("task.path=spherical needs prior=standard and two latent dimensions or more: task.path=linear")
@@ -107,15 +107,14 @@ def chosen_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -
         raise UserError("task=interpolate needs two test images or more: there is one")
     if images is None:
         there = len(labels) // 2
-        if type(pairs) is not int or not 1 <= pairs <= max(there, FEW):
+        if pairs > max(there, FEW):
             raise UserError(f"task.pairs must be from 1 to {max(there, FEW)}, got {pairs}")
         if pairs > there:
             log.warning("task.pairs=%d, but %d test images make no more than %d", pairs, len(labels), there)
             pairs = there
         return assorted(labels, 2 * pairs, run.seed).reshape(-1, 2)
-    for pair in images if isinstance(images, list) and images else [images]:
-        fits = isinstance(pair, list) and len(pair) == 2 and pair[0] != pair[1]
-        if not fits or not all(type(i) is int and 0 <= i < len(labels) for i in pair):
+    for pair in images:
+        if pair[0] == pair[1] or max(pair) >= len(labels):
             raise UserError(
                 f"task.images must be pairs of different test images from 0 to {len(labels) - 1}, "
                 f"as [[0,1],[2,3]], got {pair}"

@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import MinLen
 from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
@@ -16,8 +17,8 @@ from src.figures.animation import write_still
 from src.figures.samples import MOST, side_by_side, strips
 from src.files import whole
 from src.metrics import nearest
+from src.ranges import Count, Positive
 from src.samplers import Generated, check, fitted, generate
-from src.tasks import check_counts, check_truths, check_words
 
 log = logging.getLogger(__name__)
 STRIP = 12  # images of each sampler, side by side
@@ -26,17 +27,14 @@ STRIP = 12  # images of each sampler, side by side
 def sample(
     run: Run,
     folder: Path,
-    count: int,
-    samplers: Sequence[Literal["prior", "gmm", "flow", "aggregate"]],
-    temperature: float,
+    count: Count,
+    samplers: Annotated[Sequence[Literal["prior", "gmm", "flow", "aggregate"]], MinLen(1)],
+    temperature: Positive,
     compare: bool,
     files: bool,
 ) -> dict[str, Any]:
     """`count` images by the first sampler as samples.png and samples.npz, each beside the nearest training image; a row
     of each sampler's as samplers.png; with `files` each image as a PNG. The numbers are src/quality.py's."""
-    check_counts(count=(count, 1))
-    check_words(samplers=samplers)
-    check_truths(compare=compare, files=files)
     check(run, samplers, temperature)
     if compare and (why := quality.unmeasurable(run)):
         log.warning("samples are not compared: %s", why)

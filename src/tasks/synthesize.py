@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import MinLen
 from tqdm import tqdm
 
 from src import classifier
@@ -17,9 +18,9 @@ from src.figures.animation import write_still
 from src.files import whole
 from src.labels import as_read
 from src.metrics import estimate
+from src.ranges import Count
 from src.sources import Split
 from src.synthesis import class_densities, classic, distances, fitted, part, synthesized
-from src.tasks import check_counts, check_truths
 
 COMPARED = 1000  # images of a kind whose nearest training image is sought
 CONTESTANTS = ("real", "synthetic", "real + synthetic", "real, augmented")
@@ -28,12 +29,12 @@ CONTESTANTS = ("real", "synthetic", "real + synthetic", "real, augmented")
 def synthesize(
     run: Run,
     folder: Path,
-    per_class: int,
+    per_class: Count,
     judge: bool,
-    sizes: Sequence[int | Literal["all"]],
-    seeds: int,
-    vae_steps: int,
-    classifier_steps: int,
+    sizes: Annotated[Sequence[Count | Literal["all"]], MinLen(1)],
+    seeds: Count,
+    vae_steps: Count,
+    classifier_steps: Count,
 ) -> dict[str, Any]:
     """synthetic.npz (`images` uint8, `labels` as the data set has them, `classes`; data=npz reads it): `per_class`
     images of each class, greys, the means of p(x|z) at codes from a Gaussian of the class's codes; what they look like
@@ -44,11 +45,7 @@ def synthesize(
     vae_steps, classifier_steps: of each training
     """
     train = run.data.source.train
-    check_counts(per_class=(per_class, 1))
-    check_truths(judge=judge)
     check_classes(train)
-    if judge:
-        check_counts(seeds=(seeds, 1), vae_steps=(vae_steps, 1), classifier_steps=(classifier_steps, 1))
     counts = ascending(train, sizes) if judge else []
     densities = class_densities(run.vae, train, run.data.pixels, run.seed)
     made = synthesized(run.vae, densities, per_class, run.seed)
@@ -77,9 +74,9 @@ def check_classes(train: Split) -> None:
 
 def ascending(train: Split, sizes: Sequence[int | str]) -> list[int]:
     """The sizes as numbers of images, ascending. Raises UserError for a size out of range."""
-    found = [len(train.labels) if size == "all" else size for size in sizes] if isinstance(sizes, list) else []
+    found = [len(train.labels) if size == "all" else size for size in sizes]
     fewest, most = 2 * len(np.unique(train.labels)), len(train.labels)
-    if not found or not all(type(size) is int and fewest <= size <= most for size in found):
+    if not all(fewest <= size <= most for size in found):
         words = f"numbers from {fewest} (two a class) to {most} (all there are), or all"
         raise UserError(f"task.sizes must be a list of {words}, got {sizes}: task.sizes=[{fewest},all]")
     return sorted(set(found))

@@ -18,7 +18,7 @@ from src.figures import walks
 from src.figures.animation import write_film, write_still
 from src.metrics import ACTIVE
 from src.metrics import dimensions as dimensions_of
-from src.tasks import check_counts
+from src.ranges import Count, Several, Whole
 from src.tasks.interpolate import assorted, described
 from src.vae import VAE
 
@@ -28,7 +28,7 @@ MOVING, FRAMES = 6, 15  # images in the film, and frames one way
 GRID = 20  # codes along each side of the plane
 
 
-def traverse(run: Run, folder: Path, image: int | None, steps: int, dimensions: int | None) -> dict[str, Any]:
+def traverse(run: Run, folder: Path, image: Whole | None, steps: Several, dimensions: Count | None) -> dict[str, Any]:
     """traversal.png of a test image, traversal.gif of several, and with two latent dimensions the plane of codes as
     manifold.png.
 
@@ -36,8 +36,7 @@ def traverse(run: Run, folder: Path, image: int | None, steps: int, dimensions: 
     the largest variance where the KL of single dimensions has no closed form.
     """
     test = run.data.test
-    check_counts(steps=(steps, 2), **({} if dimensions is None else {"dimensions": (dimensions, 1)}))
-    if image is not None and (type(image) is not int or not 0 <= image < len(test.labels)):
+    if image is not None and image >= len(test.labels):
         raise UserError(f"task.image must be from 0 to {len(test.labels) - 1}, or null, got {image}")
     batches = run.batches(test if len(test.labels) > 1 else run.train)  # of one image no code varies
     means, kl = dimensions_of(run.vae, tqdm(batches, "codes", unit="batch", disable=None, leave=False, delay=1))
