@@ -216,8 +216,7 @@ def test_bad_options_are_refused(applied, finished, option, words):
 
 def test_images_of_one_class_are_refused():
     images = np.zeros((20, 1, 4, 4), np.uint8)
-    options = {"judge": True, "sizes": ["all"]}
     with pytest.raises(UserError, match="all of the run's have one label: use task=sample"):
-        synthesize.checked(Split(images, np.zeros(20, int)), **options)
+        synthesize.check_classes(Split(images, np.zeros(20, int)))
     with pytest.raises(UserError, match="a class has 1 training image, too few"):
-        synthesize.checked(Split(images, np.arange(20) // 19), **options)
+        synthesize.check_classes(Split(images, np.arange(20) // 19))
