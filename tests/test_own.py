@@ -14,7 +14,6 @@ from src.errors import UserError
 from src.networks import ACTIVATIONS, ConvDecoder, MLPDecoder
 from src.trial import warn_of_range
 from src.vae import VAE
-
 from tests.models import small as small_vae
 
 LIKELIHOODS = {
