@@ -45,7 +45,7 @@ class Model(TypedDict, total=False):
 class Optimizer(TypedDict, total=False):
     """What optimizers have in common."""
 
-    lr: Positive
+    lr: NonNegative
     weight_decay: NonNegative
     fused: bool
 

@@ -78,6 +78,7 @@ def test_what_a_run_leaves(trained):
         "metrics.csv",
         "metrics.json",
         "checkpoints",
+        "data.json",
         "val_terms.npz",
         "test_terms.npz",
     }
@@ -337,7 +338,6 @@ def test_a_diverged_training_says_so(run):
         (["data.shape=[3,28,28]"], r"data.shape=\[3, 28, 28\], but the images of .* are \[1, 28, 28\]"),
         (["data.batch_size=0"], "batch_size must be a whole number, 1 or more, got 0"),
         (["data.batch_size=few"], "batch_size must be a whole number, 1 or more, got few"),
-        (["data.batch_size=1000"], "a step takes 1000 images, but there are 328"),
         (["model.encoder.activation=swish"], "model.encoder.activation must be relu or .*, got swish"),
         (["model=conv", "model.encoder.channels=[4,4,4]"], "divisible by 8"),
         (
@@ -353,11 +353,11 @@ def test_a_diverged_training_says_so(run):
         (["objective=iwae", "beta=4"], "beta=4: objective=iwae has no beta"),
         (["objective=mmd", "data.batch_size=1"], "objective=mmd needs two images or more in a batch"),
         (["beta=0", "schedule=linear"], "schedule=linear: objective=elbo has nothing that a schedule could"),
-        (["trainer.ema=high"], "trainer.ema must be a number above 0 and below 1, got high"),
+        (["trainer.ema=high"], "trainer.ema must be a number above 0 and below 1 or null, got high"),
         (["trainer.ema=1"], "trainer.ema must be a number above 0 and below 1"),
         (["likelihood=logistic256", "data.binarize=dynamic"], "Logistic256 is a distribution over greys"),
         (["objective.kl=guess"], "objective.kl must be closed or sample, got guess"),
-        (["optimizer.lr=-1"], "optimizer.lr must be a number above 0, got -1"),
+        (["optimizer.lr=-1"], "optimizer.lr must be a number, 0 or more, got -1"),
         (
             ["lr_schedule=onecycle", "lr_schedule.rise=1"],
             "lr_schedule.rise must be a number above 0 and below 1, got 1",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge, MaxLen, MinLen
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
@@ -34,14 +34,12 @@ OF_IMAGES = {
     "levels": "−log p of the images shown",
 }
 
-Pair = Annotated[Sequence[Whole], MinLen(2), MaxLen(2)]
-
 
 def interpolate(
     run: Run,
     folder: Path,
     pairs: Count,
-    images: Annotated[Sequence[Pair], MinLen(1)] | None,
+    images: Sequence[Sequence[Whole]] | None,
     steps: Annotated[Count, Ge(3)],
     path: Literal["linear", "spherical", "both"],
 ) -> dict[str, Any]:
@@ -113,8 +111,8 @@ def chosen_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -
             log.warning("task.pairs=%d, but %d test images make no more than %d", pairs, len(labels), there)
             pairs = there
         return assorted(labels, 2 * pairs, run.seed).reshape(-1, 2)
-    for pair in images:
-        if pair[0] == pair[1] or max(pair) >= len(labels):
+    for pair in images or [[]]:
+        if len(pair) != 2 or pair[0] == pair[1] or max(pair) >= len(labels):
             raise UserError(
                 f"task.images must be pairs of different test images from 0 to {len(labels) - 1}, "
                 f"as [[0,1],[2,3]], got {pair}"
