@@ -74,6 +74,7 @@ def test_what_a_run_leaves(trained):
     left = {path.name for path in trained.iterdir()}
     files = {
         "config.yaml",
+        "data.json",
         "status.json",
         "metrics.csv",
         "metrics.json",
