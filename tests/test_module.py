@@ -79,7 +79,6 @@ def test_what_a_run_leaves(trained):
         "metrics.csv",
         "metrics.json",
         "checkpoints",
-        "data.json",
         "val_terms.npz",
         "test_terms.npz",
     }
