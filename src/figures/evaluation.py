@@ -33,9 +33,7 @@ def draw(
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("k", fontsize=8.5, color=page.GREY)
-        axes.legend(
-            fontsize=8.5, labelcolor=page.INK, edgecolor="none", title="samples from the posterior", title_fontsize=8.5
-        )
+        axes.legend(fontsize=8.5, labelcolor=page.INK, edgecolor="none", title="samples from", title_fontsize=8.5)
     if kl is not None:
         left = page.MARGIN + 34 + (500 if estimates else 0)
         axes = curves.chart(figure, left, top, 932 - left, HEIGHT, "KL(q(z | x), p(z)) of each dimension, nats")

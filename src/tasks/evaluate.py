@@ -57,11 +57,11 @@ def evaluate(
     codes, per_dim = metrics.dimensions(run.vae, run.batches(chosen))
     curves: Terms = {}
     if samples:
-        found, curves["encoder's posterior"] = likelihood(run, chosen, samples, precision)
+        found, curves["the encoder's posterior"] = likelihood(run, chosen, samples, precision)
         terms |= found
     if samples and tight_images:
         few = first(chosen, tight_images)
-        found, curves["mixture refined for each image"] = likelihood(run, few, samples, precision, tight=True)
+        found, curves["a mixture made for each image"] = likelihood(run, few, samples, precision, tight=True)
         terms |= found
     numbers = summary(terms, samples)
     warn(numbers, samples)
