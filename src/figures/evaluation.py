@@ -15,7 +15,8 @@ HEIGHT = 280
 def draw(
     title: str, caption: str, k: Sequence[int], estimates: dict[str, np.ndarray], images: int, kl: np.ndarray | None
 ) -> Figure:
-    """estimates: by proposal, the mean nll_k of so many images for each k; kl: mean KL of each dimension (D,); nats."""
+    """estimates: by proposal, the mean nll_k of so many images for each k, NaN where there is none; kl: mean KL of
+    each dimension (D,); nats."""
     figure = page.page(960, page.HEADER + 36 + HEIGHT + 70)
     page.title(figure, title, caption)
     top = page.HEADER + 40
