@@ -5,7 +5,7 @@ With few latent dimensions an encoder may place an image's code far from the cod
 its posterior, or from a Gaussian that is refined by descent from it, then miss nearly all of p(z|x); their weights look
 even, and nothing shows that the estimate is tens of nats too high. Three things help:
 
-    pilot codes   two thousand draws of the prior, stretched, that all images of a batch share: they cost little.
+    pilot codes   a thousand draws of the prior, stretched, that all images of a batch share: they cost little.
                   Refinement begins at the code with the largest p(x, z) among these and the encoder's own: in up to
                   about four dimensions the pilot codes find the mode, in many the encoder's are always the best
     more modes    another Gaussian is refined from the pilot code that the proposal found so far covers least, if it
@@ -27,7 +27,7 @@ from src.distributions import DiagonalGaussian, FullGaussian
 from src.importance import DECODED, STEPS, Start, gaussian, moments, noise_of, refine
 from src.vae import VAE
 
-PILOT = 2000  # codes of the prior that refinement may begin at
+PILOT = 1000  # codes of the prior that refinement may begin at
 OWN = 16  # codes of the encoder's posterior, beside its mean, that it may begin at
 STRETCH = 1.5  # of the prior's draws about their mean: codes of unusual images lie in its tails
 WIDER = 1.1  # the scale of the Gaussian components over the posterior's, whose tails are too light

@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Bernoulli, MultivariateNormal, kl_divergence
 
 from src.data import Batch
-from src.decomposition import best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
+from src.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
 from src.likelihoods import Bernoulli as BernoulliLikelihood
 from src.posteriors import Gaussian
 from src.priors import Standard
@@ -121,3 +121,15 @@ def test_a_prior_that_misses_the_codes_loses_their_kl():
 
 def test_few_codes_make_few_components():
     assert fitted(np.random.default_rng(0).normal(size=(250, 2)), 0).n_components == 2
+
+
+def test_parts_that_cannot_be_negative_are_not():
+    found = at_least_zero({name: np.array([-1.0, 0.5]) for name in ("prior", "family", "amortisation", "code")})
+    assert not any(found[name].any() for name in ("prior", "family", "amortisation"))
+    assert found["code"].tolist() == [-1.0, 0.5]
+    assert at_least_zero({"prior": np.array([-1.0, 2.0])})["prior"].tolist() == [-1.0, 2.0]
+
+
+def test_a_bad_refinement_leaves_the_encoders_posterior_the_best_known():
+    _, _, found, _, _ = gaps(images=50, steps=1)
+    assert (found.refined <= found.encoder).all()

@@ -51,6 +51,7 @@ def test_densities_have_no_floor_and_no_diagram(applied, run):
     folder = run("likelihood=gaussian", "posterior=full", "prior=vamp", "prior.components=5", "trainer.max_epochs=1")
     numbers, results = applied(folder, "task=diagnose", *FAST)
     assert {path.name for path in results.iterdir()} == FILES
+    assert all(numbers[f"{part}/nats"] >= 0 for part in ("prior", "family", "amortisation"))
     assert "noise_floor/nats" not in numbers and "calibration_error" not in numbers
     assert {"family/nats", "amortisation/nats"} <= set(numbers)
 

@@ -28,6 +28,8 @@ def test_numbers_and_files(applied, finished):
     assert numbers["nll_20"] < -numbers["elbo"]
     assert numbers["nll_tight"] <= numbers["nll_20_same"] + 1
     assert 1 <= numbers["effective_samples"] <= 20
+    assert 0 <= numbers["nll_tight_effective_samples_under_20"] <= 1
+    assert 0 <= numbers["total_correlation"] <= numbers["total_correlation_at_most"]
     assert numbers["mutual_information"] <= numbers["mutual_information_cap"] == pytest.approx(math.log(20))
     assert numbers["linear_probe_accuracy"] > 0.4  # of four classes
     assert json.loads((folder / "metrics.json").read_text())["nll_20"] == numbers["nll_20"]
@@ -81,6 +83,32 @@ def test_every_kind_of_part(applied, run, options):
     assert math.isfinite(numbers["nll_tight"])
     assert numbers["bits_per_dim_nll_20"] < numbers["bits_per_dim_elbo"]
     assert ("mutual_information" in numbers) == ("posterior=flow" not in options)
+    assert numbers["total_correlation"] >= 0
+    assert_consistent(numbers)
+
+
+def assert_consistent(numbers: dict) -> None:
+    """That no bound says less than what is known."""
+    information = numbers.get("mutual_information", 0)
+    assert 0 <= information <= numbers["mutual_information_at_most"] <= max(numbers["kl"], 0)
+    assert 0 <= numbers["aggregate_kl_at_least"] <= numbers["aggregate_kl_at_most"] <= max(numbers["kl"], 0)
+    assert 0 <= numbers["total_correlation"] <= numbers.get("total_correlation_at_most", math.inf)
+
+
+@pytest.mark.parametrize("options", [["beta=100"], ["beta=100", "posterior=full", "latent_dim=1"]], ids=" ".join)
+def test_a_code_that_says_nothing(applied, run, options, caplog):
+    numbers, folder = applied(run(*options, "trainer.max_epochs=4"), "task=evaluate", *FEW)
+    assert numbers["kl"] < 0.1
+    assert_consistent(numbers)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    expected = [f"{name}: 100 % of the images have fewer than 20 effective" for name in ("nll_20", "nll_tight")]
+    assert [any(line.startswith(words) for line in warnings) for words in expected] == [True, True]
+
+
+def test_two_images(applied, finished):
+    numbers, _ = applied(finished, "task=evaluate", *FEW, "task.images=2", "task.tight_images=2")
+    assert_consistent(numbers)
+    assert numbers["mutual_information_cap"] == pytest.approx(math.log(2))
 
 
 @pytest.mark.parametrize(

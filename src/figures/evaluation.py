@@ -15,7 +15,8 @@ HEIGHT = 280
 def draw(
     title: str, caption: str, k: Sequence[int], estimates: dict[str, np.ndarray], images: int, kl: np.ndarray | None
 ) -> Figure:
-    """estimates: by proposal, the mean nll_k of so many images for each k; kl: mean KL of each dimension (D,); nats."""
+    """estimates: by proposal, the mean nll_k of so many images for each k, NaN where there is none; kl: mean KL of
+    each dimension (D,); nats."""
     figure = page.page(960, page.HEADER + 36 + HEIGHT + 70)
     page.title(figure, title, caption)
     top = page.HEADER + 40
@@ -33,9 +34,7 @@ def draw(
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("k", fontsize=8.5, color=page.GREY)
-        axes.legend(
-            fontsize=8.5, labelcolor=page.INK, edgecolor="none", title="samples from the posterior", title_fontsize=8.5
-        )
+        axes.legend(fontsize=8.5, labelcolor=page.INK, edgecolor="none", title="samples from", title_fontsize=8.5)
     if kl is not None:
         left = page.MARGIN + 34 + (500 if estimates else 0)
         axes = curves.chart(figure, left, top, 932 - left, HEIGHT, "KL(q(z | x), p(z)) of each dimension, nats")

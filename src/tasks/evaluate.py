@@ -24,6 +24,7 @@ from src.sources import Split
 
 AGGREGATE = 5000  # images, evenly spread, whose posteriors make up the aggregate posterior
 FITTED = 20_000  # codes of training images, evenly spread, that a density is fitted to
+MIXTURE = "a mixture made for each image"
 Terms = dict[str, np.ndarray]
 
 log = logging.getLogger(__name__)
@@ -56,11 +57,11 @@ def evaluate(
     codes, per_dim = metrics.dimensions(run.vae, run.batches(chosen))
     curves: Terms = {}
     if samples:
-        found, curves["encoder's posterior"] = likelihood(run, chosen, samples, precision)
+        found, curves["the encoder's posterior"] = likelihood(run, chosen, samples, precision)
         terms |= found
     if samples and tight_images:
         few = first(chosen, tight_images)
-        found, curves["mixture refined for each image"] = likelihood(run, few, samples, precision, tight=True)
+        found, curves[MIXTURE] = likelihood(run, few, samples, precision, tight=True)
         terms |= found
     numbers = summary(terms, samples)
     warn(numbers, samples)
@@ -72,6 +73,8 @@ def evaluate(
         numbers |= generation(run)
     shown = min((values.shape[1] for values in curves.values()), default=0)  # the images that all curves have
     means = {name: values[:, :shown].mean(1) for name, values in curves.items()}
+    if "nll_tight" in terms:  # fewer samples than the strata of a mixture are no estimate with it
+        means[MIXTURE][[k < min(samples, len(proposals.ORDER)) for k in importance.ladder(samples)]] = np.nan
     caption = f"{len(chosen.images):,} {split} images of {run.config.data.name}"
     figure = evaluation.draw(run.config.title, caption, importance.ladder(samples), means, shown, per_dim)
     write_still(figure, folder / "evaluation.png", scale=2)
