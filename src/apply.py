@@ -41,9 +41,9 @@ def main() -> None:
 @hydra.main(version_base="1.3", config_path=CONF, config_name="apply")
 def job(cfg: DictConfig) -> None:
     """Does the task of a configuration."""
-    words.check_root(cfg, ApplyConfig, "apply")
-    words.go_back(HydraConfig.get())
     try:
+        words.check_root(cfg, ApplyConfig, "apply")
+        words.go_back(HydraConfig.get())
         apply_alone(cfg)
     except UserError as error:
         if HydraConfig.get().mode == RunMode.RUN:  # Hydra would print a line of its own before it

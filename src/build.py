@@ -167,7 +167,7 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
         keepers.insert(0, Timer(limit, interval="epoch"))
     options = {name: value for name, value in cfg.trainer.items() if name not in ("ema", "max_time")}
     nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
-    watchers = [callback(node, f"callbacks.{name}") for name, node in nodes.items()]
+    watchers = [make(node, f"callbacks.{name}") for name, node in nodes.items()]
     try:
         return make(
             options,
@@ -181,14 +181,6 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
         )
     except (ImportError, RuntimeError) as error:  # of a machine that lacks what an accelerator needs
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
-
-
-def callback(node: DictConfig, name: str) -> Callback:
-    """The callback that a node of the configuration names. Raises UserError where it names something else."""
-    made = make(node, name)
-    if not isinstance(made, Callback):
-        raise UserError(f"{name} makes a {type(made).__name__}, no callback of Lightning's: give {name}._target_=...")
-    return made
 
 
 @dataclass

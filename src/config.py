@@ -92,6 +92,7 @@ def check_run(cfg: DictConfig) -> None:
     check_names(options, cfg, Config)
     for part in PARTS:
         check_value(part, options[part], dict)
+    check_members(options)
     check_parts(options, cfg)
     check_trainer(options["trainer"])
     check_beta(cfg)
@@ -123,6 +124,14 @@ def check_names(options: dict[str, Any], cfg: DictConfig, schema: type) -> None:
     for name in options:
         if name not in names and f"${{{name}}}" not in OmegaConf.to_yaml(cfg):
             raise UserError(f"there is no option {name}; {suggestion(name, names)}")
+
+
+def check_members(options: dict[str, Any]) -> None:
+    """Raise UserError for a callback or logger that names no class, and is not switched off either."""
+    for group in ("callbacks", "logger"):
+        for name, node in (options[group] or {}).items():
+            if node is not None and not (isinstance(node, dict) and "_target_" in node):
+                raise UserError(f"{group}.{name} must name a class: {group}.{name}._target_=...")
 
 
 def check_monitors(callbacks: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Who writes down what a run measures: metrics.csv, W&B, and loggers of the user's own."""
 
 import inspect
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src import record
 from src.build import make, plain
-from src.errors import UserError
+from src.own import locate
 from src.sweeps import Job
 from src.tracking import WANDB
 
@@ -42,21 +41,10 @@ def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int |
 
 
 def logger(node: DictConfig, name: str, run: Path, given: dict[str, Any]) -> Logger:
-    """The logger that a node of the configuration names: ours for W&B is `given` more, another of Lightning's kind what
-    the user gives it, and the run's folder where it can't do without one. Raises UserError where it names something
-    else."""
-    if not OmegaConf.is_dict(node):
-        raise UserError(f"{name}={node} is no logger: give {name}._target_=... and its options")
-    try:
-        if node.get("_target_") == WANDB:
-            return make(node, name, **given)
-        made = make({"_partial_": True} | OmegaConf.to_container(node, resolve=True), name)
-        if isinstance(made, partial):
-            folder = inspect.signature(made.func).parameters.get("save_dir")
-            needed = folder is not None and folder.default is folder.empty and "save_dir" not in node
-            made = make(node, name, **({"save_dir": str(run)} if needed else {}))
-    except ImportError as error:  # of the library that it writes for
-        raise UserError(f"{name}: {str(error).splitlines()[0]}") from error
-    if not isinstance(made, Logger):
-        raise UserError(f"{name} makes a {type(made).__name__}, no logger of Lightning's: give {name}._target_=...")
-    return made
+    """The logger that a node of the configuration names: ours for W&B is `given` more; another of Lightning's kind gets
+    what the user gives it, and the run's folder where it cannot do without one."""
+    if node["_target_"] == WANDB:
+        return make(node, name, **given)
+    folder = inspect.signature(locate(node["_target_"], name)).parameters.get("save_dir")
+    is_needed = folder is not None and folder.default is folder.empty and "save_dir" not in node
+    return make(node, name, **({"save_dir": str(run)} if is_needed else {}))

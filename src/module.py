@@ -152,8 +152,8 @@ class VAEModule(lightning.LightningModule):
         rows = evenly(len(data.val.images), EVALUATION_BATCH)
         if len(rows) > 1:
             some = Split(data.val.images[rows], data.val.labels[rows])
-            (batch,) = EvaluationBatches(*data.on_device(some))
-            mean = as_input(data.on_device(data.train_subset)[0]).mean(0)
+            (batch,) = map(self.trainer.precision_plugin.convert_input, EvaluationBatches(*data.on_device(some)))
+            mean = as_input(data.on_device(data.train_subset)[0]).mean(0).to(batch.x)
             found["val/code_gain"] = float(code_gain(self.vae, batch, self.seed).double().mean())
             found["val/unexplained"] = unexplained(self.vae, batch, mean)
         return found

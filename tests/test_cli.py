@@ -179,7 +179,7 @@ def test_a_full_disk_is_one_line(command, monkeypatch):
 
 def test_a_failed_job_does_not_stop_a_sweep(command, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
-        command("-m", "optimizer.lr=-1,1e-3", *SMALL)
+        command("-m", "data.shape=[1,14,14],[1,28,28]", *SMALL)
     assert stop.value.code == 1
     assert [path.parent.name for path in tmp_path.glob("outputs/sweeps/*/*/metrics.json")] == ["1"]
     assert "Traceback" not in capsys.readouterr().err

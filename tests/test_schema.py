@@ -124,10 +124,12 @@ print(sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
         (["data=npz"], "data.path must be given: data.path=..."),
         (["data=npz", "data.path=nowhere.npz"], "data.path=nowhere.npz: there is no such file"),
         (["~prior"], "prior must be given"),
+        (["+callbacks.mine=3"], "callbacks.mine must name a class: callbacks.mine._target_="),
+        (["+logger.mine.words=3"], "logger.mine must name a class: logger.mine._target_="),
         (["prior=[]"], "prior must be given"),
         (["optimizer._target_=null"], "optimizer._target_ must be text, got null"),
         (["objective._target_=src.objectives.ELB"], "objective._target_=src.objectives.ELB: there is no such class"),
-        (["model.encoder._target_=mine.Net"], "model.encoder._target_=mine.Net: there is no module mine"),
+        (["model.encoder._target_=nowhere.Net"], "model.encoder._target_=nowhere.Net: there is no module nowhere"),
     ],
 )
 def test_a_bad_value_is_refused_at_composition(composed, words, message):

@@ -242,7 +242,7 @@ def test_rate_and_distortion_together(words, capsys):
         (["name=x", *SPACE, "hydra.run.dir=y"], "hydra.run.dir=y: trials lie in outputs/sweeps/NAME/NUMBER"),
         (["name=x", *SPACE, "--config-name=apply"], "--config-name=apply: a search takes options alone"),
         (["name=x", *SPACE, "-m"], "-m: a search takes options alone"),
-        (["name=x", *SPACE, "+trainer.fast_dev_run=true"], "trainer.fast_dev_run=True is not possible"),
+        (["name=x", *SPACE, "+trainer.fast_dev_run=true"], "trainer.fast_dev_run=true is not possible"),
         (["name=x", *SPACE, "+trainer.num_nodes=2"], "one process a trial"),
         (["name=x", *SPACE, "sweep_name=y"], "leave ckpt_path and sweep_name out"),
     ],

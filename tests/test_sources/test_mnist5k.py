@@ -14,9 +14,9 @@ from .conftest import digest, refused
 
 def test_mnist5k_is_split_evenly_and_for_ever(cache):
     images = sources.mnist5k()
-    assert [split.images.shape for split in images[3:]] == [(n, 1, 28, 28) for n in (4000, 500, 500)]
-    assert [np.bincount(split.labels).tolist() for split in images[3:]] == [[n] * 10 for n in (400, 50, 50)]
-    assert len({image.tobytes() for split in images[3:] for image in split.images}) == 5000  # so they are disjoint
+    assert [split.images.shape for split in images[3:6]] == [(n, 1, 28, 28) for n in (4000, 500, 500)]
+    assert [np.bincount(split.labels).tolist() for split in images[3:6]] == [[n] * 10 for n in (400, 50, 50)]
+    assert len({image.tobytes() for split in images[3:6] for image in split.images}) == 5000  # so they are disjoint
     assert (np.diff(images.train.labels) < 0).any()  # in no order of classes
     assert digest(images) == digest(sources.mnist5k()) == "1fac9213af6edde3"
     assert images.classes == tuple("0123456789")
@@ -25,7 +25,7 @@ def test_mnist5k_is_split_evenly_and_for_ever(cache):
 def test_mnist5k_is_what_the_file_holds(cache):
     images = sources.mnist5k()
     rows = gzip.decompress(Path(images.origin).read_bytes()).decode().splitlines()
-    known = {bytes([*image.ravel(), label]) for split in images[3:] for image, label in zip(*split, strict=True)}
+    known = {bytes([*image.ravel(), label]) for split in images[3:6] for image, label in zip(*split, strict=True)}
     assert {bytes(map(int, row.split(","))) for row in rows[::50]} <= known
 
 
