@@ -95,7 +95,7 @@ def test_assorted_images_are_of_different_classes():
         ("pairs=21", "task.pairs must be from 1 to 20"),
         ("images=[[0,41]]", "test images from 0 to 40"),
         ("images=[[3,3]]", "pairs of different test images"),
-        ("images=[1,2]", "pairs of different test images"),
+        ("images=[1,2]", "task.images must be a list, each element a list, each element a whole number"),
         ("images=[]", "pairs of different test images"),
     ],
 )

@@ -179,7 +179,7 @@ def latent(run: Run, images: Split, kl: np.ndarray, means: np.ndarray) -> dict[s
     with contextlib.suppress(TypeError):  # of a prior that is no product its KL is no bound
         factors(q, p)
         at_most["total_correlation_at_most"] = found["aggregate_kl_at_most"]
-    if log_qz is not None:
+    if log_qz is not None and len(x) > 1:
         least = min(at_most.get("total_correlation_at_most", np.inf), aggregate.dependence_at_most(q, z, log_qz))
         mixed, shuffled = aggregate.shuffled(q, z, run.seed)
         none = aggregate.dependence_at_most(mixed, shuffled, metrics.aggregate_log_prob(mixed, shuffled))
