@@ -31,7 +31,6 @@ class Signature(NamedTuple):
     is_open: bool
 
 
-@functools.cache
 def signature(target: str) -> Signature | None:
     """The signature of the class or function at a dotted path; None where its source is not to be found.
 

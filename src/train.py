@@ -51,11 +51,11 @@ def main() -> None:
         raise
 
 
-@words.apart
+@words.defer_changes
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
 def job(cfg: DictConfig) -> float | None:
     """Trains the VAE of a configuration and returns its validation ELBO, in nats per image."""
-    here, changes = HydraConfig.get(), words.given()
+    here, changes = HydraConfig.get(), words.deferred_changes()
     words.check_root(cfg, Config, "train")
     words.go_back(here)
     with_wandb = OmegaConf.select(cfg, "logger.wandb") is not None

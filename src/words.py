@@ -55,8 +55,8 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
     return [*(word for word in words if word not in changes), *quiet], changes
 
 
-def apart(command: Callable[[], None]) -> Callable[[], None]:
-    """A command of Hydra's that composes without the words that are for a resume, which `given` has."""
+def defer_changes(command: Callable[[], None]) -> Callable[[], None]:
+    """A command of Hydra's that composes without the words that are for a resume, which `deferred_changes` has."""
 
     @functools.wraps(command)
     def started() -> None:
@@ -72,7 +72,7 @@ def apart(command: Callable[[], None]) -> Callable[[], None]:
     return started
 
 
-def given() -> list[str]:
+def deferred_changes() -> list[str]:
     """The words that are for a resume. From now on sys.argv is the whole line, which Lightning starts other processes
     with."""
     line, changes = lines.get((sys.argv, []))

@@ -1,5 +1,6 @@
 """What the tests share: small images, and a configuration composed as the command line would."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user_cache: Path) -> None:
     """No test reaches for an account or the network, writes outside its folder, or leaves its environment behind."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test's file of that name
     monkeypatch.setenv("XDG_CACHE_HOME", str(user_cache))
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "WANDB_PROJECT"):
         monkeypatch.delenv(name, raising=False)
