@@ -15,6 +15,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import UserError
+from src.jobs import compose_jobs
 from src.schema import check_parts, check_value, suggestion
 from src.trainer_options import check_trainer
 from src.words import check_folder
@@ -189,6 +190,15 @@ class CheckApply(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         refuse(check_apply, config)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        refuse(check_applications, config)
+
+
+def check_applications(config: DictConfig) -> None:
+    """Raise UserError where one of the tasks of a multirun is wrong."""
+    for cfg in compose_jobs(config, Path(CONF))[1]:
+        check_apply(cfg)
 
 
 def check_apply(cfg: DictConfig) -> None:

@@ -21,21 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from tqdm import tqdm
 
 from src import processes, status
-from src.command_line import in_one_line
 from src.config import CONF, check_run, refuse
 from src.errors import DamagedError, UserError
 from src.files import whole
+from src.jobs import compose_jobs
 
 log = logging.getLogger(__name__)
 PLACES = ("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name")  # they change no number
@@ -116,24 +109,23 @@ def composed(config: DictConfig) -> tuple[list[list[str]], list[DictConfig]]:
         sys.exit("hydra/sweeper: a sweep tries all combinations; python -m src.search searches")
     if OmegaConf.to_container(config.hydra.sweep)["subdir"] != SUBDIR:
         sys.exit("hydra.sweep.subdir: a job is found again by its number, which names its folder: leave it out")
-    params = [f"{name}={values}" for name, values in (config.hydra.sweeper.params or {}).items()]
-    loader = GlobalHydra.instance().config_loader()
     try:
-        words = OverridesParser.create(loader).parse_overrides([*params, *config.hydra.overrides.task])
-        (jobs,) = BasicSweeper.split_arguments(words, None)
-        configs = []
-        for options in tqdm(jobs, "Checking the jobs", unit="job", disable=None, leave=False, delay=1):
-            configs.append(loader.load_configuration(config.hydra.job.config_name, options, RunMode.RUN))
-            if configs[-1].ckpt_path:
-                sys.exit("ckpt_path resumes one run: leave -m out")
-            devices = configs[-1].trainer.devices
-            strategy = configs[-1].trainer.get("strategy") not in (None, "auto")
-            if strategy or isinstance(devices, int) and devices > 1 or configs[-1].trainer.get("num_nodes", 1) != 1:
-                sys.exit("a sweep trains with one process a run: leave trainer=ddp and trainer.devices out")
-            refuse(check_run, configs[-1])
-    except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(in_one_line(error, Path(CONF)))
+        jobs, configs = compose_jobs(config, Path(CONF))
+        for cfg in configs:
+            check_job(cfg)
+    except UserError as error:
+        sys.exit(str(error))
     return jobs, configs
+
+
+def check_job(cfg: DictConfig) -> None:
+    """Raise UserError for a configuration that is wrong, or that no job of a sweep can have."""
+    if cfg.ckpt_path:
+        raise UserError("ckpt_path resumes one run: leave -m out")
+    check_run(cfg)
+    strategy, devices = cfg.trainer.get("strategy") not in (None, "auto"), cfg.trainer.devices
+    if strategy or (isinstance(devices, int) and devices > 1) or cfg.trainer.get("num_nodes", 1) != 1:
+        raise UserError("a sweep trains with one process a run: leave trainer=ddp and trainer.devices out")
 
 
 def fingerprint(cfg: DictConfig) -> str:

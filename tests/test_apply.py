@@ -121,6 +121,14 @@ def test_the_same_seed_gives_the_same_samples(applied, finished):
     assert not np.array_equal(samples(), samples("seed=1"))
 
 
+def test_every_task_of_a_multirun_is_checked_before_the_first(command, finished, capsys):
+    with pytest.raises(SystemExit, match="task.count must be a whole number, 1 or more, got 0"):
+        command("-m", f"run={finished}", "task=sample", "task.count=2,0")
+    with pytest.raises(SystemExit, match="run=nowhere: no such folder"):
+        command("-m", f"run={finished},nowhere", "task=sample")
+    assert "sample of" not in capsys.readouterr().out
+
+
 def test_a_multirun_over_tasks(command, run):
     folder = run()
     command("-m", f"run={folder}", "task=traverse,interpolate")
