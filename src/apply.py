@@ -70,7 +70,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     import_libraries(with_wandb=False)
     import torch
 
-    from src import build, noise, record, tracking
+    from src import build, noise, record, status, tracking
 
     quieten()
     check_apply(cfg)  # before a sweep Hydra's hook sees no single job
@@ -80,6 +80,8 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     name = cfg.task._target_.rpartition(".")[2]
     torch.manual_seed(noise.seed_of(run.seed, "task", name))
     log.info("%s of %s, %s checkpoint (epoch %d)", name, run.config.title, cfg.checkpoint, run.epoch)
+    if (state := status.read(run.folder).get("state")) not in (None, "finished"):
+        log.warning("the run is %s: what is measured of it may mean nothing", state)
     with results(run.folder / "tasks" / name, cfg.name) as (folder, final):
         began = time.perf_counter()
         numbers = task(run, folder)

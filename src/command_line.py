@@ -16,6 +16,7 @@ from src.errors import UserError
 from src.schema import suggestion
 from src.words import NONE
 
+WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # the environment variable with which Hydra shows where an error arose
 
 
@@ -63,7 +64,10 @@ def in_one_line(error: Exception, groups: Path) -> str:
     if text.startswith("Ambiguous value for argument '"):
         word = text.split("'")[1]
         option, _, values = word.partition("=")
-        return f"{word} has several values: -m tries each of them; a list is {option}=[{values}]"
+        a_list = "" if (groups / option).is_dir() else f"; a list is {option}=[{values}]"
+        return f"{word} has several values: -m tries each of them{a_list}"
+    if text.startswith("BasicSweeper does not support"):
+        return "a sweep (-m) tries values: option=a,b or option=range(2,8); python -m src.search searches a space"
     lines = text.removeprefix("Error merging override ").splitlines() or [type(error).__name__]
     if isinstance(cause, OmegaConfBaseException):
         return f"{lines[0]}: {str(cause).splitlines()[0]}"
@@ -104,7 +108,20 @@ def readable(words: list[str], groups: Path) -> list[str]:
         is_nothing = value.lower() in ("null", "none", "") and not (groups / group / f"{value}.yaml").is_file()
         if is_nothing and group and group not in NONE and (groups / group).is_dir():
             raise UserError(f"{word}: there is no such choice; {choice_suggestion(group, 'none', groups)}")
-    return [word if is_readable(word, parser) else quoted(word, parser, is_sweep) for word in words]
+    return [word if is_readable(word, parser) else quoted(word, parser, is_sweep) for word in flags_first(words)]
+
+
+def flags_first(words: list[str]) -> list[str]:
+    """The words with flags and their values before the options: Hydra takes no flag between two options."""
+    flags, options, rest = [], [], iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            options.append(word)
+            continue
+        flags.append(word)
+        if word in WITH_VALUE and (value := next(rest, None)) is not None:
+            flags.append(value)
+    return [*flags, *options]
 
 
 def is_readable(word: str, parser: OverridesParser) -> bool:

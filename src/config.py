@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import UserError
 from src.jobs import compose_jobs
-from src.schema import check_parts, check_value, suggestion
+from src.schema import check_parts, check_value, is_referred_to, suggestion
 from src.trainer_options import check_trainer
 from src.words import check_folder
 
@@ -88,6 +88,9 @@ def check(options: dict[str, Any]) -> None:
 def check_run(cfg: DictConfig) -> None:
     """Raise UserError for an option of src.train that does not exist, is of another type, out of range, or would be
     ignored: all that a configuration says of itself, before anything heavy is imported."""
+    for part in (*PARTS, "model.encoder", "model.decoder"):
+        if OmegaConf.select(cfg, part) is None:
+            raise UserError(f"{part} must be given: {part}=..." if part in PARTS else f"{part} must name a class")
     options = plain(cfg)
     check({name: options[name] for name in FLAT})
     check_names(options, cfg, Config)
@@ -123,7 +126,7 @@ def check_names(options: dict[str, Any], cfg: DictConfig, schema: type) -> None:
     """Raise UserError for an option at the root that is not the schema's, and that nothing refers to."""
     names = [each.name for each in fields(schema)]
     for name in options:
-        if name not in names and f"${{{name}}}" not in OmegaConf.to_yaml(cfg):
+        if name not in names and not is_referred_to(name, cfg):
             raise UserError(f"there is no option {name}; {suggestion(name, names)}")
 
 
@@ -142,7 +145,7 @@ def check_monitors(callbacks: dict[str, Any]) -> None:
             continue
         option, monitored = f"callbacks.{name}.monitor", node["monitor"]
         if monitored not in MONITORED:
-            raise UserError(f"{option}={monitored} is not measured; {suggestion(monitored, MONITORED)}")
+            raise UserError(f"{option}={monitored} is not measured after each epoch; what is: {', '.join(MONITORED)}")
         if node.get("mode", "min") != MONITORED[monitored]:
             best = MONITORED[monitored]
             raise UserError(f"{option}={monitored} is best at its {best}imum: +callbacks.{name}.mode={best}")

@@ -123,8 +123,10 @@ def wrong_labels(header: Header, count: int) -> str | None:
         remedy = "save labels[:, 0]"
     elif len(shape) != 1 or shape[0] != count:
         remedy = "save one label for each image, in their order"
-    elif dtype.kind in "fS":
-        remedy = f"save labels.astype({'int' if dtype.kind == 'f' else 'str'})"
+    elif dtype.kind == "f":
+        remedy = "save labels.astype(int) if they are whole, else labels.astype(str)"
+    elif dtype.kind == "S":
+        remedy = "save labels.astype(str)"
     if remedy is None:
         return None
     kind = "Python objects" if dtype.hasobject else str(dtype)
@@ -141,9 +143,9 @@ def in_bytes(images: np.ndarray) -> str:
     if images.dtype == bool:
         return "images = images.astype(np.uint8) * 255"
     if low < 0:
-        scaled = (
-            "(images + 1) * 127.5" if low >= -1 and high <= 1 else f"(images - {low:g}) / {high - float(low):g} * 255"
-        )
+        # bytes of a sign overflow where their least is taken from them
+        spread = f"(images.astype(float) - {low:g}) / {high - float(low):g} * 255"
+        scaled = "(images + 1) * 127.5" if low >= -1 and high <= 1 else spread
     elif images.dtype.kind == "f" and high <= 1:
         scaled = "images * 255"
     elif high <= 255:
@@ -169,12 +171,14 @@ def brightened(images: np.ndarray, white: White, option: str, where: str) -> np.
     low, high = int(images.min()), int(images.max())
     if white == "auto":
         if fault := odd_range(images, low, high):
-            if high - low >= 128:
+            if high == low:
+                remedy = "an image without contrast teaches nothing"
+            elif high - low >= 128:
                 remedy = "scale before casting"
             elif low < high / 4:
                 remedy = f"{option}={high}, if {high} is white"
             else:
-                remedy = f"save np.round((images - {low}.0) / {max(1, high - low)} * 255).astype(np.uint8)"
+                remedy = f"save np.round((images - {low}.0) / {high - low} * 255).astype(np.uint8)"
             raise UserError(
                 f"{where}: {fault} of the range 0 to 255: {remedy}; or {option}=255 if they are meant to be so"
             )

@@ -6,6 +6,7 @@ user's own file.
 
 import difflib
 import importlib
+import importlib.util
 import inspect
 import sysconfig
 import traceback
@@ -36,8 +37,9 @@ def locate(target: Any, option: str) -> Callable[..., Any]:
         try:
             found = getattr(found, part)
         except AttributeError as error:
-            if not isinstance(found, ModuleType) or not hasattr(found, "__path__"):
-                near = difflib.get_close_matches(part, dir(found), 1, 0.4)
+            near = difflib.get_close_matches(part, dir(found), 1, 0.4)
+            is_package = isinstance(found, ModuleType) and "__path__" in vars(found)
+            if not is_package or (near and importlib.util.find_spec(f"{name}.{part}") is None):
                 hint = f"; do you mean {name}.{near[0]}?" if near else ""
                 raise UserError(f"{option}._target_={target}: {name} has no {part}{hint}") from error
             found = import_module(f"{name}.{part}", option)

@@ -76,7 +76,9 @@ def resumed(path: Path, words: list[str]) -> tuple[DictConfig, list[str]]:
     new = [word for name, word in asked.items() if own.get(name) != word]
     latest = own | {name_of(word): word for word in new}
     if run.get("composition"):
-        cfg = OmegaConf.merge(OmegaConf.structured(Config), run["composition"])
+        schema = OmegaConf.structured(Config)
+        OmegaConf.set_struct(schema, False)  # the run may have options of its own that others refer to
+        cfg = OmegaConf.merge(schema, run["composition"])
         OmegaConf.set_struct(cfg, True)
         source = "the environment has"
     else:

@@ -5,6 +5,7 @@ Stated here are those of groups that are no call, and of library classes, whose 
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
@@ -63,8 +64,13 @@ def check_parts(parts: Mapping[str, Any], cfg: DictConfig) -> None:
         name = option.rpartition(".")[2]
         if name in known.options:
             check_value(option, value, known.options[name])
-        elif not known.is_open and f"${{{option}}}" not in OmegaConf.to_yaml(cfg):
+        elif not known.is_open and not is_referred_to(name, cfg):
             raise UserError(f"there is no option {option}; {suggestion(option, known.options)}")
+
+
+def is_referred_to(name: str, cfg: DictConfig) -> bool:
+    """Whether an interpolation of the configuration has the name of an option in it: ${data.side}, ${.side}, ..."""
+    return bool(re.search(rf"\$\{{[^{{}}]*\b{re.escape(name)}\b", OmegaConf.to_yaml(cfg)))
 
 
 def options(node: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any, Signature]]:

@@ -69,14 +69,16 @@ def is_installed(top: str) -> bool:
 
 
 def constructor(source: Source) -> Source | None:
-    """The `__init__` of a class or of the first of its bases that has one, or the class itself where its options are
-    its `fields`; None where that is not to be found."""
-    for node in source.node.body:
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-            return Source(source.path, node)
+    """The `__init__` of a class or of its base, or the class itself where its options are its `fields`; None where that
+    is not to be found."""
+    own = [node for node in source.node.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    if own:
+        return Source(source.path, own[-1])  # which others may be typing's overloads of
     bases = [base for base in source.node.bases if ast.unparse(base) != "nn.Module"]  # which has no options
     if not bases:
         return source
+    if len(bases) > 1 or fields(source.node):  # whose order of look-up is Python's to tell
+        return None
     found = defined_in(source.path, ast.unparse(bases[0]))
     return constructor(found) if found and isinstance(found.node, ast.ClassDef) else None
 

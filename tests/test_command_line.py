@@ -32,6 +32,11 @@ def test_what_hydra_reads_is_left_as_it_is(word):
     assert readable([word], GROUPS) == [word]
 
 
+def test_flags_may_stand_anywhere():
+    words = readable(["beta=1,2", "-m", "--config-dir", "my", "seed=3"], GROUPS)
+    assert words == ["-m", "--config-dir", "my", "beta=1,2", "seed=3"]
+
+
 def test_values_of_a_sweep_are_quoted_one_by_one():
     _, word = readable(["-m", "data.path=é.npz,a=b.npz"], GROUPS)
     (override,) = OverridesParser.create().parse_overrides([word])

@@ -189,7 +189,7 @@ def test_a_size_that_only_the_archive_claims_is_not_believed(tmp_path):
         ({"images": IMAGES.astype(np.uint16) * 16}, "images = np.round(images / 4095 * 255).astype(np.uint8)"),
         ({"images": IMAGES.astype(np.uint16) * 257}, "images / 65535 * 255"),
         ({"images": np.full((40, 8, 6), np.nan)}, "no finite numbers"),
-        ({"images": IMAGES.astype(np.float32) - 90}, "(images - -90) / 255 * 255"),
+        ({"images": IMAGES.astype(np.float32) - 90}, "(images.astype(float) - -90) / 255 * 255"),
     ],
 )  # fmt: skip
 def test_arrays_that_are_of_no_use_are_told_the_remedy(arrays, words, tmp_path):

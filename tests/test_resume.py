@@ -336,3 +336,8 @@ def test_a_job_of_a_sweep_goes_on_with_new_words(run, small):
     assert identical(before, weights(folder))
     assert json.loads((folder / "metrics.json").read_text())["epoch"] <= 3
     assert yaml.safe_load((folder / "config.yaml").read_text())["objective"]["beta"] == 3
+
+
+def test_an_option_of_ones_own_that_others_refer_to_goes_on(started, goes_on):
+    path = started("+width=24", "model.encoder.hidden=[${width}]")
+    assert list(goes_on(path, "trainer.max_epochs=7")[0].model.encoder.hidden) == [24]

@@ -124,6 +124,8 @@ print(sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
         (["data=npz"], "data.path must be given: data.path=..."),
         (["data=npz", "data.path=nowhere.npz"], "data.path=nowhere.npz: there is no such file"),
         (["~prior"], "prior must be given"),
+        (["model.encoder=null"], "model.encoder must name a class"),
+        (["~model.decoder"], "model.decoder must name a class"),
         (["+callbacks.mine=3"], "callbacks.mine must name a class: callbacks.mine._target_="),
         (["+logger.mine.words=3"], "logger.mine must name a class: logger.mine._target_="),
         (["prior=[]"], "prior must be given"),
@@ -163,6 +165,9 @@ def test_an_option_that_would_be_ignored_is_refused(composed, words, message):
         ["optimizer._target_=torch.optim.SGD", "+optimizer.momentum=0.9"],
         ["+side=28", "data.shape=[1,${side},${side}]"],  # something refers to it
         ["+data.side=28", "data.shape=[1,${data.side},28]"],
+        ["+data.half=32", "data.batch_size=${.half}"],
+        ["+names.b=[20,30]", "model.encoder.hidden=${names.b}"],
+        ["+data.n=32", "data.batch_size=${oc.select:data.n,64}"],
         ["+trainer.limit_train_batches=1"],
         ["trainer.devices=[0,1]"],
         ["trainer.gradient_clip_val=0.5"],
@@ -182,7 +187,7 @@ def test_what_is_right_is_accepted(composed, words):
     [
         (
             ["+callbacks.stop.monitor=val/elbow"],
-            "callbacks.stop.monitor=val/elbow is not measured; did you mean val/elbo",
+            "callbacks.stop.monitor=val/elbow is not measured after each epoch; what is: val/",
         ),
         (["+callbacks.stop.monitor=val/elbo"], "is best at its maximum: +callbacks.stop.mode=max"),
         (["+callbacks.stop.monitor=val/loss", "+callbacks.stop.mode=max"], "is best at its minimum"),
@@ -226,3 +231,56 @@ def test_types_are_said_in_words():
     assert in_words(Count) == "a whole number, 1 or more"
     assert in_words(Share | None) == "a number from 0 to 1 or null"
     assert in_words(Widths) == "a list, each element a whole number, 1 or more, 1 or more of them"
+
+
+OWN = """
+from dataclasses import dataclass
+from typing import overload
+
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EarlyStopping
+
+
+@dataclass
+class Fields(Callback):
+    every: int = 1
+
+
+@dataclass
+class More(Fields):
+    often: int = 1
+
+
+class Mixin:
+    pass
+
+
+class Mixed(Mixin, EarlyStopping):
+    pass
+
+
+class Overloaded(Callback):
+    @overload
+    def __init__(self, a: int): ...
+    @overload
+    def __init__(self, b: str): ...
+    def __init__(self, a=None, b=None):
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["Fields", "every=3"],
+        ["More", "every=3"],
+        ["More", "often=2"],
+        ["Mixed", "monitor=val/loss"],
+        ["Overloaded", "b=x"],
+    ],
+)
+def test_options_of_ones_own_classes_are_not_misread(composed, tmp_path, monkeypatch, words):
+    (tmp_path / "mine.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    name, option = words
+    check_run(composed(f"+callbacks.own._target_=mine.{name}", f"+callbacks.own.{option}"))

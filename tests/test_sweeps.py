@@ -208,7 +208,7 @@ def test_a_job_that_another_process_trains_is_left_alone(sweep, monkeypatch, cap
         (["beta=1,1.0"], "two jobs are the same: "),
         (["logger=csv,wandb"], "two jobs are the same: "),
         (["sweep_name=a/b"], "sweep_name=a/b can't name a folder"),
-        (["beta=interval(0,1)"], "does not support sweep type"),
+        (["beta=interval(0,1)"], "python -m src.search searches a space"),
         (["beta=1,2", "trainer=ddp"], "a sweep trains with one process a run"),
         (["beta=1,2", "trainer.devices=2"], "a sweep trains with one process a run"),
     ],

@@ -1,5 +1,6 @@
 """Labelled synthetic images, and whether they help a classifier: on real test images, beside classic augmentation."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ from src.ranges import Count
 from src.sources import Split
 from src.synthesis import class_densities, classic, distances, fitted, part, synthesized
 
+log = logging.getLogger(__name__)
 COMPARED = 1000  # images of a kind whose nearest training image is sought
 CONTESTANTS = ("real", "synthetic", "real + synthetic", "real, augmented")
 
@@ -73,10 +75,13 @@ def check_classes(train: Split) -> None:
 
 
 def ascending(train: Split, sizes: Sequence[int | str]) -> list[int]:
-    """The sizes as numbers of images, ascending. Raises UserError for a size out of range."""
-    found = [len(train.labels) if size == "all" else size for size in sizes]
+    """The sizes as numbers of images, ascending, without those that are more than there are. Raises UserError where
+    none is left, or one is too small."""
     fewest, most = 2 * len(np.unique(train.labels)), len(train.labels)
-    if not all(fewest <= size <= most for size in found):
+    found = [most if size == "all" else size for size in sizes if size == "all" or size <= most]
+    if len(found) < len(sizes):
+        log.warning("task.sizes=%s: there are %d training images, so larger sizes are left out", sizes, most)
+    if not found or min(found) < fewest:
         words = f"numbers from {fewest} (two a class) to {most} (all there are), or all"
         raise UserError(f"task.sizes must be a list of {words}, got {sizes}: task.sizes=[{fewest},all]")
     return sorted(set(found))
