@@ -123,7 +123,10 @@ def warnings(epochs: list[dict[str, float]], metrics: dict[str, Any]) -> list[st
     metrics.json: a collapsed code, a model no better than the mean image, a loss that did not improve."""
     metrics = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
     trained = [row for row in epochs if row.get("epoch", 0) > 0 and "val/loss" in row]
-    found = [collapse(trained, metrics), no_better(metrics), no_improvement(epochs, trained)]
+    # over a single validation image no code varies
+    is_single = bool(trained) and "train/elbo_se" in trained[-1] and "val/elbo_se" not in trained[-1]
+    collapsed = None if is_single else collapse(trained, metrics)
+    found = [collapsed, no_better(metrics), no_improvement(epochs, trained)]
     infinite = [name for name in ("test/loss", "test/recon", "test/kl") if not math.isfinite(metrics.get(name, 0))]
     found += [f"{', '.join(infinite)}: no finite number"] if infinite else []
     return [line for line in found if line]

@@ -69,6 +69,13 @@ def test_a_run_from_before_these_numbers_has_its_units_to_tell():
     assert "test/recon" in status.warnings([], {"test/recon": float("inf"), "test/kl": 1.0, "data": {}})[0]
 
 
+def test_a_single_validation_image_tells_nothing_of_the_code():
+    one = [{"epoch": i, "val/loss": 500.0 - i, "val/active_units": 0, "train/elbo_se": 0.5} for i in range(3)]
+    assert status.warnings(one, {"val/active_units": 0}) == []
+    two = [row | {"val/elbo_se": 1.0} for row in one]
+    assert "no latent dimension is active" in status.warnings(two, {"val/active_units": 0})[0]
+
+
 def test_a_collapsed_run_is_finished_and_says_so(run, caplog):
     caplog.set_level(logging.WARNING)
     folder = run("beta=1000", "optimizer.lr=0.01", "trainer.max_epochs=4")
