@@ -14,11 +14,10 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, Timer
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from torch import nn
 
 from src import checkpoints, identity, own
-from src.config import check_beta, choice
+from src.config import check_beta, choice, plain
 from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, pixels, prepared
 from src.errors import UserError
 from src.labels import excluding, numbers_of
@@ -139,16 +138,6 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
         overrides,
         OmegaConf.to_container(cfg) | {"ckpt_path": None},
     )
-
-
-def plain(cfg: DictConfig) -> dict:
-    """The resolved configuration as a plain dict. Raises UserError where an option is missing."""
-    try:
-        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise UserError(f"{error.full_key} must be given: {error.full_key}=...") from None
-    except OmegaConfBaseException as error:
-        raise UserError(str(error).splitlines()[0]) from None
 
 
 def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:

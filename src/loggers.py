@@ -8,7 +8,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig, OmegaConf
 
 from src import record
-from src.build import make, plain
+from src.build import make
+from src.config import plain
 from src.own import locate
 from src.sweeps import Job
 from src.tracking import WANDB

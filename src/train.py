@@ -21,7 +21,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from src import resume, status, sweeps, words
 from src.command_line import errors_in_one_line, readable
-from src.config import CONF, Config, check_run, help_text  # registers the schema that conf/train.yaml starts from
+from src.config import (  # registers the schema that conf/train.yaml starts from
+    CONF,
+    Config,
+    check_run,
+    help_text,
+    plain,
+)
 from src.errors import UserError, of_memory
 from src.files import tidy
 
@@ -122,7 +128,7 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
     from src import build, checkpoints, identity, record, tracking, trial
     from src.loggers import build_loggers
 
-    record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(build.plain(cfg))))
+    record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain(cfg))))
     module = build.module(cfg, overrides)
     data = build.data(cfg, module.vae)
     trial.try_few(module, data)

@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import OmegaConf
 
 from src import build, resume, status, train, words
-from src.config import CONF
+from src.config import CONF, plain
 from src.errors import DamagedError
 from src.loggers import build_loggers
 from tests.test_imports import HEAVY, told
@@ -206,7 +206,7 @@ def test_a_checkpoint_of_an_earlier_version_is_composed_again(started, goes_on):
 def test_words_that_do_not_fit_are_refused(started, goes_on, word, message):
     with pytest.raises(Exception, match=message.replace("?", r"\?")) as refusal:
         cfg, said = goes_on(started(), word)
-        build.plain(cfg)
+        plain(cfg)
     assert not isinstance(refusal.value, (TypeError, KeyError, AttributeError))
 
 

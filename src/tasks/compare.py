@@ -10,9 +10,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src import noise, record
-from src.build import Run, open_run, pixels, plain
-from src.config import choice
-from src.data import as_bytes, as_input
+from src.build import Run, open_run
+from src.config import choice, plain
+from src.data import as_bytes, as_input, pixels
 from src.errors import UserError
 from src.figures.animation import write_still
 from src.figures.comparison import differences
