@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from src.errors import UserError
+from src.support.errors import UserError
 
 
 def run(main: Callable[[], None], interrupted: str = "nothing was written") -> None:

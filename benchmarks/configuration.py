@@ -5,7 +5,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from src.errors import UserError
+from src.support.errors import UserError
 from src.train import CONF
 
 NEEDED = Path("MNIST/raw/train-images-idx3-ubyte")  # what torchvision's MNIST reads, and ours too

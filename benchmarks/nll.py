@@ -15,10 +15,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks import command, peers
-from src import importance, likelihoods, noise, posteriors, priors
+from src import importance, likelihoods, posteriors, priors
 from src.build import Run, open_run
-from src.errors import UserError
 from src.sources import Split
+from src.support import noise
+from src.support.errors import UserError
 
 
 def sides(run: Run, samples: int, bf16: bool) -> dict[str, Callable[[Tensor, Tensor], float]]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from src.errors import UserError
+from src.support.errors import UserError
 
 
 class MissingError(UserError):

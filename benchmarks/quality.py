@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from benchmarks import command
 from src import record
-from src.files import whole
+from src.support.files import whole
 
 TARGETS = (-105, -100, -97, -93)  # nats per image
 LOOK = 0.05  # seconds between two looks at the file

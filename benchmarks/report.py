@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from src.files import whole
+from src.support.files import whole
 
 Result = dict[str, Any]
 Round = dict[str, Result]

@@ -19,7 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks import command
-from src.errors import UserError
+from src.support.errors import UserError
 
 STARTS = {
     "--help": ["--help"],

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
 from src.module import VAEModule
-from src.ranges import Share, checked
+from src.support.ranges import Share, checked
 from src.trace import Trace
 from src.tracking import media
 

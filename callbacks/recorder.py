@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from src import noise
 from src.data import as_bytes, as_input, balanced
-from src.errors import UserError
-from src.files import whole
 from src.metrics import nearest
 from src.module import VAEModule
 from src.priors import Standard
-from src.ranges import Count, checked
+from src.support import noise
+from src.support.errors import UserError
+from src.support.files import whole
+from src.support.ranges import Count, checked
 from src.trace import Trace
 from src.vae import VAE
 

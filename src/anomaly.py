@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from src import build, noise, sources
+from src import build, sources
 from src.build import Run
 from src.config import CONF
 from src.data import prepared
-from src.errors import UserError
+from src.support import noise
+from src.support.errors import UserError
 
 DATA = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "mnist5k": None}  # and the folder that their files lie in
 OTHER = {"mnist": "fashion_mnist", "mnist5k": "fashion_mnist", "fashion_mnist": "mnist"}

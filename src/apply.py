@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from src import words
 from src.command_line import errors_in_one_line, readable
 from src.config import CONF, ApplyConfig, check_apply, help_text
-from src.errors import UserError, of_memory
+from src.support.errors import UserError, of_memory
 from src.train import import_libraries, quieten
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     import_libraries(with_wandb=False)
     import torch
 
-    from src import build, noise, record, status, tracking
+    from src import build, record, status, tracking
+    from src.support import noise
 
     quieten()
     check_apply(cfg)  # before a sweep Hydra's hook sees no single job

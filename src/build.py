@@ -19,11 +19,11 @@ from torch import nn
 from src import checkpoints, identity, own
 from src.config import check_beta, choice, plain
 from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, pixels, prepared
-from src.errors import UserError
 from src.labels import excluding, numbers_of
 from src.module import VAEModule
 from src.schedules import Constant
 from src.sources import Images, Split
+from src.support.errors import UserError
 from src.trial import try_networks, try_out, try_schedules
 from src.vae import VAE
 

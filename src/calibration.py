@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from src import noise
+from src.support import noise
 from src.vae import VAE
 
 BINS = 20  # of the ranks' histogram, and of the predicted probabilities

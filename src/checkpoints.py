@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
-from src.errors import DamagedError, UserError
-from src.files import whole
+from src.support.errors import DamagedError, UserError
+from src.support.files import whole
 
 
 class WholeOrNothing(TorchCheckpointIO):

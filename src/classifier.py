@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from src import noise
 from src.data import EVALUATION_BATCH, as_input
-from src.errors import UserError
-from src.files import cache, whole
 from src.sources import Images
+from src.support import noise
+from src.support.errors import UserError
+from src.support.files import cache, whole
 
 FEATURES = 64
 BATCH = 128

@@ -14,9 +14,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.errors import UserError
 from src.jobs import compose_jobs
 from src.schema import check_parts, check_value, is_referred_to, suggestion
+from src.support.errors import UserError
 from src.trainer_options import check_trainer
 from src.words import check_folder
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from src import noise
 from src.distributions import GreyLevels
-from src.errors import UserError
 from src.sources import Images, Split
+from src.support import noise
+from src.support.errors import UserError
 from src.vae import VAE
 
 log = logging.getLogger(__name__)

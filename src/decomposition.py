@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from src import noise
 from src.data import Batch
 from src.distributions import DiagonalGaussian, FullGaussian
 from src.importance import elbo, nll, refine
 from src.proposals import propose
+from src.support import noise
 from src.vae import VAE
 
 DRAWS, AT_ONCE = 50, 5  # codes an image that an ELBO is averaged over, and that are decoded together

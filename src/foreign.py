@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from src.errors import UserError
 from src.formats import IMAGES, form_of
 from src.npz import arrays_of, line
+from src.support.errors import UserError
 
 SUFFIXES = {*IMAGES, ".npz"}  # what is taken from a folder; a file may have any
 DARK = 64  # levels of 255 below which an image among brighter ones is named

@@ -14,10 +14,10 @@ import numpy as np
 from omegaconf import DictConfig
 
 from src import sources, status
-from src.errors import UserError
 from src.labels import numbers_of
 from src.record import write_json
 from src.sources import Images
+from src.support.errors import UserError
 
 if TYPE_CHECKING:
     from src.data import ImageData

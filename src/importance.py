@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from src import noise
 from src.distributions import DiagonalGaussian, FullGaussian
 from src.objectives import Draws
+from src.support import noise
 from src.vae import VAE
 
 GROUP = 250  # samples of an image that share a generator

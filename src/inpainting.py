@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from src import noise
 from src.distributions import FullGaussian
 from src.importance import DECODED, effective_samples, gaussian
+from src.support import noise
 from src.vae import VAE
 
 ROUNDS = 5  # of filling and encoding, before a fit begins

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from src.command_line import in_one_line
-from src.errors import UserError
+from src.support.errors import UserError
 
 
 def compose_jobs(config: DictConfig, groups: Path) -> tuple[list[list[str]], list[DictConfig]]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from src.errors import UserError
 from src.sources import Images, Split
+from src.support.errors import UserError
 
 SHOWN = 20  # names that a refusal lists
 PARTS = {"train": "training", "val": "validation", "test": "test"}

@@ -22,7 +22,7 @@ from torch.distributions import Independent, Normal, constraints
 from src.bounds import LOG_FAR
 from src.distributions import BinaryImage, DiscretizedLogistic
 from src.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
-from src.ranges import checked
+from src.support.ranges import checked
 
 FLOOR = 1 / 512  # half the distance of two grey levels
 Sigma = Literal["learned", "per_pixel", "optimal"] | Annotated[float, Ge(FLOOR), Lt(math.inf)]

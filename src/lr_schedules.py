@@ -6,7 +6,7 @@ They hold no state, unlike torch's schedulers: a resumed run needs nothing but i
 import math
 from dataclasses import dataclass
 
-from src.ranges import OpenShare, Share, checked
+from src.support.ranges import OpenShare, Share, checked
 
 
 @dataclass(frozen=True)

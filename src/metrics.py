@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from src import noise
 from src.data import Batch
 from src.distributions import DiagonalGaussian, FullGaussian
 from src.divergences import kl_per_dim
 from src.objectives import draw
+from src.support import noise
 from src.vae import VAE
 
 ACTIVE = 0.01  # variance of the posterior mean over images, above which a dimension counts (Burda et al., 2016)

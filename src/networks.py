@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.ranges import Count, Widths, checked
+from src.support.ranges import Count, Widths, checked
 
 ACTIVATIONS = {
     "relu": nn.ReLU,

@@ -8,8 +8,8 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.lib import format as npy
 
-from src.errors import UserError
 from src.formats import form_of
+from src.support.errors import UserError
 
 White = int | Literal["auto"]
 RATIO = 1100  # deflate packs at most 1,032 bytes into one

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from src.divergences import kl, kl_per_dim, mmd, sampled_kl, sampled_kl_per_dim
-from src.ranges import Count, NonNegative, checked
+from src.support.ranges import Count, NonNegative, checked
 from src.vae import VAE
 
 Estimate = Literal["closed", "sample"]

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.config import CONF
-from src.errors import UserError
+from src.support.errors import UserError
 
 SOURCE = Path(__file__).resolve().parent
 NOT_THE_USERS = (SOURCE, SOURCE.parent / "callbacks", *map(Path, set(sysconfig.get_paths().values())))

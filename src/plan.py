@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.command_line import in_one_line
 from src.config import CONF, MONITORED, check_run
-from src.errors import UserError
-from src.ranges import Count, Whole
 from src.schema import check_value
+from src.support.errors import UserError
+from src.support.ranges import Count, Whole
 from src.words import without_null
 
 BETTER = {  # of what metrics.json holds; the test set is for what was selected

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from src import distributions
 from src.bounds import bounded, bounded_scale
 from src.distributions import DiagonalGaussian, FullGaussian
-from src.ranges import Count, Whole, Widths, checked
+from src.support.ranges import Count, Whole, Widths, checked
 
 
 @checked

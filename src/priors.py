@@ -17,7 +17,7 @@ from torch.distributions import Categorical, Distribution
 from src import distributions
 from src.bounds import bounded, bounded_scale
 from src.distributions import DiagonalGaussian, FullGaussian
-from src.ranges import Count, Widths, checked
+from src.support.ranges import Count, Widths, checked
 
 Encode = Callable[[Tensor], Distribution]
 

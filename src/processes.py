@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from src.errors import UserError
+from src.support.errors import UserError
 
 log = logging.getLogger(__name__)
 HELD: dict[Path, int] = {}

@@ -22,9 +22,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from src import noise
 from src.distributions import DiagonalGaussian, FullGaussian
 from src.importance import DECODED, STEPS, Start, gaussian, moments, noise_of, refine
+from src.support import noise
 from src.vae import VAE
 
 PILOT = 1000  # codes of the prior that refinement may begin at

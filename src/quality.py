@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from src.build import Run
 from src.classifier import Classifier, cached, features
 from src.data import DRAWS, prepared
-from src.errors import UserError
+from src.support.errors import UserError
 
 MOST = 10_000  # images that are compared, of either kind
 FEWEST = 20

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from src.files import whole
+from src.support.files import whole
 
 SOURCES = [f":/{name}" for name in ("src", "callbacks", "conf", "pyproject.toml")]
 PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "numpy", "wandb", "openTSNE")

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from src.files import whole
 from src.reporting import page, pictures
 from src.reporting.groups import Group, grouped, options, rows
 from src.reporting.runs import Run, find, natural, read
+from src.support.files import whole
 
 log = logging.getLogger(__name__)
 SWEEPS, NAMED = Path("outputs/sweeps"), "sweep_name="

@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from src.config import Config
-from src.errors import DamagedError, UserError
-from src.files import whole
+from src.support.errors import DamagedError, UserError
+from src.support.files import whole
 from src.words import name_of, without_null
 
 log = logging.getLogger(__name__)

@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 from tqdm import tqdm
 
-from src import noise, priors
+from src import priors
 from src.build import Run
 from src.data import EVALUATION_BATCH, as_bytes, as_input
 from src.distributions import FullGaussian, Mixture
-from src.errors import UserError
+from src.support import noise
+from src.support.errors import UserError
 
 Sampler = Callable[[int], Tensor]
 NAMES = ("prior", "gmm", "flow", "aggregate")

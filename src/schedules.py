@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Le
 
-from src.ranges import Count, Positive, checked
+from src.support.ranges import Count, Positive, checked
 
 Unit = Literal["epochs", "steps"]
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 from annotated_types import MaxLen, MinLen
 from omegaconf import DictConfig, OmegaConf
 
-from src.errors import UserError
-from src.ranges import Count, NonNegative, Positive, fault
 from src.signatures import OURS, Signature, signature
+from src.support.errors import UserError
+from src.support.ranges import Count, NonNegative, Positive, fault
 from src.trainer_options import Trainer
 
 EXACT = ("trainer", "optimizer", "callbacks", "logger")  # groups whose foreign classes get what is given, and no less

@@ -15,13 +15,13 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from src import noise
 from src.build import Run
 from src.data import as_input
 from src.distributions import DiagonalGaussian
 from src.importance import elbo, nll, refine
 from src.objectives import draw
 from src.proposals import propose
+from src.support import noise
 from src.vae import VAE
 
 SCORES = ("-elbo", "nll", "recon", "kl", "regret", "complexity")

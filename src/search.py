@@ -22,9 +22,9 @@ from omegaconf import OmegaConf
 from src import processes
 from src.command_line import errors_in_one_line, readable
 from src.config import CONF, help_text
-from src.errors import DivergedError, UserError
-from src.files import whole
 from src.plan import Plan, check_plan, kept, parsed, split
+from src.support.errors import DivergedError, UserError
+from src.support.files import whole
 from src.sweeps import Job
 from src.train import import_libraries, train
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from src import ranges
-from src.errors import UserError
+from src.support import ranges
+from src.support.errors import UserError
 
 OURS = ("src", "callbacks")
 BUILTIN = {each.__name__: each for each in (bool, int, float, str, list, tuple, dict)}
@@ -147,7 +147,7 @@ def annotation(path: Path, node: ast.expr | None) -> Any:
 
 
 class Names(dict):
-    """The names in the annotations of a file: those of typing and src/ranges.py, and aliases made of them."""
+    """The names in the annotations of a file: those of typing and src/support/ranges.py, and aliases made of them."""
 
     def __init__(self, path: Path):
         super().__init__(KNOWN)

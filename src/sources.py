@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from src.errors import UserError
-from src.files import cache, whole
 from src.npz import arrays_of, brightened
+from src.support.errors import UserError
+from src.support.files import cache, whole
 
 DIGITS = tuple("0123456789")
 GARMENTS = (

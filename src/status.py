@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from src.errors import DivergedError, UserError
-from src.files import whole
+from src.support.errors import DivergedError, UserError
+from src.support.files import whole
 
 LEAST_GAIN = 0.05  # nats that an image's own code is worth, below which the decoder is said to ignore it
 LEVEL = 0.99  # of what the mean image costs, or leaves unexplained: a model that is no better knows no more

@@ -6,9 +6,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src import noise
-from src.errors import UserError
 from src.plan import Plan
+from src.support import noise
+from src.support.errors import UserError
 
 if TYPE_CHECKING:
     from optuna import Study

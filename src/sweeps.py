@@ -26,9 +26,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from src import processes, status
 from src.config import CONF, check_run, refuse
-from src.errors import DamagedError, UserError
-from src.files import whole
 from src.jobs import compose_jobs
+from src.support.errors import DamagedError, UserError
+from src.support.files import whole
 
 log = logging.getLogger(__name__)
 PLACES = ("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name")  # they change no number

@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 from torch.nn import functional
 
-from src import build, noise
+from src import build
 from src.checkpoints import Average
 from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, as_bytes, prepared
 from src.metrics import nearest
 from src.sources import Images, Split
+from src.support import noise
 from src.vae import VAE
 
 RIDGE, TINY = 1e-3, 1e-9  # added to the variances of codes without which they are singular: of their mean, and at least

@@ -6,8 +6,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from src.errors import UserError
-from src.files import whole
+from src.support.errors import UserError
+from src.support.files import whole
 
 
 @dataclass

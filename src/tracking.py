@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from PIL import Image
 
-from src.errors import UserError
+from src.support.errors import UserError
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")

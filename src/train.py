@@ -28,8 +28,8 @@ from src.config import (  # registers the schema that conf/train.yaml starts fro
     help_text,
     plain,
 )
-from src.errors import UserError, of_memory
-from src.files import tidy
+from src.support.errors import UserError, of_memory
+from src.support.files import tidy
 
 if TYPE_CHECKING:
     from src.data import ImageData

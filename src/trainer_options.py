@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from annotated_types import Gt, Le
 
-from src.errors import UserError
-from src.ranges import Count, NonNegative, OpenShare, Whole, as_typed
+from src.support.errors import UserError
+from src.support.ranges import Count, NonNegative, OpenShare, Whole, as_typed
 
 WHOLE = "a run is measured on all of its images, once an epoch: leave it out"
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from src.config import choice
 from src.data import ImageData
-from src.errors import UserError
 from src.module import VAEModule
 from src.objectives import Terms
 from src.own import describe, explain
+from src.support.errors import UserError
 from src.vae import VAE
 
 log = logging.getLogger(__name__)

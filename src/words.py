@@ -15,7 +15,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from src.errors import UserError
+from src.support.errors import UserError
 
 NONE = {"logger": "csv", "callbacks": "none"}  # the choice that is nothing: Hydra takes no null for a group
 HYDRAS = ("ckpt_path", "hydra", "sweep", "sweep_name")  # never changes of a run's configuration

@@ -16,7 +16,7 @@ from PIL import Image
 
 from src import apply, build
 from src.config import CONF
-from src.errors import UserError
+from src.support.errors import UserError
 from tests.conftest import trained
 from tests.test_cli import LINES as COMMAND_LINES
 from tests.test_imports import HEAVY, told

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from src.checkpoints import WholeOrNothing
-from src.files import tidy
+from src.support.files import tidy
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):

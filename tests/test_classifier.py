@@ -6,8 +6,8 @@ import torch
 
 from src import classifier
 from src.classifier import accuracy, cached, features, train
-from src.errors import UserError
 from src.sources import Split
+from src.support.errors import UserError
 from tests.conftest import blobs
 
 

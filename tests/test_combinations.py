@@ -9,7 +9,7 @@ from src import likelihoods, objectives
 from src.build import try_out
 from src.config import choice
 from src.distributions import GreyLevels
-from src.errors import UserError
+from src.support.errors import UserError
 from tests.models import POSTERIORS, PRIORS, small
 
 D = 3

@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 
 from src.command_line import errors_in_one_line, in_one_line, readable
 from src.config import CONF
-from src.errors import UserError
+from src.support.errors import UserError
 
 GROUPS = Path(CONF)
 

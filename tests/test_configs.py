@@ -6,7 +6,7 @@ import pytest
 
 from src import build
 from src.config import check
-from src.errors import UserError
+from src.support.errors import UserError
 from tests.conftest import CONF
 
 PARTS = (

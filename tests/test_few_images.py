@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from src import build, figures, samplers
-from src.errors import UserError
+from src.support.errors import UserError
 from src.tasks.interpolate import chosen_pairs
 from tests.conftest import blobs
 from tests.test_data import epoch_of, serving

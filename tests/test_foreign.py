@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.errors import UserError
 from src.foreign import border, fitted, levels, negative, read
+from src.support.errors import UserError
 
 SHAPE = (1, 28, 28)
 

@@ -10,10 +10,10 @@ import torch
 from omegaconf import OmegaConf
 
 from src import build, identity, report, search, sweeps
-from src.errors import UserError
 from src.reporting import groups
 from src.reporting.runs import find
 from src.sources import npz
+from src.support.errors import UserError
 
 CHANGES = {
     "appended": lambda images, labels: (np.concatenate([images, images[:100]]), np.concatenate([labels, labels[:100]])),

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from src import importance, metrics, noise, priors
+from src import importance, metrics, priors
 from src.likelihoods import Bernoulli
 from src.posteriors import Flow, Gaussian
+from src.support import noise
 from tests.models import linear_gaussian, small
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from src import build
-from src.errors import UserError
 from src.labels import as_read, excluding, numbers_of
 from src.sources import DIGITS, GARMENTS, Images, Split, npz
+from src.support.errors import UserError
 from src.tasks.compare import images_of
 
 EMPTY = Split(np.zeros((0, 1, 4, 4), np.uint8), np.zeros(0, np.int64))

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from src import tracking
-from src.errors import UserError
+from src.support.errors import UserError
 from tests.test_module import rows
 from tests.test_tracking import inspected
 

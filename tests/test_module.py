@@ -9,11 +9,12 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src import build, noise, report
-from src.errors import UserError
+from src import build, report
 from src.metrics import elbo_terms
 from src.module import VAEModule
 from src.objectives import ELBO
+from src.support import noise
+from src.support.errors import UserError
 
 
 def rows(folder):

@@ -2,7 +2,7 @@
 
 import torch
 
-from src import noise
+from src.support import noise
 
 
 def test_an_image_meets_the_same_noise_however_it_is_batched():

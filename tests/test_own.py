@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from src import build, likelihoods, posteriors, priors
-from src.errors import UserError
 from src.networks import ACTIVATIONS, ConvDecoder, MLPDecoder
+from src.support.errors import UserError
 from src.trial import warn_of_range
 from src.vae import VAE
 from tests.models import small as small_vae

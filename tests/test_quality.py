@@ -7,8 +7,8 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from src import build, classifier, quality
 from src.classifier import features
-from src.errors import UserError
 from src.sources import Split
+from src.support.errors import UserError
 
 
 def gaussian(n, mean, scale, seed):

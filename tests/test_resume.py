@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 
 from src import build, resume, status, train, words
 from src.config import CONF, plain
-from src.errors import DamagedError
 from src.loggers import build_loggers
+from src.support.errors import DamagedError
 from tests.test_imports import HEAVY, told
 from tests.test_module import identical, rows, weights
 

@@ -8,9 +8,9 @@ import torch
 
 from src import samplers
 from src.data import EvaluationBatches
-from src.errors import UserError
 from src.likelihoods import Bernoulli
 from src.sources import Split
+from src.support.errors import UserError
 from tests.models import POSTERIORS, PRIORS, linear_gaussian, small
 
 

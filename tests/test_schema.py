@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from src.config import CONF, check_apply, check_run
-from src.errors import UserError
-from src.ranges import Count, Share, Widths, in_words
 from src.signatures import signature
+from src.support.errors import UserError
+from src.support.ranges import Count, Share, Widths, in_words
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -19,10 +19,10 @@ from PIL import Image
 
 from src import plan, processes, record, search, status, study
 from src.config import CONF
-from src.errors import UserError
 from src.figures import search as figures
 from src.module import VAEModule
 from src.plan import Plan, split
+from src.support.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = re.findall(r"^python -m src.search name=.*$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)

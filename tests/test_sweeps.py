@@ -21,8 +21,8 @@ from hydra.core.global_hydra import GlobalHydra
 from tqdm import tqdm
 
 from src import processes, record, status, sweeps, train
-from src.errors import UserError
 from src.module import VAEModule
+from src.support.errors import UserError
 from tests.conftest import CONF
 from tests.test_cli import LINES
 from tests.test_module import weights

@@ -16,10 +16,10 @@ from src import scores as module
 from src.build import open_run
 from src.data import dequantized
 from src.distributions import DiagonalGaussian
-from src.errors import UserError
 from src.figures import anomaly as figures
 from src.figures.histogram import span
 from src.scores import BASELINES, SCORES, detection, png_nats, scores
+from src.support.errors import UserError
 from tests.models import linear_gaussian
 
 QUICK = ["task.images=20", "task.samples=5", "task.steps=2"]

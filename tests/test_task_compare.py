@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from src import noise, record
+from src import record
 from src.build import open_run
-from src.errors import UserError
 from src.figures.comparison import cut, differences
 from src.objectives import ELBO
+from src.support import noise
+from src.support.errors import UserError
 from src.tasks.compare import differing
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from src.build import open_run
-from src.errors import UserError
 from src.figures.diagnosis import bars, limits
+from src.support.errors import UserError
 from src.tasks import diagnose
 from src.tasks.diagnose import remedies
 

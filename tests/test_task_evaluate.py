@@ -8,9 +8,9 @@ import pytest
 
 from src import decomposition, samplers
 from src.build import open_run
-from src.errors import UserError
 from src.metrics import elbo_terms
 from src.sources import Split
+from src.support.errors import UserError
 from src.tasks import evaluate
 
 FEW = ["task.samples=20", "task.images=20", "task.tight_images=10", "task.sample_quality=false"]

@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from src import build, likelihoods, networks, posteriors, priors
-from src.errors import UserError
+from src.support.errors import UserError
 from src.tasks import export
 from src.vae import VAE
 from tests.models import POSTERIORS

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.errors import UserError
 from src.figures import page, vector
+from src.support.errors import UserError
 from tests.test_figures import FILMS, STILLS, TSNE, a_trace
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from src import inpainting
-from src.errors import UserError
+from src.support.errors import UserError
 from src.tasks.inpaint import MASKS, RANDOM, error
 
 

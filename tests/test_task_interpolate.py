@@ -8,9 +8,9 @@ from PIL import Image
 from src import inpainting, priors
 from src.build import open_run
 from src.data import as_input
-from src.errors import UserError
 from src.likelihoods import Bernoulli
 from src.posteriors import Gaussian
+from src.support.errors import UserError
 from src.tasks import interpolate as interpolation
 from src.tasks.interpolate import FADE, assorted, decoded, latent_ways, linear, measured, spherical
 from tests.models import small

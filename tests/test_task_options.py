@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 
 from src import build
 from src.config import CONF
-from src.errors import UserError, of_memory
-from src.ranges import MOST
 from src.schema import check_parts
+from src.support.errors import UserError, of_memory
+from src.support.ranges import MOST
 
 COUNTS = [None, -1, 0, 1.5, "many", [1, 2], True, MOST + 1]
 WORDS = [None, -1, 1.5, True, [["a"]], [{"a": 1}], ["nope"], [], "nope"]

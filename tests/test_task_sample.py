@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from src import classifier, quality, samplers
-from src.errors import UserError
 from src.metrics import nearest
+from src.support.errors import UserError
 
 
 @pytest.fixture(autouse=True)

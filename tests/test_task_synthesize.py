@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from src import build, likelihoods, sources, synthesis
-from src.errors import UserError
 from src.figures.synthesis import distances
 from src.sources import Split
+from src.support.errors import UserError
 from src.tasks import synthesize
 from tests import models
 

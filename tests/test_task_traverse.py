@@ -8,9 +8,9 @@ from scipy.stats import norm
 
 from src import priors
 from src.build import open_run
-from src.errors import UserError
 from src.likelihoods import Bernoulli
 from src.posteriors import Gaussian
+from src.support.errors import UserError
 from src.tasks import traverse as module
 from src.tasks.traverse import quantiles, replaced
 from tests.models import small

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from src import tracking
-from src.errors import UserError
+from src.support.errors import UserError
 from tests.test_module import rows
 
 

@@ -9,7 +9,7 @@ from lightning.pytorch import Trainer
 
 from src import trainer_options
 from src.config import check_run
-from src.errors import UserError
+from src.support.errors import UserError
 from tests.test_imports import HEAVY, told
 from tests.test_module import identical, rows, weights
 

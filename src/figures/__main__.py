@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.errors import UserError
 from src.figures import draw_final
+from src.support.errors import UserError
 from src.trace import Trace
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from src.figures.page import render, render_each
-from src.files import whole
+from src.support.files import whole
 
 STEP, HOLD = 280, 2500  # milliseconds of a frame, and of the last
 COLOURS = 96

@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from src.figures.page import DPI, moving
-from src.files import whole
+from src.support.files import whole
 
 
 def write_vector(figure: Figure, path: Path, scale: float) -> Path:

@@ -19,9 +19,9 @@ from src.data import as_bytes, as_input
 from src.figures import anomaly as figures
 from src.figures.animation import write_still
 from src.figures.grids import sheet
-from src.files import whole
-from src.ranges import Count, Positive, Several
 from src.scores import Columns, below, detection, evaluated
+from src.support.files import whole
+from src.support.ranges import Count, Positive, Several
 
 log = logging.getLogger(__name__)
 SHOWN = 12  # of a user's images

@@ -9,18 +9,19 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
-from src import noise, record
+from src import record
 from src.build import Run, open_run
 from src.config import choice, plain
 from src.data import as_bytes, as_input, pixels
-from src.errors import UserError
 from src.figures.animation import write_still
 from src.figures.comparison import differences
 from src.figures.grids import sheet
-from src.files import whole
 from src.metrics import elbo_terms, estimate
-from src.ranges import Count
 from src.sources import Split
+from src.support import noise
+from src.support.errors import UserError
+from src.support.files import whole
+from src.support.ranges import Count
 
 ASIDE = ("title", "ckpt_path", "logger", "callbacks", "data.root", "data.path", "data.source")  # not what was trained
 ABSENT = "–"

@@ -10,20 +10,20 @@ from annotated_types import Ge
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from src import noise
 from src.build import Run
 from src.calibration import Reliability, inside, p_values, ranks, reliability
 from src.config import choice
 from src.data import Batch, as_input
 from src.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
-from src.errors import UserError
 from src.figures.animation import write_still
 from src.figures.diagnosis import calibration, waterfall
-from src.files import whole
 from src.importance import FEW, TOLERATED, effective_summary
 from src.metrics import ACTIVE, elbo_terms, estimate
-from src.ranges import Count, Several
 from src.sources import Split
+from src.support import noise
+from src.support.errors import UserError
+from src.support.files import whole
+from src.support.ranges import Count, Several
 
 AT_ONCE = 50  # images whose posteriors are refined together
 CODES = 20_000  # training images, at most, whose codes tell the aggregate posterior

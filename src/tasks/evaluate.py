@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from src import aggregate, decomposition, importance, metrics, noise, proposals, quality, samplers
+from src import aggregate, decomposition, importance, metrics, proposals, quality, samplers
 from src.build import Run
 from src.data import Batch, as_input, evenly
 from src.divergences import factors
 from src.figures import evaluation
 from src.figures.animation import write_still
-from src.files import whole
-from src.ranges import Several, Whole
 from src.sources import Split
+from src.support import noise
+from src.support.files import whole
+from src.support.ranges import Several, Whole
 
 AGGREGATE = 5000  # images, evenly spread, whose posteriors make up the aggregate posterior
 FITTED = 20_000  # codes of training images, evenly spread, that a density is fitted to

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from src.build import Run
 from src.distributions import DiagonalGaussian, FullGaussian
-from src.errors import UserError
-from src.files import whole
+from src.support.errors import UserError
+from src.support.files import whole
 from src.vae import VAE
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime", "safetensors")

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
-from src import noise
 from src.build import Run
 from src.data import as_bytes, as_input
 from src.figures import page
@@ -20,7 +19,8 @@ from src.figures.grids import sheet
 from src.importance import refine
 from src.inpainting import Filled, filled, marginals
 from src.metrics import estimate
-from src.ranges import Count, Several
+from src.support import noise
+from src.support.ranges import Count, Several
 from src.tasks.interpolate import assorted
 
 Mask = Literal["half", "box", "random"]

@@ -15,10 +15,10 @@ from src import quality
 from src.build import Run
 from src.figures.animation import write_still
 from src.figures.samples import MOST, side_by_side, strips
-from src.files import whole
 from src.metrics import nearest
-from src.ranges import Count, Positive
 from src.samplers import Generated, check, fitted, generate
+from src.support.files import whole
+from src.support.ranges import Count, Positive
 
 log = logging.getLogger(__name__)
 STRIP = 12  # images of each sampler, side by side

@@ -13,14 +13,14 @@ from tqdm import tqdm
 from src import classifier
 from src.build import Run
 from src.data import as_bytes, evenly
-from src.errors import UserError
 from src.figures import synthesis as pictures
 from src.figures.animation import write_still
-from src.files import whole
 from src.labels import as_read
 from src.metrics import estimate
-from src.ranges import Count
 from src.sources import Split
+from src.support.errors import UserError
+from src.support.files import whole
+from src.support.ranges import Count
 from src.synthesis import class_densities, classic, distances, fitted, part, synthesized
 
 log = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ from tqdm import tqdm
 from src import priors
 from src.build import Run
 from src.data import as_bytes, as_input
-from src.errors import UserError
 from src.figures import walks
 from src.figures.animation import write_film, write_still
 from src.metrics import ACTIVE
 from src.metrics import dimensions as dimensions_of
-from src.ranges import Count, Several, Whole
+from src.support.errors import UserError
+from src.support.ranges import Count, Several, Whole
 from src.tasks.interpolate import assorted, described
 from src.vae import VAE
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from src import sources
-from src.errors import UserError
+from src.support.errors import UserError
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = FILES = (
     "train-images-idx3-ubyte",
