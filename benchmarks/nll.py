@@ -15,8 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks import command, peers
-from src import importance, likelihoods, posteriors, priors
+from src import importance
 from src.build import Run, open_run
+from src.models import likelihoods, posteriors, priors
 from src.sources import Split
 from src.support import noise
 from src.support.errors import UserError

@@ -32,8 +32,8 @@ from benchmarks.configuration import MODELS, composed
 from benchmarks.stopwatch import StopsAfter, Stopwatch, WholeEpochs, matmul_gflops
 from src import build
 from src.loggers import build_loggers
+from src.models.vae import VAE
 from src.train import quieten
-from src.vae import VAE
 
 RSS = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 

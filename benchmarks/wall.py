@@ -120,7 +120,7 @@ def step(options: Sequence[str]) -> dict[str, float]:
     """Milliseconds of each part of a training step without Lightning, medians over an epoch of at most STEPS steps."""
     import torch
 
-    from src.divergences import kl
+    from src.models.divergences import kl
 
     module, data, batches = built(options)
     vae, optimizer = module.vae, module.configure_optimizers()

@@ -12,14 +12,14 @@ from lightning.pytorch import Callback, Trainer
 
 from src.data import as_bytes, as_input, balanced
 from src.metrics import nearest
+from src.models.priors import Standard
+from src.models.vae import VAE
 from src.module import VAEModule
-from src.priors import Standard
 from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole
 from src.support.ranges import Count, checked
 from src.trace import Trace
-from src.vae import VAE
 
 log = logging.getLogger(__name__)
 WORST = 8

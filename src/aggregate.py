@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.distributions import DiagonalGaussian, FullGaussian
 from src.metrics import PAIRS, estimate
+from src.models.distributions import DiagonalGaussian, FullGaussian
 
 MIXTURES = (1, 10, 50)  # components of the densities that the total correlation is sought with
 EACH = 100  # codes that a component asks for

@@ -20,12 +20,12 @@ from src import checkpoints, identity, own
 from src.config import check_beta, choice, plain
 from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, pixels, prepared
 from src.labels import excluding, numbers_of
+from src.models.vae import VAE
 from src.module import VAEModule
 from src.schedules import Constant
 from src.sources import Images, Split
 from src.support.errors import UserError
 from src.trial import try_networks, try_out, try_schedules
-from src.vae import VAE
 
 
 def make(node: DictConfig, name: str, /, **arguments: Any) -> Any:

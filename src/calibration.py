@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from src.models.vae import VAE
 from src.support import noise
-from src.vae import VAE
 
 BINS = 20  # of the ranks' histogram, and of the predicted probabilities
 DRAWS = 5 * BINS - 1  # of q for each image, so that the DRAWS + 1 ranks fill the bins evenly

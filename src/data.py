@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from src.distributions import GreyLevels
+from src.models.distributions import GreyLevels
+from src.models.vae import VAE
 from src.sources import Images, Split
 from src.support import noise
 from src.support.errors import UserError
-from src.vae import VAE
 
 log = logging.getLogger(__name__)
 EVALUATION_BATCH = 500  # large enough to be fast, small enough to stay in memory on any machine

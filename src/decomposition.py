@@ -23,11 +23,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from src.data import Batch
-from src.distributions import DiagonalGaussian, FullGaussian
 from src.importance import elbo, nll, refine
+from src.models.distributions import DiagonalGaussian, FullGaussian
+from src.models.vae import VAE
 from src.proposals import propose
 from src.support import noise
-from src.vae import VAE
 
 DRAWS, AT_ONCE = 50, 5  # codes an image that an ELBO is averaged over, and that are decoded together
 RATE, STEPS = 0.05, 200  # of the descent to the best code

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from src.distributions import FullGaussian
 from src.importance import DECODED, effective_samples, gaussian
+from src.models.distributions import FullGaussian
+from src.models.vae import VAE
 from src.support import noise
-from src.vae import VAE
 
 ROUNDS = 5  # of filling and encoding, before a fit begins
 STEPS, RATE, SPREAD = 300, 0.05, 0.3  # of the fit: with twice the steps log p(visible) of MNIST is no better

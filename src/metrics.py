@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from src.data import Batch
-from src.distributions import DiagonalGaussian, FullGaussian
-from src.divergences import kl_per_dim
+from src.models.distributions import DiagonalGaussian, FullGaussian
+from src.models.divergences import kl_per_dim
+from src.models.vae import VAE
 from src.objectives import draw
 from src.support import noise
-from src.vae import VAE
 
 ACTIVE = 0.01  # variance of the posterior mean over images, above which a dimension counts (Burda et al., 2016)
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from src.data import EVALUATION_BATCH, Batch, EvaluationBatches, as_input, evenly
-from src.divergences import kl_per_dim
 from src.metrics import active_units, bits_per_dim, code_gain, estimate, mean_image_cost, unexplained
+from src.models.divergences import kl_per_dim
+from src.models.vae import VAE
 from src.objectives import Terms
 from src.sources import Split
 from src.support import noise
 from src.support.errors import DivergedError, UserError
-from src.vae import VAE
 
 LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "elbo_se", "recon", "kl")}
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from src.divergences import kl, kl_per_dim, mmd, sampled_kl, sampled_kl_per_dim
+from src.models.divergences import kl, kl_per_dim, mmd, sampled_kl, sampled_kl_per_dim
+from src.models.vae import VAE
 from src.support.ranges import Count, NonNegative, checked
-from src.vae import VAE
 
 Estimate = Literal["closed", "sample"]
 

@@ -22,10 +22,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from src.distributions import DiagonalGaussian, FullGaussian
 from src.importance import DECODED, STEPS, Start, gaussian, moments, noise_of, refine
+from src.models.distributions import DiagonalGaussian, FullGaussian
+from src.models.vae import VAE
 from src.support import noise
-from src.vae import VAE
 
 PILOT = 1000  # codes of the prior that refinement may begin at
 OWN = 16  # codes of the encoder's posterior, beside its mean, that it may begin at

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 from tqdm import tqdm
 
-from src import priors
 from src.build import Run
 from src.data import EVALUATION_BATCH, as_bytes, as_input
-from src.distributions import FullGaussian, Mixture
+from src.models import priors
+from src.models.distributions import FullGaussian, Mixture
 from src.support import noise
 from src.support.errors import UserError
 

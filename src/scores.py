@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.data import as_input
-from src.distributions import DiagonalGaussian
 from src.importance import elbo, nll, refine
+from src.models.distributions import DiagonalGaussian
+from src.models.vae import VAE
 from src.objectives import draw
 from src.proposals import propose
 from src.support import noise
-from src.vae import VAE
 
 SCORES = ("-elbo", "nll", "recon", "kl", "regret", "complexity")
 BASELINES = ("mean_intensity", "png_size")

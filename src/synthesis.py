@@ -14,9 +14,9 @@ from src import build
 from src.checkpoints import Average
 from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, as_bytes, prepared
 from src.metrics import nearest
+from src.models.vae import VAE
 from src.sources import Images, Split
 from src.support import noise
-from src.vae import VAE
 
 RIDGE, TINY = 1e-3, 1e-9  # added to the variances of codes without which they are singular: of their mean, and at least
 SHIFT, ANGLE, SCALE = 0.07, math.radians(12), 0.1  # classic augmentation, at most: share of a side, radians, factor

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from src.config import choice
 from src.data import ImageData
+from src.models.vae import VAE
 from src.module import VAEModule
 from src.objectives import Terms
 from src.own import describe, explain
 from src.support.errors import UserError
-from src.vae import VAE
 
 log = logging.getLogger(__name__)
 FAR = 100  # by which codes are scaled to see what a decoder can give at all

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
-from src import priors
-from src.likelihoods import Gaussian as GaussianLikelihood
-from src.posteriors import Flow, Full, Gaussian
-from src.vae import VAE
+from src.models import priors
+from src.models.likelihoods import Gaussian as GaussianLikelihood
+from src.models.posteriors import Flow, Full, Gaussian
+from src.models.vae import VAE
 
 SIGMA = 0.4
 # a line here tests a part's density, and tries it with all the others

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from src import aggregate, metrics
-from src.distributions import DiagonalGaussian, FullGaussian
+from src.models.distributions import DiagonalGaussian, FullGaussian
 
 
 def equicorrelated(dims: int, rho: float) -> np.ndarray:

@@ -5,10 +5,11 @@ import itertools
 import pytest
 import torch
 
-from src import likelihoods, objectives
+from src import objectives
 from src.build import try_out
 from src.config import choice
-from src.distributions import GreyLevels
+from src.models import likelihoods
+from src.models.distributions import GreyLevels
 from src.support.errors import UserError
 from tests.models import POSTERIORS, PRIORS, small
 

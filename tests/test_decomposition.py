@@ -9,9 +9,9 @@ from torch.distributions import Bernoulli, MultivariateNormal, kl_divergence
 
 from src.data import Batch
 from src.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
-from src.likelihoods import Bernoulli as BernoulliLikelihood
-from src.posteriors import Gaussian
-from src.priors import Standard
+from src.models.likelihoods import Bernoulli as BernoulliLikelihood
+from src.models.posteriors import Gaussian
+from src.models.priors import Standard
 from tests.models import SIGMA, linear_gaussian, small
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.distributions import MixtureSameFamily, MultivariateNormal, kl_divergence
 
-from src import distributions, posteriors, priors
-from src.distributions import DiagonalGaussian, DiscretizedLogistic, FullGaussian, GreyLevels
-from src.divergences import mmd, sampled_kl
-from src.likelihoods import FLOOR, Gaussian, Logistic256
 from src.metrics import bits_per_dim
+from src.models import distributions, posteriors, priors
+from src.models.distributions import DiagonalGaussian, DiscretizedLogistic, FullGaussian, GreyLevels
+from src.models.divergences import mmd, sampled_kl
+from src.models.likelihoods import FLOOR, Gaussian, Logistic256
 from tests.models import POSTERIORS, PRIORS
 
 pytestmark = pytest.mark.usefixtures("float64")

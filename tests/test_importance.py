@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from src import importance, metrics, priors
-from src.likelihoods import Bernoulli
-from src.posteriors import Flow, Gaussian
+from src import importance, metrics
+from src.models import priors
+from src.models.likelihoods import Bernoulli
+from src.models.posteriors import Flow, Gaussian
 from src.support import noise
 from tests.models import linear_gaussian, small
 

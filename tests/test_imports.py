@@ -44,7 +44,7 @@ print(json.dumps(found | {"validates": validates}))
 
 FLOWS = """
 import json, torch
-import src.flows
+import src.models.flows
 try:
     torch.distributions.Bernoulli(torch.tensor(0.5)).log_prob(torch.tensor(0.3))
     print(json.dumps(False))

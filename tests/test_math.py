@@ -8,17 +8,17 @@ import torch
 from torch import nn
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, StudentT, kl_divergence
 
-from src.distributions import BinaryImage, ContinuousBernoulli, DiagonalGaussian
-from src.divergences import kl, kl_per_dim, sampled_kl
-from src.likelihoods import FLOOR
-from src.likelihoods import Bernoulli as BernoulliLikelihood
-from src.likelihoods import ContinuousBernoulli as ContinuousBernoulliLikelihood
-from src.likelihoods import Gaussian as GaussianLikelihood
 from src.metrics import active_units
+from src.models.distributions import BinaryImage, ContinuousBernoulli, DiagonalGaussian
+from src.models.divergences import kl, kl_per_dim, sampled_kl
+from src.models.likelihoods import FLOOR
+from src.models.likelihoods import Bernoulli as BernoulliLikelihood
+from src.models.likelihoods import ContinuousBernoulli as ContinuousBernoulliLikelihood
+from src.models.likelihoods import Gaussian as GaussianLikelihood
+from src.models.posteriors import Gaussian
+from src.models.priors import Standard
+from src.models.vae import VAE
 from src.objectives import ELBO
-from src.posteriors import Gaussian
-from src.priors import Standard
-from src.vae import VAE
 from tests.models import linear_gaussian
 
 LIKELIHOODS = [BernoulliLikelihood, ContinuousBernoulliLikelihood, GaussianLikelihood]

@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from src.networks import ACTIVATIONS, ConvDecoder, ConvEncoder, DoublingConvTranspose2d, MLPDecoder, MLPEncoder, mlp
+from src.models.networks import (
+    ACTIVATIONS,
+    ConvDecoder,
+    ConvEncoder,
+    DoublingConvTranspose2d,
+    MLPDecoder,
+    MLPEncoder,
+    mlp,
+)
 
 PAIRS = [
     (lambda s, f, **o: MLPEncoder(s, f, [30, 20], **o), lambda f, s, **o: MLPDecoder(f, s, [20, 30], **o)),

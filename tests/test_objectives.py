@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from src import likelihoods, priors
-from src.divergences import mmd
-from src.likelihoods import Bernoulli
-from src.likelihoods import Gaussian as GaussianLikelihood
+from src.models import likelihoods, priors
+from src.models.divergences import mmd
+from src.models.likelihoods import Bernoulli
+from src.models.likelihoods import Gaussian as GaussianLikelihood
+from src.models.posteriors import Full, Gaussian
+from src.models.vae import VAE
 from src.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, Draws, FreeBits, decomposed, draw
-from src.posteriors import Full, Gaussian
-from src.vae import VAE
 from tests.models import POSTERIORS, SIGMA, linear_gaussian, small
 
 pytestmark = pytest.mark.usefixtures("float64")

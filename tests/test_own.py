@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from src import build, likelihoods, posteriors, priors
-from src.networks import ACTIVATIONS, ConvDecoder, MLPDecoder
+from src import build
+from src.models import likelihoods, posteriors, priors
+from src.models.networks import ACTIVATIONS, ConvDecoder, MLPDecoder
+from src.models.vae import VAE
 from src.support.errors import UserError
 from src.trial import warn_of_range
-from src.vae import VAE
 from tests.models import small as small_vae
 
 LIKELIHOODS = {
@@ -31,7 +32,7 @@ import torch
 from torch import nn
 from torch.distributions import Independent, Normal, constraints
 
-from src.distributions import DiagonalGaussian
+from src.models.distributions import DiagonalGaussian
 from src.objectives import Terms
 
 NUMBER = 3

@@ -9,11 +9,11 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 from src import importance, proposals
-from src.distributions import DiagonalGaussian, FullGaussian
-from src.likelihoods import Gaussian as GaussianLikelihood
-from src.priors import Standard
+from src.models.distributions import DiagonalGaussian, FullGaussian
+from src.models.likelihoods import Gaussian as GaussianLikelihood
+from src.models.priors import Standard
+from src.models.vae import VAE
 from src.scores import scores
-from src.vae import VAE
 from tests.models import POSTERIORS, PRIORS, linear_gaussian
 
 pytestmark = pytest.mark.usefixtures("float64")

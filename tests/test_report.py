@@ -45,9 +45,9 @@ def configured(**options: Any) -> dict[str, Any]:
         "seed": options.get("seed", 0),
         "title": options.get("title", f"{model} d={latent_dim} beta={beta}"),
         "data": {"name": "mnist", "source": {"_target_": "src.sources.mnist", "root": "/data"}, "shape": [1, 28, 28]},
-        "model": {"name": model, "encoder": {"_target_": f"src.networks.{model}", "hidden": hidden}},
-        "posterior": {"_target_": "src.posteriors.Gaussian", "latent_dim": latent_dim},
-        "likelihood": {"_target_": f"src.likelihoods.{likelihood}"},
+        "model": {"name": model, "encoder": {"_target_": f"src.models.networks.{model}", "hidden": hidden}},
+        "posterior": {"_target_": "src.models.posteriors.Gaussian", "latent_dim": latent_dim},
+        "likelihood": {"_target_": f"src.models.likelihoods.{likelihood}"},
         "objective": {"_target_": "src.objectives.ELBO", "beta": beta},
         "trainer": {"max_epochs": 3},
         "logger": {"wandb": {"mode": options.get("mode", "offline")}},
@@ -147,7 +147,7 @@ def test_it_imports_no_model(tmp_path):
         "matplotlib",
         "callbacks",
     }
-    assert not {"src.vae", "src.build", "src.networks"} & set(modules)
+    assert not {"src.models.vae", "src.build", "src.models.networks"} & set(modules)
 
 
 def test_the_table_has_the_options_of_each_run(tmp_path):

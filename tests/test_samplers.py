@@ -8,7 +8,7 @@ import torch
 
 from src import samplers
 from src.data import EvaluationBatches
-from src.likelihoods import Bernoulli
+from src.models.likelihoods import Bernoulli
 from src.sources import Split
 from src.support.errors import UserError
 from tests.models import POSTERIORS, PRIORS, linear_gaussian, small

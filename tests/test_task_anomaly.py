@@ -15,9 +15,9 @@ from torch.distributions import kl_divergence
 from src import scores as module
 from src.build import open_run
 from src.data import dequantized
-from src.distributions import DiagonalGaussian
 from src.figures import anomaly as figures
 from src.figures.histogram import span
+from src.models.distributions import DiagonalGaussian
 from src.scores import BASELINES, SCORES, detection, png_nats, scores
 from src.support.errors import UserError
 from tests.models import linear_gaussian

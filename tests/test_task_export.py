@@ -9,10 +9,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src import build, likelihoods, networks, posteriors, priors
+from src import build
+from src.models import likelihoods, networks, posteriors, priors
+from src.models.vae import VAE
 from src.support.errors import UserError
 from src.tasks import export
-from src.vae import VAE
 from tests.models import POSTERIORS
 
 

@@ -5,11 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
-from src import inpainting, priors
+from src import inpainting
 from src.build import open_run
 from src.data import as_input
-from src.likelihoods import Bernoulli
-from src.posteriors import Gaussian
+from src.models import priors
+from src.models.likelihoods import Bernoulli
+from src.models.posteriors import Gaussian
 from src.support.errors import UserError
 from src.tasks import interpolate as interpolation
 from src.tasks.interpolate import FADE, assorted, decoded, latent_ways, linear, measured, spherical

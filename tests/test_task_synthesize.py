@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from src import build, likelihoods, sources, synthesis
+from src import build, sources, synthesis
 from src.figures.synthesis import distances
+from src.models import likelihoods
 from src.sources import Split
 from src.support.errors import UserError
 from src.tasks import synthesize

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from scipy.stats import norm
 
-from src import priors
 from src.build import open_run
-from src.likelihoods import Bernoulli
-from src.posteriors import Gaussian
+from src.models import priors
+from src.models.likelihoods import Bernoulli
+from src.models.posteriors import Gaussian
 from src.support.errors import UserError
 from src.tasks import traverse as module
 from src.tasks.traverse import quantiles, replaced

@@ -16,10 +16,10 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from src.build import Run
-from src.distributions import DiagonalGaussian, FullGaussian
+from src.models.distributions import DiagonalGaussian, FullGaussian
+from src.models.vae import VAE
 from src.support.errors import UserError
 from src.support.files import whole
-from src.vae import VAE
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime", "safetensors")
 TOLERANCE = 1e-5  # of onnxruntime's outputs from PyTorch's, in units of their range where that is above 1

@@ -12,17 +12,17 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from src import priors
 from src.build import Run
 from src.data import as_bytes, as_input, balanced
 from src.figures import walks
 from src.figures.animation import write_film, write_still
 from src.importance import nll
 from src.metrics import estimate
+from src.models import priors
+from src.models.vae import VAE
 from src.support import noise
 from src.support.errors import UserError
 from src.support.ranges import Count, Whole
-from src.vae import VAE
 
 log = logging.getLogger(__name__)
 FEW = 4  # pairs, the default, that may be asked for however few images there are

@@ -10,17 +10,17 @@ from torch import Tensor
 from torch.distributions import Normal
 from tqdm import tqdm
 
-from src import priors
 from src.build import Run
 from src.data import as_bytes, as_input
 from src.figures import walks
 from src.figures.animation import write_film, write_still
 from src.metrics import ACTIVE
 from src.metrics import dimensions as dimensions_of
+from src.models import priors
+from src.models.vae import VAE
 from src.support.errors import UserError
 from src.support.ranges import Count, Several, Whole
 from src.tasks.interpolate import assorted, described
-from src.vae import VAE
 
 ENDS = 0.01, 0.99  # quantiles that a sweep begins and ends at
 PRIOR_DRAWS = 10_000  # that the quantiles of a learned prior are taken from

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
-from src import distributions
-from src.bounds import bounded, bounded_scale
-from src.distributions import DiagonalGaussian, FullGaussian
+from src.models import distributions
+from src.models.bounds import bounded, bounded_scale
+from src.models.distributions import DiagonalGaussian, FullGaussian
 from src.support.ranges import Count, Widths, checked
 
 Encode = Callable[[Tensor], Distribution]
@@ -92,7 +92,7 @@ class Flow(nn.Module):
         hidden: Widths = (64, 64),
     ):
         super().__init__()
-        from src.flows import autoregressive  # zuko: only where it is needed
+        from src.models.flows import autoregressive  # zuko: only where it is needed
 
         self.base = Standard(latent_dim)
         # trained from z to u, the direction in which a density takes one pass

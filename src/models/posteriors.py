@@ -9,9 +9,9 @@ Any finite output of the encoder gives a distribution with finite densities: bou
 import torch
 from torch import Tensor, nn
 
-from src import distributions
-from src.bounds import bounded, bounded_scale
-from src.distributions import DiagonalGaussian, FullGaussian
+from src.models import distributions
+from src.models.bounds import bounded, bounded_scale
+from src.models.distributions import DiagonalGaussian, FullGaussian
 from src.support.ranges import Count, Whole, Widths, checked
 
 
@@ -67,7 +67,7 @@ class Flow(nn.Module):
 
     def __init__(self, latent_dim: Count, transforms: Count = 2, hidden: Widths = (64,), context: Whole = 16):
         super().__init__()
-        from src.flows import autoregressive  # zuko: only where it is needed
+        from src.models.flows import autoregressive  # zuko: only where it is needed
 
         self.latent_dim = latent_dim
         self.in_features = 2 * latent_dim + context

@@ -19,9 +19,9 @@ from annotated_types import Ge, Lt
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, constraints
 
-from src.bounds import LOG_FAR
-from src.distributions import BinaryImage, DiscretizedLogistic
-from src.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
+from src.models.bounds import LOG_FAR
+from src.models.distributions import BinaryImage, DiscretizedLogistic
+from src.models.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
 from src.support.ranges import checked
 
 FLOOR = 1 / 512  # half the distance of two grey levels

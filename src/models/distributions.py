@@ -13,8 +13,8 @@ from torch.distributions import (
 )
 from torch.nn import functional
 
-from src.bounds import INTO_FLOW, NATS_OF_FLOW, OUT_OF_FLOW, bounded_nats, finite_gradient
-from src.gaussians import DiagonalGaussian, FullGaussian
+from src.models.bounds import INTO_FLOW, NATS_OF_FLOW, OUT_OF_FLOW, bounded_nats, finite_gradient
+from src.models.gaussians import DiagonalGaussian, FullGaussian
 
 
 class Mixture(MixtureSameFamily):

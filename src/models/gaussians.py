@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, register_kl
 
-from src.bounds import NATS, bounded_nats, finite_gradient
+from src.models.bounds import NATS, bounded_nats, finite_gradient
 
 
 class BoundedNormal(Normal):
