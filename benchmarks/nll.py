@@ -17,8 +17,8 @@ from tqdm import tqdm
 from benchmarks import command, peers
 from src import importance
 from src.build import Run, open_run
+from src.data.sources import Split
 from src.models import likelihoods, posteriors, priors
-from src.sources import Split
 from src.support import noise
 from src.support.errors import UserError
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from src.data import as_bytes, as_input, balanced
+from src.data.module import as_bytes, as_input, balanced
 from src.metrics import nearest
 from src.models.priors import Standard
 from src.models.vae import VAE

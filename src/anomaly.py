@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from src import build, sources
+from src import build
 from src.build import Run
 from src.config import CONF
-from src.data import prepared
+from src.data import sources
+from src.data.module import prepared
 from src.support import noise
 from src.support.errors import UserError
 

@@ -18,12 +18,12 @@ from torch import nn
 
 from src import checkpoints, identity, own
 from src.config import check_beta, choice, plain
-from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, pixels, prepared
-from src.labels import excluding, numbers_of
+from src.data.labels import excluding, numbers_of
+from src.data.module import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, pixels, prepared
+from src.data.sources import Images, Split
 from src.models.vae import VAE
 from src.module import VAEModule
 from src.schedules import Constant
-from src.sources import Images, Split
 from src.support.errors import UserError
 from src.trial import try_networks, try_out, try_schedules
 
@@ -101,7 +101,7 @@ def source(cfg: DictConfig) -> Images:
 def data(cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool = False) -> ImageData:
     """The images of a configuration, prepared as the VAE's likelihood needs. Raises UserError if they do not fit.
 
-    images: those of `source`, if they have been read; by_place: see src/labels.py
+    images: those of `source`, if they have been read; by_place: see src/data/labels.py
     """
     kind = pixels(cfg.data.binarize, vae)
     images = images or source(cfg)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from src.data import EVALUATION_BATCH, as_input
-from src.sources import Images
+from src.data.module import EVALUATION_BATCH, as_input
+from src.data.sources import Images
 from src.support import noise
 from src.support.errors import UserError
 from src.support.files import cache, whole

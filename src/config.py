@@ -103,7 +103,7 @@ def check_run(cfg: DictConfig) -> None:
     check_monitors(options["callbacks"] or {})
     check_memory(options)
     data = options["data"]
-    if data["source"].get("_target_") == "src.sources.npz" and not Path(data["path"]).expanduser().exists():
+    if data["source"].get("_target_") == "src.data.sources.npz" and not Path(data["path"]).expanduser().exists():
         raise UserError(f"data.path={data['path']}: there is no such file")
 
 

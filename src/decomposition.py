@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from src.data import Batch
+from src.data.module import Batch
 from src.importance import elbo, nll, refine
 from src.models.distributions import DiagonalGaussian, FullGaussian
 from src.models.vae import VAE

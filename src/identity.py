@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from src import sources, status
-from src.labels import numbers_of
+from src import status
+from src.data import sources
+from src.data.labels import numbers_of
+from src.data.sources import Images
 from src.record import write_json
-from src.sources import Images
 from src.support.errors import UserError
 
 if TYPE_CHECKING:
-    from src.data import ImageData
+    from src.data.module import ImageData
 
 FILE = "data.json"
 
@@ -107,7 +108,7 @@ def check_sweep(folder: Path, data: Iterable[dict[str, Any]]) -> None:
     wanted = {json.dumps(source_of(each), sort_keys=True): source_of(each) for each in data}
     for key in known.keys() & wanted.keys():
         options = dict(wanted[key])
-        if options.pop("_target_") != "src.sources.npz":  # the others verify their files
+        if options.pop("_target_") != "src.data.sources.npz":  # the others verify their files
             continue
         try:
             images = sources.npz(**options)

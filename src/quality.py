@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from src.build import Run
 from src.classifier import Classifier, cached, features
-from src.data import DRAWS, prepared
+from src.data.module import DRAWS, prepared
 from src.support.errors import UserError
 
 MOST = 10_000  # images that are compared, of either kind

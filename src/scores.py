@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
-from src.data import as_input
+from src.data.module import as_input
 from src.importance import elbo, nll, refine
 from src.models.distributions import DiagonalGaussian
 from src.models.vae import VAE

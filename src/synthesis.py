@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from src import build
 from src.checkpoints import Average
-from src.data import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, as_bytes, prepared
+from src.data.module import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, as_bytes, prepared
+from src.data.sources import Images, Split
 from src.metrics import nearest
 from src.models.vae import VAE
-from src.sources import Images, Split
 from src.support import noise
 
 RIDGE, TINY = 1e-3, 1e-9  # added to the variances of codes without which they are singular: of their mean, and at least

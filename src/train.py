@@ -32,7 +32,7 @@ from src.support.errors import UserError, of_memory
 from src.support.files import tidy
 
 if TYPE_CHECKING:
-    from src.data import ImageData
+    from src.data.module import ImageData
     from src.module import VAEModule
 
 log = logging.getLogger(__name__)

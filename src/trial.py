@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from src.config import choice
-from src.data import ImageData
+from src.data.module import ImageData
 from src.models.vae import VAE
 from src.module import VAEModule
 from src.objectives import Terms

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 from src.config import CONF
-from src.sources import Images, Split
+from src.data.sources import Images, Split
 
 
 @pytest.fixture(autouse=True)

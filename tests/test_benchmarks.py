@@ -18,7 +18,7 @@ from benchmarks.configuration import MODELS, NEEDED
 from benchmarks.contestants import Record
 from benchmarks.sides import bare_loss
 from src import build
-from src.data import Batch
+from src.data.module import Batch
 from src.objectives import ELBO
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,7 +8,7 @@ from PIL import Image
 from callbacks.pictures import Pictures
 from callbacks.recorder import due, watching
 from src import build, figures
-from src.data import balanced
+from src.data.module import balanced
 from src.metrics import nearest
 from src.trace import Trace
 from tests.test_module import MINE, identical, weights

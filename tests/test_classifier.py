@@ -6,7 +6,7 @@ import torch
 
 from src import classifier
 from src.classifier import accuracy, cached, features, train
-from src.sources import Split
+from src.data.sources import Split
 from src.support.errors import UserError
 from tests.conftest import blobs
 

@@ -17,8 +17,9 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from src import figures, sources, train
+from src import figures, train
 from src.checkpoints import WholeOrNothing
+from src.data import sources
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

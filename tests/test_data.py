@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.data import TRAINING_SUBSET, ImageData, draw_binary, evenly, representative
-from src.sources import Images, Split, fashion_mnist, mnist
+from src.data.module import TRAINING_SUBSET, ImageData, draw_binary, evenly, representative
+from src.data.sources import Images, Split, fashion_mnist, mnist
 from src.support.errors import UserError
 
 needs_data = pytest.mark.skipif("DATA_ROOT" not in os.environ, reason="DATA_ROOT does not name the full data sets")

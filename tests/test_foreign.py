@@ -1,10 +1,10 @@
-"""src/foreign.py: a user's own files."""
+"""src/data/image_files.py: a user's own files."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from src.foreign import border, fitted, levels, negative, read
+from src.data.image_files import border, fitted, levels, negative, read
 from src.support.errors import UserError
 
 SHAPE = (1, 28, 28)

@@ -10,9 +10,9 @@ import torch
 from omegaconf import OmegaConf
 
 from src import build, identity, report, search, sweeps
+from src.data.sources import npz
 from src.reporting import groups
 from src.reporting.runs import find
-from src.sources import npz
 from src.support.errors import UserError
 
 CHANGES = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from src import build
-from src.labels import as_read, excluding, numbers_of
-from src.sources import DIGITS, GARMENTS, Images, Split, npz
+from src.data.labels import as_read, excluding, numbers_of
+from src.data.sources import DIGITS, GARMENTS, Images, Split, npz
 from src.support.errors import UserError
 from src.tasks.compare import images_of
 

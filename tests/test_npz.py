@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from src.sources import npz
+from src.data.sources import npz
 from src.support.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 6), np.uint8)

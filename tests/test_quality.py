@@ -7,7 +7,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from src import build, classifier, quality
 from src.classifier import features
-from src.sources import Split
+from src.data.sources import Split
 from src.support.errors import UserError
 
 

@@ -44,7 +44,11 @@ def configured(**options: Any) -> dict[str, Any]:
         "beta": beta,
         "seed": options.get("seed", 0),
         "title": options.get("title", f"{model} d={latent_dim} beta={beta}"),
-        "data": {"name": "mnist", "source": {"_target_": "src.sources.mnist", "root": "/data"}, "shape": [1, 28, 28]},
+        "data": {
+            "name": "mnist",
+            "source": {"_target_": "src.data.sources.mnist", "root": "/data"},
+            "shape": [1, 28, 28],
+        },
         "model": {"name": model, "encoder": {"_target_": f"src.models.networks.{model}", "hidden": hidden}},
         "posterior": {"_target_": "src.models.posteriors.Gaussian", "latent_dim": latent_dim},
         "likelihood": {"_target_": f"src.models.likelihoods.{likelihood}"},

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from src import samplers
-from src.data import EvaluationBatches
+from src.data.module import EvaluationBatches
+from src.data.sources import Split
 from src.models.likelihoods import Bernoulli
-from src.sources import Split
 from src.support.errors import UserError
 from tests.models import POSTERIORS, PRIORS, linear_gaussian, small
 

@@ -14,7 +14,7 @@ from torch.distributions import kl_divergence
 
 from src import scores as module
 from src.build import open_run
-from src.data import dequantized
+from src.data.module import dequantized
 from src.figures import anomaly as figures
 from src.figures.histogram import span
 from src.models.distributions import DiagonalGaussian

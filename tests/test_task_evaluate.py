@@ -8,8 +8,8 @@ import pytest
 
 from src import decomposition, samplers
 from src.build import open_run
+from src.data.sources import Split
 from src.metrics import elbo_terms
-from src.sources import Split
 from src.support.errors import UserError
 from src.tasks import evaluate
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from src import inpainting
 from src.build import open_run
-from src.data import as_input
+from src.data.module import as_input
 from src.models import priors
 from src.models.likelihoods import Bernoulli
 from src.models.posteriors import Gaussian

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from src import build, sources, synthesis
+from src import build, synthesis
+from src.data import sources
+from src.data.sources import Split
 from src.figures.synthesis import distances
 from src.models import likelihoods
-from src.sources import Split
 from src.support.errors import UserError
 from src.tasks import synthesize
 from tests import models

@@ -12,10 +12,10 @@ from annotated_types import MinLen
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from src import foreign
 from src.anomaly import others, prepared_for, spread
 from src.build import Run
-from src.data import as_bytes, as_input
+from src.data import image_files as foreign
+from src.data.module import as_bytes, as_input
 from src.figures import anomaly as figures
 from src.figures.animation import write_still
 from src.figures.grids import sheet
@@ -42,7 +42,7 @@ def anomaly(
     """How anomalous other images are beside `images` test images, by each of `scores` and the baselines.
 
     against: names of DATA and CORRUPTIONS, `held_out`, or `auto`; input: a file or a folder, in place of it
-    invert, white: of `input`, what src/foreign.py makes of dark on light, and the level that is white
+    invert, white: of `input`, what src/data/image_files.py makes of dark on light, and the level that is white
     Writes histograms.png, images.png, and scores.npz, SET/SCORE (N,) each, or scores.csv of `input`. Scores that are no
     finite number are infinite there, and counted as `not_finite`.
     """

@@ -12,12 +12,12 @@ from tqdm import tqdm
 from src import record
 from src.build import Run, open_run
 from src.config import choice, plain
-from src.data import as_bytes, as_input, pixels
+from src.data.module import as_bytes, as_input, pixels
+from src.data.sources import Split
 from src.figures.animation import write_still
 from src.figures.comparison import differences
 from src.figures.grids import sheet
 from src.metrics import elbo_terms, estimate
-from src.sources import Split
 from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole

@@ -13,13 +13,13 @@ from tqdm import tqdm
 from src.build import Run
 from src.calibration import Reliability, inside, p_values, ranks, reliability
 from src.config import choice
-from src.data import Batch, as_input
+from src.data.module import Batch, as_input
+from src.data.sources import Split
 from src.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
 from src.figures.animation import write_still
 from src.figures.diagnosis import calibration, waterfall
 from src.importance import FEW, TOLERATED, effective_summary
 from src.metrics import ACTIVE, elbo_terms, estimate
-from src.sources import Split
 from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole

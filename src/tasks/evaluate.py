@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from src import aggregate, decomposition, importance, metrics, proposals, quality, samplers
 from src.build import Run
-from src.data import Batch, as_input, evenly
+from src.data.module import Batch, as_input, evenly
+from src.data.sources import Split
 from src.figures import evaluation
 from src.figures.animation import write_still
 from src.models.divergences import factors
-from src.sources import Split
 from src.support import noise
 from src.support.files import whole
 from src.support.ranges import Several, Whole

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
-from src.data import as_bytes, as_input
+from src.data.module import as_bytes, as_input
 from src.figures import page
 from src.figures.animation import write_still
 from src.figures.grids import sheet

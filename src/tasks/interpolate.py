@@ -13,7 +13,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from src.build import Run
-from src.data import as_bytes, as_input, balanced
+from src.data.module import as_bytes, as_input, balanced
 from src.figures import walks
 from src.figures.animation import write_film, write_still
 from src.importance import nll

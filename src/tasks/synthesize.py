@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from src import classifier
 from src.build import Run
-from src.data import as_bytes, evenly
+from src.data.labels import as_read
+from src.data.module import as_bytes, evenly
+from src.data.sources import Split
 from src.figures import synthesis as pictures
 from src.figures.animation import write_still
-from src.labels import as_read
 from src.metrics import estimate
-from src.sources import Split
 from src.support.errors import UserError
 from src.support.files import whole
 from src.support.ranges import Count

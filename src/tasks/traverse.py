@@ -11,7 +11,7 @@ from torch.distributions import Normal
 from tqdm import tqdm
 
 from src.build import Run
-from src.data import as_bytes, as_input
+from src.data.module import as_bytes, as_input
 from src.figures import walks
 from src.figures.animation import write_film, write_still
 from src.metrics import ACTIVE

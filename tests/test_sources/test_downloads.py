@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from src import sources
+from src.data import sources
 
 from .conftest import FILES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, check_splits, put, refused
 

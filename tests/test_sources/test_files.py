@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src import sources
+from src.data import sources
 
 from .conftest import (
     TEST_IMAGES,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src import sources
+from src.data import sources
 
 from .conftest import digest, refused
 

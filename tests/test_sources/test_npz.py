@@ -9,7 +9,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from src import sources
+from src.data import sources
 
 from .conftest import digest, put, refused
 
@@ -112,5 +112,5 @@ def test_configured_source(name, official, cache, tmp_path, monkeypatch):
 def test_import_is_light():
     """Reading images starts no torch, no torchvision and no mlxtend."""
     heavy = "{'torch', 'torchvision', 'mlxtend', 'pandas'}"
-    code = f"import sys, src.sources; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = f"import sys, src.data.sources; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0

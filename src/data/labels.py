@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from src.sources import Images, Split
+from src.data.sources import Images, Split
 from src.support.errors import UserError
 
 SHOWN = 20  # names that a refusal lists

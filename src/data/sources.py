@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from src.npz import arrays_of, brightened
+from src.data.npz import arrays_of, brightened
 from src.support.errors import UserError
 from src.support.files import cache, whole
 

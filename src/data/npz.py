@@ -8,7 +8,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.lib import format as npy
 
-from src.formats import form_of
+from src.data.formats import form_of
 from src.support.errors import UserError
 
 White = int | Literal["auto"]

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from src.formats import IMAGES, form_of
-from src.npz import arrays_of, line
+from src.data.formats import IMAGES, form_of
+from src.data.npz import arrays_of, line
 from src.support.errors import UserError
 
 SUFFIXES = {*IMAGES, ".npz"}  # what is taken from a folder; a file may have any
