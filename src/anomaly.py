@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src import build
 from src.build import Run
-from src.config import CONF
+from src.config.options import CONF
 from src.data import sources
 from src.data.module import prepared
 from src.support import noise

@@ -19,9 +19,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src import words
-from src.command_line import errors_in_one_line, readable
-from src.config import CONF, ApplyConfig, check_apply, help_text
+from src.config import overrides as words
+from src.config.command_line import errors_in_one_line, readable
+from src.config.options import CONF, ApplyConfig, check_apply, help_text
 from src.support.errors import UserError, of_memory
 from src.train import import_libraries, quieten
 

@@ -16,8 +16,9 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from src import checkpoints, identity, own
-from src.config import check_beta, choice, plain
+from src import checkpoints, identity
+from src.config import classes as own
+from src.config.options import check_beta, choice, plain
 from src.data.labels import excluding, numbers_of
 from src.data.module import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, pixels, prepared
 from src.data.sources import Images, Split

@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from src import record
 from src.build import make
-from src.config import plain
-from src.own import locate
+from src.config.classes import locate
+from src.config.options import plain
 from src.sweeps import Job
 from src.tracking import WANDB
 

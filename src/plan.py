@@ -12,12 +12,12 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, O
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
-from src.command_line import in_one_line
-from src.config import CONF, MONITORED, check_run
-from src.schema import check_value
+from src.config.command_line import in_one_line
+from src.config.options import CONF, MONITORED, check_run
+from src.config.overrides import without_null
+from src.config.schema import check_value
 from src.support.errors import UserError
 from src.support.ranges import Count, Whole
-from src.words import without_null
 
 BETTER = {  # of what metrics.json holds; the test set is for what was selected
     **{name: f"{best}imize" for name, best in MONITORED.items() if name.startswith("val/")},

@@ -15,10 +15,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from src.config import Config
+from src.config.options import Config
+from src.config.overrides import name_of, without_null
 from src.support.errors import DamagedError, UserError
 from src.support.files import whole
-from src.words import name_of, without_null
 
 log = logging.getLogger(__name__)
 OF_NOW = ("ckpt_path", "title", "sweep_name")  # not what a run was trained with

@@ -20,8 +20,8 @@ import hydra
 from omegaconf import OmegaConf
 
 from src import processes
-from src.command_line import errors_in_one_line, readable
-from src.config import CONF, help_text
+from src.config.command_line import errors_in_one_line, readable
+from src.config.options import CONF, help_text
 from src.plan import Plan, check_plan, kept, parsed, split
 from src.support.errors import DivergedError, UserError
 from src.support.files import whole

@@ -25,8 +25,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from src import processes, status
-from src.config import CONF, check_run, refuse
-from src.jobs import compose_jobs
+from src.config.multirun import compose_jobs
+from src.config.options import CONF, check_run, refuse
 from src.support.errors import DamagedError, UserError
 from src.support.files import whole
 

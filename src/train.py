@@ -19,9 +19,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src import resume, status, sweeps, words
-from src.command_line import errors_in_one_line, readable
-from src.config import (  # registers the schema that conf/train.yaml starts from
+from src import resume, status, sweeps
+from src.config import overrides as words
+from src.config.command_line import errors_in_one_line, readable
+from src.config.options import (  # registers the schema that conf/train.yaml starts from
     CONF,
     Config,
     check_run,

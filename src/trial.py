@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.config import choice
+from src.config.classes import describe, explain
+from src.config.options import choice
 from src.data.module import ImageData
 from src.models.vae import VAE
 from src.module import VAEModule
 from src.objectives import Terms
-from src.own import describe, explain
 from src.support.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from src.config import CONF
+from src.config.options import CONF
 from src.data.sources import Images, Split
 
 

@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from src import apply, build
-from src.config import CONF
+from src.config.options import CONF
 from src.support.errors import UserError
 from tests.conftest import trained
 from tests.test_cli import LINES as COMMAND_LINES

@@ -7,7 +7,7 @@ import torch
 
 from src import objectives
 from src.build import try_out
-from src.config import choice
+from src.config.options import choice
 from src.models import likelihoods
 from src.models.distributions import GreyLevels
 from src.support.errors import UserError

@@ -7,8 +7,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from src.command_line import errors_in_one_line, in_one_line, readable
-from src.config import CONF
+from src.config.command_line import errors_in_one_line, in_one_line, readable
+from src.config.options import CONF
 from src.support.errors import UserError
 
 GROUPS = Path(CONF)

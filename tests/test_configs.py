@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from src import build
-from src.config import check
+from src.config.options import check
 from src.support.errors import UserError
 from tests.conftest import CONF
 

@@ -348,7 +348,7 @@ def test_another_part_takes_the_options_it_names(mine):
 def test_a_run_is_loaded_by_the_options_it_was_trained_with(mine, run, monkeypatch):
     folder = run(*encoder("mine.Net"), "model.decoder.hidden=[8]")
     assert type(build.load(folder).encoder).__name__ == "Net"
-    monkeypatch.setattr("src.own.shipped_options", lambda *_: {})  # as if conf/ had changed since
+    monkeypatch.setattr("src.config.classes.shipped_options", lambda *_: {})  # as if conf/ had changed since
     assert type(build.load(folder).encoder).__name__ == "Net"
 
 

@@ -15,8 +15,9 @@ from hydra.core.global_hydra import GlobalHydra
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import OmegaConf
 
-from src import build, resume, status, train, words
-from src.config import CONF, plain
+from src import build, resume, status, train
+from src.config import overrides as words
+from src.config.options import CONF, plain
 from src.loggers import build_loggers
 from src.support.errors import DamagedError
 from tests.test_imports import HEAVY, told

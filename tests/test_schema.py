@@ -10,8 +10,8 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 
-from src.config import CONF, check_apply, check_run
-from src.signatures import signature
+from src.config.options import CONF, check_apply, check_run
+from src.config.signatures import signature
 from src.support.errors import UserError
 from src.support.ranges import Count, Share, Widths, in_words
 
@@ -66,7 +66,7 @@ def test_every_shipped_option_has_a_type(target, option):
 def test_nothing_heavy_is_imported_to_know_the_options():
     code = f"""
 import sys
-from src.signatures import signature
+from src.config.signatures import signature
 for target in {TARGETS!r}:
     assert signature(target), target
 print(sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))

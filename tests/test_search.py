@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from src import plan, processes, record, search, status, study
-from src.config import CONF
+from src.config.options import CONF
 from src.figures import search as figures
 from src.module import VAEModule
 from src.plan import Plan, split

@@ -8,8 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from src import build
-from src.config import CONF
-from src.schema import check_parts
+from src.config.options import CONF
+from src.config.schema import check_parts
 from src.support.errors import UserError, of_memory
 from src.support.ranges import MOST
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from lightning.pytorch import Trainer
 
-from src import trainer_options
-from src.config import check_run
+from src.config import trainer_options
+from src.config.options import check_run
 from src.support.errors import UserError
 from tests.test_imports import HEAVY, told
 from tests.test_module import identical, rows, weights

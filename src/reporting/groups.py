@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from src.config import choice
+from src.config.options import choice
 from src.reporting.runs import Run, natural
 
 ASIDE = ("title", "ckpt_path", "logger", "callbacks", "hydra", "sweep_name", "data.root", "data.path", "data.source")

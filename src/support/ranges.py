@@ -1,6 +1,6 @@
 """Types of options with their ranges, for the annotations of a part's arguments, and what they say of a value.
 
-src/schema.py checks them for a configuration, `checked` for an object that is made in Python.
+src/config/schema.py checks them for a configuration, `checked` for an object that is made in Python.
 """
 
 import functools

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from src import record
 from src.build import Run, open_run
-from src.config import choice, plain
+from src.config.options import choice, plain
 from src.data.module import as_bytes, as_input, pixels
 from src.data.sources import Split
 from src.figures.animation import write_still

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.calibration import Reliability, inside, p_values, ranks, reliability
-from src.config import choice
+from src.config.options import choice
 from src.data.module import Batch, as_input
 from src.data.sources import Split
 from src.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from src.command_line import in_one_line
+from src.config.command_line import in_one_line
 from src.support.errors import UserError
 
 

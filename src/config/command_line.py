@@ -12,9 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from src.schema import suggestion
+from src.config.overrides import NONE
+from src.config.schema import suggestion
 from src.support.errors import UserError
-from src.words import NONE
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # the environment variable with which Hydra shows where an error arose

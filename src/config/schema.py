@@ -1,6 +1,6 @@
 """Types and ranges of all options, checked as soon as a configuration is composed.
 
-A part states its options once, as the annotated arguments of its class or function (src/signatures.py reads them).
+A part states its options once, as the annotated arguments of its class or function (src/config/signatures.py reads them).
 Stated here are those of groups that are no call, and of library classes, whose annotations leave the ranges open.
 """
 
@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 from annotated_types import MaxLen, MinLen
 from omegaconf import DictConfig, OmegaConf
 
-from src.signatures import OURS, Signature, signature
+from src.config.signatures import OURS, Signature, signature
+from src.config.trainer_options import Trainer
 from src.support.errors import UserError
 from src.support.ranges import Count, NonNegative, Positive, fault
-from src.trainer_options import Trainer
 
 EXACT = ("trainer", "optimizer", "callbacks", "logger")  # groups whose foreign classes get what is given, and no less
 

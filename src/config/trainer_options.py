@@ -67,7 +67,7 @@ class Trainer(TypedDict, total=False):
 
 def check_trainer(options: Mapping[str, Any]) -> None:
     """Raise UserError for an argument in the node `trainer` that a run would ignore or can't honour; types and ranges
-    are src/schema.py's."""
+    are src/config/schema.py's."""
     if "max_epochs" not in options:
         raise UserError("trainer.max_epochs must be given: trainer.max_epochs=...")
     for name, value in options.items():

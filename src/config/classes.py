@@ -19,10 +19,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from src.config import CONF
+from src.config.options import CONF
 from src.support.errors import UserError
 
-SOURCE = Path(__file__).resolve().parent
+SOURCE = Path(__file__).resolve().parent.parent
 NOT_THE_USERS = (SOURCE, SOURCE.parent / "callbacks", *map(Path, set(sysconfig.get_paths().values())))
 LONGEST = 300  # letters of another's message
 

@@ -14,15 +14,15 @@ from hydra.experimental.callback import Callback
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.jobs import compose_jobs
-from src.schema import check_parts, check_value, is_referred_to, suggestion
+from src.config.multirun import compose_jobs
+from src.config.overrides import check_folder
+from src.config.schema import check_parts, check_value, is_referred_to, suggestion
+from src.config.trainer_options import check_trainer
 from src.support.errors import UserError
-from src.trainer_options import check_trainer
-from src.words import check_folder
 
 # our own defaults for a launcher of that name
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
-CONF = str(Path(__file__).resolve().parent.parent / "conf")
+CONF = str(Path(__file__).resolve().parent.parent.parent / "conf")
 
 
 @dataclass
