@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import command
-from src import record
+from src.run import record
 from src.support.files import whole
 
 TARGETS = (-105, -100, -97, -93)  # nats per image

@@ -31,8 +31,8 @@ from benchmarks import command, peers
 from benchmarks.configuration import MODELS, composed
 from benchmarks.stopwatch import StopsAfter, Stopwatch, WholeEpochs, matmul_gflops
 from src import build
-from src.loggers import build_loggers
 from src.models.vae import VAE
+from src.run.loggers import build_loggers
 from src.train import quieten
 
 RSS = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from benchmarks import command, report
 from benchmarks.configuration import MODELS, composed
-from src import record
+from src.run import record
 
 QUICK_STEPS = 100  # of an epoch of the side `default`, with --quick
 PATIENCE = 1800  # seconds after which a process is given up

@@ -8,9 +8,9 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
 from src.module import VAEModule
+from src.run.trace import Trace
+from src.run.tracking import media
 from src.support.ranges import Share, checked
-from src.trace import Trace
-from src.tracking import media
 
 log = logging.getLogger(__name__)
 

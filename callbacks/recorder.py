@@ -15,11 +15,11 @@ from src.metrics import nearest
 from src.models.priors import Standard
 from src.models.vae import VAE
 from src.module import VAEModule
+from src.run.trace import Trace
 from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole
 from src.support.ranges import Count, checked
-from src.trace import Trace
 
 log = logging.getLogger(__name__)
 WORST = 8

@@ -70,7 +70,8 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     import_libraries(with_wandb=False)
     import torch
 
-    from src import build, record, status, tracking
+    from src import build
+    from src.run import record, status, tracking
     from src.support import noise
 
     quieten()

@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from src import checkpoints, identity
+from src import checkpoints
 from src.config import classes as own
 from src.config.options import check_beta, choice, plain
 from src.data.labels import excluding, numbers_of
@@ -24,6 +24,7 @@ from src.data.module import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageDat
 from src.data.sources import Images, Split
 from src.models.vae import VAE
 from src.module import VAEModule
+from src.run import identity
 from src.schedules import Constant
 from src.support.errors import UserError
 from src.trial import try_networks, try_out, try_schedules
@@ -179,7 +180,7 @@ class Run:
 
     seed: of what is drawn when it is used; by the run's own, numbers of the evaluation in training come out again
     epoch: of the checkpoint, how many it had been trained
-    known: what it has kept of its images (src/identity.py); None for runs made before there was such a thing
+    known: what it has kept of its images (src/run/identity.py); None for runs made before there was such a thing
     """
 
     folder: Path

@@ -69,7 +69,7 @@ def conclude(folder: Path, loggers: Mapping[str, Any] | None) -> None:
         log.warning("not compared (%s: %s): python -m src.report %s", type(error).__name__, error, folder)
         return
     if node := (loggers or {}).get("wandb"):
-        from src import tracking
+        from src.run import tracking
 
         images = {run.name: found.thumbnails[run.folder] for run in found.runs}
         try:

@@ -55,8 +55,8 @@ def main() -> None:
 def search(words: list[str]) -> None:
     """Begins a search, or goes on with it. Leaves outputs/sweeps/NAME/ with a run NUMBER/ for each trial, the plan
     search.yaml, optuna's study.journal, search.png and report.html. Raises UserError for anything a user can mend."""
-    from src.identity import check_sweep
     from src.report import conclude  # plotly and PIL: at the end is soon enough
+    from src.run.identity import check_sweep
 
     name, trials, plan = parsed(words)
     if importlib.util.find_spec("optuna") is None:
@@ -120,7 +120,8 @@ def attempt(found: "Study", trial: "Trial", plan: Plan, words: list[str], run: P
     """Trains a trial and tells the study of it; why it failed, if it did."""
     from optuna.trial import TrialState
 
-    from src import status, study
+    from src import study
+    from src.run import status
 
     token, reason = study.current.set(trial), None
     try:

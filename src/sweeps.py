@@ -24,9 +24,10 @@ from typing import Any, ClassVar, NamedTuple
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from src import processes, status
+from src import processes
 from src.config.multirun import compose_jobs
 from src.config.options import CONF, check_run, refuse
+from src.run import status
 from src.support.errors import DamagedError, UserError
 from src.support.files import whole
 
@@ -63,7 +64,7 @@ class Sweep(Callback):
 
     def begin(self, folder: Path, jobs: list[list[str]], configs: list[DictConfig]) -> None:
         """Locks the sweep's folder and plans its jobs. Ends the program where it can't be begun."""
-        from src.identity import check_sweep  # numpy: not before the jobs are known to be good
+        from src.run.identity import check_sweep  # numpy: not before the jobs are known to be good
 
         refuse(partial(check_sweep, folder), [OmegaConf.to_container(each.data, resolve=True) for each in configs])
         if (folder / "search.yaml").exists():

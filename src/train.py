@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src import resume, status, sweeps
+from src import sweeps
 from src.config import overrides as words
 from src.config.command_line import errors_in_one_line, readable
 from src.config.options import (  # registers the schema that conf/train.yaml starts from
@@ -29,6 +29,7 @@ from src.config.options import (  # registers the schema that conf/train.yaml st
     help_text,
     plain,
 )
+from src.run import resume, status
 from src.support.errors import UserError, of_memory
 from src.support.files import tidy
 
@@ -98,7 +99,8 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
     from lightning.pytorch.utilities import rank_zero_only
 
-    from src import build, checkpoints, identity
+    from src import build, checkpoints
+    from src.run import identity
 
     quieten()
     step = None
@@ -126,8 +128,9 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
     from lightning.pytorch.callbacks import WeightAveraging
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-    from src import build, checkpoints, identity, record, tracking, trial
-    from src.loggers import build_loggers
+    from src import build, checkpoints, trial
+    from src.run import identity, record, tracking
+    from src.run.loggers import build_loggers
 
     record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain(cfg))))
     module = build.module(cfg, overrides)
@@ -174,7 +177,7 @@ def import_libraries(with_wandb: bool) -> None:
     gc.disable()  # it would search the modules for garbage time and again, and find nothing
     if with_wandb:
         import wandb.apis.public  # noqa: F401 (first: each of its classes searches all modules that are there already)
-    from src import build, record  # noqa: F401
+    from src.run import record
 
     record.git_commit()  # of this code: a sweep's later jobs run it, too, whatever changes meanwhile
     gc.freeze()  # what is imported stays
@@ -184,7 +187,7 @@ def import_libraries(with_wandb: bool) -> None:
 def verdict(run: Path, metrics: dict[str, Any]) -> dict[str, str]:
     """How a training ended that came to its end: it may have left the model worse than it was untrained, or no better
     than one that knows nothing."""
-    from src import record
+    from src.run import record
 
     epochs = record.epochs(run)
     if reason := status.divergence(epochs):
@@ -198,7 +201,7 @@ def verdict(run: Path, metrics: dict[str, Any]) -> dict[str, str]:
 
 def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> dict[str, Any]:
     """What metrics.json holds: the numbers of the tested checkpoint, of `epoch`, and where they come from."""
-    from src import record
+    from src.run import record
 
     rows = record.epochs(run)
     best = next(row for row in rows if row["epoch"] == epoch)
@@ -230,7 +233,7 @@ def quieten() -> None:
 
 def report(metrics: dict[str, Any], run: Path) -> None:
     """Says how it ended and where everything lies."""
-    from src import record
+    from src.run import record
 
     known = ["train/elbo_se" in row for row in record.epochs(run)]
     if any(known) and not all(known):  # begun when fewer training images were measured

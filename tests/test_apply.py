@@ -208,7 +208,7 @@ def test_a_failure_leaves_nothing(applied, finished, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("src.record.write_json", full)
+    monkeypatch.setattr("src.run.record.write_json", full)
     before = tasks_of(finished)
     with pytest.raises(OSError, match="No space"):
         applied(finished, "task=sample", *QUICK)

@@ -10,7 +10,7 @@ from callbacks.recorder import due, watching
 from src import build, figures
 from src.data.module import balanced
 from src.metrics import nearest
-from src.trace import Trace
+from src.run.trace import Trace
 from tests.test_module import MINE, identical, weights
 
 WATCHED = ["callbacks=default", "callbacks.recorder.images=40", "~callbacks.progress"]

@@ -119,7 +119,7 @@ def test_labels_left_out_of_a_small_part_are_told(few):
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_t_sne_of_a_few_points(count):
     from src.figures import tsne
-    from src.trace import Trace
+    from src.run.trace import Trace
 
     codes = np.random.default_rng(0).normal(size=(2, count, 4))
     trace = Trace(frames={"codes": codes}, fixed={"pixels": np.zeros((count, 1, 4, 4), np.uint8)})

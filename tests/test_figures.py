@@ -11,7 +11,7 @@ from PIL import Image
 from src import figures
 from src.figures import __main__ as command
 from src.figures import animation, curves, grids, latent, page
-from src.trace import Trace
+from src.run.trace import Trace
 
 STILLS = {"samples.png", "reconstructions.png", "latent.png", "loss.png", "kl_per_dim.png"}
 FILMS = {"samples.gif", "reconstructions.gif", "latent.gif"}

@@ -9,10 +9,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src import build, identity, report, search, sweeps
+from src import build, report, search, sweeps
 from src.data.sources import npz
 from src.reporting import groups
 from src.reporting.runs import find
+from src.run import identity
 from src.support.errors import UserError
 
 CHANGES = {

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from src import tracking
+from src.run import tracking
 from src.support.errors import UserError
 from tests.test_module import rows
 from tests.test_tracking import inspected

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src import record, status
-from src.trace import Trace
+from src.run import record, status
+from src.run.trace import Trace
 from tests.test_module import weights
 
 ROOT = Path(__file__).resolve().parent.parent

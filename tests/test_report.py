@@ -18,9 +18,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from src import record, report
+from src import report
 from src.reporting import charts, groups, pictures
 from src.reporting.runs import Run, find, read
+from src.run import record
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = next(
@@ -218,7 +219,7 @@ def test_jobs_that_have_not_begun_are_listed(tmp_path):
 
 def test_what_a_sweep_ends_with_costs_no_sweep(tmp_path, caplog):
     fake(tmp_path / "0")
-    report.conclude(tmp_path, {"wandb": {"_target_": "src.tracking.wandb_logger", "mode": "offline"}})
+    report.conclude(tmp_path, {"wandb": {"_target_": "src.run.tracking.wandb_logger", "mode": "offline"}})
     assert "W&B: the table of runs was not added (TypeError" in caplog.text
     assert (tmp_path / "report.html").is_file()
 

@@ -15,10 +15,11 @@ from hydra.core.global_hydra import GlobalHydra
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import OmegaConf
 
-from src import build, resume, status, train
+from src import build, train
 from src.config import overrides as words
 from src.config.options import CONF, plain
-from src.loggers import build_loggers
+from src.run import resume, status
+from src.run.loggers import build_loggers
 from src.support.errors import DamagedError
 from tests.test_imports import HEAVY, told
 from tests.test_module import identical, rows, weights

@@ -17,11 +17,12 @@ import pytest
 import torch
 from PIL import Image
 
-from src import plan, processes, record, search, status, study
+from src import plan, processes, search, study
 from src.config.options import CONF
 from src.figures import search as figures
 from src.module import VAEModule
 from src.plan import Plan, split
+from src.run import record, status
 from src.support.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.distributions import Bernoulli
 
-from src import build, report, status
+from src import build, report
 from src.metrics import code_gain, mean_image_cost, unexplained
 from src.reporting.runs import read
+from src.run import status
 
 DEAF = """
 import torch

@@ -20,8 +20,9 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from tqdm import tqdm
 
-from src import processes, record, status, sweeps, train
+from src import processes, sweeps, train
 from src.module import VAEModule
+from src.run import record, status
 from src.support.errors import UserError
 from tests.conftest import CONF
 from tests.test_cli import LINES

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from src import record
 from src.build import open_run
 from src.figures.comparison import cut, differences
 from src.objectives import ELBO
+from src.run import record
 from src.support import noise
 from src.support.errors import UserError
 from src.tasks.compare import differing

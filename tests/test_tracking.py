@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from src import tracking
+from src.run import tracking
 from src.support.errors import UserError
 from tests.test_module import rows
 

@@ -63,7 +63,7 @@ class Images(NamedTuple):
 
     origin: the path it was read from, or "download"; classes: the name of each label
     numbered: whether a label's number, too, is known to who uses the data: Fashion-MNIST's 1 is Trouser
-    fingerprint: of all of its images and labels (src/identity.py); None before it is computed
+    fingerprint: of all of its images and labels (src/run/identity.py); None before it is computed
     without: the names of labels whose images were left out
     """
 

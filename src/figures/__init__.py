@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src.trace import Trace
+from src.run.trace import Trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

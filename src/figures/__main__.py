@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.figures import draw_final
+from src.run.trace import Trace
 from src.support.errors import UserError
-from src.trace import Trace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from src.figures import page
-from src.trace import Trace
+from src.run.trace import Trace
 
 TRAINING, VALIDATION = "#97a0ab", "#4269d0"
 STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from src.figures import page
-from src.trace import Trace
+from src.run.trace import Trace
 
 CELL = 56  # pixels of the page along an image's longer side, about
 WIDEST = 360  # pixels of the page across a grid of samples

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from src.figures import page
 from src.figures.tsne import knn_accuracy, neighbours, neighbours_kept
-from src.trace import Trace
+from src.run.trace import Trace
 
 SIDE, COLUMN, GUTTER = 560, 226, 28
 TOP = page.HEADER + 6

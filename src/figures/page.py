@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox, TransformedBbox
 from PIL import Image
 
-from src.trace import Trace
+from src.run.trace import Trace
 
 INK, GREY, RULE, ACCENT = "#1f2328", "#656d76", "#d8dee4", "#c0392b"
 CLASS_COLOURS = (

@@ -14,8 +14,8 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 import yaml
 
-from src import record
-from src.status import divergence, gone, warnings
+from src.run import record
+from src.run.status import divergence, gone, warnings
 
 MARKS = ("config.yaml", "status.json", "metrics.csv", "metrics.json", ".hydra")  # any of them makes a folder a run's
 STATES = ("running", "finished", "failed", "diverged", "interrupted", "pruned")  # that status.json may tell

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
-from src import record
 from src.build import Run, open_run
 from src.config.options import choice, plain
 from src.data.module import as_bytes, as_input, pixels
@@ -18,6 +17,7 @@ from src.figures.animation import write_still
 from src.figures.comparison import differences
 from src.figures.grids import sheet
 from src.metrics import elbo_terms, estimate
+from src.run import record
 from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole

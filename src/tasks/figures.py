@@ -8,7 +8,7 @@ from annotated_types import Ge, Le, MinLen
 
 from src.build import Run
 from src.figures import draw_final
-from src.trace import Trace
+from src.run.trace import Trace
 
 
 def figures(

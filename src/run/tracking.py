@@ -15,7 +15,7 @@ from src.support.errors import UserError
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
-WANDB = "src.tracking.wandb_logger"  # which gets more than its node of the configuration says
+WANDB = "src.run.tracking.wandb_logger"  # which gets more than its node of the configuration says
 
 
 @functools.cache

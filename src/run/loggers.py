@@ -7,12 +7,12 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig, OmegaConf
 
-from src import record
 from src.build import make
 from src.config.classes import locate
 from src.config.options import plain
+from src.run import record
+from src.run.tracking import WANDB
 from src.sweeps import Job
-from src.tracking import WANDB
 
 
 def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int | None = None) -> list[Logger]:

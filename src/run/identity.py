@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from src import status
 from src.data import sources
 from src.data.labels import numbers_of
 from src.data.sources import Images
-from src.record import write_json
+from src.run import status
+from src.run.record import write_json
 from src.support.errors import UserError
 
 if TYPE_CHECKING:
