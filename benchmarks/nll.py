@@ -15,9 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks import command, peers
-from src import importance
 from src.build import Run, open_run
 from src.data.sources import Split
+from src.inference import importance
 from src.models import likelihoods, posteriors, priors
 from src.support import noise
 from src.support.errors import UserError

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from src.data.module import as_bytes, as_input, balanced
-from src.metrics import nearest
+from src.inference.metrics import nearest
 from src.models.priors import Standard
 from src.models.vae import VAE
 from src.module import VAEModule

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from src.data.module import EVALUATION_BATCH, Batch, EvaluationBatches, as_input, evenly
 from src.data.sources import Split
-from src.metrics import active_units, bits_per_dim, code_gain, estimate, mean_image_cost, unexplained
+from src.inference.metrics import active_units, bits_per_dim, code_gain, estimate, mean_image_cost, unexplained
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
 from src.objectives import Terms

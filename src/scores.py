@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.data.module import as_input
-from src.importance import elbo, nll, refine
+from src.inference.importance import elbo, nll, refine
+from src.inference.proposals import propose
 from src.models.distributions import DiagonalGaussian
 from src.models.vae import VAE
 from src.objectives import draw
-from src.proposals import propose
 from src.support import noise
 
 SCORES = ("-elbo", "nll", "recon", "kl", "regret", "complexity")
@@ -65,7 +65,7 @@ def scores(
     """Those of SCORES among `names` of images x (B, C, H, W), (B,) each; index (B,) gives their noise its address.
 
     -elbo: recon + kl, from DRAWS codes
-    nll: -log p(x), from `samples` codes of the mixture of src/proposals.py, refined for the image by `steps`: of an
+    nll: -log p(x), from `samples` codes of the mixture of src/inference/proposals.py, refined for the image by `steps`: of an
         image unlike the training's the encoder's posterior alone makes it hundreds of nats too high
     regret: by how much the ELBO grows, with the same noise, when q is refined for the image by `steps` of Adam: the
         likelihood regret (Xiao et al., 2020), which refines the encoder's weights instead. In place of a flow it is a

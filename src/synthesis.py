@@ -14,7 +14,7 @@ from src import build
 from src.checkpoints import Average
 from src.data.module import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, as_bytes, prepared
 from src.data.sources import Images, Split
-from src.metrics import nearest
+from src.inference.metrics import nearest
 from src.models.vae import VAE
 from src.support import noise
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from src import aggregate, metrics
+from src.inference import aggregate, metrics
 from src.models.distributions import DiagonalGaussian, FullGaussian
 
 

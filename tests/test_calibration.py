@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
-from src.calibration import DRAWS, inside, p_values, ranks, reliability
+from src.inference.calibration import DRAWS, inside, p_values, ranks, reliability
 from tests.models import linear_gaussian
 
 

@@ -9,7 +9,7 @@ from callbacks.pictures import Pictures
 from callbacks.recorder import due, watching
 from src import build, figures
 from src.data.module import balanced
-from src.metrics import nearest
+from src.inference.metrics import nearest
 from src.run.trace import Trace
 from tests.test_module import MINE, identical, weights
 

@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Bernoulli, MultivariateNormal, kl_divergence
 
 from src.data.module import Batch
-from src.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
+from src.inference.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
 from src.models.likelihoods import Bernoulli as BernoulliLikelihood
 from src.models.posteriors import Gaussian
 from src.models.priors import Standard

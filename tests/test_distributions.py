@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import MixtureSameFamily, MultivariateNormal, kl_divergence
 
-from src.metrics import bits_per_dim
+from src.inference.metrics import bits_per_dim
 from src.models import distributions, posteriors, priors
 from src.models.distributions import DiagonalGaussian, DiscretizedLogistic, FullGaussian, GreyLevels
 from src.models.divergences import mmd, sampled_kl

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from src import importance, metrics
+from src.inference import importance, metrics
 from src.models import priors
 from src.models.likelihoods import Bernoulli
 from src.models.posteriors import Flow, Gaussian

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from src import inpainting
-from src.importance import refine
-from src.inpainting import filled, marginals, resampled
+from src.inference import inpainting
+from src.inference.importance import refine
+from src.inference.inpainting import filled, marginals, resampled
 from tests.models import linear_gaussian
 
 COUNT = 40

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, StudentT, kl_divergence
 
-from src.metrics import active_units
+from src.inference.metrics import active_units
 from src.models.distributions import BinaryImage, ContinuousBernoulli, DiagonalGaussian
 from src.models.divergences import kl, kl_per_dim, sampled_kl
 from src.models.likelihoods import FLOOR

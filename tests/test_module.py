@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from src import build, report
-from src.metrics import elbo_terms
+from src.inference.metrics import elbo_terms
 from src.module import VAEModule
 from src.objectives import ELBO
 from src.support import noise

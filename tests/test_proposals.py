@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
-from src import importance, proposals
+from src.inference import importance, proposals
 from src.models.distributions import DiagonalGaussian, FullGaussian
 from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.priors import Standard

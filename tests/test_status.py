@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Bernoulli
 
 from src import build, report
-from src.metrics import code_gain, mean_image_cost, unexplained
+from src.inference.metrics import code_gain, mean_image_cost, unexplained
 from src.reporting.runs import read
 from src.run import status
 

@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from src import decomposition, samplers
+from src import samplers
 from src.build import open_run
 from src.data.sources import Split
-from src.metrics import elbo_terms
+from src.inference import decomposition
+from src.inference.metrics import elbo_terms
 from src.support.errors import UserError
 from src.tasks import evaluate
 

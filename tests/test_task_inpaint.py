@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from src import inpainting
+from src.inference import inpainting
 from src.support.errors import UserError
 from src.tasks.inpaint import MASKS, RANDOM, error
 

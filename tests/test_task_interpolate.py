@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from src import inpainting
 from src.build import open_run
 from src.data.module import as_input
+from src.inference import inpainting
 from src.models import priors
 from src.models.likelihoods import Bernoulli
 from src.models.posteriors import Gaussian

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from src import classifier, quality, samplers
-from src.metrics import nearest
+from src.inference.metrics import nearest
 from src.support.errors import UserError
 
 

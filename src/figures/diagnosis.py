@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from src.calibration import DRAWS, Reliability
 from src.figures import page
 from src.figures.curves import STEPS, VALIDATION, chart
+from src.inference.calibration import DRAWS, Reliability
 
 WORDS = {
     "noise_floor": ("noise floor", "entropy of the binarisation"),

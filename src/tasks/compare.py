@@ -16,7 +16,7 @@ from src.data.sources import Split
 from src.figures.animation import write_still
 from src.figures.comparison import differences
 from src.figures.grids import sheet
-from src.metrics import elbo_terms, estimate
+from src.inference.metrics import elbo_terms, estimate
 from src.run import record
 from src.support import noise
 from src.support.errors import UserError

@@ -11,15 +11,15 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from src.build import Run
-from src.calibration import Reliability, inside, p_values, ranks, reliability
 from src.config.options import choice
 from src.data.module import Batch, as_input
 from src.data.sources import Split
-from src.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
 from src.figures.animation import write_still
 from src.figures.diagnosis import calibration, waterfall
-from src.importance import FEW, TOLERATED, effective_summary
-from src.metrics import ACTIVE, elbo_terms, estimate
+from src.inference.calibration import Reliability, inside, p_values, ranks, reliability
+from src.inference.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
+from src.inference.importance import FEW, TOLERATED, effective_summary
+from src.inference.metrics import ACTIVE, elbo_terms, estimate
 from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 def diagnose(
     run: Run, folder: Path, count: Several, samples: Count, steps: Count, simulations: Annotated[Count, Ge(100)]
 ) -> dict[str, Any]:
-    """The table of src/decomposition.py: nats per image over `count` validation images with standard errors, and what
+    """The table of src/inference/decomposition.py: nats per image over `count` validation images with standard errors, and what
     attacks each; below their sum, `overfitting`, the training images' ELBO minus the validation images'.
 
     coverage_90: the share of true codes inside the central 90 % of q, for images drawn from the model; dimensions_off:

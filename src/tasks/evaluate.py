@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from src import aggregate, decomposition, importance, metrics, proposals, quality, samplers
+from src import quality, samplers
 from src.build import Run
 from src.data.module import Batch, as_input, evenly
 from src.data.sources import Split
 from src.figures import evaluation
 from src.figures.animation import write_still
+from src.inference import aggregate, decomposition, importance, metrics, proposals
 from src.models.divergences import factors
 from src.support import noise
 from src.support.files import whole
@@ -47,7 +48,7 @@ def evaluate(
     elbo, recon, kl   from one sample an image: the noise of the evaluation in training, where that takes one too
     nll_K             -log p(x) from K = `samples` of the encoder's posterior: the number that papers report, which is
                       too high where the encoder misses an image's codes
-    nll_tight         from as many of the mixture of src/proposals.py, made for each image, on `tight_images` of them:
+    nll_tight         from as many of the mixture of src/inference/proposals.py, made for each image, on `tight_images` of them:
                       the one to trust; nll_K_same is nll_K on these, nll_tight_below how far it is above
     of each of the two the median of the effective samples, and the share of images that have fewer than 20
     and those of `latent`: what the code says of the image, and the total correlation of its dimensions
@@ -156,7 +157,7 @@ def bits(numbers: dict[str, float], density: bool, pixels: int) -> dict[str, flo
 @torch.no_grad()
 def latent(run: Run, images: Split, kl: np.ndarray, means: np.ndarray) -> dict[str, Any]:
     """What the code says of the image: active units, mutual information, aggregate posterior and total correlation,
-    the last three from both sides as src/aggregate.py says, from AGGREGATE images; nats.
+    the last three from both sides as src/inference/aggregate.py says, from AGGREGATE images; nats.
 
     r is a mixture of Gaussians fitted to codes of training images. total_correlation is a bound from below;
     total_correlation_gaussian is what correlations make by themselves; total_correlation_at_most is one from above,

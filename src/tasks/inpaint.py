@@ -16,9 +16,9 @@ from src.data.module import as_bytes, as_input
 from src.figures import page
 from src.figures.animation import write_still
 from src.figures.grids import sheet
-from src.importance import refine
-from src.inpainting import Filled, filled, marginals
-from src.metrics import estimate
+from src.inference.importance import refine
+from src.inference.inpainting import Filled, filled, marginals
+from src.inference.metrics import estimate
 from src.support import noise
 from src.support.ranges import Count, Several
 from src.tasks.interpolate import assorted

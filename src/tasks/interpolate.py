@@ -16,8 +16,8 @@ from src.build import Run
 from src.data.module import as_bytes, as_input, balanced
 from src.figures import walks
 from src.figures.animation import write_film, write_still
-from src.importance import nll
-from src.metrics import estimate
+from src.inference.importance import nll
+from src.inference.metrics import estimate
 from src.models import priors
 from src.models.vae import VAE
 from src.support import noise

@@ -15,7 +15,7 @@ from src import quality
 from src.build import Run
 from src.figures.animation import write_still
 from src.figures.samples import MOST, side_by_side, strips
-from src.metrics import nearest
+from src.inference.metrics import nearest
 from src.samplers import Generated, check, fitted, generate
 from src.support.files import whole
 from src.support.ranges import Count, Positive

@@ -17,7 +17,7 @@ from src.data.module import as_bytes, evenly
 from src.data.sources import Split
 from src.figures import synthesis as pictures
 from src.figures.animation import write_still
-from src.metrics import estimate
+from src.inference.metrics import estimate
 from src.support.errors import UserError
 from src.support.files import whole
 from src.support.ranges import Count

@@ -14,8 +14,8 @@ from src.build import Run
 from src.data.module import as_bytes, as_input
 from src.figures import walks
 from src.figures.animation import write_film, write_still
-from src.metrics import ACTIVE
-from src.metrics import dimensions as dimensions_of
+from src.inference.metrics import ACTIVE
+from src.inference.metrics import dimensions as dimensions_of
 from src.models import priors
 from src.models.vae import VAE
 from src.support.errors import UserError

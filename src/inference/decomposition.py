@@ -23,10 +23,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from src.data.module import Batch
-from src.importance import elbo, nll, refine
+from src.inference.importance import elbo, nll, refine
+from src.inference.proposals import propose
 from src.models.distributions import DiagonalGaussian, FullGaussian
 from src.models.vae import VAE
-from src.proposals import propose
 from src.support import noise
 
 DRAWS, AT_ONCE = 50, 5  # codes an image that an ELBO is averaged over, and that are decoded together
@@ -46,7 +46,7 @@ class Bounds(NamedTuple):
 
 
 def bounds(vae: VAE, x: Tensor, index: Tensor, seed: int, samples: int, steps: int) -> Bounds:
-    """The bounds for images x (B, C, H, W); the last from `samples` codes of the mixture of src/proposals.py, as a
+    """The bounds for images x (B, C, H, W); the last from `samples` codes of the mixture of src/inference/proposals.py, as a
     Gaussian that is refined from the encoder's alone may miss the posterior, and leave the estimate far too high.
     Refinement takes `steps`, and begins where that of the mixture does."""
     with torch.no_grad():

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.metrics import PAIRS, estimate
+from src.inference.metrics import PAIRS, estimate
 from src.models.distributions import DiagonalGaussian, FullGaussian
 
 MIXTURES = (1, 10, 50)  # components of the densities that the total correlation is sought with

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from src.importance import DECODED, effective_samples, gaussian
+from src.inference.importance import DECODED, effective_samples, gaussian
 from src.models.distributions import FullGaussian
 from src.models.vae import VAE
 from src.support import noise

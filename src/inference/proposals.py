@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from src.importance import DECODED, STEPS, Start, gaussian, moments, noise_of, refine
+from src.inference.importance import DECODED, STEPS, Start, gaussian, moments, noise_of, refine
 from src.models.distributions import DiagonalGaussian, FullGaussian
 from src.models.vae import VAE
 from src.support import noise

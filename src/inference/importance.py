@@ -28,7 +28,7 @@ Start = tuple[Tensor, Tensor, Tensor]  # the arguments of `gaussian` that refine
 
 
 class Proposal(Protocol):
-    """What codes are drawn from: any posterior, or the mixture of src/proposals.py."""
+    """What codes are drawn from: any posterior, or the mixture of src/inference/proposals.py."""
 
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Codes (K, B, D) for standard normal noise of that shape, and their log density (K, B)."""
