@@ -7,10 +7,10 @@ from pathlib import Path
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
-from src.module import VAEModule
 from src.run.trace import Trace
 from src.run.tracking import media
 from src.support.ranges import Share, checked
+from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
 

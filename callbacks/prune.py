@@ -3,8 +3,8 @@
 from lightning.pytorch import Callback, Trainer
 
 from src import study
-from src.module import VAEModule
 from src.support.errors import UserError
+from src.training.module import VAEModule
 
 
 class Prune(Callback):

@@ -14,12 +14,12 @@ from src.data.module import as_bytes, as_input, balanced
 from src.inference.metrics import nearest
 from src.models.priors import Standard
 from src.models.vae import VAE
-from src.module import VAEModule
 from src.run.trace import Trace
 from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole
 from src.support.ranges import Count, checked
+from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
 WORST = 8

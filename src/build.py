@@ -16,18 +16,18 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from src import checkpoints
 from src.config import classes as own
 from src.config.options import check_beta, choice, plain
 from src.data.labels import excluding, numbers_of
 from src.data.module import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, pixels, prepared
 from src.data.sources import Images, Split
 from src.models.vae import VAE
-from src.module import VAEModule
 from src.run import identity
-from src.schedules import Constant
 from src.support.errors import UserError
-from src.trial import try_networks, try_out, try_schedules
+from src.training import checkpoints
+from src.training.module import VAEModule
+from src.training.schedules import Constant
+from src.training.trial import try_networks, try_out, try_schedules
 
 
 def make(node: DictConfig, name: str, /, **arguments: Any) -> Any:

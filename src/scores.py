@@ -21,8 +21,8 @@ from src.inference.importance import elbo, nll, refine
 from src.inference.proposals import propose
 from src.models.distributions import DiagonalGaussian
 from src.models.vae import VAE
-from src.objectives import draw
 from src.support import noise
+from src.training.objectives import draw
 
 SCORES = ("-elbo", "nll", "recon", "kl", "regret", "complexity")
 BASELINES = ("mean_intensity", "png_size")

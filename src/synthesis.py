@@ -11,12 +11,12 @@ from torch.distributions import MultivariateNormal
 from torch.nn import functional
 
 from src import build
-from src.checkpoints import Average
 from src.data.module import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, as_bytes, prepared
 from src.data.sources import Images, Split
 from src.inference.metrics import nearest
 from src.models.vae import VAE
 from src.support import noise
+from src.training.checkpoints import Average
 
 RIDGE, TINY = 1e-3, 1e-9  # added to the variances of codes without which they are singular: of their mean, and at least
 SHIFT, ANGLE, SCALE = 0.07, math.radians(12), 0.1  # classic augmentation, at most: share of a side, radians, factor

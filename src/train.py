@@ -35,7 +35,7 @@ from src.support.files import tidy
 
 if TYPE_CHECKING:
     from src.data.module import ImageData
-    from src.module import VAEModule
+    from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +99,9 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
     from lightning.pytorch.utilities import rank_zero_only
 
-    from src import build, checkpoints
+    from src import build
     from src.run import identity
+    from src.training import checkpoints
 
     quieten()
     step = None
@@ -128,9 +129,10 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
     from lightning.pytorch.callbacks import WeightAveraging
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-    from src import build, checkpoints, trial
+    from src import build
     from src.run import identity, record, tracking
     from src.run.loggers import build_loggers
+    from src.training import checkpoints, trial
 
     record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain(cfg))))
     module = build.module(cfg, overrides)

@@ -19,7 +19,7 @@ from benchmarks.contestants import Record
 from benchmarks.sides import bare_loss
 from src import build
 from src.data.module import Batch
-from src.objectives import ELBO
+from src.training.objectives import ELBO
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

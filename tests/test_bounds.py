@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from src import objectives
 from src.models import likelihoods, posteriors, priors
 from src.models.bounds import LOG_FAR, bounded_scale
 from src.models.distributions import GreyLevels
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
+from src.training import objectives
 from tests.models import POSTERIORS, PRIORS
 
 D = 3

@@ -5,8 +5,8 @@ import errno
 import pytest
 import torch
 
-from src.checkpoints import WholeOrNothing
 from src.support.files import tidy
+from src.training.checkpoints import WholeOrNothing
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):

@@ -18,8 +18,8 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from src import figures, train
-from src.checkpoints import WholeOrNothing
 from src.data import sources
+from src.training.checkpoints import WholeOrNothing
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -5,12 +5,12 @@ import itertools
 import pytest
 import torch
 
-from src import objectives
 from src.build import try_out
 from src.config.options import choice
 from src.models import likelihoods
 from src.models.distributions import GreyLevels
 from src.support.errors import UserError
+from src.training import objectives
 from tests.models import POSTERIORS, PRIORS, small
 
 D = 3

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
-from src.lr_schedules import Constant, Cosine, OneCycle
+from src.training.lr_schedules import Constant, Cosine, OneCycle
 
 STEPS = 40
 

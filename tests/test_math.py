@@ -18,7 +18,7 @@ from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.posteriors import Gaussian
 from src.models.priors import Standard
 from src.models.vae import VAE
-from src.objectives import ELBO
+from src.training.objectives import ELBO
 from tests.models import linear_gaussian
 
 LIKELIHOODS = [BernoulliLikelihood, ContinuousBernoulliLikelihood, GaussianLikelihood]

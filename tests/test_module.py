@@ -11,10 +11,10 @@ from omegaconf import OmegaConf
 
 from src import build, report
 from src.inference.metrics import elbo_terms
-from src.module import VAEModule
-from src.objectives import ELBO
 from src.support import noise
 from src.support.errors import UserError
+from src.training.module import VAEModule
+from src.training.objectives import ELBO
 
 
 def rows(folder):

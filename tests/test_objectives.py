@@ -13,7 +13,7 @@ from src.models.likelihoods import Bernoulli
 from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.posteriors import Full, Gaussian
 from src.models.vae import VAE
-from src.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, Draws, FreeBits, decomposed, draw
+from src.training.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, Draws, FreeBits, decomposed, draw
 from tests.models import POSTERIORS, SIGMA, linear_gaussian, small
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -14,7 +14,7 @@ from src.models import likelihoods, posteriors, priors
 from src.models.networks import ACTIVATIONS, ConvDecoder, MLPDecoder
 from src.models.vae import VAE
 from src.support.errors import UserError
-from src.trial import warn_of_range
+from src.training.trial import warn_of_range
 from tests.models import small as small_vae
 
 LIKELIHOODS = {
@@ -33,7 +33,7 @@ from torch import nn
 from torch.distributions import Independent, Normal, constraints
 
 from src.models.distributions import DiagonalGaussian
-from src.objectives import Terms
+from src.training.objectives import Terms
 
 NUMBER = 3
 

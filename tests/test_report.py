@@ -53,7 +53,7 @@ def configured(**options: Any) -> dict[str, Any]:
         "model": {"name": model, "encoder": {"_target_": f"src.models.networks.{model}", "hidden": hidden}},
         "posterior": {"_target_": "src.models.posteriors.Gaussian", "latent_dim": latent_dim},
         "likelihood": {"_target_": f"src.models.likelihoods.{likelihood}"},
-        "objective": {"_target_": "src.objectives.ELBO", "beta": beta},
+        "objective": {"_target_": "src.training.objectives.ELBO", "beta": beta},
         "trainer": {"max_epochs": 3},
         "logger": {"wandb": {"mode": options.get("mode", "offline")}},
     }
@@ -243,7 +243,7 @@ def test_knobs_are_named_once_the_shortest_way():
 
 def test_an_objective_without_a_beta_does_not_repeat_it():
     configs = [configured(beta=beta) for beta in (1.0, 4.0, 1.0)]
-    configs[2]["objective"] = {"_target_": "src.objectives.IWAE", "samples": 5}
+    configs[2]["objective"] = {"_target_": "src.training.objectives.IWAE", "samples": 5}
     assert groups.varying(configs) == {"beta": [1.0, 4.0, 1.0], "objective": ["elbo", "elbo", "iwae"]}
 
 

@@ -165,7 +165,7 @@ def test_of_a_word_that_is_given_twice_the_later_counts(started, goes_on):
 def test_an_experiment_on_top(started, goes_on):
     path = started("latent_dim=5")
     cfg, _ = goes_on(path, "experiment=beta_tc")
-    assert (cfg.objective._target_, cfg.beta, cfg.latent_dim) == ("src.objectives.BetaTC", 6, 5)
+    assert (cfg.objective._target_, cfg.beta, cfg.latent_dim) == ("src.training.objectives.BetaTC", 6, 5)
     assert goes_on(path, "experiment=beta_tc", "beta=2")[0].beta == 2
 
 
@@ -180,7 +180,7 @@ def test_what_conf_says_now_does_not_matter(started, goes_on, monkeypatch, tmp_p
         cfg, _ = resume.resumed(path, ["beta=2"])
     assert cfg.objective.samples == 1
     assert cfg.data.epochs == 60
-    assert cfg.schedule._target_ == "src.schedules.Linear"
+    assert cfg.schedule._target_ == "src.training.schedules.Linear"
 
 
 def test_a_checkpoint_of_an_earlier_version_is_composed_again(started, goes_on):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from src.schedules import Constant, Cosine, Cyclic, Linear
+from src.training.schedules import Constant, Cosine, Cyclic, Linear
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,10 @@ print(sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
         (["+logger.mine.words=3"], "logger.mine must name a class: logger.mine._target_="),
         (["prior=[]"], "prior must be given"),
         (["optimizer._target_=null"], "optimizer._target_ must be text, got null"),
-        (["objective._target_=src.objectives.ELB"], "objective._target_=src.objectives.ELB: there is no such class"),
+        (
+            ["objective._target_=src.training.objectives.ELB"],
+            "objective._target_=src.training.objectives.ELB: there is no such class",
+        ),
         (["model.encoder._target_=nowhere.Net"], "model.encoder._target_=nowhere.Net: there is no module nowhere"),
     ],
 )

@@ -20,10 +20,10 @@ from PIL import Image
 from src import plan, processes, search, study
 from src.config.options import CONF
 from src.figures import search as figures
-from src.module import VAEModule
 from src.plan import Plan, split
 from src.run import record, status
 from src.support.errors import UserError
+from src.training.module import VAEModule
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = re.findall(r"^python -m src.search name=.*$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)

@@ -21,9 +21,9 @@ from hydra.core.global_hydra import GlobalHydra
 from tqdm import tqdm
 
 from src import processes, sweeps, train
-from src.module import VAEModule
 from src.run import record, status
 from src.support.errors import UserError
+from src.training.module import VAEModule
 from tests.conftest import CONF
 from tests.test_cli import LINES
 from tests.test_module import weights

@@ -8,11 +8,11 @@ import torch
 
 from src.build import open_run
 from src.figures.comparison import cut, differences
-from src.objectives import ELBO
 from src.run import record
 from src.support import noise
 from src.support.errors import UserError
 from src.tasks.compare import differing
+from src.training.objectives import ELBO
 
 
 def test_a_run_does_not_differ_from_itself(applied, finished):
@@ -92,8 +92,17 @@ def test_bad_options_are_refused(applied, finished, options, words):
 
 
 def test_differing_options_are_named_once_and_the_shortest_way():
-    ours = {"seed": 0, "beta": 1.0, "objective": {"_target_": "src.objectives.ELBO", "beta": 1.0}, "title": "a"}
-    theirs = {"seed": 0, "beta": 4.0, "objective": {"_target_": "src.objectives.MMD", "beta": 4.0, "penalty": 9}}
+    ours = {
+        "seed": 0,
+        "beta": 1.0,
+        "objective": {"_target_": "src.training.objectives.ELBO", "beta": 1.0},
+        "title": "a",
+    }
+    theirs = {
+        "seed": 0,
+        "beta": 4.0,
+        "objective": {"_target_": "src.training.objectives.MMD", "beta": 4.0, "penalty": 9},
+    }
     found = differing(ours, theirs | {"title": "b", "data": {"root": "elsewhere"}})
     assert found == {
         "beta": ("1.0", "4.0"),

@@ -112,7 +112,7 @@ def test_an_offline_run_holds_config_numbers_and_pictures(run, tmp_path):
     assert (found["state"], found["exit_code"], found["project"]) == ("finished", 0, "vae-lab")
     assert found["name"] == "mlp d=2 beta=2.0 on npz"
     assert found["config"]["beta"] == 2
-    assert found["config"]["objective"]["_target_"] == "src.objectives.ELBO"
+    assert found["config"]["objective"]["_target_"] == "src.training.objectives.ELBO"
     metrics = json.loads((folder / "metrics.json").read_text())
     for name in ("epoch", "images_seen", "train/elbo", "val/elbo", "val/loss", "test/elbo", "test/recon", "test/kl"):
         assert found["summary"][name] == metrics[name]  # of the best checkpoint

@@ -17,8 +17,8 @@ from torch.distributions import Distribution
 
 from src.models.distributions import DiagonalGaussian, FullGaussian
 from src.models.vae import VAE
-from src.objectives import Draws
 from src.support import noise
+from src.training.objectives import Draws
 
 GROUP = 250  # samples of an image that share a generator
 DECODED = 500  # codes decoded at once: what stays in a processor's cache

@@ -13,8 +13,8 @@ from src.data.module import Batch
 from src.models.distributions import DiagonalGaussian, FullGaussian
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
-from src.objectives import draw
 from src.support import noise
+from src.training.objectives import draw
 
 ACTIVE = 0.01  # variance of the posterior mean over images, above which a dimension counts (Burda et al., 2016)
 

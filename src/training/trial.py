@@ -17,9 +17,9 @@ from src.config.classes import describe, explain
 from src.config.options import choice
 from src.data.module import ImageData
 from src.models.vae import VAE
-from src.module import VAEModule
-from src.objectives import Terms
 from src.support.errors import UserError
+from src.training.module import VAEModule
+from src.training.objectives import Terms
 
 log = logging.getLogger(__name__)
 FAR = 100  # by which codes are scaled to see what a decoder can give at all
@@ -154,7 +154,7 @@ def check_terms(terms: Any, images: int) -> None:
     except (TypeError, ValueError):
         kind = type(terms).__name__
         raise UserError(
-            f"it returns a {kind}, and must return Terms(loss, recon, kl, q, p) of src.objectives"
+            f"it returns a {kind}, and must return Terms(loss, recon, kl, q, p) of src.training.objectives"
         ) from None
     for name, term in (("loss", loss), ("recon", recon), ("kl", kl)):
         found = tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__

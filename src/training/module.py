@@ -16,9 +16,9 @@ from src.data.sources import Split
 from src.inference.metrics import active_units, bits_per_dim, code_gain, estimate, mean_image_cost, unexplained
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
-from src.objectives import Terms
 from src.support import noise
 from src.support.errors import DivergedError, UserError
+from src.training.objectives import Terms
 
 LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "elbo_se", "recon", "kl")}
 
