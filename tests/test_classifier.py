@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from src import classifier
-from src.classifier import accuracy, cached, features, train
 from src.data.sources import Split
+from src.evaluation import classifier
+from src.evaluation.classifier import accuracy, cached, features, train
 from src.support.errors import UserError
 from tests.conftest import blobs
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from src import build, figures, samplers
+from src import build, figures
+from src.evaluation import samplers
 from src.support.errors import UserError
 from src.tasks.interpolate import chosen_pairs
 from tests.conftest import blobs

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from src import build, classifier, quality
-from src.classifier import features
+from src import build
 from src.data.sources import Split
+from src.evaluation import classifier, quality
+from src.evaluation.classifier import features
 from src.support.errors import UserError
 
 

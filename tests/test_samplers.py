@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from src import samplers
 from src.data.module import EvaluationBatches
 from src.data.sources import Split
+from src.evaluation import samplers
 from src.models.likelihoods import Bernoulli
 from src.support.errors import UserError
 from tests.models import POSTERIORS, PRIORS, linear_gaussian, small

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from src import samplers
 from src.build import open_run
 from src.data.sources import Split
+from src.evaluation import samplers
 from src.inference import decomposition
 from src.inference.metrics import elbo_terms
 from src.support.errors import UserError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src import classifier, quality, samplers
+from src.evaluation import classifier, quality, samplers
 from src.inference.metrics import nearest
 from src.support.errors import UserError
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from src import quality, samplers
 from src.build import Run
 from src.data.module import Batch, as_input, evenly
 from src.data.sources import Split
+from src.evaluation import quality, samplers
 from src.figures import evaluation
 from src.figures.animation import write_still
 from src.inference import aggregate, decomposition, importance, metrics, proposals
@@ -234,7 +234,7 @@ def representation(run: Run, means: np.ndarray, truth: np.ndarray) -> dict[str, 
 
 
 def generation(run: Run) -> dict[str, Any]:
-    """The quality of samples from the prior, beside that of training images: src/quality.py."""
+    """The quality of samples from the prior, beside that of training images: src/evaluation/quality.py."""
     if why := quality.unmeasurable(run):
         return {"sample quality": f"not measured: {why}"}
     made = samplers.generate(run, samplers.prior(run), quality.count(run), "prior")

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
-from src import quality
 from src.build import Run
+from src.evaluation import quality
+from src.evaluation.samplers import Generated, check, fitted, generate
 from src.figures.animation import write_still
 from src.figures.samples import MOST, side_by_side, strips
 from src.inference.metrics import nearest
-from src.samplers import Generated, check, fitted, generate
 from src.support.files import whole
 from src.support.ranges import Count, Positive
 
@@ -34,7 +34,7 @@ def sample(
     files: bool,
 ) -> dict[str, Any]:
     """`count` images by the first sampler as samples.png and samples.npz, each beside the nearest training image; a row
-    of each sampler's as samplers.png; with `files` each image as a PNG. The numbers are src/quality.py's."""
+    of each sampler's as samplers.png; with `files` each image as a PNG. The numbers are src/evaluation/quality.py's."""
     check(run, samplers, temperature)
     if compare and (why := quality.unmeasurable(run)):
         log.warning("samples are not compared: %s", why)

@@ -10,11 +10,11 @@ import torch
 from annotated_types import MinLen
 from tqdm import tqdm
 
-from src import classifier
 from src.build import Run
 from src.data.labels import as_read
 from src.data.module import as_bytes, evenly
 from src.data.sources import Split
+from src.evaluation import classifier
 from src.figures import synthesis as pictures
 from src.figures.animation import write_still
 from src.inference.metrics import estimate

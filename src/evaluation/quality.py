@@ -1,4 +1,4 @@
-"""How far samples are from test images, in the features of a classifier trained on the same data (src/classifier.py).
+"""How far samples are from test images, in the features of a classifier trained on the same data (src/evaluation/classifier.py).
 
 No distance means much alone: each stands beside its floor, the same distance between as many training and test images.
 Means of p(x|z) are compared with grey images, draws with images as the model sees them, binary ones if it does so; the
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from src.build import Run
-from src.classifier import Classifier, cached, features
 from src.data.module import DRAWS, prepared
+from src.evaluation.classifier import Classifier, cached, features
 from src.support.errors import UserError
 
 MOST = 10_000  # images that are compared, of either kind
