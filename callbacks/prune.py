@@ -2,8 +2,8 @@
 
 from lightning.pytorch import Callback, Trainer
 
-from src import study
 from src.support.errors import UserError
+from src.sweeps import study
 from src.training.module import VAEModule
 
 

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import OmegaConf
 
-from src import processes
 from src.config.command_line import errors_in_one_line, readable
 from src.config.options import CONF, help_text
-from src.plan import Plan, check_plan, kept, parsed, split
 from src.support.errors import DivergedError, UserError
 from src.support.files import whole
-from src.sweeps import Job
+from src.sweeps import processes
+from src.sweeps.jobs import Job
+from src.sweeps.space import Plan, check_plan, kept, parsed, split
 from src.train import import_libraries, train
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 def run(folder: Path, plan: Plan, total: int) -> None:
     """Trains what trials are left of `total`, and shows what was found."""
-    from src import study
+    from src.sweeps import study
 
     where = study.storage(folder)
     found = study.opened(where, folder.name, plan)
@@ -120,8 +120,8 @@ def attempt(found: "Study", trial: "Trial", plan: Plan, words: list[str], run: P
     """Trains a trial and tells the study of it; why it failed, if it did."""
     from optuna.trial import TrialState
 
-    from src import study
     from src.run import status
+    from src.sweeps import study
 
     token, reason = study.current.set(trial), None
     try:
@@ -180,8 +180,8 @@ def completed(found: "Study") -> list["FrozenTrial"]:
 
 def show(found: "Study", plan: Plan, folder: Path) -> None:
     """Prints all trials, the best first, and how to train the best again; draws search.png."""
-    from src.figures import search as figures
     from src.figures.animation import write_still
+    from src.sweeps import pictures as figures
 
     fixed, dimensions = split(plan.words)
     good = completed(found)

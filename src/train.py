@@ -19,7 +19,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src import sweeps
 from src.config import overrides as words
 from src.config.command_line import errors_in_one_line, readable
 from src.config.options import (  # registers the schema that conf/train.yaml starts from
@@ -32,6 +31,7 @@ from src.config.options import (  # registers the schema that conf/train.yaml st
 from src.run import resume, status
 from src.support.errors import UserError, of_memory
 from src.support.files import tidy
+from src.sweeps import jobs as sweeps
 
 if TYPE_CHECKING:
     from src.data.module import ImageData

@@ -9,12 +9,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src import build, report, search, sweeps
+from src import build, report, search
 from src.data.sources import npz
 from src.reporting import groups
 from src.reporting.runs import find
 from src.run import identity
 from src.support.errors import UserError
+from src.sweeps import jobs as sweeps
 
 CHANGES = {
     "appended": lambda images, labels: (np.concatenate([images, images[:100]]), np.concatenate([labels, labels[:100]])),

@@ -17,12 +17,14 @@ import pytest
 import torch
 from PIL import Image
 
-from src import plan, processes, search, study
+from src import search
 from src.config.options import CONF
-from src.figures import search as figures
-from src.plan import Plan, split
 from src.run import record, status
 from src.support.errors import UserError
+from src.sweeps import pictures as figures
+from src.sweeps import processes, study
+from src.sweeps import space as plan
+from src.sweeps.space import Plan, split
 from src.training.module import VAEModule
 
 ROOT = Path(__file__).resolve().parent.parent

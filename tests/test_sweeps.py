@@ -20,9 +20,11 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from tqdm import tqdm
 
-from src import processes, sweeps, train
+from src import train
 from src.run import record, status
 from src.support.errors import UserError
+from src.sweeps import jobs as sweeps
+from src.sweeps import processes
 from src.training.module import VAEModule
 from tests.conftest import CONF
 from tests.test_cli import LINES

@@ -228,7 +228,7 @@ def check_apply(cfg: DictConfig) -> None:
 
 
 class CheckFirst(Callback):
-    """Hydra's hook before a run: refuses bad values before a folder is made. For a sweep, src.sweeps does."""
+    """Hydra's hook before a run: refuses bad values before a folder is made. For a sweep, src.sweeps.jobs does."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         refuse(check_run, config)

@@ -6,9 +6,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.plan import Plan
 from src.support import noise
 from src.support.errors import UserError
+from src.sweeps.space import Plan
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -24,12 +24,12 @@ from typing import Any, ClassVar, NamedTuple
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from src import processes
 from src.config.multirun import compose_jobs
 from src.config.options import CONF, check_run, refuse
 from src.run import status
 from src.support.errors import DamagedError, UserError
 from src.support.files import whole
+from src.sweeps import processes
 
 log = logging.getLogger(__name__)
 PLACES = ("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name")  # they change no number
