@@ -7,7 +7,7 @@ from src import build
 from src.data.labels import as_read, excluding, numbers_of
 from src.data.sources import DIGITS, GARMENTS, Images, Split, npz
 from src.support.errors import UserError
-from src.tasks.compare import images_of
+from src.tasks.compare.task import images_of
 
 EMPTY = Split(np.zeros((0, 1, 4, 4), np.uint8), np.zeros(0, np.int64))
 

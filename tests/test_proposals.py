@@ -13,7 +13,7 @@ from src.models.distributions import DiagonalGaussian, FullGaussian
 from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.priors import Standard
 from src.models.vae import VAE
-from src.scores import scores
+from src.tasks.anomaly.scores import scores
 from tests.models import POSTERIORS, PRIORS, linear_gaussian
 
 pytestmark = pytest.mark.usefixtures("float64")

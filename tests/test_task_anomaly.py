@@ -12,14 +12,14 @@ from matplotlib.text import Text
 from PIL import Image
 from torch.distributions import kl_divergence
 
-from src import scores as module
 from src.build import open_run
 from src.data.module import dequantized
-from src.figures import anomaly as figures
 from src.figures.histogram import span
 from src.models.distributions import DiagonalGaussian
-from src.scores import BASELINES, SCORES, detection, png_nats, scores
 from src.support.errors import UserError
+from src.tasks.anomaly import pictures as figures
+from src.tasks.anomaly import scores as module
+from src.tasks.anomaly.scores import BASELINES, SCORES, detection, png_nats, scores
 from tests.models import linear_gaussian
 
 QUICK = ["task.images=20", "task.samples=5", "task.steps=2"]

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from src.build import open_run
-from src.figures.comparison import cut, differences
 from src.run import record
 from src.support import noise
 from src.support.errors import UserError
-from src.tasks.compare import differing
+from src.tasks.compare.pictures import cut, differences
+from src.tasks.compare.task import differing
 from src.training.objectives import ELBO
 
 

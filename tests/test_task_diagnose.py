@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from src.build import open_run
-from src.figures.diagnosis import bars, limits
 from src.support.errors import UserError
-from src.tasks import diagnose
-from src.tasks.diagnose import remedies
+from src.tasks.diagnose import task as diagnose
+from src.tasks.diagnose.pictures import bars, limits
+from src.tasks.diagnose.task import remedies
 
 FAST = ("task.count=30", "task.samples=20", "task.steps=5", "task.simulations=100")
 FILES = {"nats.png", "calibration.png", "parts.npz", "metrics.json", "task.yaml"}

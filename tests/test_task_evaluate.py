@@ -12,7 +12,7 @@ from src.evaluation import samplers
 from src.inference import decomposition
 from src.inference.metrics import elbo_terms
 from src.support.errors import UserError
-from src.tasks import evaluate
+from src.tasks.evaluate import task as evaluate
 
 FEW = ["task.samples=20", "task.images=20", "task.tight_images=10", "task.sample_quality=false"]
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from src import build, synthesis
+from src import build
 from src.data import sources
 from src.data.sources import Split
-from src.figures.synthesis import distances
 from src.models import likelihoods
 from src.support.errors import UserError
-from src.tasks import synthesize
+from src.tasks.synthesize import generator as synthesis
+from src.tasks.synthesize import task as synthesize
+from src.tasks.synthesize.pictures import distances
 from tests import models
 
 CPU = torch.device("cpu")

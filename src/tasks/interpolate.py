@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.data.module import as_bytes, as_input, balanced
-from src.figures import walks
 from src.figures.animation import write_film, write_still
 from src.inference.importance import nll
 from src.inference.metrics import estimate
@@ -23,6 +22,7 @@ from src.models.vae import VAE
 from src.support import noise
 from src.support.errors import UserError
 from src.support.ranges import Count, Whole
+from src.tasks import walks
 
 log = logging.getLogger(__name__)
 FEW = 4  # pairs, the default, that may be asked for however few images there are

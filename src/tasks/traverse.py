@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.data.module import as_bytes, as_input
-from src.figures import walks
 from src.figures.animation import write_film, write_still
 from src.inference.metrics import ACTIVE
 from src.inference.metrics import dimensions as dimensions_of
@@ -20,6 +19,7 @@ from src.models import priors
 from src.models.vae import VAE
 from src.support.errors import UserError
 from src.support.ranges import Count, Several, Whole
+from src.tasks import walks
 from src.tasks.interpolate import assorted, described
 
 ENDS = 0.01, 0.99  # quantiles that a sweep begins and ends at

@@ -12,16 +12,16 @@ from annotated_types import MinLen
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from src.anomaly import others, prepared_for, spread
 from src.build import Run
 from src.data import image_files as foreign
 from src.data.module import as_bytes, as_input
-from src.figures import anomaly as figures
 from src.figures.animation import write_still
 from src.figures.grids import sheet
-from src.scores import Columns, below, detection, evaluated
 from src.support.files import whole
 from src.support.ranges import Count, Positive, Several
+from src.tasks.anomaly import pictures as figures
+from src.tasks.anomaly.scores import Columns, below, detection, evaluated
+from src.tasks.anomaly.sets import others, prepared_for, spread
 
 log = logging.getLogger(__name__)
 SHOWN = 12  # of a user's images

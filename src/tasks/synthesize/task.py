@@ -15,13 +15,13 @@ from src.data.labels import as_read
 from src.data.module import as_bytes, evenly
 from src.data.sources import Split
 from src.evaluation import classifier
-from src.figures import synthesis as pictures
 from src.figures.animation import write_still
 from src.inference.metrics import estimate
 from src.support.errors import UserError
 from src.support.files import whole
 from src.support.ranges import Count
-from src.synthesis import class_densities, classic, distances, fitted, part, synthesized
+from src.tasks.synthesize import pictures
+from src.tasks.synthesize.generator import class_densities, classic, distances, fitted, part, synthesized
 
 log = logging.getLogger(__name__)
 COMPARED = 1000  # images of a kind whose nearest training image is sought

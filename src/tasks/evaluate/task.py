@@ -16,13 +16,13 @@ from src.build import Run
 from src.data.module import Batch, as_input, evenly
 from src.data.sources import Split
 from src.evaluation import quality, samplers
-from src.figures import evaluation
 from src.figures.animation import write_still
 from src.inference import aggregate, decomposition, importance, metrics, proposals
 from src.models.divergences import factors
 from src.support import noise
 from src.support.files import whole
 from src.support.ranges import Several, Whole
+from src.tasks.evaluate import pictures as evaluation
 
 AGGREGATE = 5000  # images, evenly spread, whose posteriors make up the aggregate posterior
 FITTED = 20_000  # codes of training images, evenly spread, that a density is fitted to

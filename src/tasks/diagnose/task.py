@@ -15,7 +15,6 @@ from src.config.options import choice
 from src.data.module import Batch, as_input
 from src.data.sources import Split
 from src.figures.animation import write_still
-from src.figures.diagnosis import calibration, waterfall
 from src.inference.calibration import Reliability, inside, p_values, ranks, reliability
 from src.inference.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
 from src.inference.importance import FEW, TOLERATED, effective_summary
@@ -24,6 +23,7 @@ from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole
 from src.support.ranges import Count, Several
+from src.tasks.diagnose.pictures import calibration, waterfall
 
 AT_ONCE = 50  # images whose posteriors are refined together
 CODES = 20_000  # training images, at most, whose codes tell the aggregate posterior

@@ -14,7 +14,6 @@ from src.config.options import choice, plain
 from src.data.module import as_bytes, as_input, pixels
 from src.data.sources import Split
 from src.figures.animation import write_still
-from src.figures.comparison import differences
 from src.figures.grids import sheet
 from src.inference.metrics import elbo_terms, estimate
 from src.run import record
@@ -22,6 +21,7 @@ from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole
 from src.support.ranges import Count
+from src.tasks.compare.pictures import differences
 
 ASIDE = ("title", "ckpt_path", "logger", "callbacks", "data.root", "data.path", "data.source")  # not what was trained
 ABSENT = "–"

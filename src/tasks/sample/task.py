@@ -15,10 +15,10 @@ from src.build import Run
 from src.evaluation import quality
 from src.evaluation.samplers import Generated, check, fitted, generate
 from src.figures.animation import write_still
-from src.figures.samples import MOST, side_by_side, strips
 from src.inference.metrics import nearest
 from src.support.files import whole
 from src.support.ranges import Count, Positive
+from src.tasks.sample.pictures import MOST, side_by_side, strips
 
 log = logging.getLogger(__name__)
 STRIP = 12  # images of each sampler, side by side
