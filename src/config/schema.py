@@ -1,6 +1,6 @@
 """Types and ranges of all options, checked as soon as a configuration is composed.
 
-A part states its options once, as the annotated arguments of its class or function (src/config/signatures.py reads them).
+A part states its options once, as the annotated arguments of its class or function (signatures.py reads them).
 Stated here are those of groups that are no call, and of library classes, whose annotations leave the ranges open.
 """
 

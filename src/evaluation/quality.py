@@ -1,4 +1,4 @@
-"""How far samples are from test images, in the features of a classifier trained on the same data (src/evaluation/classifier.py).
+"""How far samples are from test images, in the features of a classifier trained on the same data (classifier.py).
 
 No distance means much alone: each stands beside its floor, the same distance between as many training and test images.
 Means of p(x|z) are compared with grey images, draws with images as the model sees them, binary ones if it does so; the

@@ -46,7 +46,7 @@ class Bounds(NamedTuple):
 
 
 def bounds(vae: VAE, x: Tensor, index: Tensor, seed: int, samples: int, steps: int) -> Bounds:
-    """The bounds for images x (B, C, H, W); the last from `samples` codes of the mixture of src/inference/proposals.py, as a
+    """The bounds for images x (B, C, H, W); the last from `samples` codes of the mixture of proposals.py, as a
     Gaussian that is refined from the encoder's alone may miss the posterior, and leave the estimate far too high.
     Refinement takes `steps`, and begins where that of the mixture does."""
     with torch.no_grad():

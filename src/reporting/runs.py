@@ -14,6 +14,7 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 import yaml
 
+from src.config.moved import current_paths
 from src.run import record
 from src.run.status import divergence, gone, warnings
 
@@ -118,7 +119,7 @@ def read(folder: Path, name: str) -> Run:
             problems.append(f"{file} can't be read: {' '.join(str(error).split())[:120] or type(error).__name__}")
             return otherwise
 
-    config = attempt("config.yaml", lambda path: mapping(yaml.load(path.read_text(), LOADER)), {})
+    config = attempt("config.yaml", lambda path: current_paths(mapping(yaml.load(path.read_text(), LOADER))), {})
     told = attempt("status.json", lambda path: mapping(json.loads(path.read_text())), {})
     metrics = attempt("metrics.json", lambda path: mapping(json.loads(path.read_text())), {})
     epochs = attempt("metrics.csv", read_epochs, [])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
+from src.config.moved import current_paths
 from src.data import sources
 from src.data.labels import numbers_of
 from src.data.sources import Images
@@ -85,7 +86,7 @@ def siblings(folder: Path) -> dict[str, tuple[str, str]]:
     found = {}
     for path in sorted(folder.glob(f"*/{FILE}")):
         try:
-            kept = json.loads(path.read_text())
+            kept = current_paths(json.loads(path.read_text()))
             key = json.dumps(kept["source"], sort_keys=True)
             if status.read(path.parent).get("state") not in ("failed", None):
                 found.setdefault(key, (kept["fingerprint"], path.parent.name))

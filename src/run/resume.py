@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from src.config.moved import current_paths
 from src.config.options import Config
 from src.config.overrides import name_of, without_null
 from src.support.errors import DamagedError, UserError
@@ -61,7 +62,7 @@ def stored(path: Path) -> dict[str, Any]:
         raise DamagedError(f"{path} is no checkpoint, or is cut short ({reason}): try another of its folder") from None
     if not isinstance(state, dict) or "run" not in state:
         raise UserError(f"{path} was not written by this program: it holds no run's configuration")
-    return state["run"]
+    return current_paths(state["run"])
 
 
 def resumed(path: Path, words: list[str]) -> tuple[DictConfig, list[str]]:

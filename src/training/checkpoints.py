@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
+from src.config.moved import current_paths
 from src.support.errors import DamagedError, UserError
 from src.support.files import whole
 
@@ -79,7 +80,7 @@ def read(path: Path) -> dict[str, Any]:
         raise DamagedError(f"{path} is no checkpoint, or is cut short ({reason}): try another of its folder") from None
     if not isinstance(state, dict) or "run" not in state:
         raise UserError(f"{path} was not written by this program: it holds no run's configuration")
-    return state
+    return state | {"run": current_paths(state["run"])}
 
 
 def check_fit(state: dict[str, Any], module: nn.Module, averages: bool) -> None:

@@ -65,7 +65,7 @@ def scores(
     """Those of SCORES among `names` of images x (B, C, H, W), (B,) each; index (B,) gives their noise its address.
 
     -elbo: recon + kl, from DRAWS codes
-    nll: -log p(x), from `samples` codes of the mixture of src/inference/proposals.py, refined for the image by `steps`: of an
+    nll: -log p(x), from `samples` codes of the mixture of proposals.py, refined for the image by `steps`: of an
         image unlike the training's the encoder's posterior alone makes it hundreds of nats too high
     regret: by how much the ELBO grows, with the same noise, when q is refined for the image by `steps` of Adam: the
         likelihood regret (Xiao et al., 2020), which refines the encoder's weights instead. In place of a flow it is a

@@ -134,7 +134,7 @@ def flat(config: dict, within: str = "") -> dict[str, str]:
         if isinstance(value, dict):
             leaves |= flat(value, f"{within}{name}.")
         else:
-            leaves[within + name] = str(value).removeprefix("src.") if name == "_target_" else str(value)
+            leaves[within + name] = ".".join(str(value).split(".")[-2:]) if name == "_target_" else str(value)
     return leaves
 
 

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 def diagnose(
     run: Run, folder: Path, count: Several, samples: Count, steps: Count, simulations: Annotated[Count, Ge(100)]
 ) -> dict[str, Any]:
-    """The table of src/inference/decomposition.py: nats per image over `count` validation images with standard errors, and what
+    """The table of decomposition.py: nats per image over `count` validation images with standard errors, and what
     attacks each; below their sum, `overfitting`, the training images' ELBO minus the validation images'.
 
     coverage_90: the share of true codes inside the central 90 % of q, for images drawn from the model; dimensions_off:

@@ -48,7 +48,7 @@ def evaluate(
     elbo, recon, kl   from one sample an image: the noise of the evaluation in training, where that takes one too
     nll_K             -log p(x) from K = `samples` of the encoder's posterior: the number that papers report, which is
                       too high where the encoder misses an image's codes
-    nll_tight         from as many of the mixture of src/inference/proposals.py, made for each image, on `tight_images` of them:
+    nll_tight         from as many of the mixture of proposals.py, made for each image, on `tight_images` of them:
                       the one to trust; nll_K_same is nll_K on these, nll_tight_below how far it is above
     of each of the two the median of the effective samples, and the share of images that have fewer than 20
     and those of `latent`: what the code says of the image, and the total correlation of its dimensions

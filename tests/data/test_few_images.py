@@ -1,0 +1,131 @@
+"""Few images: what can be had of them is, and what can't is told before anything is trained."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src import build, figures
+from src.evaluation import samplers
+from src.support.errors import UserError
+from src.tasks.interpolate import chosen_pairs
+from tests.conftest import blobs
+from tests.data.test_data import epoch_of, serving
+
+WATCHED = ["callbacks=default", "~callbacks.progress"]
+
+
+@pytest.fixture
+def few(run, tmp_path):
+    """few(12, "beta=2"): trains on so many images of 16 x 16, two epochs; the run's folder."""
+
+    def train(count: int, *options: str, classes: int = 4, folder: str = "few") -> Path:
+        split = blobs(count, 0, 16)
+        np.savez(tmp_path / f"{folder}.npz", images=split.images, labels=split.labels % classes)
+        small = [f"data.path={tmp_path}/{folder}.npz", "data.shape=[1,16,16]", "data.batch_size=64"]
+        return run(*small, "model.encoder.hidden=[8]", "model.decoder.hidden=[8]", *options, folder=folder)
+
+    return train
+
+
+def test_a_step_takes_all_images_where_the_batch_would_be_larger(images, caplog):
+    data = serving(images, batch_size=400)
+    x, _, index = epoch_of(data)
+    assert len(data.train_dataloader()) == 1 and sorted(index.tolist()) == list(range(300))
+    assert data.images_per_step() == 300
+    assert "data.batch_size=400, but a step takes all 300 training images" in caplog.text
+    assert torch.equal(x, epoch_of(serving(images, batch_size=300))[0])
+    caplog.clear()
+    epoch_of(serving(images, batch_size=300))
+    assert not caplog.text
+
+
+def test_one_validation_image_has_all_pictures_but_t_sne(few, caplog):
+    folder = few(10, *WATCHED, "latent_dim=3")
+    written = {path.name for path in (folder / "figures").iterdir()}
+    assert {"samples.gif", "reconstructions.gif", "latent.gif", "loss.png", "kl_per_dim.png"} <= written
+    assert "latent_tsne.gif" not in written
+    with Image.open(folder / "figures" / "latent.gif") as film:
+        assert film.n_frames == 3
+    assert "drawing failed" not in caplog.text
+    assert "a step takes all 8 training images" in caplog.text
+
+
+@pytest.mark.parametrize("objective", ["mmd", "beta_tc"])
+def test_an_objective_of_pairs_is_refused_before_it_is_trained(few, objective, tmp_path):
+    with pytest.raises(UserError, match="needs two images or more in a batch, but there is one validation image"):
+        few(10, f"objective={objective}")
+    assert not (tmp_path / "few" / "checkpoints").exists()
+    few(20, f"objective={objective}", "callbacks=none")
+
+
+@pytest.mark.parametrize("task", ["evaluate", "diagnose", "compare", "interpolate", "traverse", "anomaly", "inpaint"])
+def test_each_task_of_one_image_is_done_or_refused_in_a_line(few_run, applied, task, monkeypatch):
+    monkeypatch.setattr(samplers, "CODES", 500)
+    options = {
+        "evaluate": ["task.samples=0", "task.sample_quality=false"],
+        "inpaint": ["task.mask=box", "task.samples=10", "task.draws=3"],
+        "compare": [f"task.other={few_run}"],
+        "traverse": ["task.steps=3"],
+    }.get(task, [])
+    refused = {
+        "diagnose": "needs two validation images or more: there is one",
+        "interpolate": "needs two test images or more: there is one",
+        "anomaly": "there are less than two such test images",
+    }
+    if task in refused:
+        with pytest.raises(UserError, match=refused[task]):
+            applied(few_run, f"task={task}", *options)
+    else:
+        numbers, _ = applied(few_run, f"task={task}", *options)
+        assert all(np.isfinite(value) for value in numbers.values() if isinstance(value, float))
+
+
+@pytest.fixture(scope="module")
+def few_run(tmp_path_factory):
+    """A run on eight images, with one to validate and one to test."""
+    from tests.conftest import trained
+
+    root = tmp_path_factory.mktemp("few")
+    np.savez(root / "few.npz", images=blobs(10, 0, 16).images)
+    options = ["data=npz", f"data.path={root}/few.npz", "data.shape=[1,16,16]", "trainer.max_epochs=30", "latent_dim=2"]
+    small = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "trainer.accelerator=cpu"]
+    return trained([*options, *small, "beta=0.1", "logger=csv", "callbacks=none"], root / "run")
+
+
+def test_the_pairs_there_are_are_taken(few, caplog):
+    made = build.open_run(few(20, "callbacks=none"))
+    assert sorted(chosen_pairs(None, 4, made)[0]) == [0, 1]
+    assert "task.pairs=4, but 2 test images make no more than 1" in caplog.text
+
+
+def test_two_images_of_a_class_make_a_density(few, applied):
+    folder = few(20, "callbacks=none")
+    numbers, results = applied(
+        folder, "task=synthesize", "task.per_class=3", "task.sizes=[8]", "task.seeds=1", "task.vae_steps=3",
+        "task.classifier_steps=2",
+    )  # fmt: skip
+    assert np.isfinite(numbers["8 synthetic/accuracy"])
+    with np.load(results / "synthetic.npz") as arrays:
+        assert len(arrays["images"]) == 12
+
+
+def test_labels_left_out_of_a_small_part_are_told(few):
+    with pytest.raises(UserError, match="leaves no validation image: of 1 all have these labels"):
+        few(11, "data.exclude_labels=[1]", classes=2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_t_sne_of_a_few_points(count):
+    from src.figures import tsne
+    from src.run.trace import Trace
+
+    codes = np.random.default_rng(0).normal(size=(2, count, 4))
+    trace = Trace(frames={"codes": codes}, fixed={"pixels": np.zeros((count, 1, 4, 4), np.uint8)})
+    trace.fixed["labels"] = np.zeros(count, int)
+    if count > 1:
+        planes, pixels = figures.embed(trace, np.arange(2))
+        assert np.isfinite([*planes.values(), pixels]).all()
+    assert tsne.neighbours(codes[0]).shape == (count, count - 1)

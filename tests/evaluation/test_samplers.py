@@ -1,0 +1,174 @@
+"""Samplers against distributions that are known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from src.data.module import EvaluationBatches
+from src.data.sources import Split
+from src.evaluation import samplers
+from src.models.likelihoods import Bernoulli
+from src.support.errors import UserError
+from tests.helpers.models import POSTERIORS, PRIORS, linear_gaussian, small
+
+
+def of(vae, images=None):
+    """A run of a VAE, as far as samplers look at it."""
+    images = torch.zeros(8, 1, 4, 4).numpy() if images is None else images
+    train = Split(images, np.zeros(len(images), np.int64))
+    return SimpleNamespace(
+        vae=vae,
+        seed=0,
+        device=torch.device("cpu"),
+        train=train,
+        batches=lambda split: EvaluationBatches(*(torch.from_numpy(array) for array in split)),
+    )
+
+
+def two_clusters(n):
+    """Codes about (5, -5) and (5, 5), with a correlation of 0.8 and -0.8, scaled alike."""
+    torch.manual_seed(1)
+    side = torch.randint(0, 2, (n,)) * 2 - 1
+    x, y = torch.randn(2, n)
+    return torch.stack([5 + x, 5 * side - side * (0.8 * x + 0.6 * y)], 1)
+
+
+def check_two_clusters(z):
+    upper = z[:, 1] > 0
+    assert 0.45 < upper.double().mean() < 0.55
+    for one, sign in ((z[upper], 1), (z[~upper], -1)):
+        assert torch.allclose(one.mean(0), torch.tensor([5.0, 5.0 * sign]), atol=0.15)
+        assert torch.allclose(one.std(0), torch.ones(2), atol=0.15)
+        assert abs(torch.corrcoef(one.T)[0, 1] + 0.8 * sign) < 0.1
+
+
+def test_the_mixture_finds_clusters():
+    codes = two_clusters(5000)
+    torch.manual_seed(0)
+    check_two_clusters(samplers.gmm(codes, 0).sample((4000,)))
+
+
+def test_the_mixture_draws_components_in_random_order():
+    torch.manual_seed(0)
+    upper = samplers.gmm(two_clusters(2000), 0).sample((200,))[:, 1] > 0
+    assert 0.3 < upper[:100].double().mean() < 0.7
+
+
+def test_the_flow_finds_a_curve(monkeypatch):
+    """z_2 = z_1^2 / 2 + noise, which an autoregressive layer holds; far from zero, and of unlike scales."""
+    monkeypatch.setattr(samplers, "STEPS", 400)
+    monkeypatch.setattr(samplers, "BATCH", 256)
+    torch.manual_seed(0)
+    x, e = torch.randn(2, 20_000)
+    codes = torch.stack([100 + 10 * x, (x**2 / 2 + 0.3 * e) / 10], 1)
+    state = torch.get_rng_state()
+    draw = samplers.flow(codes, 0)
+    assert torch.equal(torch.get_rng_state(), state)
+    z = draw(4000)
+    x = (z[:, 0] - 100) / 10
+    assert abs(x.mean()) < 0.1
+    assert abs(x.std() - 1) < 0.1
+    rest = 10 * z[:, 1] - x**2 / 2
+    middle = x.abs() < 1.5
+    assert abs(rest[middle].mean()) < 0.1
+    assert abs(rest[middle].std() - 0.3) < 0.1
+
+
+def test_a_temperature_scales_the_noise(monkeypatch):
+    vae = small(POSTERIORS["gaussian"](3), PRIORS["standard"](3), Bernoulli())
+    torch.manual_seed(0)
+    full = samplers.prior(of(vae))(500)
+    torch.manual_seed(0)
+    half = samplers.prior(of(vae), 0.5)(500)
+    assert torch.allclose(half.std(0), full.std(0) / 2, atol=0.06)
+    monkeypatch.setattr(samplers, "STEPS", 50)
+    codes = 3 + torch.randn(1000, 3)
+    wide, narrow = (samplers.flow(codes, 0, t)(500).std(0) for t in (1.0, 0.1))
+    assert torch.allclose(narrow, wide / 10, rtol=0.2)
+
+
+@pytest.mark.parametrize("posterior", ["gaussian", "full", "flow"])
+def test_codes_and_aggregate_are_draws_of_the_aggregate_posterior(posterior, monkeypatch):
+    """Where q is the true posterior, the mean of q(z|x) over images x from p(x) is the prior."""
+    torch.manual_seed(0)
+    vae, p = linear_gaussian(posterior=posterior)
+    run = of(vae, p.sample((2000,))[:, None, None].numpy())
+    monkeypatch.setattr(samplers, "CODES", 6000)
+    codes = samplers.codes(run)
+    assert codes.shape == (6000, 3)
+    with torch.no_grad():
+        drawn = samplers.aggregate(run, 4000)
+    for z in (codes, drawn):
+        assert torch.allclose(z.mean(0), torch.zeros(3), atol=0.1)
+        assert torch.allclose(torch.cov(z.T), torch.eye(3), atol=0.12)
+    spread = vae.encode(torch.from_numpy(run.train.images)).mean.var(0)
+    assert spread[2] < 0.9 < codes[:, 2].var()  # means alone are narrower
+
+
+def test_codes_do_not_depend_on_batches():
+    torch.manual_seed(0)
+    vae, p = linear_gaussian()
+    run = of(vae, p.sample((300,))[:, None, None].numpy())
+    whole = samplers.codes(run).sort(0).values
+    run.batches = lambda split: EvaluationBatches(*(torch.from_numpy(array) for array in split), 70)
+    assert torch.allclose(samplers.codes(run).sort(0).values, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "posterior"),
+    [(name, q) for name in PRIORS for q in POSTERIORS if (name, q) != ("vamp", "flow")],  # which does not go together
+)
+def test_every_prior_and_posterior_generates(name, posterior):
+    torch.manual_seed(0)
+    vae = small(POSTERIORS[posterior](3), PRIORS[name](3), Bernoulli()).eval()
+    run = of(vae)
+    for sampler in ("prior", "aggregate"):
+        draw = samplers.fitted(run, [sampler])[sampler]
+        made = samplers.generate(run, draw, 12, sampler)
+        assert made.z.shape == (12, 3)
+        assert made.means.shape == made.draws.shape == (12, 1, 4, 4)
+        assert set(np.unique(made.draws)) == {0, 255}
+        assert made.means.dtype == made.draws.dtype == np.uint8
+
+
+def test_the_first_images_do_not_depend_on_how_many_there_are_or_what_was_drawn_before():
+    vae = small(POSTERIORS["gaussian"](3), PRIORS["standard"](3), Bernoulli())
+    run = of(vae)
+    few, many = (samplers.generate(run, samplers.prior(run), n, "prior") for n in (7, 1003))
+    assert len(many.z) == 1003
+    for a, b in zip(few, many, strict=True):
+        assert np.array_equal(a, b[:7])
+    assert len(np.unique(many.z[:, 0])) == 1003
+    torch.rand(3)
+    state = torch.get_rng_state()
+    again = samplers.generate(run, samplers.prior(run), 7, "prior")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert np.array_equal(again.draws, few.draws)
+    run.seed = 1
+    assert not np.array_equal(samplers.generate(run, samplers.prior(run), 7, "prior").z, few.z)
+
+
+@pytest.mark.parametrize(
+    "names, temperature, words",
+    [
+        (["prior", "prior"], 1, "each once"),
+        (["prior", "gmm", "aggregate"], 0.5, r"leave out gmm, aggregate, .* task.samplers=\[prior,flow\]"),
+    ],
+)
+def test_options_are_checked(names, temperature, words):
+    vae = small(POSTERIORS["gaussian"](3), PRIORS["standard"](3), Bernoulli())
+    with pytest.raises(UserError, match=words):
+        samplers.check(of(vae), names, temperature)
+
+
+@pytest.mark.parametrize("name, scales", [("standard", True), ("mixture", False), ("vamp", False), ("coupling", True)])
+def test_a_prior_without_noise_to_scale_refuses_a_temperature(name, scales):
+    run = of(small(POSTERIORS["gaussian"](3), PRIORS[name](3), Bernoulli()))
+    samplers.check(run, ["prior"], 1.0)
+    if scales:
+        samplers.check(run, ["prior"], 0.5)
+    else:
+        with pytest.raises(UserError, match=r"leave out prior, .* task.samplers=\[flow\]"):
+            samplers.check(run, ["prior"], 0.5)

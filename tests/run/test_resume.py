@@ -1,0 +1,345 @@
+"""A run goes on with the configuration in its checkpoint, and with what is given now on top of it, in what is built."""
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from lightning.pytorch.loggers import WandbLogger
+from omegaconf import OmegaConf
+
+from src import build, train
+from src.config import overrides as words
+from src.config.options import CONF, plain
+from src.run import resume, status
+from src.run.loggers import build_loggers
+from src.support.errors import DamagedError
+from tests.test_imports import HEAVY, told
+from tests.training.test_module import identical, rows, weights
+
+MINE = """
+defaults:
+  - train
+  - _self_
+beta: 2
+objective:
+  samples: 3
+"""
+TINY = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]"]
+ANSWERED = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(list(sys.modules))))
+from src import train
+train.main()
+"""
+
+
+@pytest.fixture
+def started(tmp_path, small, monkeypatch):
+    """started(*words): the folder of a run whose configuration and checkpoint are there as if it had been trained."""
+
+    def start(*options: str, composition: bool = True) -> Path:
+        options = list({words.name_of(word): word for word in [*small, *options]}.values())
+        if "data=mnist" in options:
+            options = [word for word in options if not word.startswith("data.path=")]
+        with hydra.initialize_config_dir(CONF, version_base="1.3"):
+            cfg = hydra.compose("train", options)
+        module = build.module(cfg, options)
+        if not composition:
+            del module.run["composition"]
+        path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+        path.parent.mkdir(parents=True)
+        torch.save({"run": module.run, "state_dict": module.state_dict(), "epoch": 1, "global_step": 20}, path)
+        return path
+
+    return start
+
+
+@pytest.fixture
+def goes_on():
+    """goes_on(checkpoint, *words): the configuration and the words of the run that goes on."""
+
+    def go_on(path: Path, *new: str):
+        with hydra.initialize_config_dir(CONF, version_base="1.3"):
+            return resume.resumed(path, [f"ckpt_path={path}", *new])
+
+    return go_on
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """command("beta=4", ...): python -m src.train in this process."""
+
+    def run(*line: str) -> None:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["train.py", *line])
+        train.main()
+
+    return run
+
+
+def test_a_checkpoint_holds_the_composition_in_plain_containers(run):
+    state = torch.load(run() / "checkpoints" / "last.ckpt", weights_only=True)["run"]
+    assert state["composition"]["objective"]["beta"] == "${beta}"
+    assert state["composition"]["optimizer"]["lr"] == "${data.lr}"
+    assert state["config"]["objective"]["beta"] == 1
+    assert "hydra" not in state["composition"]
+    assert state == resume.stored(Path("run/checkpoints/last.ckpt").absolute())
+
+
+def test_new_words_reach_what_is_built(started, goes_on, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATA_ROOT", "there")
+    path = started("beta=3", "objective.samples=2", "logger=wandb", "callbacks=default", "lr_schedule=cosine")
+    cfg, said = goes_on(
+        path,
+        *("beta=2", "optimizer.lr=0.5", "logger=csv", "trainer.max_epochs=7", "+trainer.accumulate_grad_batches=3"),
+        *("~callbacks.pictures", "+optimizer.weight_decay=0.25", "model.encoder.activation=relu"),
+    )
+    module = build.module(cfg, said)
+    assert (module.objective.beta, module.objective.samples) == (2, 2)
+    assert module.vae.latent_dim == 3
+    assert module.configure_optimizers().defaults["lr"] == 0.5
+    assert module.configure_optimizers().defaults["weight_decay"] == 0.25
+    trainer = build.trainer(cfg, tmp_path, [])
+    assert (trainer.max_epochs, trainer.accumulate_grad_batches) == (7, 3)
+    names = {type(each).__name__ for each in trainer.callbacks}
+    assert "Recorder" in names
+    assert "Pictures" not in names
+    assert not any(isinstance(each, WandbLogger) for each in build_loggers(cfg, tmp_path, None, 0))
+    assert cfg.title == "mlp d=3 beta=2.0 on npz"
+    assert cfg.model.decoder.activation == "relu"  # by its own interpolation
+    assert type(module.lr_schedule).__name__ == "Cosine"
+    assert set(said) >= {"beta=2", "objective.samples=2", "logger=csv", "~callbacks.pictures"}
+    assert "beta=3" not in said
+
+
+def test_where_images_lie_is_looked_up_anew(started, goes_on, monkeypatch, caplog):
+    monkeypatch.setenv("DATA_ROOT", "there")
+    path = started("data=mnist", "data.batch_size=32")
+    monkeypatch.setenv("DATA_ROOT", "here")
+    assert goes_on(path)[0].data.source.root == "here"
+    assert "the environment has changed since the run began, in data" in caplog.text
+    assert goes_on(path, "data.root=elsewhere")[0].data.source.root == "elsewhere"
+
+
+def test_a_group_is_chosen_anew_and_keeps_what_was_given(started, goes_on):
+    path = started("objective.samples=4", "beta=1", "optimizer.lr=0.1", "objective.kl=sample")
+    cfg, said = goes_on(path, "objective=iwae", "objective.estimator=dreg")
+    objective = build.module(cfg, said).objective
+    assert (type(objective).__name__, objective.samples, objective.estimator) == ("IWAE", 4, "dreg")
+    assert cfg.optimizer.lr == 0.1
+    assert {"objective=iwae", "objective.samples=4"} <= set(said)
+    assert "objective.kl=sample" not in said  # iwae has none
+
+
+def test_a_group_that_is_chosen_again_is_what_it_was(started, goes_on, small):
+    path = started("beta=3")
+    cfg, _ = goes_on(path)
+    again, said = goes_on(path, *small, "beta=3")
+    assert again == cfg
+    assert said == resume.stored(path)["overrides"]
+
+
+def test_of_a_word_that_was_given_twice_the_later_is_the_runs(run, resume):
+    folder = run("trainer.max_epochs=1", *TINY)
+    for name in ("best", "last"):
+        path = folder / "checkpoints" / f"{name}.ckpt"
+        state = torch.load(path, weights_only=True)
+        state["run"]["overrides"].insert(0, "trainer.max_epochs=2")
+        torch.save(state, path)
+    assert [float(row["epoch"]) for row in rows(resume(folder, "trainer.max_epochs=2"))] == [0, 1, 2]
+
+
+def test_of_a_word_that_is_given_twice_the_later_counts(started, goes_on):
+    cfg, said = goes_on(started("beta=3"), "beta=2", "beta=3")
+    assert (cfg.beta, said.count("beta=3")) == (3, 1)
+
+
+def test_an_experiment_on_top(started, goes_on):
+    path = started("latent_dim=5")
+    cfg, _ = goes_on(path, "experiment=beta_tc")
+    assert (cfg.objective._target_, cfg.beta, cfg.latent_dim) == ("src.training.objectives.BetaTC", 6, 5)
+    assert goes_on(path, "experiment=beta_tc", "beta=2")[0].beta == 2
+
+
+def test_what_conf_says_now_does_not_matter(started, goes_on, monkeypatch, tmp_path):
+    path = started("schedule=linear")
+    shutil.copytree(CONF, tmp_path / "conf")
+    for name, old, new in [("objective/elbo", "samples: 1", "samples: 9"), ("data/npz", "epochs: 60", "epochs: 9")]:
+        file = tmp_path / "conf" / f"{name}.yaml"
+        file.write_text(file.read_text().replace(old, new))
+    (tmp_path / "conf" / "schedule" / "linear.yaml").unlink()
+    with hydra.initialize_config_dir(str(tmp_path / "conf"), version_base="1.3"):
+        cfg, _ = resume.resumed(path, ["beta=2"])
+    assert cfg.objective.samples == 1
+    assert cfg.data.epochs == 60
+    assert cfg.schedule._target_ == "src.training.schedules.Linear"
+
+
+def test_a_checkpoint_of_an_earlier_version_is_composed_again(started, goes_on):
+    path = started("beta=3", "objective.samples=2", composition=False)
+    cfg, said = goes_on(path, "optimizer.lr=0.5", "logger=csv", "beta=2")
+    module = build.module(cfg, said)
+    assert (module.objective.beta, module.objective.samples, module.vae.latent_dim) == (2, 2, 3)
+    assert cfg.ckpt_path == str(path)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("latent_dims=3", "latent_dims is no option of the run that goes on: did you mean latent_dim?"),
+        ("optimizer.l=3", "optimizer.l is no option of the run that goes on: did you mean optimizer.lr?"),
+        ("beta.x=3", "beta.x"),
+        ("data.source={nme:1}", "data.source=.*Key 'nme' is not in struct"),
+        ("beta=much", "beta=much: Value 'much' of type 'str' could not be converted to Float"),
+        ("beta=1,2", "beta=1,2: a run that goes on takes one value"),
+        ("~callbacks.pictures", "~callbacks.pictures: the run has no callbacks.pictures"),
+        ("objective=nope", "nope"),
+        ("data.root=${nothing}", "data.root"),
+    ],
+)
+def test_words_that_do_not_fit_are_refused(started, goes_on, word, message):
+    with pytest.raises(Exception, match=message.replace("?", r"\?")) as refusal:
+        cfg, said = goes_on(started(), word)
+        plain(cfg)
+    assert not isinstance(refusal.value, (TypeError, KeyError, AttributeError))
+
+
+def test_damaged_checkpoints(tmp_path):
+    for content in (b"", b"hello", b"PK\x03\x04"):
+        (tmp_path / "a.ckpt").write_bytes(content)
+        with pytest.raises(DamagedError, match="is no checkpoint, or is cut short"):
+            resume.stored(tmp_path / "a.ckpt")
+
+
+def test_ones_own_configuration_goes_on_as_it_was(command, run, small, tmp_path, monkeypatch):
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "mine.yaml").write_text(MINE)
+    command("--config-dir", "my", "--config-name", "mine", *small)
+    (folder,) = tmp_path.glob("outputs/runs/*")
+    shutil.rmtree("my")
+    before = yaml.safe_load((folder / "config.yaml").read_text())
+    command(f"ckpt_path={folder.relative_to(tmp_path)}/checkpoints/last.ckpt", "trainer.max_epochs=3", "data.lr=0.001")
+    after = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (after["beta"], after["objective"]["beta"], after["objective"]["samples"]) == (2, 2, 3)
+    assert (after["optimizer"]["lr"], after["trainer"]["max_epochs"]) == (0.001, 3)
+    differ = {name for name in before if before[name] != after[name]}
+    assert differ == {"ckpt_path", "data", "optimizer", "trainer"}
+    assert [float(row["beta"]) for row in rows(folder)] == [2] * 4
+    told = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
+    assert told == status.read(folder)["overrides"]
+    assert {"latent_dim=3", "trainer.max_epochs=3", "data.lr=0.001"} <= set(told)
+    assert OmegaConf.load(folder / ".hydra" / "config.yaml").beta == 2
+
+
+def test_an_option_that_only_the_run_has(command, run, small, tmp_path):
+    """data.path and sigma are not in the default configuration, against which Hydra composes."""
+    folder = run("likelihood=gaussian", "likelihood.sigma=0.5")
+    last = folder / "checkpoints" / "last.ckpt"
+    path = next(word.partition("=")[2] for word in small if word.startswith("data.path="))
+    copy = shutil.copy(path, tmp_path / "copy.npz")
+    command(f"ckpt_path={last}", "trainer.max_epochs=3", f"data.path={copy}", "likelihood.sigma=0.4")
+    after = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (after["data"]["source"]["path"], after["likelihood"]["sigma"]) == (str(copy), 0.4)
+
+
+def test_a_refusal_of_a_resume_comes_before_anything_heavy_and_changes_nothing(run):
+    folder = run()
+    path = folder / "checkpoints" / "last.ckpt"
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    loaded = {name.split(".")[0] for name in told(ANSWERED, folder, f"ckpt_path={path}", "trainer.max_epochs=-3")}
+    assert not loaded & HEAVY
+    after = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.name != "train.log"}
+    assert after == before
+
+
+def test_the_working_directory_of_hydra(command, small, tmp_path, monkeypatch):
+    relative = os.path.relpath(next(word.partition("=")[2] for word in small if word.startswith("data.path=")))
+    options = [word for word in small if not word.startswith(("data.path", "logger"))]
+    options = [*options, f"data.path={relative}", "hydra.job.chdir=true", "trainer.max_epochs=1"]
+    command(*options)
+    (folder,) = tmp_path.glob("outputs/runs/*")
+    assert len(list(tmp_path.glob("outputs/wandb/offline-run-*"))) == 1
+    last = os.path.relpath(folder / "checkpoints" / "last.ckpt")
+    command(f"ckpt_path={last}", "trainer.max_epochs=2", "hydra.job.chdir=true", "logger=csv")
+    assert [float(row["epoch"]) for row in rows(folder)] == [0, 1, 2]
+    command("-m", *options, "sweep_name=a", "logger=csv")
+    assert len(list(tmp_path.glob("outputs/sweeps/a/0/metrics.json"))) == 1
+
+
+def test_a_folder_with_odd_characters(command, small, tmp_path):
+    folder = tmp_path / "a b=c,d"
+    command(*small, "trainer.max_epochs=1", f"hydra.run.dir='{folder}'")
+    again = words.option("ckpt_path", f"{folder}/checkpoints/last.ckpt")
+    command(*shlex.split(again), "trainer.max_epochs=2")
+    assert [float(row["epoch"]) for row in rows(folder)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["hydra.run.dir=my/bare.yaml"], "hydra.run.dir=my/bare.yaml can't be written: my/bare.yaml is no folder"),
+        (["hydra.run.dir=my/bare.yaml/a"], "my/bare.yaml is no folder"),
+        (["hydra.run.dir=finished"], "hydra.run.dir=finished holds a run already: give another folder, or go on"),
+        (["ckpt_path=finished/checkpoints/last.ckpt", "hydra.run.dir=b"], "a run goes on in its own folder"),
+        (["ckpt_path=finished/checkpoints/last.ckpt", "sweep_name=a"], "sweep_name names a sweep"),
+        (["ckpt_path=finished/checkpoints/last.ckpt", "sweep=seeds"], "ckpt_path resumes one run"),
+        (["-m", "beta=1,2", "hydra.sweep.subdir=${hydra.job.override_dirname}"], "hydra.sweep.subdir: a job is found"),
+        (["-m", "objective=null,elbo"], "Config group override must be a string or a list"),
+        (
+            ["--config-dir=my", "--config-name=bare", "beta=1"],
+            "--config-name=bare is not for this command, since it lacks ",
+        ),
+    ],
+)
+def test_what_hydra_allows_and_a_run_does_not(command, finished, tmp_path, capsys, line, message):
+    (tmp_path / "finished").symlink_to(finished)
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "bare.yaml").write_text("beta: 2\n")
+    before = {file: file.read_bytes() for file in finished.rglob("*") if file.is_file()}
+    with pytest.raises(SystemExit) as stop:
+        command(*line)
+    said = capsys.readouterr().err if not isinstance(stop.value.code, str) else stop.value.code
+    assert message in said
+    assert "Traceback" not in said
+    assert {file: file.read_bytes() for file in finished.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("word", ["logger=null", "callbacks=null", "logger={}"])
+def test_null_of_a_group_is_none(command, small, tmp_path, word):
+    name = word.partition("=")[0]
+    command(*(each for each in small if not each.startswith(f"{name}=")), word, "trainer.max_epochs=1")
+    (folder,) = tmp_path.glob("outputs/runs/*")
+    assert not yaml.safe_load((folder / "config.yaml").read_text())[name]
+    assert (folder / "metrics.json").is_file()
+    assert not (folder / "figures").exists()
+
+
+def test_the_log_keeps_another_name(command, small, tmp_path):
+    command("-m", *small, "trainer.max_epochs=1", "sweep_name=a", "hydra.job.name=other")
+    assert "nats per image" in (tmp_path / "outputs/sweeps/a/0/other.log").read_text()
+
+
+def test_a_job_of_a_sweep_goes_on_with_new_words(run, small):
+    """What is given now, and that alone, changes what a stopped job goes on with."""
+    folder = run("beta=3")
+    before = weights(folder)
+    with hydra.initialize_config_dir(CONF, version_base="1.3"):
+        cfg = hydra.compose("train", [*small, "beta=3"])
+        cfg.ckpt_path = f"{folder}/checkpoints/last.ckpt"
+        train.train(cfg, folder, [*small, "beta=3", "optimizer.lr=0", "trainer.max_epochs=3"])
+    assert identical(before, weights(folder))
+    assert json.loads((folder / "metrics.json").read_text())["epoch"] <= 3
+    assert yaml.safe_load((folder / "config.yaml").read_text())["objective"]["beta"] == 3
+
+
+def test_an_option_of_ones_own_that_others_refer_to_goes_on(started, goes_on):
+    path = started("+width=24", "model.encoder.hidden=[${width}]")
+    assert list(goes_on(path, "trainer.max_epochs=7")[0].model.encoder.hidden) == [24]

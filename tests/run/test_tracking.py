@@ -1,0 +1,139 @@
+"""W&B without an account: never a prompt, the same numbers, separate runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.run import tracking
+from src.support.errors import UserError
+from tests.training.test_module import rows
+
+
+@pytest.fixture(autouse=True)
+def ask_again():
+    tracking.resolve.cache_clear()
+
+
+@pytest.mark.parametrize(("answer", "mode"), [(True, "online"), (False, "offline")])
+def test_auto_follows_the_login(monkeypatch, answer, mode):
+    import wandb
+
+    monkeypatch.delenv("WANDB_MODE")
+    asked = []
+    monkeypatch.setattr(wandb, "login", lambda prompt: asked.append(prompt) or answer)
+    assert tracking.resolve("auto") == tracking.resolve("auto") == mode
+    assert asked == [False]  # once, and never with a prompt
+
+
+def test_auto_records_offline_when_the_key_is_refused(monkeypatch):
+    import wandb
+
+    def refuse(prompt):
+        raise wandb.errors.AuthenticationError("bad key")
+
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setattr(wandb, "login", refuse)
+    with pytest.warns(UserWarning, match="bad key.*recorded offline"):
+        assert tracking.resolve("auto") == "offline"
+
+
+def test_auto_obeys_the_environment(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert tracking.resolve("auto") == "disabled"
+    monkeypatch.setenv("WANDB_MODE", "bogus")
+    tracking.resolve.cache_clear()
+    with pytest.raises(UserError, match="WANDB_MODE must be one of"):
+        tracking.resolve("auto")
+
+
+def test_online_without_a_key_is_refused(monkeypatch):
+    import wandb
+
+    monkeypatch.setattr(wandb, "login", lambda prompt: False)
+    with pytest.raises(UserError, match="Run `wandb login`, or use mode offline"):
+        tracking.resolve("online")
+
+
+def test_a_network_lost_between_login_and_start_costs_no_run(monkeypatch, tmp_path):
+    import wandb
+
+    begin = wandb.init
+
+    def lost(mode, **options):
+        if mode == "online":
+            raise wandb.errors.CommError("no route")
+        return begin(mode=mode, **options)
+
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setattr(wandb, "login", lambda prompt: True)
+    monkeypatch.setattr(wandb, "init", lost)
+    given = {"project": "p", "dir": str(tmp_path), "name": "n", "group": None, "options": {}}
+    with pytest.warns(UserWarning, match="no route.*recorded offline"):
+        logger = tracking.wandb_logger(mode="auto", **given)
+    assert logger.experiment.settings.mode == "offline"
+    logger.experiment.finish()
+    with pytest.raises(UserError, match="logger.wandb.mode=offline, or logger=csv"):
+        tracking.wandb_logger(mode="online", **given)
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(UserError, match="auto, online, offline, disabled"):
+        tracking.resolve("sometimes")
+
+
+def test_without_a_key_nothing_is_asked(tmp_path):
+    """A real process, no key, no terminal, no network needed."""
+    code = "from src.run import tracking; print(tracking.resolve('auto'))"
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    assert result.stdout.strip().splitlines()[-1] == "offline", result.stderr
+
+
+def inspected(folder: Path, *flags: str) -> str:
+    """What W&B's own reader finds in the one offline run of a folder."""
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    wandb = Path(sys.executable).with_name("wandb")
+    command = [str(wandb), "leet", "inspect", *flags, "--json", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def records(folder: Path, kind: str) -> list[dict]:
+    lines = (json.loads(line) for line in inspected(folder).splitlines())
+    return [line[kind] for line in lines if line["type"] == kind]
+
+
+def test_an_offline_run_holds_config_numbers_and_pictures(run, tmp_path):
+    watched = ["callbacks=default", "callbacks.recorder.images=40", "~callbacks.progress"]
+    folder = run("logger=wandb", f"logger.wandb.dir={tmp_path}", *watched, "beta=2", "latent_dim=2")
+    found = json.loads(inspected(tmp_path, "--summary"))
+    assert (found["state"], found["exit_code"], found["project"]) == ("finished", 0, "vae-lab")
+    assert found["name"] == "mlp d=2 beta=2.0 on npz"
+    assert found["config"]["beta"] == 2
+    assert found["config"]["objective"]["_target_"] == "src.training.objectives.ELBO"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for name in ("epoch", "images_seen", "train/elbo", "val/elbo", "val/loss", "test/elbo", "test/recon", "test/kl"):
+        assert found["summary"][name] == metrics[name]  # of the best checkpoint
+
+    for picture in ("samples", "reconstructions", "latent", "loss", "kl_per_dim"):
+        assert found["summary"][f"figures/{picture}"]["_type"] == "image-file"
+    for film in ("samples.gif", "reconstructions.gif", "latent.gif"):
+        assert found["summary"][f"figures/{film}"]["path"].endswith(".gif")
+
+    history = [record["item"] for record in records(tmp_path, "history") if "train/elbo" in record["item"]]
+    for logged, row in zip(history, rows(folder), strict=True):
+        for name, value in row.items():
+            if value and name != "step":
+                assert logged[name] == pytest.approx(float(value)), name
+    axes = {record.get("glob_name"): record.get("step_metric") for record in records(tmp_path, "metric")}
+    assert axes["*"] == "images_seen"
+
+
+def test_a_failed_run_is_marked_and_does_not_swallow_the_next(run, tmp_path):
+    with pytest.raises(UserError, match="diverged"):
+        run("logger=wandb", f"logger.wandb.dir={tmp_path / 'a'}", "likelihood=gaussian", "optimizer.lr=1e9")
+    run("logger=wandb", f"logger.wandb.dir={tmp_path / 'b'}", folder="second")
+    assert json.loads(inspected(tmp_path / "a", "--summary"))["exit_code"] == 1
+    assert json.loads(inspected(tmp_path / "b", "--summary"))["exit_code"] == 0

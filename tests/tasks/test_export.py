@@ -1,0 +1,141 @@
+"""task=export."""
+
+import json
+from functools import partial
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from src import build
+from src.models import likelihoods, networks, posteriors, priors
+from src.models.vae import VAE
+from src.support.errors import UserError
+from src.tasks import export
+from tests.helpers.models import POSTERIORS
+
+
+def convolutional(posterior=posteriors.Gaussian, likelihood=likelihoods.Bernoulli, channels=1) -> VAE:
+    """An untrained VAE of 8 x 8 pixels and 3 latents."""
+    options = {"channels": [4], "hidden": 8, "activation": "silu"}
+    encoder, decoder = (partial(network, **options) for network in (networks.ConvEncoder, networks.ConvDecoder))
+    torch.manual_seed(0)
+    vae = VAE((channels, 8, 8), 3, encoder, decoder, posterior(3), priors.Standard(3), likelihood())
+    return vae.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(finished, tmp_path_factory):
+    """The numbers and the folder of an export of the finished run."""
+    folder = tmp_path_factory.mktemp("exported")
+    return export.export(build.open_run(finished), folder), folder
+
+
+def run_onnx(path, *arrays):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [node.name for node in session.get_inputs()]
+    return {
+        node.name: array
+        for node, array in zip(
+            session.get_outputs(), session.run(None, dict(zip(names, arrays, strict=True))), strict=True
+        )
+    }
+
+
+def test_files_and_numbers(exported):
+    numbers, folder = exported
+    files = {"encoder.onnx", "decoder.onnx", "weights.safetensors"}
+    assert {path.name for path in folder.iterdir()} == files
+    assert {name for name in numbers if name.endswith("MB")} == {f"{name}/MB" for name in files}
+    assert 0 <= numbers["encoder.onnx/difference"] <= 1e-5
+    assert 0 <= numbers["decoder.onnx/difference"] <= 1e-5
+
+
+@pytest.mark.parametrize("count", [1, 2, 17])
+def test_onnx_says_what_pytorch_says_for_any_batch_size(exported, finished, count):
+    vae = build.load(finished)
+    x = torch.rand(count, 1, 28, 28).round()
+    z = torch.randn(count, 3)
+    with torch.no_grad():
+        q, mean = vae.encode(x), vae.decode(z).mean
+    found = run_onnx(exported[1] / "encoder.onnx", x.numpy())
+    np.testing.assert_allclose(found["mean"], q.mean.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found["scale"], q.scale.numpy(), atol=1e-5)
+    np.testing.assert_allclose(run_onnx(exported[1] / "decoder.onnx", z.numpy())["mean"], mean.numpy(), atol=1e-5)
+
+
+def test_weights_and_configuration_make_the_vae_again(exported, finished):
+    from safetensors import safe_open
+
+    with safe_open(exported[1] / "weights.safetensors", "pt") as file:
+        metadata, weights = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    vae = build.vae(OmegaConf.create(json.loads(metadata["config"])))
+    vae.load_state_dict(weights)
+    assert metadata["title"] == build.open_run(finished).config.title
+    for ours, theirs in zip(vae.parameters(), build.load(finished).parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_full_covariance_has_its_factor(tmp_path):
+    check_encoder("full", tmp_path, ["mean", "scale_tril"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("posterior", ["gaussian", "flow"])
+def test_other_posteriors(posterior, tmp_path):
+    check_encoder(posterior, tmp_path, ["mean", "scale"] if posterior == "gaussian" else ["mean"])
+
+
+def check_encoder(posterior, folder, outputs):
+    vae = convolutional(POSTERIORS[posterior])
+    x, path = torch.rand(6, 1, 8, 8), folder / "encoder.onnx"
+    export.write_onnx(export.Encoder(vae), x[:2], path, "images", outputs)
+    assert export.difference(export.Encoder(vae), x, path) <= 1e-5
+    assert list(run_onnx(path, x.numpy())) == outputs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        likelihoods.Bernoulli,
+        likelihoods.ContinuousBernoulli,
+        likelihoods.Gaussian,
+        partial(likelihoods.Gaussian, "per_pixel"),
+        likelihoods.Logistic256,
+    ],
+    ids=["bernoulli", "continuous_bernoulli", "gaussian", "per_pixel", "logistic256"],
+)
+def test_likelihoods_in_colour(likelihood, tmp_path):
+    vae, path, z = convolutional(likelihood=likelihood, channels=3), tmp_path / "decoder.onnx", torch.randn(6, 3)
+    export.write_onnx(export.Decoder(vae), z[:2], path, "codes", ["mean"])
+    assert export.difference(export.Decoder(vae), z, path) <= 1e-5
+
+
+def test_a_file_that_says_something_else_is_refused(exported, finished):
+    vae = build.load(finished)
+    with torch.no_grad():
+        next(vae.decoder.parameters()).add_(1e-3)
+    with pytest.raises(UserError, match="decoder.onnx: onnxruntime differs from PyTorch by"):
+        export.difference(export.Decoder(vae), torch.randn(5, 3), exported[1] / "decoder.onnx")
+
+
+def test_what_cannot_be_exported_is_refused_in_a_line(tmp_path):
+    class Asks(torch.nn.Module):
+        vae = convolutional()
+
+        def forward(self, x):
+            return (x if x.sum().item() > 0 else -x,)
+
+    with pytest.raises(UserError, match=r"encoder.onnx: PyTorch can't export this network .*") as error:
+        export.write_onnx(Asks(), torch.rand(2, 3), tmp_path / "encoder.onnx", "images", ["mean"])
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_package_is_named(applied, finished, monkeypatch):
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxruntime" else object())
+    with pytest.raises(UserError, match=r"task=export needs onnxruntime: pip install -e '.\[export\]'"):
+        applied(finished, "task=export")
