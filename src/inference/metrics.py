@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.models.distributions import DiagonalGaussian, FullGaussian
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
