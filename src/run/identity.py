@@ -54,7 +54,7 @@ def keep(run: Path, kept: dict[str, Any], data: "ImageData", in_sweep: bool) -> 
 
     Raises UserError where other runs of its sweep were trained on the same source when it held other images.
     """
-    described, source = data.described(), source_of(kept["config"]["data"])
+    described, source = data.description(), source_of(kept["config"]["data"])
     if in_sweep:
         check_job(run, source, data.source)
     kept["data"] = described
