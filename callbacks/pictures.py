@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from src.run.trace import Trace
 from src.run.tracking import media
+from src.support.folders import RunFolder
 from src.support.ranges import Share, checked
 from src.training.module import VAEModule
 
@@ -42,9 +43,9 @@ class Pictures(Callback):
             return
         from src import figures  # matplotlib and openTSNE: not before there is something to draw
 
-        folder, begun = Path(trainer.default_root_dir) / "figures", time.perf_counter()
+        run, begun = RunFolder(Path(trainer.default_root_dir)), time.perf_counter()
         try:
-            paths = getattr(figures, how)(Trace.load(folder / "trace.npz"), folder)
+            paths = getattr(figures, how)(Trace.load(run.trace), run.figures)
             publish(trainer, paths)
         except KeyboardInterrupt:
             if how == "draw_latest":

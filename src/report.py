@@ -20,6 +20,7 @@ from src.reporting import page, pictures
 from src.reporting.groups import Group, grouped, options, rows
 from src.reporting.runs import Run, find, natural, read
 from src.support.files import whole
+from src.support.folders import SweepFolder
 
 log = logging.getLogger(__name__)
 SWEEPS, NAMED = Path("outputs/sweeps"), "sweep_name="
@@ -43,7 +44,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = arguments().parse_args(words)
     folders = [SWEEPS / str(name)[len(NAMED) :] if str(name).startswith(NAMED) else name for name in options.folder]
     try:
-        out, found = options.out or folders[0] / "report.html", gathered(folders)
+        out, found = options.out or SweepFolder(folders[0]).report, gathered(folders)
         write_page(out, folders, found)
         if options.csv:
             write_table(options.csv, found)
@@ -62,7 +63,7 @@ def conclude(folder: Path, loggers: Mapping[str, Any] | None) -> None:
     What goes wrong costs these alone.
     """
     try:
-        found, out = gathered([folder]), folder / "report.html"
+        found, out = gathered([folder]), SweepFolder(folder).report
         write_page(out, [folder], found)
         log.info("compared on one page: %s", os.path.relpath(out))
     except Exception as error:
@@ -102,7 +103,8 @@ def arguments() -> argparse.ArgumentParser:
     """What the command line may say."""
     parser = argparse.ArgumentParser("python -m src.report", description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="+", type=Path, help="a run, a sweep (or sweep_name=NAME), or outputs")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the page; FOLDER/report.html if not given")
+    default = SweepFolder(Path("FOLDER")).report
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"the page; {default} if not given")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="writes the table, too")
     return parser
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from src.config.options import choice
 from src.reporting.runs import Run, natural
+from src.support.folders import RunFolder
 
 ASIDE = ("title", "ckpt_path", "logger", "callbacks", "hydra", "sweep_name", "data.root", "data.path", "data.source")
 STANDARD = ("model", "latent_dim", "beta", "seed")  # the options that a table of runs has even if none varies
@@ -60,7 +61,7 @@ def grouped(runs: list[Run]) -> tuple[list[Group], list[Run]]:
         except (KeyError, TypeError, AttributeError):
             lost.append(run)
             if not run.problems and run.status != "waiting":
-                run.problems.append("config.yaml names no data or no likelihood")
+                run.problems.append(f"{RunFolder(run.folder).config.name} names no data or no likelihood")
     names = sorted(kinds, key=lambda names: [natural(name) for name in names])
     return [group(same, data, *each[1:]) for each in names for data, same in by_images(each[0], kinds[each])], lost
 

@@ -135,7 +135,7 @@ function group(section) {
   const seen = new Set();
   const table = section.querySelector("table.runs");
   const view = { quantity: "elbo", colours: [], shown: new Set(state.names.keys()) };
-  const draw = (plot) => Plotly.react(plot, ...painted(state.figures[plot.dataset.figure], view), PLOTLY);
+  const draw = (plot) => Plotly.react(plot, ...painted(state.charts[plot.dataset.figure], view), PLOTLY);
   const redraw = () => seen.forEach(draw);
 
   const select = section.querySelector("select.knob");

@@ -115,7 +115,7 @@ def state(group: Group, figures: list[dict]) -> dict[str, Any]:
     coloured = {
         name: charts.colours(values) | {"words": [words(value) for value in values]} for name, values in knobs.items()
     }
-    return {"names": [run.name for run in group.runs], "knobs": coloured, "figures": figures}
+    return {"names": [run.name for run in group.runs], "knobs": coloured, "charts": figures}
 
 
 def embedded(content: Any) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from src.reporting.runs import UNREADABLE, Run, arrays_in
+from src.support.folders import RunFolder
 
 ALL = 9_000_000  # bytes that the thumbnails of a page may take together
 ONE = 24_000  # and one of them at most
@@ -21,22 +22,24 @@ PANELS = {"latent_tsne": (870, 28, 90, 560), "latent": (904, 62, 90, 560)}
 def thumbnails(run: Run, limit: int) -> dict[str, tuple[str, str]]:
     """By kind (samples, reconstructions, latent space) a data URI of at most `limit` bytes or so, and the file in the
     run's folder that shows more. A picture that can't be read is left out, and added to the run's problems."""
-    figures = run.folder / "figures"
-    makers: dict[str, tuple[Callable[[Path], Image.Image], str, str]] = {
-        "samples": (samples, "trace.npz", "samples"),
-        "reconstructions": (reconstructions, "trace.npz", "reconstructions"),
+    folder = RunFolder(run.folder)
+    makers: dict[str, tuple[Callable[[Path], Image.Image], Path, str]] = {
+        "samples": (samples, folder.trace, "samples"),
+        "reconstructions": (reconstructions, folder.trace, "reconstructions"),
     }
     for name in PANELS:
-        if "latent" not in makers and (figures / f"{name}.png").is_file():
-            makers["latent"] = (panel, f"{name}.png", name)
+        if "latent" not in makers and (path := folder.figures / f"{name}.png").is_file():
+            makers["latent"] = (panel, path, name)
     found = {}
     for kind, (make, source, name) in makers.items():
-        if (figures / source).is_file():
+        if source.is_file():
+            drawn = (folder.figures / f"{name}.{suffix}" for suffix in ("gif", "png"))
             try:
-                more = next((each for each in (f"{name}.gif", f"{name}.png") if (figures / each).is_file()), source)
-                found[kind] = encoded(make(figures / source), limit), f"figures/{more}"
+                more = next((path for path in drawn if path.is_file()), source)
+                found[kind] = encoded(make(source), limit), str(more.relative_to(run.folder))
             except (*UNREADABLE, IndexError, Image.DecompressionBombError) as error:
-                said = f"figures/{source} can't be read: {str(error)[:120] or type(error).__name__}"
+                file = source.relative_to(run.folder)
+                said = f"{file} can't be read: {str(error)[:120] or type(error).__name__}"
                 run.problems.extend([said] if said not in run.problems else [])
     return found
 

@@ -17,8 +17,12 @@ import yaml
 from src.config.moved import current_paths
 from src.run import record
 from src.run.status import divergence, gone, warnings
+from src.support.folders import RunFolder, SweepFolder
 
-MARKS = ("config.yaml", "status.json", "metrics.csv", "metrics.json", ".hydra")  # any of them makes a folder a run's
+ANY = RunFolder(Path())
+MARKS = {
+    path.name for path in (ANY.config, ANY.status, ANY.epochs, ANY.metrics, ANY.hydra)
+}  # each marks a run's folder
 STATES = ("running", "finished", "failed", "diverged", "interrupted", "pruned")  # that status.json may tell
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BadZipFile, CSVError, yaml.YAMLError)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, where PyYAML has it
@@ -93,7 +97,7 @@ def find(folders: Iterable[Path]) -> list[Path]:
 def planned(sweep: Path) -> dict[str, list[str]]:
     """The options of a sweep's jobs by number, as its jobs.json plans them; none where it can't be read."""
     try:
-        jobs = json.loads((sweep / "jobs.json").read_text()).values()
+        jobs = json.loads(SweepFolder(sweep).jobs.read_text()).values()
         return {str(job["number"]): job["options"] for job in jobs if job["wanted"]}
     except UNREADABLE:
         return {}
@@ -109,27 +113,29 @@ def read(folder: Path, name: str) -> Run:
     if not folder.exists():
         return Run(folder, name, {}, "waiting", " ".join(planned(folder.parent).get(folder.name, [])), [], {}, {}, [])
     problems: list[str] = []
+    files = RunFolder(folder)
 
-    def attempt(file: str, reader: Callable[[Path], Any], otherwise: Any) -> Any:
+    def attempt(path: Path, reader: Callable[[Path], Any], otherwise: Any) -> Any:
         try:
-            return reader(folder / file)
+            return reader(path)
         except FileNotFoundError:
             return otherwise
         except UNREADABLE as error:
-            problems.append(f"{file} can't be read: {' '.join(str(error).split())[:120] or type(error).__name__}")
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            problems.append(f"{path.name} can't be read: {reason}")
             return otherwise
 
-    config = attempt("config.yaml", lambda path: current_paths(mapping(yaml.load(path.read_text(), LOADER))), {})
-    told = attempt("status.json", lambda path: mapping(json.loads(path.read_text())), {})
-    metrics = attempt("metrics.json", lambda path: mapping(json.loads(path.read_text())), {})
-    epochs = attempt("metrics.csv", read_epochs, [])
-    terms = {split: attempt(f"{split}_terms.npz", read_terms, {}) for split in ("val", "test")}
+    config = attempt(files.config, lambda path: current_paths(mapping(yaml.load(path.read_text(), LOADER))), {})
+    told = attempt(files.status, lambda path: mapping(json.loads(path.read_text())), {})
+    metrics = attempt(files.metrics, lambda path: mapping(json.loads(path.read_text())), {})
+    epochs = attempt(files.epochs, read_epochs, [])
+    terms = {split: attempt(files.terms(split), read_terms, {}) for split in ("val", "test")}
     status, reason = state(told, metrics, epochs)
     if status == "finished" and not (metrics or problems):
-        problems.append("metrics.json is missing")
-    if not config and not any(problem.startswith("config.yaml") for problem in problems):
-        problems.append("config.yaml is missing")
-    data = attempt("data.json", lambda path: mapping(json.loads(path.read_text())), {})
+        problems.append(f"{files.metrics.name} is missing")
+    if not config and not any(problem.startswith(files.config.name) for problem in problems):
+        problems.append(f"{files.config.name} is missing")
+    data = attempt(files.data, lambda path: mapping(json.loads(path.read_text())), {})
     return Run(folder, name, config, status, reason, epochs, metrics, terms, problems, data)
 
 
@@ -174,7 +180,7 @@ def state(told: dict[str, Any], metrics: dict[str, Any], epochs: list[dict[str, 
     """
     status, reason = told.get("state", "finished" if metrics else "unknown"), str(told.get("reason") or "")
     if status not in STATES:
-        return "unknown", reason or "it left no metrics.json: it was stopped, or still runs"
+        return "unknown", reason or f"it left no {ANY.metrics.name}: it was stopped, or still runs"
     if status == "running" and gone(told):
         return "killed", f"process {told['pid']} is gone and has left no word"
     if status == "finished":

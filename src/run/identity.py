@@ -20,11 +20,10 @@ from src.data.sources import Images
 from src.run import status
 from src.run.record import write_json
 from src.support.errors import UserError
+from src.support.folders import RunFolder
 
 if TYPE_CHECKING:
     from src.data.module import ImageData
-
-FILE = "data.json"
 
 
 def fingerprint(images: Images) -> str:
@@ -58,7 +57,7 @@ def keep(run: Path, kept: dict[str, Any], data: "ImageData", in_sweep: bool) -> 
     if in_sweep:
         check_job(run, source, data.source)
     kept["data"] = described
-    write_json(run / FILE, described | {"source": source})
+    write_json(RunFolder(run).data, described | {"source": source})
 
 
 def check_resumed(state: dict[str, Any], cfg: DictConfig, images: Images) -> list[str]:
@@ -84,7 +83,7 @@ def siblings(folder: Path) -> dict[str, tuple[str, str]]:
     """The fingerprint of each source that runs in the folder of a sweep were trained on, and the number of one of them;
     by source. Those that failed are trained anew, and do not count."""
     found = {}
-    for path in sorted(folder.glob(f"*/{FILE}")):
+    for path in sorted(RunFolder(each).data for each in folder.glob("*")):
         try:
             kept = current_paths(json.loads(path.read_text()))
             key = json.dumps(kept["source"], sort_keys=True)

@@ -12,6 +12,7 @@ from src.config.classes import locate
 from src.config.options import plain
 from src.run import record
 from src.run.tracking import WANDB
+from src.support.folders import RunFolder
 from src.sweeps.jobs import Job
 
 
@@ -26,8 +27,9 @@ def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int |
         row | {"step": int(row["step"])} for row in rows
     ]  # Lightning deletes an old file when it opens a new one
     table.save()
-    title = None if (run / ".wandb_id").is_file() else cfg.title
-    given: dict[str, Any] = {"title": title, "sweep": None, "options": plain(cfg), "resume_from": run / ".wandb_id"}
+    wandb_id = RunFolder(run).wandb_id
+    title = None if wandb_id.is_file() else cfg.title
+    given: dict[str, Any] = {"title": title, "sweep": None, "options": plain(cfg), "resume_from": wandb_id}
     if job:
         words = dict(word.lstrip("+").split("=", 1) for word in job.options if "=" in word)
         values = {name: OmegaConf.select(cfg, name) for name in words}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from src.support.files import whole
+from src.support.folders import RunFolder
 
 SOURCES = [f":/{name}" for name in ("src", "callbacks", "conf", "pyproject.toml")]
 PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "numpy", "wandb", "openTSNE")
@@ -31,7 +32,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_terms(folder: Path, terms: dict[str, dict[str, np.ndarray]]) -> None:
     """{split}_terms.npz: `index`, `loss`, `recon`, `kl` of each image, nats."""
     for split, arrays in terms.items():
-        with whole(folder / f"{split}_terms.npz") as partial:
+        with whole(RunFolder(folder).terms(split)) as partial:
             np.savez(partial, **arrays)
 
 
@@ -57,7 +58,7 @@ def table(numbers: dict[str, Any]) -> str:
 
 def epochs(run: Path) -> list[dict[str, float]]:
     """The rows of a run's metrics.csv that belong to an epoch, without empty cells; none where there is no file."""
-    path = run / "metrics.csv"
+    path = RunFolder(run).epochs
     if not path.is_file():
         return []
     with path.open(newline="") as file:

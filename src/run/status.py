@@ -13,6 +13,7 @@ from typing import Any
 
 from src.support.errors import DivergedError, UserError
 from src.support.files import whole
+from src.support.folders import RunFolder
 
 LEAST_GAIN = 0.05  # nats that an image's own code is worth, below which the decoder is said to ignore it
 LEVEL = 0.99  # of what the mean image costs, or leaves unexplained: a model that is no better knows no more
@@ -49,7 +50,7 @@ def read(run: Path) -> dict[str, Any]:
     """What status.json says, with the state `killed` where it says running but its process on this host is gone; empty
     where there is none, or it is damaged."""
     try:
-        status = json.loads((run / "status.json").read_text())
+        status = json.loads(RunFolder(run).status.read_text())
     except (OSError, ValueError):
         return {}
     if not isinstance(status, dict):
@@ -59,7 +60,7 @@ def read(run: Path) -> dict[str, Any]:
 
 def write(run: Path, status: dict[str, Any]) -> None:
     """Writes RUN/status.json."""
-    with whole(run / "status.json") as partial:
+    with whole(RunFolder(run).status) as partial:
         partial.write_text(json.dumps(status, indent=2) + "\n")
 
 

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from PIL import Image
 
 from src.support.errors import UserError
+from src.support.folders import RunFolder, SweepFolder
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
@@ -128,7 +129,7 @@ def address(node: dict) -> dict[str, Any]:
 def add(options: dict, run: Path, task: str, numbers: dict[str, Any], results: Path) -> None:
     """Adds a task's numbers and the pictures of its `results` to the W&B run of the run in a folder, where it has one;
     `options` are those of the run."""
-    node, known = (options.get("logger") or {}).get("wandb"), run / ".wandb_id"
+    node, known = (options.get("logger") or {}).get("wandb"), RunFolder(run).wandb_id
     if not node or node.get("_target_") != WANDB or not known.is_file():
         return
     logger = wandb_logger(**address(node), options={}, resume_from=known)
@@ -145,7 +146,7 @@ def add_runs(node: dict, sweep: Path, rows: list[dict[str, Any]]) -> None:
     import wandb
 
     given = {"name": f"{sweep.name}: all runs", "group": node.get("group"), "sweep": sweep.name}
-    logger = wandb_logger(**address(node), **given, options={}, resume_from=sweep / ".wandb_id")
+    logger = wandb_logger(**address(node), **given, options={}, resume_from=SweepFolder(sweep).wandb_id)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     data = zip(*(of_one_type([row.get(column) for row in rows]) for column in columns), strict=True)
     logger.experiment.log({"runs": wandb.Table(columns, [list(row) for row in data])})

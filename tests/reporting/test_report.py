@@ -399,7 +399,7 @@ def test_words_of_runs_are_escaped(tmp_path):
     assert len(scripts) == 1
     state = json.loads(scripts[0])
     assert evil in state["knobs"]["model"]["words"]
-    texts = [text for figure in state["figures"] for trace in figure["data"] for text in trace.get("text", [])]
+    texts = [text for figure in state["charts"] for trace in figure["data"] for text in trace.get("text", [])]
     assert texts
     assert not any("<script" in text for text in texts)
 
