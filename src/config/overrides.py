@@ -51,7 +51,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
             "--config-name=%s is not read: the run goes on with the configuration in its checkpoint", parsed.config_name
         )
     changes = [word for word in parsed.overrides if re.split("[./]", name_of(word))[0] not in HYDRAS]
-    # Hydra would write what it composes to RUN/.hydra before a word is refused: resume.tell_hydra does it
+    # Hydra would write what it composes to RUN/.hydra before a word is refused: resume.update_hydra_folder does it
     quiet = [] if "hydra.output_subdir" in names else ["hydra.output_subdir=null"]
     return [*(word for word in words if word not in changes), *quiet], changes
 

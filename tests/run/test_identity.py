@@ -9,9 +9,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src import build, report, search
+from src import build, search
 from src.data.sources import npz
-from src.reporting import groups
+from src.reporting import conclude, groups, tables
 from src.reporting.runs import find
 from src.run import identity
 from src.support.errors import UserError
@@ -73,13 +73,13 @@ def test_runs_on_one_path_with_other_content_are_neither_paired_nor_averaged(own
     ours = [run(f"data.path={own}", f"seed={seed}", folder=f"run{seed}") for seed in (0, 1)]
     change(own, "in another order")
     theirs = run(f"data.path={own}", "seed=2", folder="run2")
-    found, _ = groups.grouped(report.named(find(sorted(tmp_path.glob("run*")))))
+    found, _ = groups.group_runs(conclude.read_runs(find(sorted(tmp_path.glob("run*")))))
     assert [[run.name for run in group.runs] for group in found] == [["run0", "run1"], ["run2"]]
     assert len({group.data for group in found}) == 2
     assert all(f"{own}, images " in group.data for group in found)
-    assert [row["seeds"] for row in groups.over_seeds(found[0])] == [2]
-    assert groups.paired(found[0].runs[0], found[1].runs[0]) is None
-    assert groups.paired(found[0].runs[0], found[0].runs[1]) is not None
+    assert [row["seeds"] for row in tables.setting_rows(found[0])] == [2]
+    assert tables.paired_difference(found[0].runs[0], found[1].runs[0]) is None
+    assert tables.paired_difference(found[0].runs[0], found[0].runs[1]) is not None
     with pytest.raises(UserError, match="holds other images or labels than"):
         applied(theirs, "task=compare", f"task.other={ours[0]}")
 
@@ -99,8 +99,8 @@ def test_runs_from_before_have_nothing_to_check(own, run, resume, applied, tmp_p
     for name in ("fingerprint", "without"):
         del metrics["data"][name]
     (ours / "metrics.json").write_text(json.dumps(metrics))
-    found, lost = groups.grouped(report.named(find(sorted(tmp_path.glob("run*")))))
-    assert [len(group.runs) for group in found] == [2] and not lost
+    found, ungrouped = groups.group_runs(conclude.read_runs(find(sorted(tmp_path.glob("run*")))))
+    assert [len(group.runs) for group in found] == [2] and not ungrouped
     change(own, "appended")
     applied(ours, "task=interpolate", "task.steps=3")
     resume(ours, "trainer.max_epochs=3")

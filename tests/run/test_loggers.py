@@ -47,7 +47,7 @@ class Missing(Mine):
 
 @pytest.fixture(autouse=True)
 def ask_again(monkeypatch):
-    tracking.resolve.cache_clear()
+    tracking.resolve_mode.cache_clear()
     for name in ("WANDB_NAME", "WANDB_RUN_GROUP", "WANDB_ENTITY", "WANDB_TAGS"):
         monkeypatch.delenv(name, raising=False)
 

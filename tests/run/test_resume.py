@@ -68,7 +68,7 @@ def goes_on():
 
     def go_on(path: Path, *new: str):
         with hydra.initialize_config_dir(CONF, version_base="1.3"):
-            return resume.resumed(path, [f"ckpt_path={path}", *new])
+            return resume.compose(path, [f"ckpt_path={path}", *new])
 
     return go_on
 
@@ -91,7 +91,7 @@ def test_a_checkpoint_holds_the_composition_in_plain_containers(run):
     assert state["composition"]["optimizer"]["lr"] == "${data.lr}"
     assert state["config"]["objective"]["beta"] == 1
     assert "hydra" not in state["composition"]
-    assert state == resume.stored(Path("run/checkpoints/last.ckpt").absolute())
+    assert state == resume.read_run(Path("run/checkpoints/last.ckpt").absolute())
 
 
 def test_new_words_reach_what_is_built(started, goes_on, tmp_path, monkeypatch):
@@ -112,7 +112,7 @@ def test_new_words_reach_what_is_built(started, goes_on, tmp_path, monkeypatch):
     names = {type(each).__name__ for each in trainer.callbacks}
     assert "Recorder" in names
     assert "Pictures" not in names
-    assert not any(isinstance(each, WandbLogger) for each in build_loggers(cfg, tmp_path, None, 0))
+    assert not any(isinstance(each, WandbLogger) for each in build_loggers(cfg, tmp_path, None, build.make, 0))
     assert cfg.title == "mlp d=3 beta=2.0 on npz"
     assert cfg.model.decoder.activation == "relu"  # by its own interpolation
     assert type(module.lr_schedule).__name__ == "Cosine"
@@ -144,7 +144,7 @@ def test_a_group_that_is_chosen_again_is_what_it_was(started, goes_on, small):
     cfg, _ = goes_on(path)
     again, said = goes_on(path, *small, "beta=3")
     assert again == cfg
-    assert said == resume.stored(path)["overrides"]
+    assert said == resume.read_run(path)["overrides"]
 
 
 def test_of_a_word_that_was_given_twice_the_later_is_the_runs(run, resume):
@@ -177,7 +177,7 @@ def test_what_conf_says_now_does_not_matter(started, goes_on, monkeypatch, tmp_p
         file.write_text(file.read_text().replace(old, new))
     (tmp_path / "conf" / "schedule" / "linear.yaml").unlink()
     with hydra.initialize_config_dir(str(tmp_path / "conf"), version_base="1.3"):
-        cfg, _ = resume.resumed(path, ["beta=2"])
+        cfg, _ = resume.compose(path, ["beta=2"])
     assert cfg.objective.samples == 1
     assert cfg.data.epochs == 60
     assert cfg.schedule._target_ == "src.training.schedules.Linear"
@@ -216,7 +216,7 @@ def test_damaged_checkpoints(tmp_path):
     for content in (b"", b"hello", b"PK\x03\x04"):
         (tmp_path / "a.ckpt").write_bytes(content)
         with pytest.raises(DamagedError, match="is no checkpoint, or is cut short"):
-            resume.stored(tmp_path / "a.ckpt")
+            resume.read_run(tmp_path / "a.ckpt")
 
 
 def test_ones_own_configuration_goes_on_as_it_was(command, run, small, tmp_path, monkeypatch):

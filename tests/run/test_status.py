@@ -85,8 +85,8 @@ def test_a_collapsed_run_is_finished_and_says_so(run, caplog):
     assert "no latent dimension is active" in told["warning"]
     assert "finished, but no latent dimension is active" in caplog.text
     shown = read(folder, "run")
-    assert shown.ranks
-    assert shown.why == told["warning"]
+    assert shown.is_ranked
+    assert shown.explanation == told["warning"]
     assert report.main([str(folder)]) == 0
     assert (folder / "report.html").read_text().count("no latent dimension is active") >= 2  # its row, what is selected
 
