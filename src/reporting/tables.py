@@ -1,0 +1,113 @@
+"""Tables of runs and of settings: metrics, paired differences, means over seeds, and what validation selects."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from src.reporting.groups import Group, option_differences, option_value
+from src.reporting.runs import Run
+from src.run.options import ABSENT, as_text, flatten, part
+from src.run.status import State
+
+STANDARD = ("model", "latent_dim", "beta", "seed")  # the options that a table of runs has even if none varies
+TERMS = ("val/elbo", "val/recon", "val/kl")
+
+
+def option_rows(runs: list[Run]) -> list[dict[str, Any]]:
+    """For each run its values of the STANDARD options and of all that vary among the runs, in one group or in all."""
+    configs = [run.config for run in runs if run.config]
+    names = dict.fromkeys((*STANDARD, *(option_differences(configs) if configs else ())))
+    rows = []
+    for run in runs:
+        values = {part(name): option_value(name, value) for name, value in flatten(run.config).items()}
+        values = values or planned_options(run)
+        rows.append({name: values.get(name, ABSENT if run.config else None) for name in names})
+    return rows
+
+
+def planned_options(run: Run) -> dict[str, str]:
+    """The options of a job that has not started, as the sweep planned it."""
+    overrides = run.reason.split() if run.status == State.WAITING else []
+    return dict(each.lstrip("+").split("=", 1) for each in overrides if "=" in each)
+
+
+def paired_difference(run: Run, best: Run) -> tuple[float, float] | None:
+    """run - best: the mean difference of the validation ELBO over the same images, and its standard error, nats.
+
+    None where the images can't be matched.
+    """
+    if len({each.data["fingerprint"] for each in (run, best) if "fingerprint" in each.data}) > 1:
+        return None
+    ours, theirs = run.terms["val"], best.terms["val"]
+    if not (ours and theirs) or not np.array_equal(ours["index"], theirs["index"]) or len(ours["index"]) < 2:
+        return None
+    difference = ours["elbo"] - theirs["elbo"]
+    if not np.isfinite(difference).all():
+        return None
+    return float(difference.mean()), float(difference.std(ddof=1) / math.sqrt(len(difference)))
+
+
+def setting_rows(group: Group) -> list[dict[str, Any]]:
+    """A row for each setting of the knobs, in the order of the runs.
+
+    A row holds the knobs' values, the number of `seeds`, for how many of these a run `finished`, the `places` of these
+    runs, and over these seeds the mean and, for two or more, the standard deviation (`_sd`) of each term.
+    """
+    settings: dict[tuple[str, ...], list[int]] = {}
+    for place in range(len(group.runs)):
+        settings.setdefault(group.setting(place), []).append(place)
+    rows = []
+    for places in settings.values():
+        done = [place for place in places if group.runs[place].is_ranked]
+        row: dict[str, Any] = {name: values[places[0]] for name, values in group.knobs.items()}
+        seeds, ended = ({as_text(group.seeds[place]) for place in some} for some in (places, done))
+        row |= {"places": done, "seeds": len(seeds), "finished": len(ended)}
+        for name in (*TERMS, "val/active_units"):
+            means = seed_means(group, done, name)
+            row[name] = float(np.mean(means)) if means else None
+            row[f"{name}_sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else None
+        rows.append(row)
+    return rows
+
+
+def seed_means(group: Group, places: list[int], name: str) -> list[float]:
+    """A metric of the runs at these places, for each seed: the mean over the runs with this seed."""
+    values: dict[str, list[float]] = {}
+    for place in places:
+        if (value := group.runs[place].number(name)) is not None:
+            values.setdefault(as_text(group.seeds[place]), []).append(value)
+    return [float(np.mean(each)) for each in values.values()]
+
+
+def select_setting(group: Group) -> dict[str, Any] | None:
+    """The row of `setting_rows` that validation selects: of those with the most seeds finished, that with the largest
+    mean ELBO. With fewer seeds one lucky run would decide."""
+    done = [row for row in setting_rows(group) if row["places"]]
+    return max(done, key=lambda row: (row["finished"], row["val/elbo"])) if done else None
+
+
+def run_rows(group: Group) -> list[dict[str, Any]]:
+    """The table: a row for each run, in the order of `group.runs`. None stands for a missing number.
+
+    Only the selected setting has test metrics.
+    """
+    seeds = {place: row for row in setting_rows(group) for place in row["places"]}
+    selected = (select_setting(group) or {}).get("places", [])
+    return [run_row(group, place, seeds.get(place, {}), place in selected) for place in range(len(group.runs))]
+
+
+def run_row(group: Group, place: int, setting: dict[str, Any], is_selected: bool) -> dict[str, Any]:
+    """The row of a run; `setting` is its row in `setting_rows`, `is_selected` whether it shows test metrics."""
+    run = group.runs[place]
+    row: dict[str, Any] = {"rank": group.ranking.index(place) + 1 if run.is_ranked else None, "run": run.name}
+    row |= {name: values[place] for name, values in group.knobs.items()} | {"seed": group.seeds[place]}
+    row |= {name: run.number(name) for name in TERMS}
+    difference = paired_difference(run, group.best) if run.is_ranked and run is not group.best else None
+    row |= dict(zip(("difference", "difference_se"), difference or (None, None), strict=True))
+    row |= {"val/elbo over seeds": setting.get("val/elbo"), "val/elbo over seeds, sd": setting.get("val/elbo_sd")}
+    row |= {"seeds": setting.get("finished"), "val/active_units": run.number("val/active_units")}
+    row |= {"parameters": run.number("parameters"), "epochs": run.trained_epochs, "seconds": run.seconds}
+    row |= {"status": run.status, "reason": run.explanation}
+    names = ("elbo", "recon", "kl")
+    return row | {f"test/{name}": run.number(f"test/{name}") if is_selected else None for name in names}
