@@ -1,4 +1,4 @@
-"""Draws all pictures of a run again: python -m src.figures RUN_FOLDER."""
+"""Draw all figures of a run again: python -m src.figures RUN_FOLDER."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from src.support.folders import RunFolder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draws into RUN_FOLDER/figures and prints each path; exit status 2 where there is no trace."""
+    """Draw into RUN_FOLDER/figures and print each path; exit status 2 if there is no trace."""
     parser = argparse.ArgumentParser(
         prog="python -m src.figures",
         description="Draw all figures of a run again from the trace of its training.",
