@@ -56,9 +56,10 @@ def conclude(folder: Path, loggers: Mapping[str, Any] | None) -> None:
     if node := (loggers or {}).get("wandb"):
         from src.run import tracking  # Lightning, which a report without W&B does not need
 
-        images = {run.name: pictures.decode(comparison.thumbnails[run.folder]) for run in comparison.runs}
+        thumbnails = {run.name: comparison.thumbnails[run.folder] for run in comparison.runs}
         try:
-            tracking.add_runs(node, folder, [row | images[row["run"]] for row in comparison.rows])
+            rows = [row | pictures.decode(thumbnails[row["run"]]) for row in comparison.rows]
+            tracking.add_runs(node, folder, rows)
         except Exception as error:  # W&B raises errors of many types
             log.warning("W&B: the table of runs was not added (%s: %s)", type(error).__name__, error)
 

@@ -27,12 +27,19 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
-LOADED = """
+COMMAND = """
 import json, runpy, sys
 try:
     runpy.run_module("src.report", run_name="__main__")
 except SystemExit as end:
     print(json.dumps([end.code, list(sys.modules)]))
+"""
+CONCLUDED = """
+import json, sys
+from pathlib import Path
+from src.reporting.conclude import conclude
+conclude(Path(sys.argv[1]), {"csv": None})
+print(json.dumps([0, list(sys.modules)]))
 """
 
 
@@ -138,13 +145,15 @@ def without_plotly(page: str) -> str:
     return re.sub(r'<script type="text/plain" id="plotly">.*?</script>', "", page, flags=re.DOTALL)
 
 
-def test_it_imports_no_model(tmp_path):
+@pytest.mark.parametrize("code", [COMMAND, CONCLUDED], ids=["command", "conclude"])
+def test_a_report_without_wandb_loads_neither_torch_nor_lightning(tmp_path, code):
     fake(tmp_path / "sweep" / "0")
-    command = [sys.executable, "-c", LOADED, str(tmp_path / "sweep")]
+    command = [sys.executable, "-c", code, str(tmp_path / "sweep")]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     told = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=True).stdout
-    code, modules = json.loads(told.splitlines()[-1])
-    assert code == 0
+    status, modules = json.loads(told.splitlines()[-1])
+    assert status == 0
+    assert (tmp_path / "sweep" / "report.html").is_file()
     assert not {name.split(".")[0] for name in modules} & {
         "torch",
         "lightning",

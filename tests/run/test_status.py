@@ -10,8 +10,11 @@ from torch.distributions import Bernoulli
 
 from src import build, report
 from src.inference.metrics import code_gain, mean_image_cost, unexplained
-from src.reporting.runs import read
+from src.reporting.runs import infer_state, read
 from src.run import status
+from src.run.status import State
+from src.support.errors import DivergedError
+from src.support.folders import RunFolder
 
 DEAF = """
 import torch
@@ -129,3 +132,31 @@ def test_what_a_code_is_worth(finished):
     assert abs(code_gain(run.vae, same, 0).mean()) < 0.1 * code_gain(run.vae, batch, 0).mean()
     assert unexplained(run.vae, batch, run.vae.reconstruct(batch.x)) == 1
     assert np.isnan(unexplained(run.vae, batch, batch.x))
+
+
+def test_states_are_plain_text_on_disk(tmp_path):
+    with status.record_status(tmp_path, ["beta=4"]):
+        assert json.loads(RunFolder(tmp_path).status.read_text())["state"] == "running"
+    recorded = json.loads(RunFolder(tmp_path).status.read_text())
+    assert (recorded["state"], recorded["reason"], recorded["overrides"]) == ("finished", None, ["beta=4"])
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (KeyboardInterrupt(), State.INTERRUPTED, None),
+        (SystemExit(1), State.INTERRUPTED, None),
+        (DivergedError("the loss is nan"), State.DIVERGED, "the loss is nan"),
+        (RuntimeError("out of\nmemory"), State.FAILED, "RuntimeError: out of"),
+    ],
+)
+def test_an_error_sets_the_state_and_its_reason(tmp_path, error, state, reason):
+    with pytest.raises(type(error)), status.record_status(tmp_path, []):
+        raise error
+    recorded = status.read(tmp_path)
+    assert (recorded["state"], recorded["reason"]) == (state, reason)
+
+
+@pytest.mark.parametrize("recorded", ["asleep", "waiting", "killed", ["finished"], None, 3])
+def test_a_state_that_is_never_recorded_is_unknown(recorded):
+    assert infer_state({"state": recorded}, {}, [])[0] == State.UNKNOWN
