@@ -22,10 +22,10 @@ def nearest(points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     squares = norms[:, None] + norms - 2 * places @ places.T
     np.fill_diagonal(squares, np.inf)
     k = min(k, len(points) - 1)
-    found = np.argpartition(squares, k - 1)[:, :k]
-    order = np.take_along_axis(squares, found, 1).argsort(1, kind="stable")
-    found = np.take_along_axis(found, order, 1)
-    return found, np.sqrt(np.take_along_axis(squares, found, 1)) / GRID
+    indices = np.argpartition(squares, k - 1)[:, :k]
+    order = np.take_along_axis(squares, indices, 1).argsort(1, kind="stable")
+    indices = np.take_along_axis(indices, order, 1)
+    return indices, np.sqrt(np.take_along_axis(squares, indices, 1)) / GRID
 
 
 def neighbours(points: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:

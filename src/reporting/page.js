@@ -107,8 +107,8 @@ function arrange(section, state, knob, shown) {
   const rows = new Map();
   for (const card of cards) {
     const run = Number(card.dataset.run);
-    const word = state.knobs[knob].words[run];
-    const setting = others.map((name) => `${name} = ${state.knobs[name].words[run]}`).join(" · ");
+    const word = state.knobs[knob].texts[run];
+    const setting = others.map((name) => `${name} = ${state.knobs[name].texts[run]}`).join(" · ");
     const chip = element("i");
     chip.style.background = state.knobs[knob].of[run];
     card.querySelector("h4").replaceChildren(chip, `${knob} = ${word}`);

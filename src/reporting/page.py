@@ -49,23 +49,20 @@ class Selection(NamedTuple):
 def page(title: str, groups: list[Group], ungrouped: list[Run], pictures: Pictures, folder: Path) -> str:
     """The HTML of the page; `folder` is where it will be, `pictures` the thumbnails by run folder."""
     runs = [run for group in groups for run in group.runs] + ungrouped
-    found = Counter(run.status for run in runs)
-    return (
-        environment(folder)
-        .get_template("page.html")
-        .render(
-            title=title,
-            run_count=len(runs),
-            read_at=f"{datetime.now():%Y-%m-%d at %H:%M}",
-            counts=[(state, found[state]) for state in State if found[state]],
-            groups=[section(group, pictures) for group in groups],
-            ungrouped=ungrouped,
-            quantities={name: title for name, (title, _, _) in charts.QUANTITIES.items()},
-            chart_height=charts.HEIGHT,
-            style=Markup((HERE / "page.css").read_text()),
-            script=Markup((HERE / "page.js").read_text()),
-            plotly=Markup(get_plotlyjs()),
-        )
+    count = Counter(run.status for run in runs)
+    template = environment(folder).get_template("page.html")
+    return template.render(
+        title=title,
+        run_count=len(runs),
+        read_at=f"{datetime.now():%Y-%m-%d at %H:%M}",
+        counts=[(state, count[state]) for state in State if count[state]],
+        groups=[section(group, pictures) for group in groups],
+        ungrouped=ungrouped,
+        quantities={name: title for name, (title, _, _) in charts.QUANTITIES.items()},
+        chart_height=charts.HEIGHT,
+        style=Markup((HERE / "page.css").read_text()),
+        script=Markup((HERE / "page.js").read_text()),
+        plotly=Markup(get_plotlyjs()),
     )
 
 
@@ -139,7 +136,7 @@ def script_data(group: Group, figures: list[Chart]) -> dict[str, Any]:
     if group.has_several_seeds or not knobs:
         knobs |= {"seed": group.seeds}
     coloured = {
-        name: charts.colours(values) | {"words": [as_text(value) for value in values]} for name, values in knobs.items()
+        name: charts.colours(values) | {"texts": [as_text(value) for value in values]} for name, values in knobs.items()
     }
     return {
         "names": [run.name for run in group.runs],

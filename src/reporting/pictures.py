@@ -33,18 +33,18 @@ def thumbnails(run: Run, limit: int) -> dict[str, tuple[str, str]]:
     for name in PANELS:
         if "latent" not in makers and (path := folder.figures / f"{name}.png").is_file():
             makers["latent"] = (panel, path, name)
-    found = {}
+    made = {}
     for kind, (make, source, name) in makers.items():
         if source.is_file():
             larger = (folder.figures / f"{name}.{suffix}" for suffix in ("gif", "png"))
             try:
                 more = next((path for path in larger if path.is_file()), source)
-                found[kind] = encode(make(source), limit), str(more.relative_to(run.folder))
+                made[kind] = encode(make(source), limit), str(more.relative_to(run.folder))
             except (*UNREADABLE, IndexError, Image.DecompressionBombError) as error:
                 reason = str(error)[:120] or type(error).__name__
                 problem = f"{source.relative_to(run.folder)} can't be read: {reason}"
                 run.problems.extend([problem] if problem not in run.problems else [])
-    return found
+    return made
 
 
 def samples(path: Path) -> Image.Image:

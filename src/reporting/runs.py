@@ -86,16 +86,16 @@ def find(folders: Iterable[Path]) -> list[Path]:
 
     Jobs of a sweep that have not started are among them, although their folders do not exist yet.
     """
-    found = {}
+    places = {}
     for top in folders:
         for path, inner, files in os.walk(top):
             if any(mark in files or mark in inner for mark in MARKS):
-                found[Path(path).resolve()] = Path(path)
+                places[Path(path).resolve()] = Path(path)
                 inner.clear()
             for number in read_plan(Path(path)):
-                found.setdefault(Path(path, number).resolve(), Path(path, number))
+                places.setdefault(Path(path, number).resolve(), Path(path, number))
             inner[:] = [name for name in inner if name != "wandb" and not name.startswith(".")]
-    return sorted(found.values(), key=lambda path: natural_key(str(path)))
+    return sorted(places.values(), key=lambda path: natural_key(str(path)))
 
 
 def read_plan(sweep: Path) -> dict[str, list[str]]:

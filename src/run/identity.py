@@ -89,16 +89,16 @@ def sweep_fingerprints(folder: Path) -> dict[str, tuple[str, str]]:
 
     Failed runs do not count, since they are trained anew.
     """
-    found = {}
+    fingerprints = {}
     for path in sorted(RunFolder(each).data for each in folder.glob("*")):
         try:
             content = current_paths(json.loads(path.read_text()))
             key = json.dumps(content["source"], sort_keys=True)
             if status.read(path.parent).get("state") not in (State.FAILED, None):
-                found.setdefault(key, (content["fingerprint"], path.parent.name))
+                fingerprints.setdefault(key, (content["fingerprint"], path.parent.name))
         except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
             continue
-    return found
+    return fingerprints
 
 
 def check_job(run: Path, source: dict[str, Any], images: Images) -> None:

@@ -40,32 +40,34 @@ def differences(configs: list[dict[str, Any]], repeats: Repeats) -> dict[str, li
     """
     leaves = [flatten(config) for config in configs]
     names = [name for name in dict.fromkeys(chain.from_iterable(leaves)) if not _is_ignored(name)]
-    found: dict[str, list[Any]] = {}
+    differing: dict[str, list[Any]] = {}
     for name in sorted(names, key=lambda name: (name.count("."), part(name) == name)):
         values = [each.get(name, ABSENT) for each in leaves]
         is_varied = len({as_text(value) for value in values}) > 1
-        if is_varied and not any(repeats(name, values, other, known) for other, known in found.items()):
-            found[name] = values
-    return found
+        if is_varied and not any(
+            repeats(name, values, other, other_values) for other, other_values in differing.items()
+        ):
+            differing[name] = values
+    return differing
 
 
-def repeats_in_group(name: str, values: list[Any], other: str, known: list[Any]) -> bool:
+def repeats_in_group(name: str, values: list[Any], other: str, other_values: list[Any]) -> bool:
     """Whether an option has the values of another one with the same last name, at the root or in the same group.
 
     latent_dim stands for posterior.latent_dim, and model.encoder.hidden for model.decoder.hidden.
     """
     group, last = name.partition(".")[0], name.rpartition(".")[2]
     is_alike = other.rpartition(".")[2] == last and other.partition(".")[0] in (last, group)
-    return is_alike and list(map(as_text, values)) == list(map(as_text, known))
+    return is_alike and list(map(as_text, values)) == list(map(as_text, other_values))
 
 
-def repeats_or_follows(name: str, values: list[Any], other: str, known: list[Any]) -> bool:
+def repeats_or_follows(name: str, values: list[Any], other: str, other_values: list[Any]) -> bool:
     """Whether an option adds nothing to another one in a table with a column for each option.
 
     Either both have the same last name and, where the option is present, the same values; or the other one chooses the
     part that the option belongs to, and the option depends on that choice alone.
     """
-    ours, theirs = [as_text(value) for value in values], [as_text(value) for value in known]
+    ours, theirs = [as_text(value) for value in values], [as_text(value) for value in other_values]
     if name.rpartition(".")[2] == other.rpartition(".")[2] and not name.endswith("_target_"):
         return all(a in (b, ABSENT) for a, b in zip(ours, theirs, strict=True))
     is_within = part(other) != other and name.startswith(f"{part(other)}.")

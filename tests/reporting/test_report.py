@@ -411,7 +411,7 @@ def test_words_of_runs_are_escaped(tmp_path):
     scripts = re.findall(r'<script type="application/json">(.*?)</script>', body, flags=re.DOTALL)
     assert len(scripts) == 1
     state = json.loads(scripts[0])
-    assert evil in state["knobs"]["model"]["words"]
+    assert evil in state["knobs"]["model"]["texts"]
     texts = [text for figure in state["charts"] for trace in figure["data"] for text in trace.get("text", [])]
     assert texts
     assert not any("<script" in text for text in texts)
