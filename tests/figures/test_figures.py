@@ -1,4 +1,4 @@
-"""Pictures from synthetic traces: clusters that part as the epochs pass."""
+"""Figures of synthetic traces: clusters that separate over the epochs."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def count_frames(path: Path) -> int:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
-    """The folder with every picture of an ordinary trace."""
+    """The folder with every figure of an ordinary trace."""
     folder = tmp_path_factory.mktemp("drawn") / "figures"
     paths = figures.draw_final(a_trace(), folder)
     assert names(paths) == STILLS | FILMS | TSNE
@@ -329,7 +329,7 @@ def test_command_explains_itself(capsys):
 
 @pytest.mark.parametrize("kind", ["tsne", "plane"])
 def test_active_units_are_those_that_were_recorded(kind):
-    """The codes in the picture are of some images, and may count otherwise."""
+    """The drawn codes are of some images only, which may have other active units."""
     trace = a_trace(epochs=2)
     trace.epochs["val/active_units"] = np.array([0, 2, 1])
     if kind == "tsne":
@@ -344,7 +344,7 @@ def test_active_units_are_those_that_were_recorded(kind):
 
 
 def test_the_best_epoch_is_that_of_the_checkpoint():
-    """Which is chosen in float32: of two losses that are the same there, the first."""
+    """The checkpoint is chosen in float32: of two losses that are equal there, the first."""
     trace = a_trace(epochs=3)
     trace.epochs["val/loss"] = np.array([500, 206.3385523, 206.3385521, 206.4])
     assert np.float32(206.3385523) == np.float32(206.3385521)

@@ -1,4 +1,4 @@
-"""Embeddings of codes: smooth from frame to frame, and measured rightly."""
+"""Embeddings of codes: smooth from frame to frame, with correct measures of neighbours."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_tsne_frames_travel_and_keep_their_scale():
     assert np.allclose((planes**2).sum(2).mean(1), 1)
     steps = np.linalg.norm(np.diff(planes, axis=0), axis=2).mean(1)
     assert steps.max() < 0.15
-    # frames that stood still would be smooth too: they must show what their own codes hold
+    # constant frames would be smooth as well, so each must preserve the neighbours of its own codes
     near = [[tsne.neighbours(points) for points in space] for space in (codes[10:], planes)]
     assert min(map(tsne.neighbour_overlap, *near)) > 0.4
     afresh = [tsne.normalise(tsne.embed(points)) for points in codes[10:13]]

@@ -1,4 +1,4 @@
-"""The report on runs: what is read, what compares, what the page and the table say."""
+"""The report on runs: reading, grouping, the page and the table."""
 
 import csv
 import json
@@ -226,7 +226,7 @@ def test_jobs_that_have_not_begun_are_listed(tmp_path):
     assert not (tmp_path / "1").exists()
 
 
-def test_what_a_sweep_ends_with_costs_no_sweep(tmp_path, caplog):
+def test_errors_of_the_report_do_not_end_a_sweep(tmp_path, caplog):
     fake(tmp_path / "0")
     conclude.conclude(tmp_path, {"wandb": {"_target_": "src.run.tracking.wandb_logger", "mode": "offline"}})
     assert "W&B: the table of runs was not added (TypeError" in caplog.text
@@ -554,7 +554,7 @@ def test_a_run_that_was_trained(finished, tmp_path):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report on a sweep of 300 runs of 60 epochs, with pictures of noise."""
+    """The report on a sweep of 300 runs of 60 epochs, with images of noise."""
     sweep, random = tmp_path_factory.mktemp("large"), np.random.default_rng(0)
     losses = tuple(500 * 0.97**e for e in range(61))
     pattern = drawn(fake(sweep / "0", terms=random.normal(-100, 9, 500), losses=losses))

@@ -1,4 +1,4 @@
-"""Which images a run was trained on, wherever it meets its data again."""
+"""The fingerprint of the images that a run was trained on, checked wherever the run reads its data again."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ CHANGES = {
 
 @pytest.fixture
 def own(small, tmp_path) -> Path:
-    """The file of `small`, to be changed."""
+    """A copy of the data file of `small` that a test may change."""
     path = next(word for word in small if word.startswith("data.path=")).partition("=")[2]
     return Path(shutil.copy(path, tmp_path / "own.npz"))
 
@@ -84,7 +84,7 @@ def test_runs_on_one_path_with_other_content_are_neither_paired_nor_averaged(own
         applied(theirs, "task=compare", f"task.other={ours[0]}")
 
 
-def test_runs_from_before_have_nothing_to_check(own, run, resume, applied, tmp_path, caplog):
+def test_runs_without_a_fingerprint_are_not_checked(own, run, resume, applied, tmp_path, caplog):
     ours, newer = (run(f"data.path={own}", f"seed={seed}", folder=f"run{seed}") for seed in (0, 1))
     for path in ours.glob("checkpoints/*.ckpt"):
         state = torch.load(path, weights_only=True)
@@ -109,7 +109,7 @@ def test_runs_from_before_have_nothing_to_check(own, run, resume, applied, tmp_p
 
 @pytest.fixture
 def sweep(small, tmp_path, monkeypatch):
-    """sweep("seed=0,1"): a sweep of small jobs, named mine; its exit."""
+    """sweep("seed=0,1"): trains a sweep of small jobs, named mine, and returns its exit."""
     import sys
 
     from hydra.core.global_hydra import GlobalHydra
@@ -136,7 +136,7 @@ def test_a_sweep_goes_on_with_the_images_it_began_with(own, sweep, tmp_path):
     assert "holds other images or labels than job 0 was trained on" in sweep(path, "seed=0,2")
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ["0"]
     assert len(json.loads((folder / "jobs.json").read_text())) == 1
-    # of a file that changes while the sweep goes on, each job tells
+    # if the file changes during the sweep, each job detects it
     with pytest.raises(UserError, match="than job 0 of mine was trained on"):
         identity.check_job(folder / "3", source(folder / "0"), named(own))
     for other in ({"path": "elsewhere.npz"}, {"white": 254}):
@@ -162,8 +162,8 @@ def test_a_search_goes_on_with_the_images_it_began_with(own, small, tmp_path):
     assert not (tmp_path / "outputs/sweeps/mine/1").exists()
 
 
-def test_sweeps_from_before_know_their_jobs(composed):
-    """Of an option that there was not, the value that means the old behaviour does not count."""
+def test_a_new_option_at_its_default_keeps_the_fingerprint_of_a_job(composed):
+    """A new option counts only with a value that changes the old behaviour."""
     now = composed("data=npz", "data.path=a.npz")
     then = now.copy()
     OmegaConf.set_struct(then, False)

@@ -1,4 +1,4 @@
-"""What status.json tells of a run that came to its end and learned nothing."""
+"""The states of runs, and the warnings about those that finished but learned nothing."""
 
 import json
 import logging
@@ -67,13 +67,13 @@ def test_quiet_endings(epochs, numbers, words):
         assert "\n" not in line
 
 
-def test_a_run_from_before_these_numbers_has_its_units_to_tell():
+def test_old_runs_are_judged_by_their_active_units():
     assert status.warnings(rows(500, 100), {"val/elbo": -100.0, "val/active_units": 2}) == []
     assert "active" in status.warnings(rows(500, 206), {"val/active_units": 0})[0]
     assert "test/recon" in status.warnings([], {"test/recon": float("inf"), "test/kl": 1.0, "data": {}})[0]
 
 
-def test_a_single_validation_image_tells_nothing_of_the_code():
+def test_a_single_validation_image_is_no_evidence_of_collapse():
     one = [{"epoch": i, "val/loss": 500.0 - i, "val/active_units": 0, "train/elbo_se": 0.5} for i in range(3)]
     assert status.warnings(one, {"val/active_units": 0}) == []
     two = [row | {"val/elbo_se": 1.0} for row in one]
@@ -94,7 +94,7 @@ def test_a_collapsed_run_is_finished_and_says_so(run, caplog):
     assert (folder / "report.html").read_text().count("no latent dimension is active") >= 2  # its row, what is selected
 
 
-def test_a_decoder_that_ignores_its_code_is_told(run, monkeypatch, tmp_path):
+def test_a_decoder_that_ignores_its_code_is_a_warning(run, monkeypatch, tmp_path):
     (tmp_path / "deaf.py").write_text(DEAF)
     monkeypatch.syspath_prepend(tmp_path)
     folder = run("objective=mmd", "beta=0", "model.decoder._target_=deaf.Decoder", "trainer.max_epochs=3")
@@ -104,7 +104,7 @@ def test_a_decoder_that_ignores_its_code_is_told(run, monkeypatch, tmp_path):
     assert told["warning"].startswith("the decoder ignores the code")
 
 
-def test_a_run_that_learns_has_nothing_to_say(finished):
+def test_a_run_that_learns_has_no_warning(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
     assert "warning" not in json.loads((finished / "status.json").read_text())
     assert metrics["val/code_gain"] > 20
@@ -124,7 +124,7 @@ def test_the_mean_image_is_measured_without_infinities():
     assert mean_image_cost(white, white) == pytest.approx(-4 * np.log(4.5 / 5))
 
 
-def test_what_a_code_is_worth(finished):
+def test_the_gain_of_a_code(finished):
     run = build.open_run(finished)
     (batch,) = run.batches(run.data.val)
     assert code_gain(run.vae, batch, 0).shape == (41,)

@@ -93,7 +93,7 @@ def test_without_a_key_nothing_is_asked(tmp_path):
 
 
 def inspected(folder: Path, *flags: str) -> str:
-    """What W&B's own reader finds in the one offline run of a folder."""
+    """The records that W&B's own reader finds in the single offline run of a folder."""
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
     wandb = Path(sys.executable).with_name("wandb")
     command = [str(wandb), "leet", "inspect", *flags, "--json", str(path)]
