@@ -334,7 +334,10 @@ def test_a_diverged_training_says_so(run):
     ("options", "message"),
     [
         (["data.binarize=none"], "Bernoulli is a distribution over binary images; use auto"),
-        (["likelihood=gaussian", "data.binarize=dynamic"], "Gaussian is a distribution over grayscale images; use auto"),
+        (
+            ["likelihood=gaussian", "data.binarize=dynamic"],
+            "Gaussian is a distribution over grayscale images; use auto",
+        ),
         (["data.binarize=sometimes"], "data.binarize must be auto or dynamic or none"),
         (["data.shape=[3,28,28]"], r"data.shape=\[3, 28, 28\], but the images of .* are \[1, 28, 28\]"),
         (["data.batch_size=0"], "batch_size must be a whole number, 1 or more, got 0"),
