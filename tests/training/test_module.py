@@ -336,7 +336,7 @@ def test_a_diverged_training_says_so(run):
         (["data.binarize=none"], "Bernoulli is a distribution over binary images; use auto"),
         (
             ["likelihood=gaussian", "data.binarize=dynamic"],
-            "Gaussian is a distribution over grayscale images; use auto",
+            "Gaussian is a distribution over grayscale images",
         ),
         (["data.binarize=sometimes"], "data.binarize must be auto or dynamic or none"),
         (["data.shape=[3,28,28]"], r"data.shape=\[3, 28, 28\], but the images of .* are \[1, 28, 28\]"),
