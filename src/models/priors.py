@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from src.models.bounds import bounded, bounded_scale
+from src.models.bounds import clamp_location, clamp_scale
 from src.models.distributions import CodeDistribution
 from src.models.distributions import Flow as FlowDistribution
 from src.models.gaussians import DiagonalGaussian, FullGaussian, GaussianMixture
@@ -56,7 +56,7 @@ class Mixture(nn.Module):
 
     def forward(self, encode: Encode) -> GaussianMixture:
         """Distribution over (D,)."""
-        return mixture(self.logits, DiagonalGaussian(bounded(self.means), *bounded_scale(self.log_scales)))
+        return mixture(self.logits, DiagonalGaussian(clamp_location(self.means), *clamp_scale(self.log_scales)))
 
 
 @checked
@@ -97,11 +97,13 @@ class Flow(nn.Module):
         hidden: Widths = (64, 64),
     ):
         super().__init__()
-        from src.models.flows import autoregressive  # zuko takes a second to import
+        from src.models.flows import autoregressive_transform  # zuko takes a second to import
 
         self.base = Standard(latent_dim)
         # the network computes u from z, so that a density takes one pass
-        self.to_base = autoregressive(latent_dim, 0, transforms, hidden, passes=2 if kind == "coupling" else None)
+        self.to_base = autoregressive_transform(
+            latent_dim, 0, transforms, hidden, passes=2 if kind == "coupling" else None
+        )
 
     def forward(self, encode: Encode) -> FlowDistribution:
         """Distribution over (D,)."""
