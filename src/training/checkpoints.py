@@ -17,8 +17,10 @@ from src.support.folders import EXAMPLE
 
 
 class WholeOrNothing(TorchCheckpointIO):
-    """Writes a checkpoint beside its target and renames it. Lightning copies it across file systems, so that a full disk
-    truncates the target."""
+    """Writes a checkpoint beside its target and renames it.
+
+    Lightning copies it from another file system, so that a full disk truncates the target.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
