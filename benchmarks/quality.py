@@ -128,10 +128,10 @@ def sooner(runs: dict[str, list[list[Point]]], limit: float) -> str:
 def validation() -> np.ndarray:
     """The 10,000 validation images (N, 1, 28, 28), 0 or 1, of the published draw."""
     from benchmarks.configuration import composed
-    from src import build
+    from src.config.classes import make
     from src.data.pixels import binarize_as_published
 
-    source = build.make(composed().data.source, "data")
+    source = make(composed().data.source, "data")
     return binarize_as_published(source.val.images, source.test.images)[0] // 255
 
 

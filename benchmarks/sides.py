@@ -31,6 +31,7 @@ from benchmarks import command, peers
 from benchmarks.configuration import MODELS, composed
 from benchmarks.stopwatch import StopsAfter, Stopwatch, WholeEpochs, matmul_gflops
 from src import build
+from src.config.classes import make
 from src.models.vae import VAE
 from src.run.loggers import build_loggers
 from src.train import quieten
@@ -51,7 +52,7 @@ def lean(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
     """This project's module and data in Lightning's Trainer, with nobody watching: training steps alone."""
     module = build.module(cfg, [])
     options = OmegaConf.masked_copy(cfg.trainer, [name for name in cfg.trainer if name != "ema"])  # that is build's
-    trainer = build.make(
+    trainer = make(
         options,
         "trainer",
         default_root_dir=str(folder),

@@ -19,9 +19,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import overrides as words
-from src.config.command_line import errors_in_one_line, readable
-from src.config.options import CONF, ApplyConfig, check_apply, help_text
+from src.config.command_line import errors_in_one_line, prepare_arguments
+from src.config.help import help_text
+from src.config.options import CONF, ApplyConfig, check_apply
+from src.config.overrides import check_root, restore_working_folder
 from src.support.errors import UserError, of_memory
 from src.train import import_libraries, quieten
 
@@ -34,7 +35,7 @@ def main() -> None:
         print(help_text("apply"))
         return
     with errors_in_one_line(Path(CONF)):
-        sys.argv[1:] = readable(sys.argv[1:], Path(CONF))
+        sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
         job()
 
 
@@ -42,8 +43,8 @@ def main() -> None:
 def job(cfg: DictConfig) -> None:
     """Does the task of a configuration."""
     try:
-        words.check_root(cfg, ApplyConfig, "apply")
-        words.go_back(HydraConfig.get())
+        check_root(cfg, ApplyConfig, "apply")
+        restore_working_folder(HydraConfig.get())
         apply_alone(cfg)
     except UserError as error:
         if HydraConfig.get().mode == RunMode.RUN:  # Hydra would print a line of its own before it

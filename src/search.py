@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import OmegaConf
 
-from src.config.command_line import errors_in_one_line, readable
-from src.config.options import CONF, help_text
+from src.config.command_line import errors_in_one_line, prepare_arguments
+from src.config.help import help_text
+from src.config.options import CONF
 from src.support.errors import DivergedError, UserError
 from src.support.files import whole
 from src.sweeps import processes
@@ -45,7 +46,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stdout)
     try:
         with errors_in_one_line(Path(CONF)):
-            search(readable(sys.argv[1:], Path(CONF)))
+            search(prepare_arguments(sys.argv[1:], Path(CONF)))
     except OSError as error:
         sys.exit(f"{error.strerror or error}: {error.filename or SWEEPS}")
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from src.config.options import choice
+from src.config.names import option_name
 from src.reporting.runs import Run, natural
 
 ASIDE = ("title", "ckpt_path", "logger", "callbacks", "hydra", "sweep_name", "data.root", "data.path", "data.source")
@@ -79,7 +79,7 @@ def by_images(data: str, runs: list[Run]) -> list[tuple[str, list[Run]]]:
 def kind(run: Run) -> tuple[str, str, str]:
     """Data, pixels and likelihood of a run, in words. Raises KeyError, TypeError for a configuration without them."""
     data, likelihood = run.config["data"], run.config["likelihood"]["_target_"].rpartition(".")[2]
-    name = choice(data["source"]["_target_"])
+    name = option_name(data["source"]["_target_"])
     where = data.get("path") or data["source"].get("path")
     excluded = data.get("exclude_labels") or []
     excluded = run.data.get("without") or (excluded if isinstance(excluded, list) else [excluded])
@@ -146,7 +146,7 @@ def flat(config: dict, within: str = "") -> dict[str, Any]:
             leaves |= flat(value, f"{within}{name}.")
         else:
             ours = name == "_target_" and str(value).startswith("src.")
-            leaves[f"{within}{name}"] = choice(str(value)) if ours else value
+            leaves[f"{within}{name}"] = option_name(str(value)) if ours else value
     return leaves
 
 

@@ -7,9 +7,8 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig, OmegaConf
 
-from src.build import make
-from src.config.classes import locate
-from src.config.options import plain
+from src.config.classes import locate, make
+from src.config.options import to_plain_dict
 from src.run import record
 from src.run.tracking import WANDB
 from src.sweeps.jobs import Job
@@ -27,7 +26,12 @@ def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int |
     ]  # Lightning deletes an old file when it opens a new one
     table.save()
     title = None if (run / ".wandb_id").is_file() else cfg.title
-    given: dict[str, Any] = {"title": title, "sweep": None, "options": plain(cfg), "resume_from": run / ".wandb_id"}
+    given: dict[str, Any] = {
+        "title": title,
+        "sweep": None,
+        "options": to_plain_dict(cfg),
+        "resume_from": run / ".wandb_id",
+    }
     if job:
         words = dict(word.lstrip("+").split("=", 1) for word in job.options if "=" in word)
         values = {name: OmegaConf.select(cfg, name) for name in words}
@@ -45,7 +49,7 @@ def logger(node: DictConfig, name: str, run: Path, given: dict[str, Any]) -> Log
     """The logger that a node of the configuration names: ours for W&B is `given` more; another of Lightning's kind gets
     what the user gives it, and the run's folder where it cannot do without one."""
     if node["_target_"] == WANDB:
-        return make(node, name, **given)
+        return make(node, name, Logger, **given)
     folder = inspect.signature(locate(node["_target_"], name)).parameters.get("save_dir")
     is_needed = folder is not None and folder.default is folder.empty and "save_dir" not in node
-    return make(node, name, **({"save_dir": str(run)} if is_needed else {}))
+    return make(node, name, Logger, **({"save_dir": str(run)} if is_needed else {}))

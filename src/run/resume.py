@@ -17,7 +17,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from src.config.moved import current_paths
 from src.config.options import Config
-from src.config.overrides import name_of, without_null
+from src.config.overrides import name_of, replace_null
 from src.support.errors import DamagedError, UserError
 from src.support.files import whole
 
@@ -73,7 +73,7 @@ def resumed(path: Path, words: list[str]) -> tuple[DictConfig, list[str]]:
     """
     run = stored(path)
     own = {name_of(word): word for word in run["overrides"]}  # of two for one option the later counts
-    asked = {name_of(word): word for word in without_null(words) if name_of(word) != "ckpt_path"}
+    asked = {name_of(word): word for word in replace_null(words) if name_of(word) != "ckpt_path"}
     new = [word for name, word in asked.items() if own.get(name) != word]
     latest = own | {name_of(word): word for word in new}
     if run.get("composition"):

@@ -24,8 +24,9 @@ from typing import Any, ClassVar, NamedTuple
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from src.config.hooks import refuse
 from src.config.multirun import compose_jobs
-from src.config.options import CONF, check_run, refuse
+from src.config.options import CONF, check_run
 from src.run import status
 from src.support.errors import DamagedError, UserError
 from src.support.files import whole

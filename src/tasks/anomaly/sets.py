@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from src import build
 from src.build import Run
+from src.config.classes import make
 from src.config.options import CONF
 from src.data import sources
 from src.data.pixels import prepare
@@ -77,7 +77,7 @@ def grey(run: Run, name: str) -> np.ndarray:
     if name in DATA:
         if name == run.config.data.name:
             raise UserError(f"task.against={name}: the run was trained on it")
-        return build.make(composed(run, name).source, f"task.against={name}").test.images
+        return make(composed(run, name).source, f"task.against={name}").test.images
     if name in CORRUPTIONS:
         return run.data.source.test.images
     if not run.excluded:

@@ -10,7 +10,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run, open_run
-from src.config.options import choice, plain
+from src.config.names import option_name
+from src.config.options import to_plain_dict
 from src.data.pixels import as_bytes, as_input, required_pixels
 from src.data.sources import Split
 from src.figures.animation import write_still
@@ -55,7 +56,7 @@ def compare(
         )
         for who, each in runs.items()
     }
-    options = differing(plain(run.config), plain(second.config))
+    options = differing(to_plain_dict(run.config), to_plain_dict(second.config))
     paired = {name: terms["run"][name] - terms["other"][name] for name in ("elbo", "recon", "kl")}
     numbers: dict[str, Any] = {"images": len(chosen.images), "split": split}
     for name, difference in paired.items():
@@ -102,7 +103,7 @@ def images_of(run: Run) -> dict[str, Any]:
     """What the numbers of a run are about."""
     data = run.config.data
     return {
-        "data": choice(data.source._target_),
+        "data": option_name(data.source._target_),
         "data.shape": list(data.shape),
         "data.exclude_labels": f"[{', '.join(run.complete.classes[i] for i in run.excluded)}]",
         "the pixels' kind": required_pixels(run.vae.likelihood, data.binarize),

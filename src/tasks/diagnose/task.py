@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from src.build import Run
-from src.config.options import choice
+from src.config.names import option_name
 from src.data.batches import Batch
 from src.data.pixels import Pixels, as_input
 from src.data.selection import random_rows
@@ -165,9 +165,9 @@ def bar(batches: Any, words: str) -> Any:
 
 def remedies(config: DictConfig) -> dict[str, str]:
     """The options that attack each part, beyond those that the run has."""
-    prior, posterior = (choice(config[part]._target_) for part in ("prior", "posterior"))
+    prior, posterior, objective = (option_name(config[part]._target_) for part in ("prior", "posterior", "objective"))
     family = f"posterior.transforms={2 * config.posterior.transforms}" if posterior == "flow" else "posterior=flow"
-    if posterior != "flow" and (prior == "vamp" or choice(config.objective._target_) == "beta_tc"):  # that refuse it
+    if posterior != "flow" and (prior == "vamp" or objective == "beta_tc"):  # that refuse it
         family = "none: with these parts a full covariance is the most" if posterior == "full" else "posterior=full"
     return {
         "noise_floor": "none: no model foresees it",
