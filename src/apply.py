@@ -23,7 +23,7 @@ from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
 from src.config.options import CONF, ApplyConfig, check_apply
 from src.config.overrides import check_root, restore_working_folder
-from src.support.errors import UserError, of_memory
+from src.support.errors import UserError, is_memory_error
 from src.train import import_libraries, quieten
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def apply_alone(cfg: DictConfig) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{error.strerror or error}: {error.filename or cfg.run}") from error
     except (MemoryError, RuntimeError) as error:
-        if not of_memory(error):
+        if not is_memory_error(error):
             raise
         raise UserError("there is not enough memory: give the task smaller numbers") from error
 

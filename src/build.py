@@ -20,7 +20,7 @@ from src.config.classes import bind, call, explain, guard, make, select_options
 from src.config.names import option_name
 from src.config.options import check_beta, to_plain_dict
 from src.data.batches import EVALUATION_BATCH, EvaluationBatches
-from src.data.labels import excluding, numbers_of
+from src.data.labels import exclude_labels, numbers_of
 from src.data.module import ImageData
 from src.data.pixels import SEEDS, prepare, required_pixels
 from src.data.sources import Images, Split
@@ -105,8 +105,9 @@ def data(cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool
     shape = images.train.images.shape[1:]
     if tuple(cfg.data.shape) != shape:
         raise UserError(f"data.shape={list(cfg.data.shape)}, but the images of {images.name} are {list(shape)}")
+    images = exclude_labels(images, cfg.data.exclude_labels, by_place)
     try:
-        return ImageData(excluding(images, cfg.data.exclude_labels, by_place), pixels, cfg.data.batch_size, cfg.seed)
+        return ImageData(images, pixels, cfg.data.batch_size, cfg.seed)
     except (TypeError, ValueError) as error:
         raise UserError(f"data: {error}") from error
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from src.reporting import page, pictures
 from src.reporting.groups import Group, grouped, options, rows
 from src.reporting.runs import Run, find, natural, read
-from src.support.files import whole
+from src.support.files import atomic_path
 
 log = logging.getLogger(__name__)
 SWEEPS, NAMED = Path("outputs/sweeps"), "sweep_name="
@@ -94,7 +94,7 @@ def gathered(folders: list[Path]) -> Found:
 def write_page(out: Path, folders: list[Path], found: Found) -> None:
     """Writes the page on `folders`."""
     title = folders[0].resolve().name if len(folders) == 1 else ", ".join(folder.name for folder in folders)
-    with whole(out) as partial:
+    with atomic_path(out) as partial:
         partial.write_text(page.page(title, *found, out.parent), encoding="utf-8")
 
 
@@ -132,7 +132,7 @@ def write_table(path: Path, found: Found) -> None:
     """The table as CSV."""
     lines = table(found)
     columns = dict.fromkeys(name for row in lines for name in row)
-    with whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(lines)

@@ -25,8 +25,8 @@ from src.config.help import help_text
 from src.config.options import CONF, Config, check_run, to_plain_dict  # registers the schema of conf/train.yaml
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
 from src.run import resume, status
-from src.support.errors import UserError, of_memory
-from src.support.files import tidy
+from src.support.errors import UserError, is_memory_error
+from src.support.files import remove_partial_files
 from src.sweeps import jobs as sweeps
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def train_alone(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Jo
     except OSError as error:
         raise UserError(f"{error.strerror or error}: {error.filename or run}") from error
     except (MemoryError, RuntimeError) as error:
-        if not of_memory(error):
+        if not is_memory_error(error):
             raise
         raise UserError("there is not enough memory: reduce data.batch_size, samples or the networks") from error
 
@@ -124,7 +124,7 @@ def record_run(run: Path, cfg: DictConfig, overrides: list[str], resumes: bool =
         yield {}
         return
     if resumes:
-        tidy(run)
+        remove_partial_files(run)
         resume.tell_hydra(run, cfg, overrides)
     with status.kept(run, overrides) as ending:
         record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_plain_dict(cfg))))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from annotated_types import Gt, Le
 
 from src.support.errors import UserError
-from src.support.ranges import Count, NonNegative, OpenShare, Whole, as_typed
+from src.support.ranges import Count, NonNegative, OpenShare, Whole, as_argument
 
 WHOLE = "a run is measured on all of its images, once an epoch: leave it out"
 
@@ -79,7 +79,7 @@ def check_trainer(options: Mapping[str, Any]) -> None:
             check_fixed(name, value)
     if not is_duration(options.get("max_time")):
         example = "a time above zero as DD:HH:MM:SS, such as 00:01:30:00 in quotes"
-        raise UserError(f"trainer.max_time must be {example}, got {as_typed(options['max_time'])}")
+        raise UserError(f"trainer.max_time must be {example}, got {as_argument(options['max_time'])}")
     if options.get("gradient_clip_algorithm") and not options.get("gradient_clip_val"):
         raise UserError("trainer.gradient_clip_algorithm does nothing without trainer.gradient_clip_val")
     least, most = options.get("min_epochs") or 0, options["max_epochs"]
@@ -91,7 +91,7 @@ def check_fixed(name: str, value: Any) -> None:
     """Raise UserError for a value that a run can't honour. Types matter: 1.0 means all batches, 1 a single one."""
     allowed, remedy = FIXED[name]
     if value is not None and not any(type(value) is type(each) and value == each for each in allowed):
-        raise UserError(f"trainer.{name}={as_typed(value)} is not possible: {remedy}")
+        raise UserError(f"trainer.{name}={as_argument(value)} is not possible: {remedy}")
 
 
 def is_duration(value: Any) -> bool:

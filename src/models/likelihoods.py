@@ -22,7 +22,7 @@ from torch.distributions import Independent, Normal, constraints
 from src.models.bounds import LOG_FAR
 from src.models.distributions import BinaryImage, DiscretizedLogistic
 from src.models.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
-from src.support.ranges import checked
+from src.support.ranges import check_arguments
 
 FLOOR = 1 / 512  # half the distance of two grey levels
 Sigma = Literal["learned", "per_pixel", "optimal"] | Annotated[float, Ge(FLOOR), Lt(math.inf)]
@@ -58,7 +58,7 @@ class ContinuousBernoulli(nn.Module):
         return Independent(ContinuousBernoulliDistribution(logits), 3, validate_args=False)
 
 
-@checked
+@check_arguments
 class Gaussian(nn.Module):
     """p(x | z) = N(x; mu, sigma^2), mu from the decoder (sigma-VAE: Rybkin et al., 2021).
 

@@ -17,12 +17,12 @@ from torch.distributions import Categorical, Distribution
 from src.models import distributions
 from src.models.bounds import bounded, bounded_scale
 from src.models.distributions import DiagonalGaussian, FullGaussian
-from src.support.ranges import Count, Widths, checked
+from src.support.ranges import Count, Widths, check_arguments
 
 Encode = Callable[[Tensor], Distribution]
 
 
-@checked
+@check_arguments
 class Standard(nn.Module):
     """p(z) = N(0, I)."""
 
@@ -36,7 +36,7 @@ class Standard(nn.Module):
         return DiagonalGaussian(self.zeros, self.ones)
 
 
-@checked
+@check_arguments
 class Mixture(nn.Module):
     """p(z) = sum_k softmax(logits)_k N(z; m_k, diag(s_k^2)), all learned.
 
@@ -56,7 +56,7 @@ class Mixture(nn.Module):
         return mixture(self.logits, DiagonalGaussian(bounded(self.means), *bounded_scale(self.log_scales)))
 
 
-@checked
+@check_arguments
 class Vamp(nn.Module):
     """p(z) = 1/K sum_k q(z | u_k), the posteriors of K learned pseudo-inputs u_k (Tomczak & Welling, 2018).
 
@@ -76,7 +76,7 @@ class Vamp(nn.Module):
         return mixture(torch.zeros(len(self.logits), device=q.mean.device, dtype=q.mean.dtype), q)
 
 
-@checked
+@check_arguments
 class Flow(nn.Module):
     """z = f(u), u ~ N(0, I): a normalizing flow of affine layers.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from src.support.files import whole
+from src.support.files import atomic_path
 
 SOURCES = [f":/{name}" for name in ("src", "callbacks", "conf", "pyproject.toml")]
 PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "numpy", "wandb", "openTSNE")
@@ -19,7 +19,7 @@ PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "num
 
 def write(path: Path, text: str) -> None:
     """Writes a text file."""
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         partial.write_text(text)
 
 
@@ -31,7 +31,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_terms(folder: Path, terms: dict[str, dict[str, np.ndarray]]) -> None:
     """{split}_terms.npz: `index`, `loss`, `recon`, `kl` of each image, nats."""
     for split, arrays in terms.items():
-        with whole(folder / f"{split}_terms.npz") as partial:
+        with atomic_path(folder / f"{split}_terms.npz") as partial:
             np.savez(partial, **arrays)
 
 

@@ -19,7 +19,7 @@ from src.config.moved import current_paths
 from src.config.options import Config
 from src.config.overrides import name_of, replace_null
 from src.support.errors import DamagedError, UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 
 log = logging.getLogger(__name__)
 OF_NOW = ("ckpt_path", "title", "sweep_name")  # not what a run was trained with
@@ -193,5 +193,5 @@ def tell_hydra(run: Path, cfg: DictConfig, words: list[str]) -> None:
     """Keeps what Hydra has left in RUN/.hydra what it means: the run's configuration and its words."""
     if (run / ".hydra").is_dir():
         for name, content in (("config", cfg), ("overrides", OmegaConf.create(words))):
-            with whole(run / ".hydra" / f"{name}.yaml") as partial:
+            with atomic_path(run / ".hydra" / f"{name}.yaml") as partial:
                 partial.write_text(OmegaConf.to_yaml(content))

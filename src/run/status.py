@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from src.support.errors import DivergedError, UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 
 LEAST_GAIN = 0.05  # nats that an image's own code is worth, below which the decoder is said to ignore it
 LEVEL = 0.99  # of what the mean image costs, or leaves unexplained: a model that is no better knows no more
@@ -59,7 +59,7 @@ def read(run: Path) -> dict[str, Any]:
 
 def write(run: Path, status: dict[str, Any]) -> None:
     """Writes RUN/status.json."""
-    with whole(run / "status.json") as partial:
+    with atomic_path(run / "status.json") as partial:
         partial.write_text(json.dumps(status, indent=2) + "\n")
 
 

@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Trace:
     def save(self, path: Path) -> None:
         """Writes all of it to `path` (npz), which holds either the old or the new trace, never half of one."""
         groups = vars(self).items()
-        with whole(path) as partial:
+        with atomic_path(path) as partial:
             np.savez(partial, **{f"{group}/{name}": a for group, arrays in groups for name, a in arrays.items()})
 
     @classmethod

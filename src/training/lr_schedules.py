@@ -6,7 +6,7 @@ They hold no state, unlike torch's schedulers: a resumed run needs nothing but i
 import math
 from dataclasses import dataclass
 
-from src.support.ranges import OpenShare, Share, checked
+from src.support.ranges import OpenShare, Share, check_arguments
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Constant:
         return 1.0
 
 
-@checked
+@check_arguments
 @dataclass(frozen=True)
 class OneCycle:
     """From `start` to 1 within the share `rise` of the training, then to 0, both along half a cosine.

@@ -18,7 +18,7 @@ from torch.distributions import Distribution
 
 from src.models.divergences import kl, kl_per_dim, mmd, sampled_kl, sampled_kl_per_dim
 from src.models.vae import VAE
-from src.support.ranges import Count, NonNegative, checked
+from src.support.ranges import Count, NonNegative, check_arguments
 
 Estimate = Literal["closed", "sample"]
 
@@ -63,7 +63,7 @@ def draw(vae: VAE, x: Tensor, noise: Tensor) -> Draws:
     return Draws(q, p, z, log_q, vae.decode(z).log_prob(x))
 
 
-@checked
+@check_arguments
 class ELBO:
     """loss = E_q[-log p(x|z)] + beta KL(q(z|x), p(z)): the negative ELBO at beta = 1 (Kingma & Welling, 2014),
     the beta-VAE (Higgins et al., 2017) otherwise.
@@ -82,7 +82,7 @@ class ELBO:
         return Terms(recon + self.beta * weight * divergence, recon, divergence, drawn.q, drawn.p)
 
 
-@checked
+@check_arguments
 class FreeBits:
     """loss = E_q[-log p(x|z)] + beta sum_d max(floor, KL_d), KL_d the batch's mean KL of a dimension, or of all
     together: up to `floor` nats are free, and no gradient takes them away (Kingma et al., 2016).
@@ -115,7 +115,7 @@ class FreeBits:
         return Terms(recon + self.beta * weight * charged.sum(1), recon, parts.sum(1), drawn.q, drawn.p)
 
 
-@checked
+@check_arguments
 class Capacity:
     """loss = E_q[-log p(x|z)] + gamma |KL(q(z|x), p(z)) - C|: a code of C nats, which the schedule grows from none
     (Burgess et al., 2018).
@@ -145,7 +145,7 @@ class Capacity:
         return Terms(recon + self.gamma * (held - weight * self.capacity).abs(), recon, divergence, drawn.q, drawn.p)
 
 
-@checked
+@check_arguments
 class IWAE:
     """loss = -log 1/K sum_k w_k, w_k = p(x|z_k) p(z_k) / q(z_k|x): the importance-weighted bound (Burda et al., 2016).
     recon and kl are means over the K samples.
@@ -184,7 +184,7 @@ class IWAE:
         return Terms(loss, drawn.recon(), drawn.log_ratio().mean(0), drawn.q, drawn.p)
 
 
-@checked
+@check_arguments
 class BetaTC:
     """loss = E_q[-log p(x|z)] + I(x; z) + beta TC(q(z)) + sum_d KL(q(z_d), p(z_d)), the KL taken apart with the total
     correlation weighted by beta (Chen et al., 2018).
@@ -228,7 +228,7 @@ def decomposed(drawn: Draws) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(part.mean(0) for part in parts)
 
 
-@checked
+@check_arguments
 class MMD:
     """loss = E_q[-log p(x|z)] + beta KL(q(z|x), p(z)) + penalty MMD^2(q(z), p(z)): InfoVAE (Zhao et al., 2019); with
     beta = 0 the MMD-VAE, which is the Wasserstein autoencoder of Tolstikhin et al. (2018) with a noisy encoder.

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Le
 
-from src.support.ranges import Count, Positive, checked
+from src.support.ranges import Count, Positive, check_arguments
 
 Unit = Literal["epochs", "steps"]
 
@@ -25,7 +25,7 @@ class Constant:
         return 1.0
 
 
-@checked
+@check_arguments
 @dataclass(frozen=True)
 class Linear:
     """weight = t, the share of the length that is done: KL warm-up (Bowman et al., 2016; Soenderby et al., 2016)."""
@@ -37,7 +37,7 @@ class Linear:
         return done(self.length, self.unit, epoch, step)
 
 
-@checked
+@check_arguments
 @dataclass(frozen=True)
 class Cosine:
     """weight = (1 - cos(pi t)) / 2: a warm-up that starts and ends gently."""
@@ -49,7 +49,7 @@ class Cosine:
         return (1 - math.cos(math.pi * done(self.length, self.unit, epoch, step))) / 2
 
 
-@checked
+@check_arguments
 @dataclass(frozen=True)
 class Cyclic:
     """In each of `cycles` periods a rise from 0 to 1 for the share `rise`, then 1 (Fu et al., 2019)."""

@@ -20,7 +20,7 @@ from src.inference.metrics import elbo_terms, estimate
 from src.run import record
 from src.support import noise
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.ranges import Count
 from src.tasks.compare.pictures import differences
 
@@ -72,7 +72,7 @@ def compare(
     write_still(most_different(title, runs, chosen, paired["elbo"], count), folder / "differ.png", scale=1)
     write_still(side_by_side(title, runs, chosen, count), folder / "codes.png", scale=1)
     record.write(folder / "options.txt", record.table(chosen_options) + "\n")
-    with whole(folder / "terms.npz") as partial:
+    with atomic_path(folder / "terms.npz") as partial:
         arrays = {f"{who}_{name}": values for who, found in terms.items() for name, values in found.items()}
         np.savez(partial, index=np.arange(len(chosen.images)), **arrays)
     return numbers | chosen_options

@@ -22,7 +22,7 @@ from src.inference.decomposition import at_least_zero, best_code, bounds, drawn_
 from src.inference.importance import FEW, TOLERATED, effective_summary
 from src.inference.metrics import ACTIVE, elbo_terms, estimate
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.ranges import Count, Several
 from src.tasks.diagnose.pictures import calibration, waterfall
 
@@ -74,7 +74,7 @@ def diagnose(
     write_still(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
     page = calibration(run.config.title, found, active, numbers, counted)
     write_still(page, folder / "calibration.png", scale=1)
-    with whole(folder / "parts.npz") as partial:
+    with atomic_path(folder / "parts.npz") as partial:
         np.savez(partial, index=rows, effective_samples=effective, **parts)
     return numbers
 
