@@ -27,6 +27,7 @@ from src.config.overrides import check_root, defer_changes, format_option, resto
 from src.run import resume, status
 from src.support.errors import UserError, is_memory_error
 from src.support.files import remove_partial_files
+from src.support.folders import RunFolder
 from src.sweeps import jobs as sweeps
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
     folder has changed. Raises UserError for anything that a user can correct.
     """
     if cfg.ckpt_path:
-        cfg, overrides = resume.resumed(Path(cfg.ckpt_path), overrides)
+        cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides)
     check_run(cfg)
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
     from src import build
@@ -125,9 +126,9 @@ def record_run(run: Path, cfg: DictConfig, overrides: list[str], resumes: bool =
         return
     if resumes:
         remove_partial_files(run)
-        resume.tell_hydra(run, cfg, overrides)
-    with status.kept(run, overrides) as ending:
-        record.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_plain_dict(cfg))))
+        resume.update_hydra_folder(run, cfg, overrides)
+    with status.record_status(run, overrides) as ending:
+        record.write(RunFolder(run).config, OmegaConf.to_yaml(OmegaConf.create(to_plain_dict(cfg))))
         yield ending
 
 
@@ -149,7 +150,7 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: sweeps.Job 
         minimise(trainer, training, cfg.ckpt_path)
         metrics = test(trainer, training, run)
     except SystemExit:  # Lightning's answer to Ctrl-C
-        last = run / "checkpoints" / "last.ckpt"
+        last = RunFolder(run).checkpoint("last")
         if last.is_file():
             again = format_option("ckpt_path", os.path.relpath(last))
             log.warning("interrupted; to go on after the last whole epoch: python -m src.train %s", again)
@@ -177,7 +178,7 @@ def test(trainer: "Trainer", training: "build.Training", run: Path) -> dict[str,
     from src.training import checkpoints
 
     module, data, _ = training
-    best = run / "checkpoints" / "best.ckpt"
+    best = RunFolder(run).checkpoint("best")
     if not best.is_file():
         raise UserError("no epoch was finished and validated, so there is no checkpoint to test: train longer")
     # in a test after a fit it would load the weights as they were trained, not their average
@@ -186,7 +187,7 @@ def test(trainer: "Trainer", training: "build.Training", run: Path) -> dict[str,
     metrics = measured(module, data, run, checkpoints.read(best)["epoch"] + 1)
     if trainer.is_global_zero:
         record.write_terms(run, {split: module.terms[split] for split in ("val", "test")})
-        record.write_json(run / "metrics.json", metrics)
+        record.write_json(RunFolder(run).metrics, metrics)
         report(metrics, run)
     return metrics
 

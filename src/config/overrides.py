@@ -20,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from src.support.errors import UserError
+from src.support.folders import RunFolder
 
 NONE = {"logger": "csv", "callbacks": "none"}  # the choices that mean nothing: Hydra accepts no null for a group
 HYDRAS = ("ckpt_path", "hydra", "sweep", "sweep_name")  # options that never change the configuration of a resumed run
@@ -95,10 +96,10 @@ def check_folder(config: DictConfig) -> None:
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise UserError(f"hydra.run.dir={folder} can't be written: {there} is no folder, or not yours to write to")
-    if path is None and any(folder.glob("checkpoints/*.ckpt")):
+    if path is None and RunFolder(folder).has_checkpoints:
         raise UserError(
             f"hydra.run.dir={folder} holds a run already: give another folder, or go on with that run by "
-            f"{format_option('ckpt_path', f'{folder}/checkpoints/last.ckpt')}"
+            f"{format_option('ckpt_path', str(RunFolder(folder).checkpoint('last')))}"
         )
     if path is not None and folder.absolute() != Path(path).absolute().parent.parent:
         raise UserError("hydra.run.dir: a run goes on in its own folder, that of ckpt_path; leave hydra.run.dir out")

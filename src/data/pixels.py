@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from src.models.distributions import GreyLevels
+from src.models.images import GreyLevels
 from src.support.errors import UserError
 
 SEEDS = {"val": 779, "test": 780, "train": 778}  # of pixels that are drawn once; `binarize_as_published` has its own

@@ -7,7 +7,7 @@ import torch
 
 from src.config.names import option_name
 from src.models import likelihoods
-from src.models.distributions import GreyLevels
+from src.models.images import GreyLevels
 from src.support.errors import UserError
 from src.training import objectives
 from src.training.trial import try_objective
