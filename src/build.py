@@ -142,17 +142,17 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
 def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     """Lightning's trainer with the callbacks of the configuration and checkpoints/{best,last}.ckpt."""
     if not torch.cuda.is_available():
-        # Lightning sets it; the optimizer then looks for NVIDIA's library at each step, in vain
+        # Lightning sets it, and the optimizer then searches for NVIDIA's library at each step, in vain
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     folder = RunFolder(run).checkpoints
-    # the best first: the last then holds what is known of it
-    keepers = [checkpoints.EveryEpoch(folder, "best", monitor="val/loss"), checkpoints.EveryEpoch(folder, "last")]
+    # best before last, so that last.ckpt contains the state of best.ckpt
+    savers = [checkpoints.EveryEpoch(folder, "best", monitor="val/loss"), checkpoints.EveryEpoch(folder, "last")]
     if (decay := cfg.trainer.get("ema")) is not None:
-        keepers.insert(0, checkpoints.Average(decay))
+        savers.insert(0, checkpoints.Average(decay))
     if (limit := cfg.trainer.get("max_time")) is not None:
-        # Lightning's own timer would end the training within an epoch, whose numbers are not measured then
+        # Lightning's own timer would stop within an epoch, which is then not measured
         limit = OmegaConf.to_container(limit) if OmegaConf.is_config(limit) else limit
-        keepers.insert(0, Timer(limit, interval="epoch"))
+        savers.insert(0, Timer(limit, interval="epoch"))
     options = {name: value for name, value in cfg.trainer.items() if name not in ("ema", "max_time")}
     nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
     watchers = [make(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
@@ -161,13 +161,13 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
             options,
             "trainer",
             default_root_dir=str(run),
-            callbacks=[*watchers, *keepers],
+            callbacks=[*watchers, *savers],
             logger=loggers,
             plugins=[checkpoints.WholeOrNothing()],
-            num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # the untrained model is measured too
+            num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # -1: measures the untrained model
             enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
         )
-    except (ImportError, RuntimeError) as error:  # of a machine that lacks what an accelerator needs
+    except (ImportError, RuntimeError) as error:  # the machine lacks what an accelerator needs
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
 
 
@@ -175,9 +175,9 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
 class Run:
     """A trained run: its folder, the configuration it was trained with, its VAE in evaluation mode.
 
-    seed: of what is drawn when it is used; by the run's own, numbers of the evaluation in training come out again
-    epoch: of the checkpoint, how many it had been trained
-    known: what it has kept of its images (src/run/identity.py); None for runs made before there was such a thing
+    seed: for random numbers in tasks; the run's own seed reproduces the evaluation during training
+    epoch: the number of epochs that the checkpoint was trained
+    data_record: the fingerprint of its images (src/run/identity.py); None for runs of versions without fingerprints
     """
 
     folder: Path
@@ -185,49 +185,50 @@ class Run:
     vae: VAE
     seed: int
     epoch: int
-    known: dict[str, Any] | None = None
+    data_record: dict[str, Any] | None = None
 
     @cached_property
     def complete(self) -> Images:
-        """Its data set, the excluded labels too. Raises UserError where it is not what the run was trained on."""
+        """The data set, including excluded labels. Raises UserError where it has changed since the run was trained."""
         images = source(self.config)
-        identity.check(self.known, images, str(self.folder))
+        identity.check(self.data_record, images, str(self.folder))
         return images
 
     @cached_property
     def data(self) -> ImageData:
-        """The images it was trained on, prepared as then; read when they are first asked for."""
-        return data(self.config, self.vae, self.complete, by_place=self.known is None)
+        """The images that the run was trained on, prepared in the same way; read at the first use."""
+        return data(self.config, self.vae, self.complete, by_place=self.data_record is None)
 
     @property
-    def excluded(self) -> list[int]:
-        """The labels of `complete` that it was trained without."""
-        return numbers_of(self.complete, self.config.data.exclude_labels, by_place=self.known is None)
+    def excluded_labels(self) -> list[int]:
+        """The labels of `complete` that were left out of the training."""
+        return numbers_of(self.complete, self.config.data.exclude_labels, by_place=self.data_record is None)
 
     @cached_property
     def train(self) -> Split:
-        """The training images, prepared like those of the validation: drawn once."""
+        """The training images, their pixels drawn once, as those of the validation images are."""
         images, labels = self.data.source.train
         return Split(prepare(images, self.data.pixels, SEEDS["train"]), labels)
 
     def batches(self, split: Split, size: int = EVALUATION_BATCH) -> EvaluationBatches:
-        """Images prepared for the VAE (`run.train`, `run.data.val`, `run.data.test`) in batches, on its device."""
+        """Batches of a prepared split (`run.train`, `run.data.val`, `run.data.test`), on the VAE's device."""
         return EvaluationBatches(*(torch.from_numpy(array).to(self.device) for array in split), size)
 
     def codes(self, split: Split) -> np.ndarray:
-        """The posterior means (N, D) of such images."""
+        """The posterior means (N, D) of a prepared split."""
         return torch.cat([self.vae.embed(batch.x) for batch in self.batches(split)]).cpu().numpy()
 
     @property
     def device(self) -> torch.device:
-        """Where the VAE lies."""
+        """The device of the VAE."""
         return next(self.vae.parameters()).device
 
 
 def load(run: Path | str, which: str = "best") -> VAE:
-    """The trained VAE of a run's folder, in evaluation mode: `which` of its checkpoints, `best` or `last`.
+    """Load the trained VAE of a run's folder, in evaluation mode.
 
-    Raises UserError where there is none, or where its weights do not fit its configuration.
+    which: of its checkpoints, `best` or `last`. Raises UserError where it does not exist, or where its weights do not
+        fit its configuration
     """
     return open_run(run, which).vae
 
@@ -235,9 +236,9 @@ def load(run: Path | str, which: str = "best") -> VAE:
 def open_run(
     folder: Path | str, which: str = "best", seed: int | None = None, where: Mapping[str, str | None] | None = None
 ) -> Run:
-    """The run in a folder, with `which` of its checkpoints; `where` (root, path) says where its images lie now.
+    """Open the run in a folder; `which` and UserError as for `load`.
 
-    Raises UserError as `load` does.
+    where: `root` and `path`, where the images are now if they have been moved
     """
     path = RunFolder(Path(folder)).checkpoint(which)
     state = checkpoints.read(path)

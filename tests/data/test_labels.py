@@ -98,7 +98,7 @@ def test_a_run_leaves_its_labels_out_by_name_everywhere(run, applied, small, tmp
         np.savez(tmp_path / "own.npz", images=arrays["images"], labels=10 * arrays["labels"] + 1)
     folder = run(f"data.path={tmp_path}/own.npz", "data.exclude_labels=[11,21]")
     made = build.open_run(folder)
-    assert made.excluded == [1, 2]
+    assert made.excluded_labels == [1, 2]
     assert {made.data.source.classes[label] for label in made.data.test.labels} == {"1", "31"}
     assert images_of(made)["data.exclude_labels"] == "[11, 21]"
     assert made.data.description()["without"] == ["11", "21"]
@@ -124,9 +124,9 @@ def test_runs_from_before_keep_what_they_left_out(run, resume, small, tmp_path):
     assert build.open_run(folder).data.source.without == ("4",)
     resume(folder, "trainer.max_epochs=3")
     assert build.open_run(folder, "last").data.source.without == ("4",)
-    assert build.open_run(folder, "last").known["without"] == ["4"]
+    assert build.open_run(folder, "last").data_record["without"] == ["4"]
     resume(folder, "trainer.max_epochs=4")
-    assert build.open_run(folder, "last").known["without"] == ["4"]
+    assert build.open_run(folder, "last").data_record["without"] == ["4"]
 
 
 def test_labels_are_written_as_they_are_read():
