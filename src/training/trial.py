@@ -19,7 +19,7 @@ from src.data.module import ImageData
 from src.models.vae import VAE
 from src.support.errors import UserError
 from src.training.module import VAEModule
-from src.training.objectives import Terms
+from src.training.objectives import Objective, Terms
 
 log = logging.getLogger(__name__)
 FAR = 100  # factor on codes, to see the whole range of a decoder's output
@@ -101,7 +101,7 @@ def warn_of_range(vae: VAE) -> None:
         )
 
 
-def try_objective(vae: VAE, objective: Callable[..., Terms], shape: list[int]) -> None:
+def try_objective(vae: VAE, objective: Objective, shape: list[int]) -> None:
     """Evaluate the objective and its gradient on noise of a shape (B, C, H, W).
 
     Raises UserError that names the parts and repeats the message of the part that can't use another one.
