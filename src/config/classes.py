@@ -195,6 +195,6 @@ def options_in_conf(cfg: DictConfig, option: str, node: DictConfig) -> dict[str,
     fitting = [file for file in files if set(file) <= set(node)]
     if not fitting:
         return {}
-    whole = OmegaConf.create(OmegaConf.to_container(cfg))
-    OmegaConf.update(whole, option, max(fitting, key=len), merge=False)
-    return OmegaConf.to_container(OmegaConf.select(whole, option), resolve=True)
+    copy = OmegaConf.create(OmegaConf.to_container(cfg))
+    OmegaConf.update(copy, option, max(fitting, key=len), merge=False)
+    return OmegaConf.to_container(OmegaConf.select(copy, option), resolve=True)

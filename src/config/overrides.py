@@ -24,7 +24,7 @@ from src.support.folders import RunFolder
 
 NONE = {"logger": "csv", "callbacks": "none"}  # the choices that mean nothing: Hydra accepts no null for a group
 HYDRAS = ("ckpt_path", "hydra", "sweep", "sweep_name")  # options that never change the configuration of a resumed run
-deferred: ContextVar[tuple[list[str], list[str]]] = ContextVar("the whole sys.argv, and the overrides for a resume")
+deferred: ContextVar[tuple[list[str], list[str]]] = ContextVar("the complete sys.argv, and the overrides for a resume")
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def defer_changes(command: Callable[[], None]) -> Callable[[], None]:
 
 
 def take_changes() -> list[str]:
-    """The overrides for a resume. Restores the whole sys.argv, with which Lightning starts further processes."""
+    """The overrides for a resume. Restores the complete sys.argv, with which Lightning starts further processes."""
     line, changes = deferred.get((sys.argv, []))
     sys.argv = line
     return changes

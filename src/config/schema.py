@@ -61,12 +61,12 @@ def check_parts(parts: Mapping[str, Any], cfg: DictConfig) -> None:
     Raises UserError for an option that its part does not have and that no interpolation refers to, and for a value of
     another type or out of range.
     """
-    for option, value, known in options(parts):
+    for option, value, owner in options(parts):
         name = option.rpartition(".")[2]
-        if name in known.options:
-            check_value(option, value, known.options[name])
-        elif not known.is_open and not is_referred_to(name, cfg):
-            raise UserError(f"there is no option {option}; {suggestion(option, known.options)}")
+        if name in owner.options:
+            check_value(option, value, owner.options[name])
+        elif not owner.is_open and not is_referred_to(name, cfg):
+            raise UserError(f"there is no option {option}; {suggestion(option, owner.options)}")
 
 
 def is_referred_to(name: str, cfg: DictConfig) -> bool:
@@ -79,8 +79,8 @@ def options(node: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, An
     for name, value in node.items():
         if isinstance(value, Mapping):
             option = f"{within}{name}"
-            if known := signature_at(option, value):
-                yield from ((f"{option}.{key}", each, known) for key, each in value.items() if not key.startswith("_"))
+            if owner := signature_at(option, value):
+                yield from ((f"{option}.{key}", each, owner) for key, each in value.items() if not key.startswith("_"))
             yield from options(value, f"{option}.")
 
 

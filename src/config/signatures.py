@@ -58,10 +58,10 @@ def signature(target: str) -> Signature | None:
         return Signature(
             {each.target.id: annotation(source.path, each.annotation) for each in fields(source.node)}, False
         )
-    given = source.node.args
-    names = [each for each in (*given.posonlyargs, *given.args, *given.kwonlyargs) if each.arg != "self"]
+    arguments = source.node.args
+    names = [each for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs) if each.arg != "self"]
     types = {each.arg: annotation(source.path, each.annotation) if top in OURS else Any for each in names}
-    return Signature(types, given.kwarg is not None)
+    return Signature(types, arguments.kwarg is not None)
 
 
 def is_installed(top: str) -> bool:

@@ -52,7 +52,7 @@ class Format(NamedTuple):
 
 
 def detect_format(path: Path) -> Format | None:
-    """The format of a file or folder that is not an npz file; None where its content does not tell.
+    """The format of a file or folder that is not an npz file; None where its content does not show it.
 
     Raises OSError where it can't be read.
     """

@@ -69,7 +69,7 @@ def iterate_images(path: str) -> Iterator[tuple[str, Image.Image]]:
         found = (file for file in top.rglob("*") if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
         files = sorted(file for file in found if file.is_file())
         if not files:
-            raise UserError(f"task.input={path}: no image in it; they are known by {', '.join(sorted(SUFFIXES))}")
+            raise UserError(f"task.input={path}: no image in it; their suffixes are {', '.join(sorted(SUFFIXES))}")
     for file in files:
         name = str(file.relative_to(top)) if top.is_dir() else file.name
         if file.suffix.lower() == ".npz":

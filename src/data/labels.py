@@ -45,8 +45,8 @@ def labels_for_npz(images: Images, labels: np.ndarray) -> np.ndarray:
     if images.numbered:
         return labels
     names = np.array(images.classes)
-    whole = all(name.lstrip("-").isdecimal() and name == str(int(name)) for name in images.classes)
-    return (names.astype(np.int64) if whole else names)[labels]
+    are_integers = all(name.lstrip("-").isdecimal() and name == str(int(name)) for name in images.classes)
+    return (names.astype(np.int64) if are_integers else names)[labels]
 
 
 def label_list(images: Images) -> str:

@@ -107,7 +107,7 @@ def images_fault(header: Header) -> str | None:
             return f"`images` {shape} has an alpha channel, but must have 1 channel or 3: images = {colours}"
         if shape[3] in (1, 2, 3):
             return f"`images` {shape} has its channels last: save images.transpose(0, 3, 1, 2)"
-        return f"`images` has {shape[1]} channels, but must have 1 (greys) or 3 (colours), to be drawn"
+        return f"`images` has {shape[1]} channels, but must have 1 (grayscale) or 3 (colours), to be drawn"
     return None
 
 

@@ -38,39 +38,39 @@ def try_networks(vae: VAE, shape: list[int]) -> None:
     of a likelihood's raw numbers.
     """
     channels = vae.likelihood.channels * shape[1]
-    wanted = {"encoder": (shape[0], vae.posterior.in_features), "decoder": (shape[0], channels, *shape[2:])}
+    shapes = {"encoder": (shape[0], vae.posterior.in_features), "decoder": (shape[0], channels, *shape[2:])}
     heads = {"encoder": f"posterior={name_of(vae.posterior)}", "decoder": f"likelihood={name_of(vae.likelihood)}"}
-    given = {"encoder": noise_images(shape), "decoder": noise_codes(shape[0], vae.latent_dim)}
+    inputs = {"encoder": noise_images(shape), "decoder": noise_codes(shape[0], vae.latent_dim)}
     with preserve_state(vae), torch.no_grad():
         for training in (True, False):
             vae.train(training)
             for name, network in (("encoder", vae.encoder), ("decoder", vae.decoder)):
-                raw = run_network(network, given[name], f"model.{name}", training)
-                check_raw(raw, wanted[name], f"model.{name}", heads[name], REMEDY[name])
+                raw = run_network(network, inputs[name], f"model.{name}", training)
+                check_raw(raw, shapes[name], f"model.{name}", heads[name], REMEDY[name])
         warn_of_range(vae)
 
 
-def run_network(network: nn.Module, given: Tensor, option: str, training: bool) -> Any:
+def run_network(network: nn.Module, x: Tensor, option: str, training: bool) -> Any:
     """The output of a network. Raises UserError for any exception that it raises."""
     try:
-        return network(given)
+        return network(x)
     except UserError:
         raise
     except Exception as error:
         mode = "in training" if training else "in evaluation"
-        more = "" if len(given) > 1 else "; data.batch_size=1 is too little for some layers"
-        raise UserError(f"{option}: fails {mode} on {tuple(given.shape)}: {describe(error)}{more}") from error
+        more = "" if len(x) > 1 else "; data.batch_size=1 is too little for some layers"
+        raise UserError(f"{option}: fails {mode} on {tuple(x.shape)}: {describe(error)}{more}") from error
 
 
-def check_raw(raw: Any, wanted: tuple[int, ...], option: str, part: str, remedy: str) -> None:
+def check_raw(raw: Any, shape: tuple[int, ...], option: str, part: str, remedy: str) -> None:
     """Raise UserError unless a network's output is one tensor of finite numbers of the shape that a head needs."""
     if not isinstance(raw, Tensor):
         raise UserError(
-            f"{option}: gives a {type(raw).__name__}, but {part} needs one tensor {wanted}: "
+            f"{option}: gives a {type(raw).__name__}, but {part} needs one tensor {shape}: "
             "put several side by side, as in torch.cat([mu, logvar], 1)"
         )
-    if raw.shape != wanted:
-        raise UserError(f"{option}: gives {tuple(raw.shape)}, but {part} needs {wanted}: {remedy}")
+    if raw.shape != shape:
+        raise UserError(f"{option}: gives {tuple(raw.shape)}, but {part} needs {shape}: {remedy}")
     widest = torch.get_default_dtype()
     if not raw.is_floating_point() or torch.promote_types(raw.dtype, widest) != widest:
         raise UserError(f"{option}: gives numbers of {raw.dtype}, but {part} needs {widest}: convert them at its end")
