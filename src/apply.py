@@ -19,10 +19,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import overrides as words
-from src.config.command_line import errors_in_one_line, readable
-from src.config.options import CONF, ApplyConfig, check_apply, help_text
-from src.support.errors import UserError, of_memory
+from src.config.command_line import errors_in_one_line, prepare_arguments
+from src.config.help import help_text
+from src.config.options import CONF, ApplyConfig, check_apply
+from src.config.overrides import check_root, restore_working_folder
+from src.support.errors import UserError, is_memory_error
 from src.train import import_libraries, quieten
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def main() -> None:
         print(help_text("apply"))
         return
     with errors_in_one_line(Path(CONF)):
-        sys.argv[1:] = readable(sys.argv[1:], Path(CONF))
+        sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
         job()
 
 
@@ -42,8 +43,8 @@ def main() -> None:
 def job(cfg: DictConfig) -> None:
     """Does the task of a configuration."""
     try:
-        words.check_root(cfg, ApplyConfig, "apply")
-        words.go_back(HydraConfig.get())
+        check_root(cfg, ApplyConfig, "apply")
+        restore_working_folder(HydraConfig.get())
         apply_alone(cfg)
     except UserError as error:
         if HydraConfig.get().mode == RunMode.RUN:  # Hydra would print a line of its own before it
@@ -59,7 +60,7 @@ def apply_alone(cfg: DictConfig) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{error.strerror or error}: {error.filename or cfg.run}") from error
     except (MemoryError, RuntimeError) as error:
-        if not of_memory(error):
+        if not is_memory_error(error):
             raise
         raise UserError("there is not enough memory: give the task smaller numbers") from error
 

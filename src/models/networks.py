@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.support.ranges import Count, Widths, checked
+from src.support.ranges import Count, Widths, check_arguments
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -53,7 +53,7 @@ def mlp(widths: Sequence[int], activation: Activation, residual: bool = False) -
     return nn.Sequential(*layers)
 
 
-@checked
+@check_arguments
 class MLPEncoder(nn.Module):
     """Fully connected layers of the widths `hidden` on the flattened image; `residual` as in `mlp`."""
 
@@ -72,7 +72,7 @@ class MLPEncoder(nn.Module):
         return self.layers(x.flatten(1))
 
 
-@checked
+@check_arguments
 class MLPDecoder(nn.Module):
     """Fully connected layers of the widths `hidden`, reshaped to an image; `residual` as in `mlp`."""
 
@@ -104,7 +104,7 @@ def shape_after_strides(shape: Shape, channels: Sequence[int]) -> Shape:
     return channels[-1], height // factor, width // factor
 
 
-@checked
+@check_arguments
 class ConvEncoder(nn.Module):
     """A stride-2 convolution for each of `channels`, then one hidden layer."""
 
@@ -141,7 +141,7 @@ class DoublingConvTranspose2d(nn.ConvTranspose2d):
         return summed + cast(Tensor, self.bias)[:, None, None]  # None only where bias=False
 
 
-@checked
+@check_arguments
 class ConvDecoder(nn.Module):
     """One hidden layer, then a stride-2 transposed convolution for each of `channels` (in the encoder's order)."""
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from src.models import distributions
 from src.models.bounds import clamp_location, clamp_scale
 from src.models.gaussians import DiagonalGaussian, FullGaussian
-from src.support.ranges import Count, Whole, Widths, checked
+from src.support.ranges import Count, Whole, Widths, check_arguments
 
 
-@checked
+@check_arguments
 class Gaussian(nn.Module):
     """q(z | x) = N(mu, diag(exp(logvar))), the encoder giving mu and logvar (Kingma & Welling, 2014)."""
 
@@ -29,7 +29,7 @@ class Gaussian(nn.Module):
         return DiagonalGaussian(mu, *clamp_scale(0.5 * logvar))
 
 
-@checked
+@check_arguments
 class Full(nn.Module):
     """q(z | x) = N(mu, L L^T), L = diag(exp(logvar / 2)) (I + A), A strictly lower triangular, all from the encoder.
 
@@ -54,7 +54,7 @@ class Full(nn.Module):
         return FullGaussian(mu, scale[..., None] * unit, excess)
 
 
-@checked
+@check_arguments
 class Flow(nn.Module):
     """z = f(u; c(x)), u ~ N(mu(x), diag(exp(logvar(x)))): an inverse-autoregressive flow on a Gaussian, with mu, logvar
     and the context c from the encoder (Kingma et al., 2016).

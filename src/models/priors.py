@@ -18,12 +18,12 @@ from src.models.bounds import clamp_location, clamp_scale
 from src.models.distributions import CodeDistribution
 from src.models.distributions import Flow as FlowDistribution
 from src.models.gaussians import DiagonalGaussian, FullGaussian, GaussianMixture
-from src.support.ranges import Count, Widths, checked
+from src.support.ranges import Count, Widths, check_arguments
 
 Encode = Callable[[Tensor], CodeDistribution]
 
 
-@checked
+@check_arguments
 class Standard(nn.Module):
     """p(z) = N(0, I)."""
 
@@ -39,7 +39,7 @@ class Standard(nn.Module):
         return DiagonalGaussian(self.zeros, self.ones)
 
 
-@checked
+@check_arguments
 class Mixture(nn.Module):
     """p(z) = sum_k softmax(logits)_k N(z; m_k, diag(s_k^2)), all learned.
 
@@ -59,7 +59,7 @@ class Mixture(nn.Module):
         return mixture(self.logits, DiagonalGaussian(clamp_location(self.means), *clamp_scale(self.log_scales)))
 
 
-@checked
+@check_arguments
 class Vamp(nn.Module):
     """p(z) = 1/K sum_k q(z | u_k), the posteriors of K learned pseudo-inputs u_k (Tomczak & Welling, 2018).
 
@@ -81,7 +81,7 @@ class Vamp(nn.Module):
         return mixture(weights, cast(DiagonalGaussian | FullGaussian, q))
 
 
-@checked
+@check_arguments
 class Flow(nn.Module):
     """z = f(u), u ~ N(0, I): a normalizing flow of affine layers.
 

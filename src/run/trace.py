@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 
 UNSCHEDULED = ("epoch", "images_seen", "lr")  # the rows of an epoch that every training has, besides its measurements
 
@@ -59,7 +59,7 @@ class Trace:
     def save(self, path: Path) -> None:
         """Write the trace to `path` (npz), which holds either the old or the new trace, never a part of one."""
         groups = vars(self).items()
-        with whole(path) as partial:
+        with atomic_path(path) as partial:
             np.savez(partial, **{f"{group}/{name}": a for group, arrays in groups for name, a in arrays.items()})
 
     @classmethod

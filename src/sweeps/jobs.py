@@ -24,11 +24,12 @@ from typing import Any, ClassVar, NamedTuple
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from src.config.hooks import refuse
 from src.config.multirun import compose_jobs
-from src.config.options import CONF, check_run, refuse
+from src.config.options import CONF, check_run
 from src.run import status
 from src.support.errors import DamagedError, UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.sweeps import processes
 
 log = logging.getLogger(__name__)
@@ -169,7 +170,7 @@ def plan(folder: Path, jobs: list[list[str]], fingerprints: list[str]) -> None:
             "options": [word for word in options if word not in shared],
             "wanted": True,
         }
-    with whole(folder / "jobs.json") as partial:
+    with atomic_path(folder / "jobs.json") as partial:
         partial.write_text(json.dumps(plans, indent=1) + "\n")
 
 

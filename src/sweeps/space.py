@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.command_line import in_one_line
 from src.config.options import CONF, MONITORED, check_run
-from src.config.overrides import without_null
+from src.config.overrides import replace_null
 from src.config.schema import check_value
 from src.support.errors import UserError
 from src.support.ranges import Count, Whole
@@ -126,7 +126,7 @@ def parsed(words: list[str]) -> tuple[str, int, Plan | None]:
     others = []
     if flags := [word for word in words if word.startswith("-")]:
         raise UserError(f"{flags[0]}: a search takes options alone, NAME=VALUE; see --help")
-    for override in OverridesParser.create().parse_overrides(without_null(words)):
+    for override in OverridesParser.create().parse_overrides(replace_null(words)):
         if override.key_or_group.startswith("hydra"):
             raise UserError(
                 f"{override.input_line}: trials lie in outputs/sweeps/NAME/NUMBER; leave hydra's options out"

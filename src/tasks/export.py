@@ -19,7 +19,7 @@ from src.build import Run
 from src.models.gaussians import DiagonalGaussian, FullGaussian
 from src.models.vae import VAE
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime", "safetensors")
 TOLERANCE = 1e-5  # of onnxruntime's outputs from PyTorch's, in units of their range where that is above 1
@@ -82,7 +82,7 @@ def write_onnx(module: nn.Module, example: Tensor, path: Path, taken: str, made:
     """`module` as a file for any batch size, its input named `taken`, its outputs `made`."""
     sizes = ({0: torch.export.Dim("batch")},)
     try:
-        with whole(path) as partial, quiet():
+        with atomic_path(path) as partial, quiet():
             program = torch.export.export(module, (example,), dynamic_shapes=sizes)
             torch.onnx.export(
                 program, (), partial, input_names=[taken], output_names=made, external_data=False, verbose=False
@@ -118,7 +118,7 @@ def write_weights(run: Run, vae: VAE, path: Path) -> None:
 
     weights = {name: weight.contiguous() for name, weight in vae.state_dict().items()}
     config = json.dumps(OmegaConf.to_container(run.config, resolve=True))
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         partial.write_bytes(save(weights, {"format": "pt", "title": run.config.title, "config": config}))
 
 

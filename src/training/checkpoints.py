@@ -12,7 +12,7 @@ from torch import nn
 
 from src.config.moved import current_paths
 from src.support.errors import DamagedError, UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import EXAMPLE
 
 
@@ -24,7 +24,7 @@ class WholeOrNothing(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with whole(Path(path)) as partial:
+        with atomic_path(Path(path)) as partial:
             try:
                 torch.save(checkpoint, partial)
             except RuntimeError as error:  # torch's exception for a full disk

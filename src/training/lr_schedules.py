@@ -6,7 +6,7 @@ Unlike torch's schedulers they have no state: a resumed run needs only its step,
 import math
 from dataclasses import dataclass
 
-from src.support.ranges import OpenShare, Share, checked
+from src.support.ranges import OpenShare, Share, check_arguments
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Constant:
         return 1.0
 
 
-@checked
+@check_arguments
 @dataclass(frozen=True)
 class OneCycle:
     """A factor that rises from `start` to 1 in the share `rise` of the training and then falls to 0, both along half a

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Le
 
-from src.support.ranges import Count, Positive, checked
+from src.support.ranges import Count, Positive, check_arguments
 
 Unit = Literal["epochs", "steps"]
 
@@ -25,7 +25,7 @@ class Constant:
         return 1.0
 
 
-@checked
+@check_arguments
 @dataclass(frozen=True)
 class Linear:
     """weight = t, the completed share of the length: KL warm-up (Bowman et al., 2016; Soenderby et al., 2016)."""
@@ -37,7 +37,7 @@ class Linear:
         return progress(self.length, self.unit, epoch, step)
 
 
-@checked
+@check_arguments
 @dataclass(frozen=True)
 class Cosine:
     """weight = (1 - cos(pi t)) / 2: a warm-up with zero slope at both ends."""
@@ -49,7 +49,7 @@ class Cosine:
         return (1 - math.cos(math.pi * progress(self.length, self.unit, epoch, step))) / 2
 
 
-@checked
+@check_arguments
 @dataclass(frozen=True)
 class Cyclic:
     """weight = min(1, s / rise), s the completed share of the current one of `cycles` periods (Fu et al., 2019)."""

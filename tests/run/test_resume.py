@@ -16,8 +16,8 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import OmegaConf
 
 from src import build, train
-from src.config import overrides as words
-from src.config.options import CONF, plain
+from src.config.options import CONF, to_plain_dict
+from src.config.overrides import format_option, name_of
 from src.run import resume, status
 from src.run.loggers import build_loggers
 from src.support.errors import DamagedError
@@ -46,7 +46,7 @@ def started(tmp_path, small, monkeypatch):
     """started(*overrides): a run with the configuration and the checkpoint of a training that was stopped."""
 
     def start(*options: str, composition: bool = True) -> Path:
-        options = list({words.name_of(word): word for word in [*small, *options]}.values())
+        options = list({name_of(word): word for word in [*small, *options]}.values())
         if "data=mnist" in options:
             options = [word for word in options if not word.startswith("data.path=")]
         with hydra.initialize_config_dir(CONF, version_base="1.3"):
@@ -112,7 +112,7 @@ def test_new_overrides_reach_what_is_built(started, goes_on, tmp_path, monkeypat
     names = {type(each).__name__ for each in trainer.callbacks}
     assert "Recorder" in names
     assert "Pictures" not in names
-    assert not any(isinstance(each, WandbLogger) for each in build_loggers(cfg, tmp_path, None, build.make, 0))
+    assert not any(isinstance(each, WandbLogger) for each in build_loggers(cfg, tmp_path, None, 0))
     assert cfg.title == "mlp d=3 beta=2.0 on npz"
     assert cfg.model.decoder.activation == "relu"  # by its own interpolation
     assert type(module.lr_schedule).__name__ == "Cosine"
@@ -208,7 +208,7 @@ def test_a_checkpoint_of_an_earlier_version_is_composed_again(started, goes_on):
 def test_overrides_that_do_not_fit_are_refused(started, goes_on, word, message):
     with pytest.raises(Exception, match=message.replace("?", r"\?")) as refusal:
         cfg, said = goes_on(started(), word)
-        plain(cfg)
+        to_plain_dict(cfg)
     assert not isinstance(refusal.value, (TypeError, KeyError, AttributeError))
 
 
@@ -277,7 +277,7 @@ def test_the_working_directory_of_hydra(command, small, tmp_path, monkeypatch):
 def test_a_folder_with_odd_characters(command, small, tmp_path):
     folder = tmp_path / "a b=c,d"
     command(*small, "trainer.max_epochs=1", f"hydra.run.dir='{folder}'")
-    again = words.option("ckpt_path", f"{folder}/checkpoints/last.ckpt")
+    again = format_option("ckpt_path", f"{folder}/checkpoints/last.ckpt")
     command(*shlex.split(again), "trainer.max_epochs=2")
     assert [float(row["epoch"]) for row in rows(folder)] == [0, 1, 2]
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from src.build import Run
-from src.config.options import choice
+from src.config.names import option_name
 from src.data.batches import Batch
 from src.data.pixels import Pixels, as_input
 from src.data.selection import random_rows
@@ -22,7 +22,7 @@ from src.inference.decomposition import at_least_zero, best_code, bounds, drawn_
 from src.inference.importance import FEW, TOLERATED, effective_summary
 from src.inference.metrics import ACTIVE, elbo_terms, estimate
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.ranges import Count, Several
 from src.tasks.diagnose.pictures import calibration, waterfall
 
@@ -74,7 +74,7 @@ def diagnose(
     write_image(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
     page = calibration(run.config.title, found, active, numbers, counted)
     write_image(page, folder / "calibration.png", scale=1)
-    with whole(folder / "parts.npz") as partial:
+    with atomic_path(folder / "parts.npz") as partial:
         np.savez(partial, index=rows, effective_samples=effective, **parts)
     return numbers
 
@@ -165,9 +165,9 @@ def bar(batches: Any, words: str) -> Any:
 
 def remedies(config: DictConfig) -> dict[str, str]:
     """The options that attack each part, beyond those that the run has."""
-    prior, posterior = (choice(config[part]._target_) for part in ("prior", "posterior"))
+    prior, posterior, objective = (option_name(config[part]._target_) for part in ("prior", "posterior", "objective"))
     family = f"posterior.transforms={2 * config.posterior.transforms}" if posterior == "flow" else "posterior=flow"
-    if posterior != "flow" and (prior == "vamp" or choice(config.objective._target_) == "beta_tc"):  # that refuse it
+    if posterior != "flow" and (prior == "vamp" or objective == "beta_tc"):  # that refuse it
         family = "none: with these parts a full covariance is the most" if posterior == "full" else "posterior=full"
     return {
         "noise_floor": "none: no model foresees it",

@@ -22,7 +22,7 @@ from src.figures.animation import write_image
 from src.inference import aggregate, decomposition, importance, metrics, proposals
 from src.models.divergences import factors
 from src.support import noise
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import ResultsFolder
 from src.support.ranges import Several, Whole
 from src.tasks.evaluate import pictures as evaluation
@@ -83,7 +83,7 @@ def evaluate(
     caption = f"{len(chosen.images):,} {split} images of {run.config.data.name}"
     figure = evaluation.draw(run.config.title, caption, importance.ladder(samples), means, shown, per_dim)
     write_image(figure, folder / "evaluation.png", scale=2)
-    with whole(ResultsFolder(folder).terms) as path:
+    with atomic_path(ResultsFolder(folder).terms) as path:
         np.savez(path, index=np.arange(len(chosen.images)), **terms)
     return numbers
 
