@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 
 from src import build, report
 from src.inference.metrics import elbo_terms
-from src.support import noise
 from src.support.errors import UserError
+from src.support.noise import Noise
 from src.training.module import VAEModule
 from src.training.objectives import ELBO
 
@@ -64,7 +64,7 @@ def test_what_a_run_leaves(trained):
     assert metrics["epoch"] == float(best["epoch"])
     assert metrics["train/elbo"] == float(best["train/elbo"])
     run = build.open_run(trained)
-    elbo = elbo_terms(run.vae, run.batches(run.data.train_subset), run.seed)["elbo"]  # of all 328
+    elbo = elbo_terms(run.vae, run.batches(run.data.train_subset), Noise(run.seed))["elbo"]  # of all 328
     assert metrics["train/elbo"] == pytest.approx(elbo.mean())
     assert metrics["train/elbo_se"] == pytest.approx(elbo.std(ddof=1) / 328**0.5)
     assert metrics["training_seconds"] == pytest.approx(sum(float(row["seconds"] or 0) for row in rows(trained)))
@@ -245,7 +245,7 @@ def evaluated(folder, split):
     config = OmegaConf.create(state["run"]["config"])
     vae = build.load(folder)
     x = torch.from_numpy(getattr(build.data(config, vae), split).images).float() / 255
-    drawn = noise.normal(config.seed, torch.arange(len(x)), (1, config.latent_dim)).transpose(0, 1)
+    drawn = Noise(config.seed).normal(torch.arange(len(x)), 1, config.latent_dim, like=x)
     with torch.no_grad():
         return ELBO(config.beta)(vae, x, drawn)
 
@@ -283,7 +283,7 @@ def test_a_capacity_is_recorded_as_its_schedule_grows_it(run):
 
 
 def test_images_outside_of_the_support_are_refused(run, monkeypatch):
-    monkeypatch.setattr(build, "pixels", lambda option, vae: "levels")
+    monkeypatch.setattr(build, "required_pixels", lambda likelihood, binarize: "levels")
     with pytest.raises(UserError, match="the likelihood Bernoulli is no distribution over these images"):
         run()
 
@@ -334,7 +334,10 @@ def test_a_diverged_training_says_so(run):
     ("options", "message"),
     [
         (["data.binarize=none"], "Bernoulli is a distribution over binary images; use auto"),
-        (["likelihood=gaussian", "data.binarize=dynamic"], "Gaussian is a distribution over greys; use auto"),
+        (
+            ["likelihood=gaussian", "data.binarize=dynamic"],
+            "Gaussian is a distribution over grayscale images",
+        ),
         (["data.binarize=sometimes"], "data.binarize must be auto or dynamic or none"),
         (["data.shape=[3,28,28]"], r"data.shape=\[3, 28, 28\], but the images of .* are \[1, 28, 28\]"),
         (["data.batch_size=0"], "batch_size must be a whole number, 1 or more, got 0"),
@@ -356,7 +359,7 @@ def test_a_diverged_training_says_so(run):
         (["beta=0", "schedule=linear"], "schedule=linear: objective=elbo has nothing that a schedule could"),
         (["trainer.ema=high"], "trainer.ema must be a number above 0 and below 1 or null, got high"),
         (["trainer.ema=1"], "trainer.ema must be a number above 0 and below 1"),
-        (["likelihood=logistic256", "data.binarize=dynamic"], "Logistic256 is a distribution over greys"),
+        (["likelihood=logistic256", "data.binarize=dynamic"], "Logistic256 is a distribution over grayscale images"),
         (["objective.kl=guess"], "objective.kl must be closed or sample, got guess"),
         (["optimizer.lr=-1"], "optimizer.lr must be a number, 0 or more, got -1"),
         (
