@@ -194,7 +194,7 @@ def test_help(command, capsys):
     command("-h")
     assert capsys.readouterr().out == said
     with pytest.raises(SystemExit):
-        train.job()  # Hydra's own, which is slow, and knows no better than to list tasks
+        train.hydra_main()  # Hydra's own, which is slow, and knows no better than to list tasks
     hydras = capsys.readouterr().out.splitlines(keepends=True)
     hydras = "".join(line for line in hydras if not line.startswith("task:"))
     assert hydras.replace("seeds, wandb\n", "seeds\n") == said

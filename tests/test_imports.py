@@ -24,10 +24,10 @@ STARTED = """
 import gc, json, sys
 from pathlib import Path
 import hydra
-from src import train
+from src import startup, train
 with hydra.initialize_config_dir(train.CONF, version_base="1.3"):
     cfg = hydra.compose("train", ["trainer.accelerator=cpu"])
-train.import_libraries(with_wandb=True)
+startup.import_libraries(with_wandb=True)
 import torch
 from src import build
 module = build.module(cfg, [])

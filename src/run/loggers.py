@@ -11,8 +11,8 @@ from src.build import make
 from src.config.classes import locate
 from src.config.options import plain
 from src.run import record
+from src.run.job import Job
 from src.run.tracking import WANDB
-from src.sweeps.jobs import Job
 
 
 def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int | None = None) -> list[Logger]:

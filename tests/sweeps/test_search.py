@@ -21,9 +21,7 @@ from src import search
 from src.config.options import CONF
 from src.run import record, status
 from src.support.errors import UserError
-from src.sweeps import pictures as figures
-from src.sweeps import processes, study
-from src.sweeps import space as plan
+from src.sweeps import pictures, processes, space, study
 from src.sweeps.space import Plan, split
 from src.training.module import VAEModule
 
@@ -70,7 +68,7 @@ def test_a_space_is_what_hydra_understands(word, method, arguments):
     assert (dimension.option, dimension.method) == (word.partition("=")[0], method)
     assert dimension.arguments == arguments
     trial = optuna.create_study().ask()
-    assert dimension.suggested(trial) == dimension.word(trial.params[dimension.option])
+    assert dimension.suggest(trial) == dimension.override(trial.params[dimension.option])
 
 
 def test_the_search_finds_what_is_best_and_prunes(words, capsys):
@@ -237,12 +235,12 @@ def test_rate_and_distortion_together(words, capsys):
         (["name=x", "model=glob(*)"], "name the choices"),
         (["name=x", "beta=tag(cubic,interval(1,2))"], "the only tag is log, got cubic"),
         (["name=x", "beta=tag(log,interval(0,2))"], "a log scale begins above 0"),
-        (["name=x", "beta=interval(2,1)"], "the end must lie above the start"),
+        (["name=x", "beta=interval(2,1)"], "the end must be above the start"),
         (["name=x", "latent_dim=range(4,4)"], "nothing in that range"),
         (["name=x", "beta=interval(1,2)", "beta=4"], "beta is given twice"),
         (["name=x", *SPACE, "trainer.devices=2"], "one process a trial"),
         (["name=x", *SPACE, "trainer=ddp"], "one process a trial"),
-        (["name=x", *SPACE, "hydra.run.dir=y"], "hydra.run.dir=y: trials lie in outputs/sweeps/NAME/NUMBER"),
+        (["name=x", *SPACE, "hydra.run.dir=y"], "hydra.run.dir=y: trials are in outputs/sweeps/NAME/NUMBER"),
         (["name=x", *SPACE, "--config-name=apply"], "--config-name=apply: a search takes options alone"),
         (["name=x", *SPACE, "-m"], "-m: a search takes options alone"),
         (["name=x", *SPACE, "+trainer.fast_dev_run=true"], "trainer.fast_dev_run=true is not possible"),
@@ -283,8 +281,8 @@ def test_a_trial_that_ends_worse_than_it_began_has_failed(words):
 
 def test_a_trial_that_came_to_little_stands_at_the_border_of_its_chart():
     values = [[-125.0], [-130.0], [-133.0], [-135.0], [-900.0], []]
-    tried = [figures.Tried(i, value, {"beta": 1.0 + i}, False, i == 0) for i, value in enumerate(values)]
-    drawn = figures.search("a", ["val/elbo"], True, {"beta": False}, tried)
+    tried = [pictures.TrialPoint(i, value, {"beta": 1.0 + i}, False, i == 0) for i, value in enumerate(values)]
+    drawn = pictures.draw_search("a", ["val/elbo"], True, {"beta": False}, tried)
     for axes in drawn.axes:
         low, high = axes.get_ylim()
         heights = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o"]
@@ -298,12 +296,9 @@ def test_a_trial_that_came_to_little_stands_at_the_border_of_its_chart():
 
 def test_two_searches_of_one_name_are_refused(words):
     (SWEEPS / "one").mkdir(parents=True)
-    assert processes.lock(SWEEPS / "one/.lock")
-    try:
-        with pytest.raises(UserError, match="is searched already: wait for its end, stop it, or give another name"):
-            search.search(["name=one", "trials=1", *SPACE, *words, *SHORT])
-    finally:
-        processes.unlock(SWEEPS / "one/.lock")
+    message = "is searched already: wait for its end, stop it, or give another name"
+    with processes.lock(SWEEPS / "one/.lock", "held"), pytest.raises(UserError, match=message):
+        search.search(["name=one", "trials=1", *SPACE, *words, *SHORT])
     assert not (SWEEPS / "one/study.journal").exists()
 
 
@@ -332,11 +327,11 @@ def test_a_search_without_optuna_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize("line", COMMANDS)
 def test_readme_command(line):
     parts = shlex.split(line, comments=True)
-    name, trials, asked = plan.parsed(parts[parts.index("src.search") + 1 :])
+    name, trials, asked = space.parse_command_line(parts[parts.index("src.search") + 1 :])
     assert trials >= 10
     if asked:  # else it goes on with one
         with hydra.initialize_config_dir(CONF, version_base="1.3"):
-            plan.check_plan(asked)
+            space.check_plan(asked)
 
 
 def test_help_says_why_the_elbo_alone_finds_beta_1(monkeypatch, capsys):
@@ -344,7 +339,12 @@ def test_help_says_why_the_elbo_alone_finds_beta_1(monkeypatch, capsys):
     search.main()
     said = capsys.readouterr().out
     assert "beta only finds its way to 1" in said
-    for name in ("name", "trials", *(field for field in Plan.__dataclass_fields__ if field != "words"), *plan.BETTER):
+    for name in (
+        "name",
+        "trials",
+        *(field for field in Plan.__dataclass_fields__ if field != "words"),
+        *space.DIRECTIONS,
+    ):
         assert name in said
 
 
@@ -352,4 +352,4 @@ def test_the_command_line_answers_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["search", "name=x", "beta=interval(2,1)"])
     with pytest.raises(SystemExit) as stop:
         search.main()
-    assert stop.value.code == "beta=interval(2,1): the end must lie above the start"
+    assert stop.value.code == "beta=interval(2,1): the end must be above the start"

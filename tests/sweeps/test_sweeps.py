@@ -22,9 +22,10 @@ from tqdm import tqdm
 
 from src import train
 from src.run import record, status
+from src.run.job import Job
 from src.support.errors import UserError
-from src.sweeps import jobs as sweeps
-from src.sweeps import processes
+from src.sweeps import jobs, processes
+from src.sweeps.sweeper import Sweep
 from src.training.module import VAEModule
 from tests.conftest import CONF
 from tests.test_cli import LINES
@@ -110,7 +111,7 @@ def test_a_changed_grid_adds_jobs_and_touches_no_other(sweep):
     assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["0", "1", "2"]
     betas = [yaml.safe_load((folder / f"{i}" / "config.yaml").read_text())["beta"] for i in range(3)]
     assert betas == [4, 1, 2]
-    assert {job["number"] for job in sweeps.known(folder).values() if job["wanted"]} == {1, 2}
+    assert {job["number"] for job in jobs.read_jobs(folder).values() if job["wanted"]} == {1, 2}
 
 
 def test_seeds_are_swept_and_a_run_says_how_it_stands(sweep):
@@ -182,24 +183,17 @@ def test_a_sweep_that_was_killed_ends_like_one_that_was_not(sweep, background, l
 
 def test_two_sweeps_of_one_name_are_refused(sweep):
     Path("outputs/sweeps/a").mkdir(parents=True)
-    assert processes.lock(Path("outputs/sweeps/a/.lock"))
-    try:
+    with processes.lock(Path("outputs/sweeps/a/.lock"), "held"):
         assert "sweep_name=a is running already" in sweep("beta=1,2", "sweep_name=a")
-    finally:
-        processes.unlock(Path("outputs/sweeps/a/.lock"))
     assert [path.name for path in Path("outputs/sweeps/a").iterdir()] == [".lock"]
 
 
 def test_a_job_that_another_process_trains_is_left_alone(sweep, monkeypatch, capfd):
-    monkeypatch.setattr(sweeps, "PATIENCE", 0)
+    monkeypatch.setattr(jobs, "PATIENCE", 0)
     run = Path("outputs/sweeps/a/0")
     run.mkdir(parents=True)
-    assert processes.lock(run / ".lock")
-    handle = processes.HELD.pop(run / ".lock")  # as if it were another's
-    try:
+    with processes.lock(run / ".lock", "held"):  # the jobs are forks of this process, and do not hold it
         assert sweep("beta=1,2", "sweep_name=a") == 1
-    finally:
-        os.close(handle)
     assert status.read(run) == {}
     assert "is being trained by another process" in capfd.readouterr().out
     assert status.read(run.with_name("1"))["state"] == "finished"
@@ -244,8 +238,7 @@ def test_a_job_that_can_not_go_on_keeps_its_checkpoint(composed, finished, tmp_p
     status.write(run, status.read(run) | {"state": "interrupted"})
     for _ in range(2):
         with pytest.raises(UserError):
-            sweeps.attempt(composed(), run, [], sweeps.Job("a", []), refuse)
-        processes.unlock(run / ".lock")
+            jobs.train_or_resume(composed(), run, [], Job("a", []), refuse)
         told = status.read(run)
         assert (told["state"], told["reason"]) == ("interrupted", "the weights do not fit")
         assert (run / "checkpoints" / "last.ckpt").is_file()
@@ -254,8 +247,7 @@ def test_a_job_that_can_not_go_on_keeps_its_checkpoint(composed, finished, tmp_p
 def test_a_job_that_another_process_has_just_finished_is_kept(finished, tmp_path):
     run = Path(shutil.copytree(finished, tmp_path / "0"))
     before = times(run)
-    sweeps.attempt(None, run, [], sweeps.Job("a", []), train=None)
-    processes.unlock(run / ".lock")
+    jobs.train_or_resume(None, run, [], Job("a", []), train=None)
     assert {path: when for path, when in times(run).items() if path in before and path != str(run)} == {
         path: when for path, when in before.items() if path != str(run)
     }
@@ -266,7 +258,7 @@ def test_a_sweep_whose_launcher_breaks_off_still_says_how_it_stands(sweep, monke
         raise MemoryError("the launcher's")
 
     with monkeypatch.context() as patched:
-        patched.setattr(sweeps, "load", broken)
+        patched.setattr(jobs, "import_targets", broken)
         assert sweep("beta=1,2", "sweep_name=a") == 1
     said = capfd.readouterr()
     assert "MemoryError: the launcher's" in said.err
@@ -295,7 +287,7 @@ def test_a_copy_ends_even_where_nobody_hears_it(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdout", Deaf())
     me, said = os.getpid(), []
     try:
-        code = processes.apart(lambda: None)
+        code = processes.run_in_child(lambda: None)
     except BrokenPipeError as error:
         said.append(error)
     finally:
@@ -313,16 +305,16 @@ def test_a_copy_shares_no_lock_of_progress_bars(tmp_path):
         os.kill(os.getpid(), signal.SIGKILL)
 
     ours = tqdm.get_lock()  # its copies would have it in common
-    assert processes.apart(hold) == -signal.SIGKILL
+    assert processes.run_in_child(hold) == -signal.SIGKILL
     assert all(lock.acquire(False) for lock in ours.locks)
     ours.release()
 
 
 def test_the_progress_of_a_sweep(tmp_path):
-    jobs = {str(i): {"number": i, "options": [], "wanted": i < 6} for i in range(7)}
-    (tmp_path / "jobs.json").write_text(json.dumps(jobs))
+    plans = {str(i): {"number": i, "options": [], "wanted": i < 6} for i in range(7)}
+    (tmp_path / "jobs.json").write_text(json.dumps(plans))
     os.utime(tmp_path / "jobs.json", (0, 0))
-    assert sweeps.progress(tmp_path) == "0 of 6 done"
+    assert jobs.progress(tmp_path) == "0 of 6 done"
     mine = {"host": "another", "pid": 1, "reason": None, "overrides": []}
     for number, state in enumerate(["finished", "diverged", "running", "finished"]):
         (tmp_path / str(number)).mkdir()
@@ -330,7 +322,7 @@ def test_the_progress_of_a_sweep(tmp_path):
         told = mine | {"state": state, "started": "2026-01-01T00:00:00+00:00", "ended": ended}
         status.write(tmp_path / str(number), told)
     # two to come, ten minutes each, two at a time; that which runs has taken longer than ten already
-    assert sweeps.progress(tmp_path) == "2 of 6 done, 1 failed, 1 running, about 10 min left"
+    assert jobs.progress(tmp_path) == "2 of 6 done, 1 failed, 1 running, about 10 min left"
 
 
 def test_the_status_of_a_process_that_is_gone(tmp_path):
@@ -372,7 +364,7 @@ def jobs_of(*words: str) -> list:
         cfg = hydra.compose("train", [word for word in words if word not in swept], return_hydra_config=True)
         cfg.hydra.job.config_name = "train"
         cfg.hydra.overrides.task.extend(swept)
-        return sweeps.composed(cfg)[1]
+        return Sweep(cfg, lambda: pytest.fail("nothing is launched")).compose()[1]
 
 
 LAUNCHED = [line for line in LINES if "src.train" in line and (" sweep=" in line or "hydra/launcher=" in line)]
@@ -387,16 +379,16 @@ def test_a_sweep_of_the_readme_is_one(line):
 def test_the_sweep_of_beta_latent_model_covers_its_grid():
     configs = jobs_of("sweep=beta_latent_model")
     assert len({(cfg.beta, cfg.latent_dim, cfg.model.name) for cfg in configs}) == 18
-    assert len(set(map(sweeps.fingerprint, configs))) == 18
+    assert len(set(map(jobs.fingerprint, configs))) == 18
 
 
 def test_the_fingerprint_is_of_what_changes_numbers(composed):
-    mnist = sweeps.fingerprint(composed("data=mnist"))
+    mnist = jobs.fingerprint(composed("data=mnist"))
     same = composed("data=mnist", "data.root=elsewhere", "logger=csv", "callbacks=none", "sweep_name=a", "title=b")
-    assert sweeps.fingerprint(same) == mnist
+    assert jobs.fingerprint(same) == mnist
     for word in ("seed=1", "beta=2", "data=fashion_mnist", "trainer.max_epochs=3", "model.encoder.hidden=[8]"):
-        assert sweeps.fingerprint(composed("data=mnist", word)) != mnist
-    one, other = (sweeps.fingerprint(composed("data=npz", f"data.path={name}.npz")) for name in "ab")
+        assert jobs.fingerprint(composed("data=mnist", word)) != mnist
+    one, other = (jobs.fingerprint(composed("data=npz", f"data.path={name}.npz")) for name in "ab")
     assert one != other
 
 
@@ -445,3 +437,41 @@ def test_ctrl_c_says_how_a_sweep_goes_on(background, sweep, launcher, tmp_path):
     assert "Traceback" not in said
     assert sweep(*words, f"sweep_name={folder.name}") == 0
     assert [status.read(folder / number)["state"] for number in "012"] == ["finished"] * 3
+
+
+ORPHAN = """
+import os, sys, time
+from pathlib import Path
+from src.sweeps import processes
+with processes.lock(Path("lock"), "held"):
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+    print(child, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_ends_with_its_process_even_where_a_fork_of_it_goes_on():
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", ORPHAN], env=env, stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        try:
+            with pytest.raises(UserError, match="taken"), processes.lock(Path("lock"), "taken"):
+                pytest.fail("two hold the lock")
+            process.kill()
+            process.wait()
+            with processes.lock(Path("lock"), "taken", patience=5):
+                assert status.alive(child)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_a_child_that_gives_up_its_copy_of_a_lock_leaves_it_to_its_parent():
+    def work() -> None:
+        with pytest.raises(UserError), processes.lock(Path("lock"), "taken"):
+            pytest.fail("two hold the lock")
+
+    with processes.lock(Path("lock"), "taken"):
+        assert processes.run_in_child(work) == 0
+        assert processes.run_in_child(work) == 0  # the first child has ended, and not released it
