@@ -339,12 +339,8 @@ def test_help_says_why_the_elbo_alone_finds_beta_1(monkeypatch, capsys):
     search.main()
     said = capsys.readouterr().out
     assert "beta only finds its way to 1" in said
-    for name in (
-        "name",
-        "trials",
-        *(field for field in Plan.__dataclass_fields__ if field != "words"),
-        *space.DIRECTIONS,
-    ):
+    fields = [field for field in Plan.__dataclass_fields__ if field != "words"]
+    for name in ("name", "trials", *fields, *space.DIRECTIONS):
         assert name in said
 
 

@@ -114,6 +114,30 @@ def test_a_changed_grid_adds_jobs_and_touches_no_other(sweep):
     assert {job["number"] for job in jobs.read_jobs(folder).values() if job["wanted"]} == {1, 2}
 
 
+def test_a_sweep_whose_jobs_are_over_launches_nothing(sweep, capfd):
+    assert sweep("beta=1,4", "sweep_name=a") == 0
+    folder = Path("outputs/sweeps/a")
+    before = times(folder / "0") | times(folder / "1")
+    assert capfd.readouterr().out.count("Launching 2 jobs locally") == 1
+    assert sweep("beta=1,4", "sweep_name=a") == 0
+    said = capfd.readouterr().out
+    assert "sweep_name=a: 2 jobs, 2 of them done before" in said
+    assert "Launching" not in said
+    assert "2 of 2 jobs finished" in said
+    assert times(folder / "0") | times(folder / "1") == before
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == {"0", "1"}
+
+
+def test_a_job_is_launched_with_its_number_as_its_folder(sweep):
+    assert sweep("beta=4", "sweep_name=a") == 0
+    assert sweep("beta=1,4,2", "sweep_name=a", "hydra.sweeper.max_batch_size=1") == 0
+    betas = [yaml.safe_load(Path(f"outputs/sweeps/a/{i}/config.yaml").read_text())["beta"] for i in range(3)]
+    assert betas == [4, 1, 2]
+    for i in range(3):
+        (log,) = Path(f"outputs/sweeps/a/{i}").glob("*.log")
+        assert f"outputs/sweeps/a/{i}" in log.read_text()
+
+
 def test_seeds_are_swept_and_a_run_says_how_it_stands(sweep):
     assert sweep("sweep=seeds", "sweep_name=seeds", "trainer.max_epochs=1") == 0
     runs = [Path("outputs/sweeps/seeds", str(i)) for i in range(5)]
@@ -208,6 +232,8 @@ def test_a_job_that_another_process_trains_is_left_alone(sweep, monkeypatch, cap
         (["beta=interval(0,1)"], "python -m src.search searches a space"),
         (["beta=1,2", "trainer=ddp"], "a sweep trains with one process a run"),
         (["beta=1,2", "trainer.devices=2"], "a sweep trains with one process a run"),
+        (["beta=1,2", "hydra/sweeper=basic"], "hydra/sweeper: a sweep tries all combinations"),
+        (["beta=1,2", "hydra.sweep.subdir=${hydra.job.id}"], "hydra.sweep.subdir: a job is found again by its number"),
     ],
 )
 def test_mistakes_are_answered_before_any_job(sweep, words, message):
