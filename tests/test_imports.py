@@ -1,25 +1,15 @@
 """The rules of the layout, read from the source."""
 
 import ast
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.helpers.processes import HEAVY, RARE, packages_imported, run_code
+from tests.helpers.project import ROOT
+
 FILES = sorted([*ROOT.glob("src/**/*.py"), *ROOT.glob("callbacks/**/*.py")])
-RARE = {"wandb", "torchvision", "sklearn", "openTSNE", "mlxtend"}  # slow to import, and few runs need them at once
-HEAVY = RARE | {"torch", "lightning", "matplotlib", "scipy", "numpy"}
-ANSWERED = """
-import atexit, json, sys
-atexit.register(lambda: print(json.dumps(list(sys.modules))))
-from src import train
-train.main()
-"""
 STARTED = """
 import gc, json, sys
 from pathlib import Path
@@ -60,18 +50,10 @@ def imported(path: Path, everywhere: bool = True) -> set[str]:
     return names | {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
 
 
-def told(code: str, folder: Path, *words: str) -> Any:
-    """What `code` prints last, in a process of its own with the arguments `words`."""
-    env = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder)}
-    command = [sys.executable, "-c", code, *words]
-    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
-    return json.loads(result.stdout.splitlines()[-1])
-
-
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a process is like that has built all of a default run but its loggers."""
-    return told(STARTED, tmp_path_factory.mktemp("started"))
+    return run_code(STARTED, tmp_path_factory.mktemp("started"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -96,7 +78,7 @@ def test_what_few_runs_need_is_imported_where_it_is_needed(path):
     "words", [["--help"], ["--cfg", "job"], ["foo=1"], ["model=transformer"], ["latent_dim=0"]], ids=" ".join
 )
 def test_the_command_line_answers_before_anything_heavy_is_imported(words, tmp_path):
-    loaded = {name.split(".")[0] for name in told(ANSWERED, tmp_path, *words)}
+    loaded = packages_imported("train", tmp_path, *words)
     assert "hydra" in loaded
     assert not loaded & HEAVY
 
@@ -122,4 +104,4 @@ def test_garbage_is_collected_again_once_all_is_imported(started):
 def test_torch_keeps_validating_distributions(started, tmp_path):
     """Some libraries switch it off for the whole process as they are imported, zuko among them."""
     assert started["validates"]
-    assert told(FLOWS, tmp_path)
+    assert run_code(FLOWS, tmp_path)

@@ -22,8 +22,8 @@ from src import report
 from src.reporting import charts, groups, pictures
 from src.reporting.runs import Run, find, read
 from src.run import record
+from tests.helpers.project import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )

@@ -21,16 +21,14 @@ from hydra.core.global_hydra import GlobalHydra
 from tqdm import tqdm
 
 from src import train
+from src.config.options import CONF
 from src.run import record, status
 from src.support.errors import UserError
 from src.sweeps import jobs as sweeps
 from src.sweeps import processes
 from src.training.module import VAEModule
-from tests.conftest import CONF
-from tests.test_cli import LINES
-from tests.training.test_module import weights
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.helpers.project import LINES, ROOT
+from tests.helpers.runs import weights
 
 
 @pytest.fixture
