@@ -38,7 +38,6 @@ KNOWN_TYPE_TESTS = {
 }
 KNOWN_EXITS = {"src/config/command_line.py": 2, "src/config/options.py": 2, "src/sweeps/jobs.py": 10}
 KNOWN_LONG_FILES = {
-    "tests/figures/test_figures.py",
     "tests/run/test_resume.py",
     "tests/sweeps/test_search.py",
     "tests/sweeps/test_sweeps.py",

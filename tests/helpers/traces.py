@@ -1,5 +1,8 @@
 """A trace as a training would leave it, and the figures that are drawn from it."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 
 from src.run.trace import Trace
@@ -53,3 +56,8 @@ def make_trace(points=40, dimensions=4, epochs=3, shape=(1, 8, 6), samples=9, cl
             recon_draw=images(6),
         )
     return trace
+
+
+def names_of(paths: Iterable[Path]) -> set[str]:
+    """The names of files, without their folders."""
+    return {path.name for path in paths}
