@@ -27,7 +27,6 @@ KNOWN_TYPE_TESTS = {
     "src/inference/metrics.py": 1,
     "src/models/distributions.py": 1,
     "src/models/divergences.py": 2,
-    "src/models/flows.py": 1,
     "src/models/priors.py": 1,
     "src/tasks/anomaly/scores.py": 1,
     "src/tasks/compare/task.py": 2,
