@@ -1,6 +1,7 @@
 """Rules of the code that can be read from its source: short files, names, no questions about types, few exits."""
 
 import ast
+import warnings
 
 import pytest
 
@@ -215,3 +216,16 @@ def test_functions_are_not_named_by_participles():
 )
 def test_a_participle_is_recognised(name, expected):
     assert is_participle(name) == expected
+
+
+def test_a_warning_at_a_line_of_ours_is_an_error():
+    warn = "import warnings; warnings.warn('something is amiss')"
+    for module in ("src.figures.page", "callbacks.recorder"):
+        with pytest.raises(UserWarning):
+            exec(warn, {"__name__": module})
+
+
+def test_a_warning_at_a_line_of_a_library_is_none():
+    with warnings.catch_warnings(record=True) as caught:
+        exec("import warnings; warnings.warn('something is amiss')", {"__name__": "lightning.fabric"})
+    assert len(caught) == 1
