@@ -20,11 +20,8 @@ from hydra.core.global_hydra import GlobalHydra
 from src import figures, train
 from src.data import sources
 from src.training.checkpoints import WholeOrNothing
+from tests.helpers.project import BLOCKS, LINES, README, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
-LINES = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
 ELSEWHERE = ("--help", " sweep=", "hydra/launcher=", "trainer=ddp")  # test_help, test_sweeps.py, test_processes.py
 COMMANDS = [line for line in LINES if "src.train" in line and not any(word in line for word in ELSEWHERE)]
 SMALL = [

@@ -18,7 +18,7 @@ from src.support.files import whole
 class WholeOrNothing(TorchCheckpointIO):
     """Writes beside the target and renames. Lightning's own copies across file systems: a full disk cuts the file."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with whole(Path(path)) as partial:
             try:
@@ -55,8 +55,10 @@ class EveryEpoch(ModelCheckpoint):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         # Lightning forgets the best where the folder's name differs from that in the checkpoint
+        folder = Path(str(self.dirpath))
+
         def moved(path: str) -> str:
-            return path and str(Path(self.dirpath) / Path(path).name)
+            return path and str(folder / Path(path).name)
 
         paths = ("best_model_path", "kth_best_model_path", "last_model_path")
         state = state | {name: moved(state[name]) for name in paths}

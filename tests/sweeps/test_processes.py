@@ -11,9 +11,8 @@ import pytest
 
 from src.run import record, status
 from src.run.trace import Trace
-from tests.training.test_module import weights
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.helpers.project import ROOT
+from tests.helpers.runs import weights
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from src.support.errors import UserError
 from src.sweeps import pictures, processes, space, study
 from src.sweeps.space import Plan, split
 from src.training.module import VAEModule
+from tests.helpers.project import README, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-COMMANDS = re.findall(r"^python -m src.search name=.*$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+COMMANDS = re.findall(r"^python -m src.search name=.*$", README, flags=re.MULTILINE)
 SWEEPS = Path("outputs/sweeps")
 SHORT = ["trainer.max_epochs=1"]
 SPACE = ["beta=tag(log,interval(0.5,8))", "latent_dim=int(interval(2,6))"]

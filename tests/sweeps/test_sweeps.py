@@ -21,17 +21,15 @@ from hydra.core.global_hydra import GlobalHydra
 from tqdm import tqdm
 
 from src import train
+from src.config.options import CONF
 from src.run import record, status
 from src.run.job import Job
 from src.support.errors import UserError
 from src.sweeps import jobs, processes
 from src.sweeps.sweeper import Sweep
 from src.training.module import VAEModule
-from tests.conftest import CONF
-from tests.test_cli import LINES
-from tests.training.test_module import weights
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.helpers.project import LINES, ROOT
+from tests.helpers.runs import weights
 
 
 @pytest.fixture
