@@ -13,8 +13,10 @@ from hydra.core.global_hydra import GlobalHydra
 from src import build, report, train
 from src.run import record, status
 from src.run.trace import Trace
+from tests.helpers.project import ROOT
+from tests.helpers.sweeps import modification_times
 
-OLD = Path(__file__).resolve().parent / "fixtures" / "before_rooms"
+OLD = ROOT / "tests" / "fixtures" / "before_rooms"
 RUN, SWEEP = Path("outputs/runs/old"), Path("outputs/sweeps/old")
 OPTIONS = [  # of the sweep, as in the command that began it
     *("data=npz", "data.path=blobs.npz", "data.shape=[1,8,8]", "data.batch_size=8", "optimizer.lr=0.02"),
@@ -27,10 +29,6 @@ OPTIONS = [  # of the sweep, as in the command that began it
 def workplace(tmp_path: Path) -> None:
     """The working directory holds what the earlier version left."""
     shutil.copytree(OLD, tmp_path, dirs_exist_ok=True)
-
-
-def modification_times(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in (folder, *folder.rglob("*"))}
 
 
 def start_sweep(monkeypatch: pytest.MonkeyPatch, *grid: str) -> None:

@@ -22,7 +22,7 @@ from src.data import sources
 from src.training.checkpoints import WholeOrNothing
 from tests.helpers.project import BLOCKS, LINES, README, ROOT
 
-ELSEWHERE = ("--help", " sweep=", "hydra/launcher=", "trainer=ddp")  # test_help, test_sweeps.py, test_processes.py
+ELSEWHERE = ("--help", " sweep=", "hydra/launcher=", "trainer=ddp")  # test_help, sweeps/test_launchers.py, training/test_ddp.py
 COMMANDS = [line for line in LINES if "src.train" in line and not any(word in line for word in ELSEWHERE)]
 SMALL = [
     "model.encoder.hidden=[8]",

@@ -19,7 +19,6 @@ FOR_WANDB = (("src.report", "src.run.tracking"),)  # imported where a report goe
 KNOWN_ARROWS_UP = {
     ("inference", "training"): "importance and metrics take the ELBO, and what it draws, from the objectives",
     ("run", "build"): "the loggers are built from the configuration",
-    ("run", "sweeps"): "the loggers take the name of the sweep from its jobs",
     ("sweeps", "commands"): "a sweep ends with the page of src.report",
 }
 STARTED = """
