@@ -32,13 +32,13 @@ def storage(folder: Path) -> "BaseStorage":
     return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
 
 
-def open_study(where: "BaseStorage", name: str, plan: Plan) -> "Study":
+def open_study(store: "BaseStorage", name: str, plan: Plan) -> "Study":
     """The study of that name in a storage; a new one where there is none."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
-        storage=where,
+        storage=store,
         study_name=name,
         directions=plan.directions,
         pruner=pruner(plan),
@@ -63,7 +63,7 @@ def pruner(plan: Plan) -> "BasePruner":
     return pruners.HyperbandPruner() if plan.pruner == "hyperband" else pruners.NopPruner()
 
 
-def pending_trials(study: "Study", where: "BaseStorage", total: int, startup: int) -> Iterator["Trial"]:
+def pending_trials(study: "Study", store: "BaseStorage", total: int, startup: int) -> Iterator["Trial"]:
     """The trials that a crash left unfinished, then new ones until there are `total`; the first `startup` at random.
 
     A trial's suggestions depend on its number and the trials before it alone, not on how often the search was stopped.
@@ -74,10 +74,10 @@ def pending_trials(study: "Study", where: "BaseStorage", total: int, startup: in
     def seed_sampler(number: int) -> None:
         study.sampler = TPESampler(n_startup_trials=startup, seed=noise.seed_of(0, "search", number) % 2**32)
 
-    study_id = where.get_study_id_from_name(study.study_name)
+    study_id = store.get_study_id_from_name(study.study_name)
     for left in study.get_trials(states=(TrialState.RUNNING,)):
         seed_sampler(left.number)
-        yield Trial(study, where.get_trial_id_from_study_id_trial_number(study_id, left.number))
+        yield Trial(study, store.get_trial_id_from_study_id_trial_number(study_id, left.number))
     while (count := len(study.get_trials(deepcopy=False))) < total:
         seed_sampler(count)
         yield study.ask()
