@@ -24,6 +24,7 @@ from src.config.options import CONF, ApplyConfig, check_apply, help_text
 from src.config.overrides import check_root, go_back
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support.errors import UserError
+from src.support.folders import ResultsFolder, RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +75,9 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     name = cfg.task._target_.rpartition(".")[2]
     torch.manual_seed(noise.seed_of(run.seed, "task", name))
     log.info("%s of %s, %s checkpoint (epoch %d)", name, run.config.title, cfg.checkpoint, run.epoch)
-    if (state := status.read(run.folder).get("state")) not in (None, "finished"):
+    if (state := status.read(run.folder).get("state")) not in (None, status.State.FINISHED):
         log.warning("the run is %s: what is measured of it may mean nothing", state)
-    with results(run.folder / "tasks" / name, cfg.name) as (folder, final):
+    with results(RunFolder(run.folder).tasks / name, cfg.name) as (folder, final):
         began = time.perf_counter()
         numbers = task(run, folder)
         facts = {
@@ -85,8 +86,8 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
             "epoch": run.epoch,
             "seconds": time.perf_counter() - began,
         }
-        record.write(folder / "task.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        record.write_json(folder / "metrics.json", numbers | facts | record.provenance())
+        record.write(ResultsFolder(folder).options, OmegaConf.to_yaml(cfg, resolve=True))
+        record.write_json(ResultsFolder(folder).metrics, numbers | facts | record.provenance())
     log.info("%s", record.table(numbers))
     log.info("pictures and numbers: %s", os.path.relpath(final))
     try:

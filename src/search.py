@@ -19,6 +19,7 @@ from src.config.options import CONF, help_text
 from src.startup import import_libraries
 from src.support.errors import UserError
 from src.support.files import whole
+from src.support.folders import SweepFolder
 from src.sweeps import processes
 from src.sweeps.space import Dimension, Plan, check_plan, load_space, parse_command_line, split
 from src.train import train
@@ -52,26 +53,26 @@ def search(arguments: list[str]) -> None:
     Leaves outputs/sweeps/NAME/ with a run NUMBER/ for each trial, the plan search.yaml, optuna's study.journal,
     search.png and report.html. Raises UserError for anything that the user can correct, SystemExit on Ctrl-C.
     """
-    from src.report import conclude  # imports plotly and PIL
+    from src.reporting.conclude import conclude  # imports plotly and PIL
     from src.run.identity import check_sweep
 
     name, trials, plan = parse_command_line(arguments)
     if importlib.util.find_spec("optuna") is None:
         raise UserError("optuna is missing: pip install 'vae-lab[search]'")
-    folder, file = SWEEPS / name, SWEEPS / name / "search.yaml"
+    folder, file = SWEEPS / name, SweepFolder(SWEEPS / name).search
     if file.is_file():
         plan = load_space(file, plan)
     elif plan is None:
         raise UserError(
             f"there is no search {folder} to go on with: give an option a space, such as beta=interval(0.5,8)"
         )
-    elif folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
+    elif folder.exists() and any(path != SweepFolder(folder).lock for path in folder.iterdir()):
         raise UserError(f"{folder} is there and holds no search: give another name")
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
         cfg = check_plan(plan)
         folder.mkdir(parents=True, exist_ok=True)
         refusal = f"{folder} is searched already: wait for its end, stop it, or give another name"
-        with processes.lock(folder / ".lock", refusal):
+        with processes.lock(SweepFolder(folder).lock, refusal):
             with whole(file) as partial:
                 partial.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(plan))))
             import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
@@ -105,7 +106,7 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
 
 def show(study: "Study", plan: Plan, folder: Path) -> None:
     """Print all trials, the best first, and how to train the best again; draw search.png."""
-    from src.figures.animation import write_still
+    from src.figures.animation import write_image
     from src.sweeps import pictures
     from src.sweeps.trials import completed_trials
 
@@ -124,7 +125,7 @@ def show(study: "Study", plan: Plan, folder: Path) -> None:
         scales = {each.option: each.arguments.get("log", False) for each in dimensions}
         title = f"{folder.name}: {' '.join(fixed) or 'the default'}"
         figure = pictures.draw_search(title, plan.metrics, plan.directions[0] == "maximize", scales, points)
-        print(f"picture: {write_still(figure, folder / 'search.png', 2)}")
+        print(f"picture: {write_image(figure, SweepFolder(folder).picture, 2)}")
 
 
 def print_table(study: "Study", plan: Plan, dimensions: list[Dimension], best: set[int]) -> None:

@@ -22,7 +22,8 @@ from src.data import sources
 from src.training.checkpoints import WholeOrNothing
 from tests.helpers.project import BLOCKS, LINES, README, ROOT
 
-ELSEWHERE = ("--help", " sweep=", "hydra/launcher=", "trainer=ddp")  # test_help, sweeps/test_launchers.py, training/test_ddp.py
+# tested in test_help, sweeps/test_launchers.py and training/test_ddp.py
+ELSEWHERE = ("--help", " sweep=", "hydra/launcher=", "trainer=ddp")
 COMMANDS = [line for line in LINES if "src.train" in line and not any(word in line for word in ELSEWHERE)]
 SMALL = [
     "model.encoder.hidden=[8]",

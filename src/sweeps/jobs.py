@@ -25,14 +25,20 @@ from omegaconf.errors import OmegaConfBaseException
 from src.config.moved import current_paths
 from src.run import status
 from src.run.job import Job
+from src.run.status import State
 from src.support.errors import DamagedError, UserError
 from src.support.files import whole
+from src.support.folders import RunFolder, SweepFolder
 from src.sweeps import processes
 
 WITHOUT_EFFECT = ("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name")  # options that change no number
 NEW_OPTIONS = {"white": "auto"}  # options of data that came later, at the value that means the behaviour from before
-OVER = ("finished", "diverged")  # states after which another attempt would only repeat the last one
-RESUMABLE = ("interrupted", "killed", "running")  # states in which training goes on from the last checkpoint
+OVER = (State.FINISHED, State.DIVERGED)  # states after which another attempt would only repeat the last one
+RESUMABLE = (
+    State.INTERRUPTED,
+    State.KILLED,
+    State.RUNNING,
+)  # states in which training goes on from the last checkpoint
 PATIENCE = 5  # seconds to wait for a process that trains the same job and may be about to end
 
 Entry = dict[str, Any]  # of a job in jobs.json
@@ -57,7 +63,7 @@ def fingerprint(cfg: DictConfig) -> str:
 def fingerprint_of_run(folder: Path) -> str | None:
     """The fingerprint of the configuration in a run's folder; None where there is none that can be read."""
     try:
-        return fingerprint(OmegaConf.load(folder / "config.yaml"))
+        return fingerprint(OmegaConf.load(RunFolder(folder).config))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError, OmegaConfBaseException):
         return None
 
@@ -68,7 +74,7 @@ def read_jobs(folder: Path) -> dict[str, Entry]:
     Each has its `number`, the `options` in which it differs from the others, and whether it is `wanted`, that is, one
     of the jobs that the sweep was last started with. Raises UserError where the file is damaged.
     """
-    path = folder / "jobs.json"
+    path = SweepFolder(folder).jobs
     if not path.is_file():
         return {}
     try:
@@ -121,7 +127,7 @@ def assign_numbers(folder: Path, jobs: list[list[str]], fingerprints: list[str])
         free = max(free, number + 1)
         options = [override for override in overrides if override not in shared]
         plans[name] = {"number": number, "options": options, "wanted": True}
-    with whole(folder / "jobs.json") as partial_file:
+    with whole(SweepFolder(folder).jobs) as partial_file:
         partial_file.write_text(json.dumps(plans, indent=1) + "\n")
     return [plans[name]["number"] for name in fingerprints]
 
@@ -131,13 +137,13 @@ def job_states(folder: Path) -> dict[int, dict[str, Any]]:
 
     A job that this start of the sweep has not come to yet has the state `waiting`.
     """
-    began = (folder / "jobs.json").stat().st_mtime
+    began = SweepFolder(folder).jobs.stat().st_mtime
     states = {}
     for job in sorted((job for job in read_jobs(folder).values() if job["wanted"]), key=lambda job: job["number"]):
         record = status.read(folder / str(job["number"]))
-        open_end, started = record.get("state") not in (*OVER, "running"), record.get("started")
+        open_end, started = record.get("state") not in (*OVER, State.RUNNING), record.get("started")
         if not started or open_end and datetime.fromisoformat(started).timestamp() < began:  # in an earlier start
-            record = {"state": "waiting"}
+            record = {"state": State.WAITING}
         states[job["number"]] = record | job
     return states
 
@@ -166,10 +172,10 @@ def run_job(cfg: DictConfig, hydra: DictConfig, prepare: Callable[[], None], tra
     prepare()
     import_targets(OmegaConf.to_container(cfg))
     work = partial(train_or_resume, cfg, run, list(hydra.overrides.task), Job(folder.name, options), train)
-    code = processes.run_in_child(work, None if launcher == "basic" else run / "train.log")
+    code = processes.run_in_child(work, None if launcher == "basic" else RunFolder(run).log)
     ending = f"{run.name} was killed by signal {-code}; " if code < 0 else ""
     print(ending + progress(folder), flush=True)
-    metrics = run / "metrics.json"
+    metrics = RunFolder(run).metrics
     return json.loads(metrics.read_text())["val/elbo"] if metrics.is_file() else None
 
 
@@ -193,8 +199,8 @@ def train_or_resume(cfg: DictConfig, run: Path, overrides: list[str], job: Job, 
     it from being resumed, such as a changed network, the checkpoint is kept.
     """
     refusal = f"{run} is being trained by another process: wait for it, or stop it"
-    with processes.lock(run / ".lock", refusal, PATIENCE):
-        last, state = run / "checkpoints" / "last.ckpt", status.read(run).get("state")
+    with processes.lock(RunFolder(run).lock, refusal, PATIENCE):
+        last, state = RunFolder(run).checkpoint("last"), status.read(run).get("state")
         if state in OVER:  # another process has finished it while this one waited for the lock
             return
         if last.is_file() and state in RESUMABLE:
@@ -205,18 +211,21 @@ def train_or_resume(cfg: DictConfig, run: Path, overrides: list[str], job: Job, 
         try:
             train(cfg, run, overrides, job)
         except Exception as error:
-            if status.read(run).get("state", "killed") in RESUMABLE:
+            if status.read(run).get("state", State.KILLED) in RESUMABLE:
                 lost = isinstance(error, DamagedError) or not last.is_file()
-                status.stop(run, overrides, "failed" if lost else "interrupted", error)
+                status.stop(run, overrides, State.FAILED if lost else State.INTERRUPTED, error)
             raise
 
 
 def remove_results(run: Path) -> None:
     """Remove what an earlier attempt at a job has left, except for the files that Hydra has just written or opened."""
+    folder = RunFolder(run)
     for path in run.iterdir():
-        if path.is_dir() and path.name != ".hydra":
+        if path in (folder.hydra, folder.lock) or path.suffix == ".log":
+            continue
+        if path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in (".hydra", ".lock") and path.suffix != ".log":
+        else:
             path.unlink()
 
 
@@ -227,15 +236,15 @@ def progress(folder: Path) -> str:
     times = [
         datetime.fromisoformat(job["ended"]) - datetime.fromisoformat(job["started"])
         for job in jobs
-        if job["state"] == "finished"
+        if job["state"] == State.FINISHED
     ]
     mean = sum(times, timedelta()) / max(1, len(times))
-    begun = [now - datetime.fromisoformat(job["started"]) for job in jobs if job["state"] == "running"]
-    left = mean * count["waiting"] + sum((max(mean - each, timedelta()) for each in begun), timedelta())
-    left /= max(1, len(begun) + (count["waiting"] > 0))
-    failed = sum(count[state] for state in ("failed", "diverged", "killed", "interrupted"))
-    parts = [f"{count['finished']} of {len(jobs)} done", *([f"{failed} failed"] if failed else [])]
-    parts += [f"{count['running']} running"] if begun else []
+    begun = [now - datetime.fromisoformat(job["started"]) for job in jobs if job["state"] == State.RUNNING]
+    left = mean * count[State.WAITING] + sum((max(mean - each, timedelta()) for each in begun), timedelta())
+    left /= max(1, len(begun) + (count[State.WAITING] > 0))
+    failed = sum(count[state] for state in (State.FAILED, State.DIVERGED, State.KILLED, State.INTERRUPTED))
+    parts = [f"{count[State.FINISHED]} of {len(jobs)} done", *([f"{failed} failed"] if failed else [])]
+    parts += [f"{count[State.RUNNING]} running"] if begun else []
     parts += [f"about {left.total_seconds() / 60:.0f} min left"] if left > timedelta(seconds=30) else []
     return ", ".join(parts)
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from src.figures import page
 from src.figures.curves import STEPS, VALIDATION, chart
-from src.figures.histogram import beyond
+from src.figures.histogram import counts_beyond
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -152,7 +152,7 @@ def draw_points(
         face = "white" if each.pruned else colour
         style = {"color": colour, "markerfacecolor": face, "markersize": 6, "zorder": 3 + each.best}
         axes.plot(across, np.clip(up, low, high), "o", **style, clip_on=False)
-    below, above = beyond(np.asarray(y, dtype=float), low, high)
+    below, above = counts_beyond(np.asarray(y, dtype=float), low, high)
     for height, side, note in ((0.03, "bottom", below.replace("◂", "▾")), (0.97, "top", above.replace("▸", "▴"))):
         axes.text(0.02, height, note, transform=axes.transAxes, fontsize=7.5, color=page.GREY, va=side)
 
@@ -178,7 +178,8 @@ def limit_y(axes: Axes, values: Sequence[float]) -> None:
     axes.set_ylim(max(low, half - reach) - 0.06 * reach, min(high, half + reach) + 0.06 * reach)
 
 
-def _place(figure: Figure, i: int) -> tuple[Figure, float, float, float, float]:
-    """The figure and the place of its i-th chart: left, top, width and height in pixels."""
+def _place(figure: Figure, i: int) -> tuple[Figure, page.Area]:
+    """The figure and the area of its i-th chart."""
     row, column = divmod(i, COLUMNS)
-    return figure, page.MARGIN + 34 + column * 310, page.HEADER + 36 + row * (HEIGHT + 92), WIDTH, HEIGHT
+    left, top = page.MARGIN + 34 + column * 310, page.HEADER + 36 + row * (HEIGHT + 92)
+    return figure, page.Area(left, top, WIDTH, HEIGHT)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from src.support import noise
 from src.support.errors import UserError
+from src.support.folders import SweepFolder
 from src.sweeps.space import Plan
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import Trial
 
-JOURNAL = "study.journal"
 current: ContextVar["Trial | None"] = ContextVar("the trial that is being trained", default=None)
 
 
@@ -28,8 +28,8 @@ def storage(folder: Path) -> "BaseStorage":
     """optuna's storage in the journal of a search's folder, which this process has locked."""
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-    repair(folder / JOURNAL)
-    return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    repair(folder)
+    return JournalStorage(JournalFileBackend(str(SweepFolder(folder).journal)))
 
 
 def open_study(store: "BaseStorage", name: str, plan: Plan) -> "Study":
@@ -46,9 +46,10 @@ def open_study(store: "BaseStorage", name: str, plan: Plan) -> "Study":
     )
 
 
-def repair(journal: Path) -> None:
-    """Remove what a crash may leave: a lock that nobody holds, and a last line that was cut short."""
-    Path(f"{journal}.lock").unlink(missing_ok=True)
+def repair(folder: Path) -> None:
+    """Remove what a crash may leave: a lock that nobody holds, and a last line of the journal that was cut short."""
+    journal = SweepFolder(folder).journal
+    SweepFolder(folder).journal_lock.unlink(missing_ok=True)
     if journal.is_file():
         text = journal.read_bytes()
         os.truncate(journal, text.rfind(b"\n") + 1)

@@ -17,7 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.multirun import compose_jobs
 from src.config.options import CONF, check_run, refuse
+from src.run.status import State
 from src.support.errors import UserError
+from src.support.folders import SweepFolder
 from src.sweeps import jobs, processes
 
 log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ class Sweep:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 running = f"sweep_name={self.folder.name} is running already"
                 refusal = f"{running}: wait for it, stop it, or give another name"
-                stack.enter_context(processes.lock(self.folder / ".lock", refusal))
+                stack.enter_context(processes.lock(SweepFolder(self.folder).lock, refusal))
                 pending = self.plan(overrides, configs)
             except OSError as error:
                 raise UserError(f"{error.strerror or error}: {error.filename or self.folder}") from error
@@ -90,7 +92,7 @@ class Sweep:
         from src.run.identity import check_sweep  # imports NumPy: not before the jobs are known to be valid
 
         check_sweep(self.folder, [OmegaConf.to_container(cfg.data, resolve=True) for cfg in configs])
-        if (self.folder / "search.yaml").exists():
+        if SweepFolder(self.folder).search.exists():
             raise UserError(
                 f"sweep_name={self.folder.name} is a search, which python -m src.search goes on with: give another name"
             )
@@ -105,7 +107,7 @@ class Sweep:
         ]
         done = len(overrides) - len(pending)
         log.info("sweep_name=%s: %d jobs, %d of them done before", self.folder.name, len(overrides), done)
-        OmegaConf.save(self.config, self.folder / "multirun.yaml")  # as Hydra's own sweeper does
+        OmegaConf.save(self.config, SweepFolder(self.folder).multirun)  # as Hydra's own sweeper does
         return pending
 
     def launch(self, pending: list[list[str]]) -> list[Any]:
@@ -139,10 +141,10 @@ class Sweep:
 
         Raises UnfinishedError where a job did not finish.
         """
-        from src.report import conclude  # imports plotly and PIL, which are needed only now
+        from src.reporting.conclude import conclude  # imports plotly and PIL, which are needed only now
 
         states = jobs.job_states(self.folder)
-        failed = {number: job for number, job in states.items() if job["state"] != "finished"}
+        failed = {number: job for number, job in states.items() if job["state"] != State.FINISHED}
         finished = len(states) - len(failed)
         log.info("%d of %d jobs finished: %s", finished, len(states), os.path.relpath(self.folder))
         for number, job in failed.items():

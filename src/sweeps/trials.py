@@ -12,7 +12,9 @@ import hydra
 
 from src.run import status
 from src.run.job import Job
+from src.run.status import State
 from src.support.errors import DivergedError, UserError
+from src.support.folders import RunFolder
 from src.sweeps import study
 from src.sweeps.space import Plan
 
@@ -36,7 +38,7 @@ def train_trial(
     try:
         job = Job(run.parent.name, trial.user_attrs["words"])
         metrics = train_or_resume(with_pruning(overrides, plan), run, job, train)
-        if (ending := status.read(run)).get("state") == "diverged":
+        if (ending := status.read(run)).get("state") == State.DIVERGED:
             raise DivergedError(ending["reason"])
         trial.set_user_attr("warning", ending.get("warning"))
         if missing := [name for name in plan.metrics if not math.isfinite(metrics.get(name, math.nan))]:
@@ -44,13 +46,13 @@ def train_trial(
         trial.study.tell(trial, [metrics[name] for name in plan.metrics])
     except study.PrunedError as stop:
         trial.set_user_attr("reason", str(stop))
-        status.write(run, status.read(run) | {"state": "pruned"})
+        status.write(run, status.read(run) | {"state": State.PRUNED})
         trial.study.tell(trial, state=TrialState.PRUNED)
         log.info("%s", stop)
     except Exception as error:
         if not isinstance(error, UserError):
             log.exception("trial %d", trial.number)
-        reason = status.in_a_line(error)
+        reason = status.one_line(error)
         trial.set_user_attr("reason", reason)
         trial.study.tell(trial, state=TrialState.FAIL)
         log.warning("trial %d failed: %s", trial.number, reason)
@@ -69,7 +71,7 @@ def with_pruning(overrides: list[str], plan: Plan) -> list[str]:
 
 def train_or_resume(overrides: list[str], run: Path, job: Job, train: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """The content of a run's metrics.json, after it was resumed from its checkpoint, or trained where it has none."""
-    done, last = run / "metrics.json", run / "checkpoints" / "last.ckpt"
+    done, last = RunFolder(run).metrics, RunFolder(run).checkpoint("last")
     if done.is_file():
         return json.loads(done.read_text())
     if last.is_file():

@@ -11,6 +11,8 @@ from src import figures
 from src.figures import __main__ as command
 from src.figures import animation, curves, page
 from src.run.trace import Trace
+from src.support.folders import RunFolder
+from tests.helpers.processes import run_code
 from tests.helpers.traces import ANIMATIONS, STILLS, TSNE, make_trace, names_of
 
 
@@ -70,7 +72,7 @@ def test_a_failed_write_leaves_the_old_file(drawn, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(OSError, match="disk full"):
-        animation.write_still(curves.loss(make_trace()), old, scale=1)
+        animation.write_image(curves.loss(make_trace()), old, scale=1)
     assert old.read_bytes() == b"old"
 
 
@@ -146,3 +148,22 @@ def test_command_explains_itself(capsys):
     with pytest.raises(SystemExit) as ended:
         command.main(["--help"])
     assert ended.value.code == 0 and "RUN_FOLDER" in capsys.readouterr().out
+
+
+LOADED = """
+import json, runpy, sys
+sys.argv[1:] = [sys.argv[1]]
+try:
+    runpy.run_module("src.figures", run_name="__main__")
+finally:
+    print(json.dumps(list(sys.modules)))
+"""
+
+
+def test_the_command_loads_neither_torch_nor_lightning(tmp_path):
+    RunFolder(tmp_path).figures.mkdir()
+    make_trace(dimensions=3, epochs=1).save(RunFolder(tmp_path).trace)
+    modules = run_code(LOADED, tmp_path, str(tmp_path))
+    assert "openTSNE" in modules  # all figures were drawn
+    assert not {name.split(".")[0] for name in modules} & {"torch", "lightning", "torchvision", "wandb", "callbacks"}
+    assert not {"src.models.vae", "src.build", "src.training.module"} & set(modules)

@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 from src import report
-from src.reporting import groups
+from src.reporting import conclude, groups
 from src.reporting.runs import find
 from src.run import record
 
@@ -102,7 +102,7 @@ def write_status(folder: Path, state: str, **others: Any) -> Path:
 
 def only_group(runs: Path) -> groups.Group:
     """The one group of the runs in a folder."""
-    (found,), lost = groups.grouped(report.named(find([runs])))
+    (found,), lost = groups.group_runs(conclude.read_runs(find([runs])))
     assert not lost
     return found
 

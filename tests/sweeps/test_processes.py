@@ -70,7 +70,7 @@ def test_a_lock_ends_with_its_process_even_where_a_fork_of_it_goes_on():
             process.kill()
             process.wait()
             with processes.lock(Path("lock"), "taken", patience=5):
-                assert status.alive(child)
+                assert status.is_alive(child)
         finally:
             os.kill(child, signal.SIGKILL)
 
