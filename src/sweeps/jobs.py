@@ -34,11 +34,7 @@ from src.sweeps import processes
 WITHOUT_EFFECT = ("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name")  # options that change no number
 NEW_OPTIONS = {"white": "auto"}  # options of data that came later, at the value that means the behaviour from before
 OVER = (State.FINISHED, State.DIVERGED)  # states after which another attempt would only repeat the last one
-RESUMABLE = (
-    State.INTERRUPTED,
-    State.KILLED,
-    State.RUNNING,
-)  # states in which training goes on from the last checkpoint
+RESUMABLE = (State.INTERRUPTED, State.KILLED, State.RUNNING)  # states that a job goes on from
 PATIENCE = 5  # seconds to wait for a process that trains the same job and may be about to end
 
 Entry = dict[str, Any]  # of a job in jobs.json
