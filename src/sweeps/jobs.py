@@ -86,19 +86,19 @@ def match_jobs(folder: Path, jobs: list[list[str]], fingerprints: list[str]) -> 
     was trained there. A job that was never begun has none: it is recognised by its options, which costs nothing if it
     should be another one, because nothing was trained yet.
     """
-    known: dict[str, Entry] = {}
+    matched: dict[str, Entry] = {}
     waiting: dict[str, Entry] = {}
     for name, job in read_jobs(folder).items():
         trained = fingerprint_of_run(folder / str(job["number"]))
         if trained is None and name not in fingerprints:
             waiting[name] = job
         else:
-            known.setdefault(trained or name, job)
+            matched.setdefault(trained or name, job)
     for name, overrides in zip(fingerprints, jobs, strict=True):
         similar = (other for other, job in waiting.items() if set(job["options"]) <= set(overrides))
-        if name not in known and (other := next(similar, None)):
-            known[name] = waiting.pop(other)
-    return waiting | known
+        if name not in matched and (other := next(similar, None)):
+            matched[name] = waiting.pop(other)
+    return waiting | matched
 
 
 def assign_numbers(folder: Path, jobs: list[list[str]], fingerprints: list[str]) -> list[int]:
