@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 
 from src.config.options import CONF
 from src.data.sources import Images, Split
+from tests.helpers.images import blobs
+from tests.helpers.runs import train_run
 
 
 @pytest.fixture(autouse=True)
@@ -61,16 +63,6 @@ def composed() -> Callable[..., DictConfig]:
     return compose
 
 
-def blobs(count: int, seed: int, size: int = 28) -> Split:
-    """Soft discs whose place depends on the label: images that a small VAE learns something of."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 4
-    centre = np.stack([8 + 12 * (labels // 2), 8 + 12 * (labels % 2)], 1) * size / 28 + random.normal(0, 1, (count, 2))
-    y, x = np.mgrid[:size, :size]
-    distance = (y - centre[:, :1, None]) ** 2 + (x - centre[:, 1:, None]) ** 2
-    return Split((255 * np.exp(-distance / 18)).astype(np.uint8)[:, None], labels.astype(np.int64))
-
-
 @pytest.fixture(scope="session")
 def images() -> Images:
     """300 training, 60 validation and 50 test images of four classes."""
@@ -89,16 +81,6 @@ def small(images: Images, tmp_path_factory: pytest.TempPathFactory) -> list[str]
     return [*options, "latent_dim=3", "logger=csv", "callbacks=none"]
 
 
-def trained(options: list[str], folder: Path, changes: tuple[str, ...] = ()) -> Path:
-    """Trains as the command line would with these options, in `folder`; `changes` are those for a resume alone."""
-    from src.train import train
-
-    folder.mkdir(exist_ok=True)
-    with hydra.initialize_config_dir(CONF, version_base="1.3"):
-        train(hydra.compose("train", options), folder, [*options, *changes])
-    return folder
-
-
 @pytest.fixture
 def run(small: list[str], tmp_path: Path) -> Callable[..., Path]:
     """run("beta=4", ...): trains with the options of `small` and these; the run's folder."""
@@ -106,7 +88,7 @@ def run(small: list[str], tmp_path: Path) -> Callable[..., Path]:
     def train_one(*overrides: str, folder: str = "run") -> Path:
         # the later of two choices of one group
         options = list({word.partition("=")[0]: word for word in [*small, *overrides]}.values())
-        return trained(options, tmp_path / folder)
+        return train_run(options, tmp_path / folder)
 
     return train_one
 
@@ -116,7 +98,7 @@ def resume() -> Callable[..., Path]:
     """resume(folder, "trainer.max_epochs=4"): goes on with a run, which knows its other options."""
 
     def resume_one(folder: Path, *overrides: str) -> Path:
-        return trained([f"ckpt_path={folder}/checkpoints/last.ckpt"], folder, overrides)
+        return train_run([f"ckpt_path={folder}/checkpoints/last.ckpt"], folder, overrides)
 
     return resume_one
 
@@ -124,7 +106,8 @@ def resume() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def finished(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that is trained already; nobody may change it but by src.apply."""
-    return trained([*small, "data.batch_size=16", "trainer.max_epochs=10"], tmp_path_factory.mktemp("finished") / "run")
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return train_run([*small, "data.batch_size=16", "trainer.max_epochs=10"], folder)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.classes import locate, make
 from src.config.options import to_plain_dict
 from src.run import record
+from src.run.job import Job
 from src.run.tracking import WANDB
 from src.support.folders import RunFolder
-from src.sweeps.jobs import Job
 
 
 def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int | None = None) -> list[Logger]:

@@ -13,9 +13,8 @@ import yaml
 from src.config.options import CONF, check_apply, check_run
 from src.config.signatures import signature
 from src.support.errors import UserError
-from src.support.ranges import Count, Share, Widths, describe_type
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from src.support.ranges import Count, Share, Widths, in_words
+from tests.helpers.project import ROOT
 
 
 def targets(node: Any) -> set[str]:
@@ -230,10 +229,10 @@ def test_options_of_tasks_are_checked_alike(finished, words, message):
     assert message in str(error.value)
 
 
-def test_types_are_described():
-    assert describe_type(Count) == "a whole number, 1 or more"
-    assert describe_type(Share | None) == "a number from 0 to 1 or null"
-    assert describe_type(Widths) == "a list, each element a whole number, 1 or more, 1 or more of them"
+def test_types_are_said_in_words():
+    assert in_words(Count) == "a whole number, 1 or more"
+    assert in_words(Share | None) == "a number from 0 to 1 or null"
+    assert in_words(Widths) == "a list, each element a whole number, 1 or more, 1 or more of them"
 
 
 OWN = """

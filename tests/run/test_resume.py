@@ -21,8 +21,8 @@ from src.config.overrides import format_option, name_of
 from src.run import resume, status
 from src.run.loggers import build_loggers
 from src.support.errors import DamagedError
-from tests.test_imports import HEAVY, told
-from tests.training.test_module import identical, rows, weights
+from tests.helpers.processes import HEAVY, packages_imported
+from tests.helpers.runs import identical, rows, weights
 
 MINE = """
 defaults:
@@ -33,12 +33,6 @@ objective:
   samples: 3
 """
 TINY = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]"]
-ANSWERED = """
-import atexit, json, sys
-atexit.register(lambda: print(json.dumps(list(sys.modules))))
-from src import train
-train.main()
-"""
 
 
 @pytest.fixture
@@ -254,7 +248,7 @@ def test_a_refusal_of_a_resume_comes_before_anything_heavy_and_changes_nothing(r
     folder = run()
     path = folder / "checkpoints" / "last.ckpt"
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    loaded = {name.split(".")[0] for name in told(ANSWERED, folder, f"ckpt_path={path}", "trainer.max_epochs=-3")}
+    loaded = packages_imported("train", folder, f"ckpt_path={path}", "trainer.max_epochs=-3")
     assert not loaded & HEAVY
     after = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.name != "train.log"}
     assert after == before

@@ -15,18 +15,8 @@ from src.support.errors import UserError
 from src.support.noise import Noise
 from src.training.module import VAEModule
 from src.training.objectives import ELBO
-
-
-def rows(folder):
-    return [row for row in csv.DictReader((folder / "metrics.csv").open()) if row["epoch"]]
-
-
-def weights(folder, which="last"):
-    return torch.load(folder / "checkpoints" / f"{which}.ckpt", weights_only=True)["state_dict"]
-
-
-def identical(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+from tests.helpers.own_parts import OWN_ENCODER
+from tests.helpers.runs import identical, rows, weights
 
 
 @pytest.fixture
@@ -295,18 +285,8 @@ def test_bf16_trains_and_is_evaluated_in_full_precision(run):
     np.testing.assert_allclose(np.load(folder / "val_terms.npz")["recon"], evaluated(folder, "val").recon, rtol=1e-5)
 
 
-MINE = """
-from torch import nn
-
-class Encoder(nn.Sequential):
-    def __init__(self, shape, out_features, hidden, activation, residual):
-        assert type(hidden) is list
-        super().__init__(nn.Flatten(), nn.Dropout(0.4), nn.BatchNorm1d(784), nn.Linear(784, out_features))
-"""
-
-
 def test_a_network_of_ones_own_is_used_and_resumed_with_its_dropout(run, resume, interrupt, monkeypatch, tmp_path):
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.py").write_text(OWN_ENCODER)
     monkeypatch.syspath_prepend(tmp_path)
     mine = "model.encoder._target_=mine.Encoder"
     whole = run(mine, folder="whole")
