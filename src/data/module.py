@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from src.data.sources import Images, Split
-from src.models.distributions import GreyLevels
+from src.models.images import GreyLevels
 from src.models.vae import VAE
 from src.support import noise
 from src.support.errors import UserError

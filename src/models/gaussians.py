@@ -1,13 +1,23 @@
-"""Gaussians over codes that are finite whatever a network gives (bounds.py says how), and their KL."""
+"""Gaussians over codes and their mixtures, finite for any output of a network (bounds.py), and the KL of Gaussians."""
 
 import math
 from functools import cached_property
+from typing import Literal, final
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, register_kl
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    register_kl,
+)
 
 from src.models.bounds import NATS, bounded_nats, finite_gradient
+from src.models.distributions import CodeDistribution
 
 
 class BoundedNormal(Normal):
@@ -31,8 +41,11 @@ class BoundedNormal(Normal):
         return -((value - loc) ** 2) / (2 * scale**2) - log_scale - math.log(math.sqrt(2 * math.pi))
 
 
-class DiagonalGaussian(Independent):
+@final
+class DiagonalGaussian(CodeDistribution, Independent):
     """N(loc, diag(scale^2)); loc, scale and `excess` as in BoundedNormal (..., D), log_prob (...)."""
+
+    gaussian_covariance: Literal["diagonal", "full"] = "diagonal"
 
     def __init__(self, loc: Tensor, scale: Tensor, excess: Tensor | None = None):
         self.loc, self.scale, self.excess, self.reinterpreted_batch_ndims = loc, scale, excess, 1
@@ -40,7 +53,7 @@ class DiagonalGaussian(Independent):
 
     @cached_property
     def base_dist(self) -> BoundedNormal:
-        """Of each dimension. Made when it is asked for: a training step does without."""
+        """The distribution of each dimension, made on demand, since a training step does without it."""
         return BoundedNormal(self.loc, self.scale, self.excess)
 
     @property
@@ -49,13 +62,37 @@ class DiagonalGaussian(Independent):
         return self.loc
 
     @property
+    def is_isotropic(self) -> bool:
+        """Whether the mean is zero and all dimensions have one scale."""
+        return not self.loc.any() and bool((self.scale == self.scale[..., :1]).all())
+
+    def factors(self) -> BoundedNormal:
+        """The distribution of each dimension, (..., D)."""
+        return self.base_dist
+
     def marginals(self) -> BoundedNormal:
         """The distribution of each dimension, (..., D)."""
         return self.base_dist
 
     def detached(self) -> "DiagonalGaussian":
-        """The same, without a gradient to its parameters."""
+        """The same without a gradient to its parameters."""
         return DiagonalGaussian(self.loc.detach(), self.scale.detach(), detached(self.excess))
+
+    def select(self, rows: Tensor) -> "DiagonalGaussian":
+        """The Gaussians of these rows of a batch, (*rows.shape)."""
+        return DiagonalGaussian(self.loc[rows], self.scale[rows])
+
+    def quantiles(self, levels: Tensor) -> Tensor:
+        """loc + scale sqrt(2) erfinv(2 level - 1), (S, D) for levels (S,)."""
+        return Normal(self.loc, self.scale, validate_args=False).icdf(levels[:, None])
+
+    def moments(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Its own; the shape is that of independent dimensions."""
+        return self.loc, self.scale.log(), noise.new_zeros(*noise.shape[1:], noise.shape[-1])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Mean and scale."""
+        return {"mean": self.loc, "scale": self.scale}
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Of codes z (..., D)."""
@@ -67,24 +104,39 @@ class DiagonalGaussian(Independent):
         return self.loc + self.scale * noise, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
 
 
-class FullGaussian(MultivariateNormal):
+@final
+class FullGaussian(CodeDistribution, MultivariateNormal):
     """N(loc, L L^T), L = scale_tril; loc (..., D), L (..., D, D) lower triangular, log_prob (...).
 
     excess: (..., D), of the logarithm of L's diagonal, as in BoundedNormal
     """
 
+    gaussian_covariance: Literal["diagonal", "full"] = "full"
+
     def __init__(self, loc: Tensor, scale_tril: Tensor, excess: Tensor | None = None):
         super().__init__(loc, scale_tril=scale_tril, validate_args=False)
         self.excess = excess
 
-    @property
     def marginals(self) -> BoundedNormal:
         """The distribution of each dimension, (..., D)."""
         return BoundedNormal(self.loc, bounded_nats(self.scale_tril.square().sum(-1)).sqrt())
 
     def detached(self) -> "FullGaussian":
-        """The same, without a gradient to its parameters."""
+        """The same without a gradient to its parameters."""
         return FullGaussian(self.loc.detach(), self.scale_tril.detach(), detached(self.excess))
+
+    def select(self, rows: Tensor) -> "FullGaussian":
+        """The Gaussians of these rows of a batch, (*rows.shape)."""
+        return FullGaussian(self.loc[rows], self.scale_tril[rows])
+
+    def moments(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Its own."""
+        scale = self.scale_tril.diagonal(dim1=-2, dim2=-1)
+        return self.loc, scale.log(), self.scale_tril / scale[..., None]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Mean and Cholesky factor of the covariance."""
+        return {"mean": self.mean, "scale_tril": self.scale_tril}
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Of codes z (..., D); finite where L^-1 (z - loc) is not."""
@@ -99,6 +151,26 @@ class FullGaussian(MultivariateNormal):
         z = self.loc + (self.scale_tril * noise[..., None, :]).sum(-1)  # a product that autocast leaves in float32
         half = 0.5 * noise.square() + plus(self.scale_tril.diagonal(dim1=-2, dim2=-1).log(), self.excess)
         return z, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
+
+
+@final
+class GaussianMixture(CodeDistribution, MixtureSameFamily):
+    """sum_k w_k N_k over (D,), for weights and a batch (K,) of Gaussians."""
+
+    has_rsample = False
+
+    def __init__(self, weights: Categorical, components: DiagonalGaussian | FullGaussian):
+        super().__init__(weights, components, validate_args=False)
+
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        raise TypeError("a mixture turns no given noise into codes, since it has to choose a component")
+
+    @torch.no_grad()
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
+        """Codes of the components that are chosen; torch draws from all, which are hundreds, and drops the others."""
+        chosen = self.component_distribution.select(self.mixture_distribution.sample(sample_shape))
+        noise = torch.randn(*chosen.batch_shape, *self.event_shape, device=chosen.loc.device, dtype=chosen.loc.dtype)
+        return chosen.rsample_and_log_prob(noise)[0]
 
 
 def plus(log_scale: Tensor, excess: Tensor | None) -> Tensor:

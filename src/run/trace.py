@@ -9,6 +9,8 @@ import numpy as np
 from src.support.errors import UserError
 from src.support.files import whole
 
+UNSCHEDULED = ("epoch", "images_seen", "lr")  # the rows of an epoch that every training has, besides its measurements
+
 
 @dataclass
 class Trace:
@@ -17,8 +19,8 @@ class Trace:
     fixed   written once. `title` ("mlp d=16 beta=1 on mnist5k"), `classes` (their names), and of P class-balanced
             validation images `pixels` (P, C, H, W) uint8 as the model sees them and `labels` (P,)
     epochs  one row an epoch, from the untrained model on. `epoch`, `images_seen`, `{train,val}/{loss,elbo,recon,kl}`
-            (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `lr`, and what is scheduled,
-            `beta` or `capacity` (its effective value)
+            (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `lr`, and by its name the effective value of
+            what the objective schedules, `beta`, `capacity` or another
     frames  one row a recorded epoch. `epoch`; `codes` (P, D), the posterior means of `pixels`; `samples_mean` and
             `samples_draw` (S, C, H, W), the mean of p(x|z) and a draw from it at z from the prior, the same base
             noise at every epoch; `recon_mean` and `recon_draw` (R, C, H, W), the decoder's mean at the posterior's
@@ -34,6 +36,11 @@ class Trace:
     epochs: dict[str, np.ndarray] = field(default_factory=dict)
     frames: dict[str, np.ndarray] = field(default_factory=dict)
     last: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def scheduled(self) -> list[str]:
+        """The names of what the schedule changes, which have a row an epoch."""
+        return [name for name in self.epochs if "/" not in name and name not in UNSCHEDULED]
 
     def append(self, group: str, **row: np.ndarray) -> None:
         """Adds a row to each array of `epochs` or `frames`."""

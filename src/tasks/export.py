@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from src.build import Run
-from src.models.distributions import DiagonalGaussian, FullGaussian
+from src.models.gaussians import DiagonalGaussian, FullGaussian
 from src.models.vae import VAE
 from src.support.errors import UserError
 from src.support.files import whole

@@ -1,9 +1,10 @@
-"""Trains a VAE: reduces once, logs, optimises, nothing else."""
+"""The LightningModule: evaluates the objective, reduces it once, logs and optimises, nothing else."""
 
 import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import lightning
 import numpy as np
@@ -13,11 +14,13 @@ from torch.optim import Optimizer
 
 from src.data.module import EVALUATION_BATCH, Batch, EvaluationBatches, as_input, evenly
 from src.data.sources import Split
-from src.inference.metrics import active_units, bits_per_dim, code_gain, estimate, mean_image_cost, unexplained
+from src.inference.metrics import active_units, bits_per_dim, code_gain, mean_image_cost, unexplained
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
 from src.support import noise
 from src.support.errors import DivergedError, UserError
+from src.support.noise import Noise
+from src.support.statistics import Estimate, estimate, flatten
 from src.training.objectives import Terms
 
 LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "elbo_se", "recon", "kl")}
@@ -55,8 +58,8 @@ class VAEModule(lightning.LightningModule):
         self.run = {"config": config or {}, "overrides": overrides or [], "composition": composition or {}}
         self.numbers: dict[str, float | np.ndarray] = {}
         self.terms: dict[str, dict[str, np.ndarray]] = {}
-        self.evaluated: dict[str, list[dict[str, Tensor]]] = {}
-        self.started, self.seconds, self.batches = 0.0, 0.0, 0
+        self.batches: dict[str, list[dict[str, Tensor]]] = {}
+        self.started, self.seconds, self.first_batch = 0.0, 0.0, 0
 
     def __setattr__(self, name: str, value: object) -> None:
         # Lightning notes each hook it calls, forty times a step; torch first looks whether that is a parameter
@@ -83,7 +86,7 @@ class VAEModule(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         # A resume at an epoch's border meets the noise of a run that never stopped; dropout, if any, too.
         torch.manual_seed(noise.seed_of(self.seed, "training noise", self.current_epoch))
-        self.started, self.batches = time.perf_counter(), self.trainer.fit_loop.total_batch_idx
+        self.started, self.first_batch = time.perf_counter(), self.trainer.fit_loop.total_batch_idx
 
     def on_train_batch_start(self, batch: Batch, step: int) -> None:
         for optimizer in self.trainer.optimizers:
@@ -96,10 +99,14 @@ class VAEModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, step: int) -> Tensor:
         size, rank, world = len(batch.x), self.global_rank, self.trainer.world_size
-        # drawn for all processes and cut, so that their number does not change what an image meets
-        drawn = torch.randn(self.objective.samples, size * world, self.vae.latent_dim, device=self.device)
+        # drawn for all processes and divided, so that their number does not change the noise of an image
+        eps = torch.randn(self.objective.samples, size * world, self.vae.latent_dim, device=self.device)
         weight = self.schedule(self.current_epoch + step / self.trainer.num_training_batches, self.global_step)
-        return self.objective(self.vae, batch.x, drawn[:, rank * size : (rank + 1) * size], weight).loss.mean()
+        vae = self.vae.given(batch.y)
+        terms = self.objective(vae, batch.x, eps[:, rank * size : (rank + 1) * size], weight)
+        if terms.px is not None and terms.px.fits_batch:
+            vae.likelihood.update(terms.px, batch.x)
+        return terms.loss.mean()
 
     def on_validation_start(self) -> None:
         if self.device.type == "cuda":
@@ -107,7 +114,7 @@ class VAEModule(lightning.LightningModule):
         self.seconds = time.perf_counter() - self.started
 
     def on_validation_epoch_start(self) -> None:
-        self.evaluated = {"val": [], "train": []}
+        self.batches = {"val": [], "train": []}
 
     def validation_step(self, batch: Batch, step: int, dataloader_idx: int = 0) -> None:
         self.evaluate(("val", "train")[dataloader_idx], batch)
@@ -122,7 +129,7 @@ class VAEModule(lightning.LightningModule):
         numbers |= {name: value * weight for name, value in self.objective.scheduled.items()}
         numbers["lr"] = self.lr_at(last)
         if epoch:
-            speed = (total - self.batches) * a_step / self.seconds
+            speed = (total - self.first_batch) * a_step / self.seconds
             numbers |= {"seconds": self.seconds, "images_per_second": speed}
         self.numbers = numbers
         self.publish(numbers)
@@ -133,7 +140,7 @@ class VAEModule(lightning.LightningModule):
             )
 
     def on_test_epoch_start(self) -> None:
-        self.evaluated = {"test": [], "val": []}
+        self.batches = {"test": [], "val": []}
 
     def test_step(self, batch: Batch, step: int, dataloader_idx: int = 0) -> None:
         self.evaluate(("test", "val")[dataloader_idx], batch)
@@ -154,7 +161,7 @@ class VAEModule(lightning.LightningModule):
             some = Split(data.val.images[rows], data.val.labels[rows])
             (batch,) = map(self.trainer.precision_plugin.convert_input, EvaluationBatches(*data.on_device(some)))
             mean = as_input(data.on_device(data.train_subset)[0]).mean(0).to(batch.x)
-            found["val/code_gain"] = float(code_gain(self.vae, batch, self.seed).double().mean())
+            found["val/code_gain"] = float(code_gain(self.vae, batch, Noise(self.seed)).double().mean())
             found["val/unexplained"] = unexplained(self.vae, batch, mean)
         return found
 
@@ -167,30 +174,31 @@ class VAEModule(lightning.LightningModule):
             logger.log_metrics(flat, self.global_step)
 
     def evaluate(self, split: str, batch: Batch) -> None:
-        """Keeps the per-image terms of a batch, at the schedule's final value and in full precision."""
-        drawn = noise.normal(self.seed, batch.index, (self.objective.samples, self.vae.latent_dim))
-        drawn = drawn.transpose(0, 1).to(batch.x)
+        """Store the terms of each image of a batch, at the final value of the schedule and in full precision."""
+        eps = Noise(self.seed).normal(batch.index, self.objective.samples, self.vae.latent_dim, like=batch.x)
         if not self.vae.likelihood.support.check(batch.x).all():
-            name = type(self.vae.likelihood).__name__
+            name = self.vae.likelihood.__class__.__name__
             raise UserError(f"{split}: the likelihood {name} is no distribution over these images")
         with torch.autocast(self.device.type, enabled=False):
-            loss, recon, kl, q, p = self.objective(self.vae, batch.x, drawn, self.schedule(math.inf, math.inf))
-            kept = {"index": batch.index, "loss": loss, "recon": recon, "kl": kl, "mean": q.mean}
-            with contextlib.suppress(TypeError):  # of two that do not factorise
-                kept["kl_per_dim"] = kl_per_dim(q, p)
-        self.evaluated[split].append(kept)
+            vae, weight = self.vae.given(batch.y), self.schedule(math.inf, math.inf)
+            terms = self.objective(vae, batch.x, eps, weight)
+            rows = {"index": batch.index, "loss": terms.loss, "recon": terms.recon, "kl": terms.kl}
+            rows["mean"] = terms.q.mean
+            with contextlib.suppress(TypeError):  # posterior or prior does not factorise
+                rows["kl_per_dim"] = kl_per_dim(terms.q, terms.p)
+        self.batches[split].append(rows)
 
     def summary(self, split: str) -> dict[str, float | np.ndarray]:
-        """Means over a split's images, in float64; fills `terms[split]`."""
-        batches = self.evaluated.pop(split)
-        kept = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-        self.terms[split] = {name: kept[name].cpu().numpy() for name in ("index", "loss", "recon", "kl")}
-        means = {name: float(kept[name].double().mean()) for name in ("loss", "recon", "kl")}
-        means["elbo"] = -(means["recon"] + means["kl"])
-        means = estimate("elbo", (kept["recon"].double() + kept["kl"].double()).cpu().numpy()) | means  # and elbo_se
-        means["active_units"] = active_units(kept["mean"].cpu().numpy())
-        if "kl_per_dim" in kept:
-            means["kl_per_dim"] = kept["kl_per_dim"].double().mean(0).cpu().numpy()
+        """Means over the images of a split, in float64; fills `terms[split]`."""
+        batches = self.batches.pop(split)
+        columns = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+        self.terms[split] = {name: columns[name].cpu().numpy() for name in ("index", "loss", "recon", "kl")}
+        means: dict[str, Any] = {name: float(columns[name].double().mean()) for name in ("loss", "recon", "kl")}
+        error = estimate((columns["recon"].double() + columns["kl"].double()).cpu().numpy()).se
+        means = flatten({"elbo": Estimate(-(means["recon"] + means["kl"]), error)}) | means
+        means["active_units"] = active_units(columns["mean"].cpu().numpy())
+        if "kl_per_dim" in columns:
+            means["kl_per_dim"] = columns["kl_per_dim"].double().mean(0).cpu().numpy()
         data = self.trainer.datamodule
         if data.pixels != "binary":
             means["bits_per_dim"] = bits_per_dim(-means["elbo"], data.val.images[0].size, data.pixels == "dequantized")

@@ -105,11 +105,14 @@ def try_out(vae: VAE, objective: Callable[..., Terms], shape: list[int]) -> None
     names = " ".join(f"{group}={name_of(part)}" for group, part in parts.items())
     try:
         noise = torch.randn(objective.samples, shape[0], vae.latent_dim)
+        labels = torch.zeros(shape[0], dtype=torch.long)
         with untouched(vae):
             with torch.no_grad():
-                check_densities(vae, noise_images(shape), noise)
-                check_terms(objective(vae.eval(), noise_images(shape), noise, 1.0), shape[0])
-            objective(vae.train(), noise_images(shape), noise, 1.0).loss.mean().backward()
+                check_densities(vae.eval().given(labels), noise_images(shape), noise)
+                check_terms(objective(vae.given(labels), noise_images(shape), noise, 1.0), shape[0])
+            terms = objective(vae.train().given(labels), noise_images(shape), noise, 1.0)
+            check_update(vae, terms)
+            terms.loss.mean().backward()
             check_gradients(vae)
     except UserError as error:
         raise UserError(f"{names}: {error}") from error
@@ -131,7 +134,7 @@ def try_few(module: VAEModule, data: ImageData) -> None:
 
 def check_densities(vae: VAE, x: Tensor, noise: Tensor) -> None:
     """Raises UserError where a log-density is not one number for each image or code."""
-    q, p = vae.eval().encode(x), vae.prior()
+    q, p = vae.encode(x), vae.prior()
     z, log_q = q.rsample_and_log_prob(noise)
     if z.shape != noise.shape:
         raise UserError(f"the posterior's codes are {tuple(z.shape)} for noise of {tuple(noise.shape)}")
@@ -150,9 +153,9 @@ def check_densities(vae: VAE, x: Tensor, noise: Tensor) -> None:
 def check_terms(terms: Any, images: int) -> None:
     """Raises UserError where an objective does not return finite Terms of that many images."""
     try:
-        loss, recon, kl, _, _ = terms
+        loss, recon, kl, _, _, _ = terms
     except (TypeError, ValueError):
-        kind = type(terms).__name__
+        kind = terms.__class__.__name__
         raise UserError(
             f"it returns a {kind}, and must return Terms(loss, recon, kl, q, p) of src.training.objectives"
         ) from None
@@ -165,6 +168,13 @@ def check_terms(terms: Any, images: int) -> None:
             )
         if not term.isfinite().all():
             raise UserError(f"{name} is not finite on images of noise, before any training")
+
+
+def check_update(vae: VAE, terms: Terms) -> None:
+    """Raise UserError where a likelihood that fits each batch gets no distribution to be updated with."""
+    px = vae.decode(noise_codes(1, vae.latent_dim)) if terms.px is None else terms.px
+    if px.fits_batch and terms.px is None:
+        raise UserError("likelihood.sigma=optimal needs an objective whose Terms have px, as vae.draw(x, noise) has")
 
 
 def check_gradients(vae: VAE) -> None:

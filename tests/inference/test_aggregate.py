@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from src.inference import aggregate, metrics
-from src.models.distributions import DiagonalGaussian, FullGaussian
+from src.models.gaussians import DiagonalGaussian, FullGaussian
 
 
 def equicorrelated(dims: int, rho: float) -> np.ndarray:

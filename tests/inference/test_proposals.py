@@ -9,7 +9,7 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 from src.inference import importance, proposals
-from src.models.distributions import DiagonalGaussian, FullGaussian
+from src.models.gaussians import DiagonalGaussian, FullGaussian
 from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.priors import Standard
 from src.models.vae import VAE

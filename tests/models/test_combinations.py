@@ -8,7 +8,7 @@ import torch
 from src.build import try_out
 from src.config.options import choice
 from src.models import likelihoods
-from src.models.distributions import GreyLevels
+from src.models.images import GreyLevels
 from src.support.errors import UserError
 from src.training import objectives
 from tests.helpers.models import POSTERIORS, PRIORS, small

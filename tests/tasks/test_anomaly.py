@@ -15,7 +15,7 @@ from torch.distributions import kl_divergence
 from src.build import open_run
 from src.data.module import dequantized
 from src.figures.histogram import span
-from src.models.distributions import DiagonalGaussian
+from src.models.gaussians import DiagonalGaussian
 from src.support.errors import UserError
 from src.tasks.anomaly import pictures as figures
 from src.tasks.anomaly import scores as module

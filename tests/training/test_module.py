@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 
 from src import build, report
 from src.inference.metrics import elbo_terms
-from src.support import noise
 from src.support.errors import UserError
+from src.support.noise import Noise
 from src.training.module import VAEModule
 from src.training.objectives import ELBO
 from tests.helpers.own_parts import OWN_ENCODER
@@ -54,7 +54,7 @@ def test_what_a_run_leaves(trained):
     assert metrics["epoch"] == float(best["epoch"])
     assert metrics["train/elbo"] == float(best["train/elbo"])
     run = build.open_run(trained)
-    elbo = elbo_terms(run.vae, run.batches(run.data.train_subset), run.seed)["elbo"]  # of all 328
+    elbo = elbo_terms(run.vae, run.batches(run.data.train_subset), Noise(run.seed))["elbo"]  # of all 328
     assert metrics["train/elbo"] == pytest.approx(elbo.mean())
     assert metrics["train/elbo_se"] == pytest.approx(elbo.std(ddof=1) / 328**0.5)
     assert metrics["training_seconds"] == pytest.approx(sum(float(row["seconds"] or 0) for row in rows(trained)))
@@ -235,7 +235,7 @@ def evaluated(folder, split):
     config = OmegaConf.create(state["run"]["config"])
     vae = build.load(folder)
     x = torch.from_numpy(getattr(build.data(config, vae), split).images).float() / 255
-    drawn = noise.normal(config.seed, torch.arange(len(x)), (1, config.latent_dim)).transpose(0, 1)
+    drawn = Noise(config.seed).normal(torch.arange(len(x)), 1, config.latent_dim, like=x)
     with torch.no_grad():
         return ELBO(config.beta)(vae, x, drawn)
 

@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from src.models import likelihoods, priors
+from src.models import priors
 from src.models.divergences import mmd
+from src.models.draws import Draws
+from src.models.images import BatchFittedNormal, BinaryImage
 from src.models.likelihoods import Bernoulli
 from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.posteriors import Full, Gaussian
 from src.models.vae import VAE
-from src.training.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, Draws, FreeBits, decomposed, draw
+from src.training.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, FreeBits, decompose
 from tests.helpers.models import POSTERIORS, SIGMA, linear_gaussian, small
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -87,7 +89,9 @@ def test_the_total_correlation_of_a_batch_reads_too_high():
                 torch.cat([math.sqrt(0.91) * torch.randn(size, 16), torch.full((size, 16), math.log(0.09))], 1)
             )
             drawn = q.rsample_and_log_prob(torch.randn(1, size, 16))
-            z.append(decomposed(Draws(q, priors.Standard(16)(None), *drawn, drawn[1]))[1].mean())
+            z.append(
+                decompose(Draws(q, priors.Standard(16)(None), BinaryImage(torch.zeros(1)), *drawn, drawn[1]))[1].mean()
+            )
         found[size] = torch.stack(z).mean().item()
     assert found == pytest.approx({128: 14.1, 500: 13.0}, abs=0.2)
 
@@ -95,7 +99,7 @@ def test_the_total_correlation_of_a_batch_reads_too_high():
 def test_a_penalty_of_500_is_one_of_500_sevenths_of_the_sum_of_kernels():
     vae, x, _ = binary_vae()
     noise = torch.randn(2, 12, 3)
-    a, b = draw(vae, x, noise[:1]).z[0], noise[1]
+    a, b = vae.draw(x, noise[:1]).z[0], noise[1]
 
     def kernels(u: Tensor, v: Tensor) -> Tensor:
         squares = (u[:, None] - v).square().sum(-1)
@@ -138,7 +142,7 @@ def test_bounds_rise_to_log_p(posterior):
     draws = 4000
     with torch.no_grad():
         images, noise = x.view(-1, 1, 1, 6), torch.randn(draws, 40, 3)
-        drawn = draw(vae, images, noise)
+        drawn = vae.draw(images, noise)
         log_w = drawn.log_px - drawn.log_ratio()
         bounds = {k: log_w.view(-1, k, 40).logsumexp(1) - math.log(k) for k in (1, 5, 50)}
         bounds = {k: bound.mean(1) for k, bound in bounds.items()}
@@ -231,7 +235,7 @@ def test_estimators_have_one_value():
 def test_beta_tc_slopes_by_the_total_correlation_alone(posterior):
     vae = small(posterior(3), priors.Standard(3), Bernoulli())
     x, noise = (torch.rand(12, 1, 4, 4) < 0.5).double(), torch.randn(2, 12, 3)
-    information, correlation, rest = decomposed(draw(vae, x, noise))
+    information, correlation, rest = decompose(vae.draw(x, noise))
     one, six = (BetaTC(beta, samples=2)(vae, x, noise, 0.5).loss for beta in (1.0, 6.0))
     torch.testing.assert_close(six - one, 0.5 * 5 * correlation, atol=1e-10, rtol=0)
     sampled = ELBO(samples=2, kl="sample")(vae, x, noise).kl
@@ -248,7 +252,7 @@ def test_beta_tc_of_a_whole_data_set_finds_its_total_correlation():
 
     vae.encode = encode
     x = torch.tensor([0.0, 1.0]).repeat(8)[:, None, None, None].expand(-1, 1, 4, 4)
-    information, correlation, _ = decomposed(draw(vae, x, torch.randn(1, 16, 2)))
+    information, correlation, _ = decompose(vae.draw(x, torch.randn(1, 16, 2)))
     torch.testing.assert_close(information.mean().item(), math.log(2), atol=1e-6, rtol=0)
     torch.testing.assert_close(correlation.mean().item(), math.log(2), atol=1e-6, rtol=0)
 
@@ -257,7 +261,7 @@ def test_mmd_charges_codes_that_miss_the_prior():
     vae, x, _ = binary_vae()
     noise = torch.randn(2, 12, 3)
     plain, charged = MMD(penalty=0.0)(vae, x, noise), MMD(penalty=10.0)(vae, x, noise)
-    added = (10 * mmd(draw(vae, x, noise[:1]).z[0], noise[1])).expand(12)
+    added = (10 * mmd(vae.draw(x, noise[:1]).z[0], noise[1])).expand(12)
     torch.testing.assert_close(charged.loss - plain.loss, added, atol=1e-10, rtol=0)
     wae = MMD(beta=0.0, penalty=10.0)(vae, x, noise)
     torch.testing.assert_close(wae.loss, wae.recon + added, atol=1e-12, rtol=0)
@@ -295,10 +299,10 @@ def test_the_gradient_without_that_through_the_optimal_sigma_is_exact(objective,
     weights = [*vae.encoder.parameters(), *vae.decoder.parameters()]
     without = torch.autograd.grad(objective(vae, x, noise).loss.mean(), weights)
 
-    def log_prob(px: likelihoods.FittedNormal, x: Tensor) -> Tensor:
+    def log_prob(px: BatchFittedNormal, x: Tensor) -> Tensor:
         return Normal(px.loc, (x - px.loc).square().mean().sqrt()).log_prob(x)
 
-    monkeypatch.setattr(likelihoods.FittedNormal, "log_prob", log_prob)
+    monkeypatch.setattr(BatchFittedNormal, "log_prob", log_prob)
     through = torch.autograd.grad(objective(vae, x, noise).loss.mean(), weights)
     for ours, exact in zip(without, through, strict=True):
         torch.testing.assert_close(ours, exact, atol=1e-10, rtol=1e-9)
@@ -315,7 +319,9 @@ def test_samples_of_different_weight_and_the_optimal_sigma_are_refused(estimator
 def test_the_optimal_sigma_is_remembered_and_fixed_in_evaluation():
     head, x = GaussianLikelihood("optimal").double(), 0.1 * torch.randn(1000, 1, 4, 4)
     for _ in range(200):
-        head.train()(torch.zeros_like(x)).log_prob(x)
+        px = head.train()(torch.zeros_like(x))
+        px.log_prob(x)
+        head.update(px, x)
     before = head.eval().variance.clone()
     assert before.sqrt().item() == pytest.approx(0.1, rel=0.02)
     assert head(torch.zeros(1, 4, 4)).stddev.unique().item() == pytest.approx(before.sqrt().item())

@@ -19,7 +19,7 @@ from src.build import Run
 from src.data.module import as_input
 from src.inference.importance import elbo, nll, refine
 from src.inference.proposals import propose
-from src.models.distributions import DiagonalGaussian
+from src.models.gaussians import DiagonalGaussian
 from src.models.vae import VAE
 from src.support import noise
 from src.training.objectives import draw
