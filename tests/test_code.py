@@ -132,7 +132,7 @@ TO_RENAME = {
     "watching",
     "worded",
 }
-# The contract of a distribution, `q.detached()`, of a model, `vae.given(y)`, and of an objective and a trace, `scheduled`.
+# Contracts: `q.detached()` of a distribution, `vae.given(y)`, and `scheduled` of an objective and a trace.
 PERMITTED = {"detached", "given", "scheduled"}
 
 
