@@ -17,6 +17,7 @@ from src.run.trace import Trace
 from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole
+from src.support.folders import RunFolder
 from src.support.noise import Noise
 from src.support.ranges import Count, checked
 from src.training.module import VAEModule
@@ -42,7 +43,8 @@ class Recorder(Callback):
         self.images, self.samples, self.reconstructions = images, samples, reconstructions
 
     def on_fit_start(self, trainer: Trainer, module: VAEModule) -> None:
-        self.path = Path(trainer.default_root_dir) / "figures" / "trace.npz"
+        self.folder = RunFolder(Path(trainer.default_root_dir))
+        self.path = self.folder.trace
         self.path.parent.mkdir(parents=True, exist_ok=True)
         data = trainer.datamodule
         self.followed = balanced(data.val.labels, self.images)
@@ -76,7 +78,7 @@ class Recorder(Callback):
             old.last.pop("samples_nearest", None)  # of samples that are about to change
             self.trace = old
         else:
-            aside = self.path.replace(self.path.with_name("trace_before.npz"))
+            aside = self.path.replace(self.folder.previous_trace)
             log.warning("pictures begin anew: the trace, now %s, is damaged or followed other images", aside)
 
     def on_train_start(self, trainer: Trainer, module: VAEModule) -> None:
@@ -104,7 +106,7 @@ class Recorder(Callback):
             self.trace.save(self.path)
             names = {"z": "samples_z", "nearest": "samples_nearest"}
             images = {name: self.trace.frames[f"samples_{name}"][-1] for name in ("mean", "draw")}
-            with whole(self.path.with_name("samples.npz")) as partial:
+            with whole(self.folder.samples) as partial:
                 np.savez(partial, **images, **{name: last[key] for name, key in names.items()})
 
     def record(self, trainer: Trainer, module: VAEModule) -> None:

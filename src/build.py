@@ -24,6 +24,7 @@ from src.data.sources import Images, Split
 from src.models.vae import VAE
 from src.run import identity
 from src.support.errors import UserError
+from src.support.folders import RunFolder
 from src.training import checkpoints
 from src.training.module import VAEModule
 from src.training.schedules import Constant
@@ -147,7 +148,7 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     if not torch.cuda.is_available():
         # Lightning sets it; the optimizer then looks for NVIDIA's library at each step, in vain
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    folder = run / "checkpoints"
+    folder = RunFolder(run).checkpoints
     # the best first: the last then holds what is known of it
     keepers = [checkpoints.EveryEpoch(folder, "best", monitor="val/loss"), checkpoints.EveryEpoch(folder, "last")]
     if (decay := cfg.trainer.get("ema")) is not None:
@@ -242,7 +243,7 @@ def open_run(
 
     Raises UserError as `load` does.
     """
-    path = Path(folder) / "checkpoints" / f"{which}.ckpt"
+    path = RunFolder(Path(folder)).checkpoint(which)
     state = checkpoints.read(path)
     cfg = OmegaConf.create(state["run"]["config"])
     for name, value in (where or {}).items():

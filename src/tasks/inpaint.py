@@ -14,7 +14,7 @@ from tqdm import tqdm
 from src.build import Run
 from src.data.module import as_bytes, as_input
 from src.figures import page
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.figures.grids import sheet
 from src.inference.importance import refine
 from src.inference.inpainting import Filled, filled, marginals
@@ -73,7 +73,7 @@ def inpaint(
         found[f"{name}/effective_samples"] = float(vae.effective.median())
         part = Filled(vae.nll[shown], vae.means[:, shown], vae.effective[shown])
         figure = picture(run.config.title, name, x[shown], visible[shown], part, fill[shown], nll["_mean_fill"][shown])
-        write_still(figure, folder / f"{name}.png", scale=1)
+        write_image(figure, folder / f"{name}.png", scale=1)
     return found
 
 

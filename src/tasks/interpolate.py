@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.data.module import as_bytes, as_input, balanced
-from src.figures.animation import write_film, write_still
+from src.figures.animation import write_animation, write_image
 from src.inference.importance import nll
 from src.inference.metrics import estimate
 from src.models import priors
@@ -70,7 +70,7 @@ def interpolate(
                 "−log p(z) of the prior, nats": {k: v[i] for k, v in prior.items()},
             },
         )
-        write_still(figure, folder / f"pair_{i + 1}.png", scale=1)
+        write_image(figure, folder / f"pair_{i + 1}.png", scale=1)
     film(run, folder, list(dict.fromkeys(chosen.ravel()))[:TOUR], ways)
     return summary(nats, prior)
 
@@ -174,7 +174,7 @@ def film(run: Run, folder: Path, images: list[int], ways: dict[str, Callable[...
     walked = {name: as_bytes(torch.cat([m[:, :-1].flatten(0, 1), m[-1, -1:]])) for name, m in means.items()}
     caption = f"means of p(x | z) along the paths between {len(images)} test images and back"
     figure, show = walks.tour(run.config.title, caption, as_bytes(x), walked)
-    write_film(figure, show, range(len(walked[FADE])), folder / "interpolation.gif")
+    write_animation(figure, show, range(len(walked[FADE])), folder / "interpolation.gif")
 
 
 def summary(nats: dict[str, np.ndarray], prior: dict[str, np.ndarray]) -> dict[str, Any]:

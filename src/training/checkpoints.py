@@ -13,6 +13,7 @@ from torch import nn
 from src.config.moved import current_paths
 from src.support.errors import DamagedError, UserError
 from src.support.files import whole
+from src.support.folders import EXAMPLE
 
 
 class WholeOrNothing(TorchCheckpointIO):
@@ -94,5 +95,5 @@ def check_fit(state: dict[str, Any], module: nn.Module, averages: bool) -> None:
     if ours != theirs:
         raise UserError(
             "the checkpoint's weights do not fit latent_dim, the networks or the other parts, which may have changed "
-            "since the run began: give the run's own options, which its config.yaml holds"
+            f"since the run began: give the run's own options, which its {EXAMPLE.config.name} holds"
         )

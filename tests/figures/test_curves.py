@@ -38,14 +38,14 @@ def test_heat_map_of_any_height_sorts_by_the_last_epoch(dimensions):
 def test_loss_axes_ignore_the_untrained_model_but_show_the_best_epoch():
     epochs = np.arange(41)
     curve = np.concatenate([[5000.0, 300], np.linspace(200, 100, 39)])
-    low, high = curves.readable(epochs, [curve], best=40)
+    low, high = curves.readable_limits(epochs, [curve], best=40)
     assert low < 100 and 190 < high < 210
-    assert curves.readable(epochs, [curve[::-1]], best=1)[0] < 100
-    assert curves.readable(np.array([0]), [np.array([np.nan])], best=0) == (0, 1)
+    assert curves.readable_limits(epochs, [curve[::-1]], best=1)[0] < 100
+    assert curves.readable_limits(np.array([0]), [np.array([np.nan])], best=0) == (0, 1)
 
 
 def test_the_best_epoch_is_that_of_the_checkpoint():
-    """Which is chosen in float32: of two losses that are the same there, the first."""
+    """The checkpoint is chosen in float32: of two losses that are equal there, the first."""
     trace = make_trace(epochs=3)
     trace.epochs["val/loss"] = np.array([500, 206.3385523, 206.3385521, 206.4])
     assert np.float32(206.3385523) == np.float32(206.3385521)

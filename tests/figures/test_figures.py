@@ -1,5 +1,9 @@
-"""The figures of a training, drawn from synthetic traces."""
+"""Figures of synthetic traces: clusters that separate over the epochs."""
 
+import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -11,6 +15,8 @@ from src import figures
 from src.figures import __main__ as command
 from src.figures import animation, curves, page
 from src.run.trace import Trace
+from src.support.folders import RunFolder
+from tests.helpers.project import ROOT
 from tests.helpers.traces import ANIMATIONS, STILLS, TSNE, make_trace, names_of
 
 
@@ -21,7 +27,7 @@ def count_frames(path: Path) -> int:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
-    """The folder with every picture of an ordinary trace."""
+    """The folder with every figure of an ordinary trace."""
     folder = tmp_path_factory.mktemp("drawn") / "figures"
     paths = figures.draw_final(make_trace(), folder)
     assert names_of(paths) == STILLS | ANIMATIONS | TSNE
@@ -37,7 +43,7 @@ def test_every_picture_opens_and_nothing_else_is_left(drawn):
         assert path.stat().st_size < 1_500_000
 
 
-def test_films_show_each_recorded_epoch_in_one_palette_and_hold_the_last(drawn):
+def test_animations_show_each_recorded_epoch_in_one_palette_and_hold_the_last(drawn):
     for name in ANIMATIONS | {"latent_tsne.gif"}:
         durations, colours = [], set()
         with Image.open(drawn / name) as film:
@@ -56,7 +62,7 @@ def test_the_same_trace_gives_the_same_files(drawn, tmp_path):
         assert path.read_bytes() == (drawn / path.name).read_bytes(), path.name
 
 
-def test_latest_pictures_are_the_stills(tmp_path):
+def test_latest_figures_are_the_images(tmp_path):
     paths = figures.draw_latest(make_trace(), tmp_path / "new" / "folder")
     assert names_of(paths) == STILLS == names_of((tmp_path / "new" / "folder").iterdir())
 
@@ -70,7 +76,7 @@ def test_a_failed_write_leaves_the_old_file(drawn, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(OSError, match="disk full"):
-        animation.write_still(curves.loss(make_trace()), old, scale=1)
+        animation.write_image(curves.loss(make_trace()), old, scale=1)
     assert old.read_bytes() == b"old"
 
 
@@ -146,3 +152,25 @@ def test_command_explains_itself(capsys):
     with pytest.raises(SystemExit) as ended:
         command.main(["--help"])
     assert ended.value.code == 0 and "RUN_FOLDER" in capsys.readouterr().out
+
+
+LOADED = """
+import json, runpy, sys
+sys.argv[1:] = [sys.argv[1]]
+try:
+    runpy.run_module("src.figures", run_name="__main__")
+finally:
+    print(json.dumps(list(sys.modules)))
+"""
+
+
+def test_the_command_loads_neither_torch_nor_lightning(tmp_path):
+    RunFolder(tmp_path).figures.mkdir()
+    make_trace(dimensions=3, epochs=1).save(RunFolder(tmp_path).trace)
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", LOADED, str(tmp_path)]
+    printed = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=True).stdout
+    modules = json.loads(printed.splitlines()[-1])
+    assert "openTSNE" in modules  # all figures were drawn
+    assert not {name.split(".")[0] for name in modules} & {"torch", "lightning", "torchvision", "wandb", "callbacks"}
+    assert not {"src.models.vae", "src.build", "src.training.module"} & set(modules)

@@ -31,7 +31,7 @@ def test_images_of_any_shape(tmp_path, shape):
     trace = make_trace(points=20, epochs=1, shape=shape)
     trace.last["samples_nearest"] = trace.frames["samples_mean"][-1]
     for figure, show in (grids.samples(trace, nearest=True), grids.reconstructions(trace, worst=True)):
-        path = animation.write_film(figure, show, [0, 1], tmp_path / "film.gif")
+        path = animation.write_animation(figure, show, [0, 1], tmp_path / "animation.gif")
         with Image.open(path) as film:
             assert film.n_frames == 2 and 440 <= film.width <= 1400
 

@@ -55,7 +55,7 @@ def test_charts_show_each_run_where_it_is(tmp_path):
     assert [curves[name].line.dash for name in "09"] == ["solid", "dot"]
     dims = charts.kl_per_dim(group).data
     assert len(dims) == 4
-    assert list(dims[0].y) == [25, charts.SMALLEST]
+    assert list(dims[0].y) == [25, charts.MIN_KL]
 
 
 def test_what_can_not_be_drawn_is_left_out(tmp_path):
@@ -67,11 +67,11 @@ def test_what_can_not_be_drawn_is_left_out(tmp_path):
 
 
 def test_long_curves_are_thinned_to_their_last():
-    kept = charts.thinned(list(range(1000)))
-    assert len(kept) == charts.POINTS
+    kept = charts.thin(list(range(1000)))
+    assert len(kept) == charts.MAX_POINTS
     assert (kept[0], kept[-1]) == (0, 999)
-    assert charts.thinned([1, 2]) == [1, 2]
-    assert charts.thinned([]) == []
+    assert charts.thin([1, 2]) == [1, 2]
+    assert charts.thin([]) == []
 
 
 def test_thumbnails_are_of_the_last_frame_and_no_larger_than_allowed(tmp_path):

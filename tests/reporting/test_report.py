@@ -3,33 +3,44 @@
 import json
 import re
 
+import pytest
 import yaml
 
 from src import report
+from src.reporting import conclude
 from tests.helpers.processes import run_code
 from tests.helpers.reports import add_figures, fake_run, make_report, without_plotly, write_status
 
-LOADED = """
+COMMAND = """
+import json, runpy, sys
+try:
+    runpy.run_module("src.report", run_name="__main__")
+except SystemExit as end:
+    print(json.dumps([end.code, list(sys.modules)]))
+"""
+CONCLUDED = """
 import json, sys
-from src import report
-code = report.main(sys.argv[1:])
-print(json.dumps([code, list(sys.modules)]))
+from pathlib import Path
+from src.reporting.conclude import conclude
+conclude(Path(sys.argv[1]), {"csv": None})
+print(json.dumps([0, list(sys.modules)]))
 """
 
 
-def test_it_imports_no_model(tmp_path):
+@pytest.mark.parametrize("code", [COMMAND, CONCLUDED], ids=["command", "conclude"])
+def test_a_report_without_wandb_loads_neither_torch_nor_lightning(tmp_path, code):
     fake_run(tmp_path / "sweep" / "0")
-    code, modules = run_code(LOADED, tmp_path, str(tmp_path / "sweep"))
-    assert code == 0
+    status, modules = run_code(code, tmp_path, str(tmp_path / "sweep"))
+    assert status == 0
+    assert (tmp_path / "sweep" / "report.html").is_file()
     assert not {name.split(".")[0] for name in modules} & {
         "torch",
         "lightning",
         "torchvision",
         "wandb",
-        "matplotlib",
         "callbacks",
     }
-    assert not {"src.models.vae", "src.build", "src.models.networks"} & set(modules)
+    assert not {"src.models.vae", "src.build", "src.models.networks", "matplotlib.figure"} & set(modules)
 
 
 def test_the_table_has_the_options_of_each_run(tmp_path):
@@ -82,9 +93,9 @@ def test_jobs_that_have_not_begun_are_listed(tmp_path):
     assert not (tmp_path / "1").exists()
 
 
-def test_what_a_sweep_ends_with_costs_no_sweep(tmp_path, caplog):
+def test_errors_of_the_report_do_not_end_a_sweep(tmp_path, caplog):
     fake_run(tmp_path / "0")
-    report.conclude(tmp_path, {"wandb": {"_target_": "src.run.tracking.wandb_logger", "mode": "offline"}})
+    conclude.conclude(tmp_path, {"wandb": {"_target_": "src.run.tracking.wandb_logger", "mode": "offline"}})
     assert "W&B: the table of runs was not added (TypeError" in caplog.text
     assert (tmp_path / "report.html").is_file()
 
@@ -133,8 +144,8 @@ def test_words_of_runs_are_escaped(tmp_path):
     scripts = re.findall(r'<script type="application/json">(.*?)</script>', body, flags=re.DOTALL)
     assert len(scripts) == 1
     state = json.loads(scripts[0])
-    assert evil in state["knobs"]["model"]["words"]
-    texts = [text for figure in state["figures"] for trace in figure["data"] for text in trace.get("text", [])]
+    assert evil in state["knobs"]["model"]["texts"]
+    texts = [text for figure in state["charts"] for trace in figure["data"] for text in trace.get("text", [])]
     assert texts
     assert not any("<script" in text for text in texts)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from src import report
+from src.reporting import conclude
 from src.reporting.runs import Run, find, read
 from tests.helpers.reports import add_figures, fake_run, make_report, write_status
 
@@ -19,7 +20,7 @@ def test_runs_are_found_once_in_the_order_of_their_numbers(tmp_path):
     (tmp_path / "wandb" / "run" / "files" / "config.yaml").write_text("a: 1")
     found = find([tmp_path, tmp_path / "sweeps" / "s" / "9"])
     assert [path.name for path in found] == ["1", "9", "10"]
-    assert [run.name for run in report.named(found)] == ["1", "9", "10"]
+    assert [run.name for run in conclude.read_runs(found)] == ["1", "9", "10"]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_states(tmp_path, told, losses, expected):
         write_status(folder, **told)
     run = read(folder, "0")
     assert run.status == expected
-    assert run.ranks == (expected == "finished")
+    assert run.is_ranked == (expected == "finished")
     assert bool(run.reason) == (expected in ("killed", "failed", "diverged", "unknown"))
 
 
@@ -94,8 +95,8 @@ def test_a_run_that_was_trained(finished, tmp_path):
     page = tmp_path / "page.html"
     assert report.main([str(finished), "--out", str(page)]) == 0
     run = read(finished, "run")
-    assert run.ranks
-    assert not run.why
+    assert run.is_ranked
+    assert not run.explanation
     assert run.terms["val"]["elbo"].mean() == pytest.approx(run.number("val/elbo"), abs=1e-3)
     assert f"−{-run.number('val/elbo'):.2f}" in page.read_text()
 
@@ -103,4 +104,4 @@ def test_a_run_that_was_trained(finished, tmp_path):
 def test_a_run_has_a_number_only_if_it_is_finite():
     run = Run(Path(), "", {}, "finished", "", [], {"val/elbo": float("nan"), "val/kl": "x", "val/recon": 1}, {}, [])
     assert [run.number(f"val/{name}") for name in ("elbo", "kl", "recon", "loss")] == [None, None, 1.0, None]
-    assert not run.ranks
+    assert not run.is_ranked

@@ -14,7 +14,7 @@ from src.build import Run
 from src.config.options import choice
 from src.data.module import Batch, as_input
 from src.data.sources import Split
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.inference.calibration import Reliability, inside, p_values, ranks, reliability
 from src.inference.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
 from src.inference.importance import FEW, TOLERATED, effective_summary
@@ -70,9 +70,9 @@ def diagnose(
     if counted is not None:
         numbers["calibration_error"] = counted.error()
     caption = f"{len(rows)} validation images, nats per image; total and parts over the same images, ± standard error"
-    write_still(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
+    write_image(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
     page = calibration(run.config.title, found, active, numbers, counted)
-    write_still(page, folder / "calibration.png", scale=1)
+    write_image(page, folder / "calibration.png", scale=1)
     with whole(folder / "parts.npz") as partial:
         np.savez(partial, index=rows, effective_samples=effective, **parts)
     return numbers

@@ -16,11 +16,12 @@ from src.build import Run
 from src.data.module import Batch, as_input, evenly
 from src.data.sources import Split
 from src.evaluation import quality, samplers
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.inference import aggregate, decomposition, importance, metrics, proposals
 from src.models.divergences import factors
 from src.support import noise
 from src.support.files import whole
+from src.support.folders import ResultsFolder
 from src.support.ranges import Several, Whole
 from src.tasks.evaluate import pictures as evaluation
 
@@ -79,8 +80,8 @@ def evaluate(
         means[MIXTURE][[k < min(samples, len(proposals.ORDER)) for k in importance.ladder(samples)]] = np.nan
     caption = f"{len(chosen.images):,} {split} images of {run.config.data.name}"
     figure = evaluation.draw(run.config.title, caption, importance.ladder(samples), means, shown, per_dim)
-    write_still(figure, folder / "evaluation.png", scale=2)
-    with whole(folder / "terms.npz") as path:
+    write_image(figure, folder / "evaluation.png", scale=2)
+    with whole(ResultsFolder(folder).terms) as path:
         np.savez(path, index=np.arange(len(chosen.images)), **terms)
     return numbers
 

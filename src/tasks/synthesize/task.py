@@ -15,7 +15,7 @@ from src.data.labels import as_read
 from src.data.module import as_bytes, evenly
 from src.data.sources import Split
 from src.evaluation import classifier
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.inference.metrics import estimate
 from src.support.errors import UserError
 from src.support.files import whole
@@ -59,7 +59,7 @@ def synthesize(
         return numbers
     accuracy, ratio = contest(run, counts, seeds, per_class, vae_steps, classifier_steps)
     caption = f"{classifier_steps} steps of a classifier, {seeds} seeds, {per_class} synthetic images a class"
-    write_still(pictures.judged(run.config.title, caption, counts, accuracy), folder / "judged.png", scale=2)
+    write_image(pictures.judged(run.config.title, caption, counts, accuracy), folder / "judged.png", scale=2)
     with whole(folder / "judged.npz") as partial:
         np.savez(partial, sizes=counts, copy_ratio=ratio, **accuracy)
     return numbers | summary(counts, accuracy, ratio)
@@ -104,8 +104,8 @@ def copied(run: Run, folder: Path, made: Split) -> dict[str, float]:
     for label in np.unique(first.labels):
         own = np.flatnonzero(first.labels == label)[: pictures.COLUMNS]
         rows.append((run.data.source.classes[label], first.images[own], train[index[own]]))
-    write_still(pictures.by_class(run.config.title, rows), folder / "synthetic.png", scale=1)
-    write_still(pictures.distances(run.config.title, found), folder / "distances.png", scale=2)
+    write_image(pictures.by_class(run.config.title, rows), folder / "synthetic.png", scale=1)
+    write_image(pictures.distances(run.config.title, found), folder / "distances.png", scale=2)
     median = {name: float(np.median(values)) for name, values in found.items()}
     numbers = {f"distance of {name}": value for name, value in median.items()}
     return numbers | {"copy ratio": median["synthetic"] / median["test"]}
