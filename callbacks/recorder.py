@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from src.data.module import as_bytes, as_input, balanced
+from src.data.pixels import as_bytes, as_input
+from src.data.selection import class_balanced_rows
 from src.inference.metrics import nearest
 from src.models.vae import VAE
 from src.run.trace import Trace
@@ -47,7 +48,7 @@ class Recorder(Callback):
         self.path = self.folder.trace
         self.path.parent.mkdir(parents=True, exist_ok=True)
         data = trainer.datamodule
-        self.followed = balanced(data.val.labels, self.images)
+        self.followed = class_balanced_rows(data.val.labels, self.images)
         self.pixels = as_input(torch.from_numpy(data.val.images[self.followed]))
         self.prior_is_fixed = module.vae.prior_is_fixed
         self.trace = Trace(

@@ -215,7 +215,7 @@ def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> d
         "parameters": sum(weight.numel() for weight in module.vae.parameters()),
         "likelihood": type(module.vae.likelihood).__name__,
         "pixels": data.pixels,
-        "data": data.described(),
+        "data": data.description(),
         "device": str(module.device),
         "precision": module.trainer.precision,
         **record.provenance(),

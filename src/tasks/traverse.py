@@ -11,7 +11,8 @@ from torch.distributions import Normal
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import as_bytes, as_input
+from src.data.pixels import as_bytes, as_input
+from src.data.selection import mixed_rows
 from src.figures.animation import write_animation, write_image
 from src.inference.metrics import ACTIVE
 from src.inference.metrics import dimensions as dimensions_of
@@ -20,7 +21,7 @@ from src.models.vae import VAE
 from src.support.errors import UserError
 from src.support.ranges import Count, Several, Whole
 from src.tasks import walks
-from src.tasks.interpolate import assorted, described
+from src.tasks.interpolate import described
 
 ENDS = 0.01, 0.99  # quantiles that a sweep begins and ends at
 PRIOR_DRAWS = 10_000  # that the quantiles of a learned prior are taken from
@@ -48,7 +49,7 @@ def traverse(run: Run, folder: Path, image: Whole | None, steps: Several, dimens
     shown = order[:dimensions]
     said = {d: f"variance {variance[d]:.2f}" if kl is None else f"{kl[d]:.2f} nats" for d in shown}
     names = {d: f"dimension {d}\n{words}" for d, words in said.items()}
-    others = assorted(test.labels, min(MOVING, len(test.labels)), run.seed)
+    others = mixed_rows(test.labels, min(MOVING, len(test.labels)), run.seed)
     chosen = int(others[0]) if image is None else image
     words = "the largest variance of codes" if kl is None else "the largest mean KL"
     still(run, folder, chosen, names, np.linspace(*ENDS, steps), words)

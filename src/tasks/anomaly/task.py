@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.data import image_files as foreign
-from src.data.module import as_bytes, as_input
+from src.data.pixels import as_bytes, as_input
 from src.figures.animation import write_image
 from src.figures.grids import sheet
 from src.support.files import whole

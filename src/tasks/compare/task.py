@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from src.build import Run, open_run
 from src.config.options import choice, plain
-from src.data.module import as_bytes, as_input, pixels
+from src.data.pixels import as_bytes, as_input, required_pixels
 from src.data.sources import Split
 from src.figures.animation import write_image
 from src.figures.grids import sheet
@@ -105,7 +105,7 @@ def images_of(run: Run) -> dict[str, Any]:
         "data": choice(data.source._target_),
         "data.shape": list(data.shape),
         "data.exclude_labels": f"[{', '.join(run.complete.classes[i] for i in run.excluded)}]",
-        "the pixels' kind": pixels(data.binarize, run.vae),
+        "the pixels' kind": required_pixels(run.vae.likelihood, data.binarize),
     }
 
 
