@@ -33,7 +33,7 @@ from benchmarks.stopwatch import StopsAfter, Stopwatch, WholeEpochs, matmul_gflo
 from src import build
 from src.models.vae import VAE
 from src.run.loggers import build_loggers
-from src.train import quieten
+from src.startup import quieten
 
 RSS = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from src.reporting.conclude import collect, conclude, write_page  # noqa: F401 (src.sweeps and src.search import it)
+from src.reporting.conclude import collect, write_page
 from src.run.status import State
 from src.support.files import whole
 from src.support.folders import SweepFolder

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.classes import locate
 from src.config.options import plain
 from src.run import record
+from src.run.job import Job
 from src.run.tracking import WANDB
 from src.support.folders import RunFolder
-from src.sweeps.jobs import Job
 
 Make = Callable[..., Any]
 

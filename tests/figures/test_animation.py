@@ -1,4 +1,4 @@
-"""Animations: the background that is drawn only once must not hold anything that changes."""
+"""Films: what is drawn once and kept may hold nothing that changes."""
 
 import numpy as np
 import pytest

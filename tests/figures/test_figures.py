@@ -1,9 +1,5 @@
-"""Figures of synthetic traces: clusters that separate over the epochs."""
+"""The figures of a training, drawn from synthetic traces."""
 
-import json
-import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -16,7 +12,7 @@ from src.figures import __main__ as command
 from src.figures import animation, curves, page
 from src.run.trace import Trace
 from src.support.folders import RunFolder
-from tests.helpers.project import ROOT
+from tests.helpers.processes import run_code
 from tests.helpers.traces import ANIMATIONS, STILLS, TSNE, make_trace, names_of
 
 
@@ -27,7 +23,7 @@ def count_frames(path: Path) -> int:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
-    """The folder with every figure of an ordinary trace."""
+    """The folder with every picture of an ordinary trace."""
     folder = tmp_path_factory.mktemp("drawn") / "figures"
     paths = figures.draw_final(make_trace(), folder)
     assert names_of(paths) == STILLS | ANIMATIONS | TSNE
@@ -167,10 +163,7 @@ finally:
 def test_the_command_loads_neither_torch_nor_lightning(tmp_path):
     RunFolder(tmp_path).figures.mkdir()
     make_trace(dimensions=3, epochs=1).save(RunFolder(tmp_path).trace)
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", LOADED, str(tmp_path)]
-    printed = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=True).stdout
-    modules = json.loads(printed.splitlines()[-1])
+    modules = run_code(LOADED, tmp_path, str(tmp_path))
     assert "openTSNE" in modules  # all figures were drawn
     assert not {name.split(".")[0] for name in modules} & {"torch", "lightning", "torchvision", "wandb", "callbacks"}
     assert not {"src.models.vae", "src.build", "src.training.module"} & set(modules)
