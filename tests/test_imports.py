@@ -16,8 +16,6 @@ SOURCE = Source(ROOT)
 TRAINING_LIBRARIES = {"torch", "lightning", "torchvision", "torchmetrics", "zuko"}
 FIGURES_AND_REPORTS = [name for name in SOURCE.modules if name.startswith(("src.figures", "src.report"))]
 FOR_WANDB = (("src.reporting.conclude", "src.run.tracking"),)  # imported where a report goes to W&B, and there alone
-# Imports from a higher room that are still there, with the reason; an entry that is no longer needed fails the test.
-KNOWN_ARROWS_UP = {}
 STARTED = """
 import gc, json, sys
 from pathlib import Path
@@ -69,8 +67,7 @@ def test_every_file_is_in_a_room():
 
 def test_imports_between_rooms_go_down():
     up = {rooms: lines for rooms, lines in SOURCE.arrows.items() if rank(rooms[1]) > rank(rooms[0])}
-    assert not {rooms: lines for rooms, lines in up.items() if rooms not in KNOWN_ARROWS_UP}
-    assert not KNOWN_ARROWS_UP.keys() - up.keys(), "an arrow up is gone: take it out of KNOWN_ARROWS_UP"
+    assert not up
 
 
 def test_no_two_rooms_of_a_row_import_each_other():
