@@ -86,10 +86,10 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
     from src.sweeps import study, trials
 
     storage = study.storage(folder)
-    found = study.open_study(storage, folder.name, plan)
+    optuna_study = study.open_study(storage, folder.name, plan)
     fixed, dimensions = split(plan.words)
     reasons = []
-    for trial in study.pending_trials(found, storage, total, plan.startup):
+    for trial in study.pending_trials(optuna_study, storage, total, plan.startup):
         suggestion = [each.suggest(trial) for each in dimensions]
         trial.set_user_attr("words", suggestion)
         log.info("trial %d, one of %d: %s", trial.number, total, " ".join(suggestion))
@@ -99,9 +99,9 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
             log.warning("stopped; to go on: python -m src.search name=%s trials=%d", folder.name, total)
             raise SystemExit(1) from None
         reasons += [reason] if reason else []
-        if len(reasons) >= HOPELESS and not trials.completed_trials(found):
+        if len(reasons) >= HOPELESS and not trials.completed_trials(optuna_study):
             raise UserError(f"{len(reasons)} trials failed and none succeeded; the last: {reason}")
-    show(found, plan, folder)
+    show(optuna_study, plan, folder)
 
 
 def show(study: "Study", plan: Plan, folder: Path) -> None:

@@ -79,7 +79,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
     """Trains, tests the best checkpoint, and returns what it writes to metrics.json, in nats per image.
 
     Leaves in the folder `run`: config.yaml, metrics.csv, metrics.json, {val,test}_terms.npz, checkpoints/, figures/.
-    Raises UserError for anything a user can mend.
+    Raises UserError for anything that the user can correct.
     """
     if cfg.ckpt_path:
         cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides)

@@ -34,11 +34,7 @@ from src.sweeps import processes
 WITHOUT_EFFECT = ("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name")  # options that change no number
 NEW_OPTIONS = {"white": "auto"}  # options of data that came later, at the value that means the behaviour from before
 OVER = (State.FINISHED, State.DIVERGED)  # states after which another attempt would only repeat the last one
-RESUMABLE = (
-    State.INTERRUPTED,
-    State.KILLED,
-    State.RUNNING,
-)  # states in which training goes on from the last checkpoint
+RESUMABLE = (State.INTERRUPTED, State.KILLED, State.RUNNING)  # states that a job goes on from
 PATIENCE = 5  # seconds to wait for a process that trains the same job and may be about to end
 
 Entry = dict[str, Any]  # of a job in jobs.json
@@ -90,19 +86,19 @@ def match_jobs(folder: Path, jobs: list[list[str]], fingerprints: list[str]) -> 
     was trained there. A job that was never begun has none: it is recognised by its options, which costs nothing if it
     should be another one, because nothing was trained yet.
     """
-    known: dict[str, Entry] = {}
+    matched: dict[str, Entry] = {}
     waiting: dict[str, Entry] = {}
     for name, job in read_jobs(folder).items():
         trained = fingerprint_of_run(folder / str(job["number"]))
         if trained is None and name not in fingerprints:
             waiting[name] = job
         else:
-            known.setdefault(trained or name, job)
+            matched.setdefault(trained or name, job)
     for name, overrides in zip(fingerprints, jobs, strict=True):
         similar = (other for other, job in waiting.items() if set(job["options"]) <= set(overrides))
-        if name not in known and (other := next(similar, None)):
-            known[name] = waiting.pop(other)
-    return waiting | known
+        if name not in matched and (other := next(similar, None)):
+            matched[name] = waiting.pop(other)
+    return waiting | matched
 
 
 def assign_numbers(folder: Path, jobs: list[list[str]], fingerprints: list[str]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The trials of a search: each is a run that is trained, or resumed, and whose result the study is told."""
+"""The trials of a search: each is a run that is trained, or resumed, and whose result goes to the study."""
 
 import json
 import logging
@@ -82,10 +82,10 @@ def train_or_resume(overrides: list[str], run: Path, job: Job, train: Callable[.
     return train(hydra.compose("train", overrides), run, overrides, job)
 
 
-def completed_trials(found: "Study") -> list["FrozenTrial"]:
+def completed_trials(optuna_study: "Study") -> list["FrozenTrial"]:
     """The trials of a study that were trained to their end, the best first; of two metrics the first decides."""
     from optuna.study import StudyDirection
     from optuna.trial import TrialState
 
-    sign = -1 if found.directions[0] == StudyDirection.MAXIMIZE else 1
-    return sorted(found.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: sign * trial.values[0])
+    sign = -1 if optuna_study.directions[0] == StudyDirection.MAXIMIZE else 1
+    return sorted(optuna_study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: sign * trial.values[0])

@@ -17,11 +17,8 @@ def test_knobs_are_named_once_the_shortest_way():
         configuration(beta=b, latent_dim=d, model=m, title=str(b), mode=m)
         for b, d, m in [(1, 2, "mlp"), (4, 2, "conv"), (4, 8, "mlp")]
     ]
-    assert groups.option_differences(configs) == {
-        "latent_dim": [2, 2, 8],
-        "beta": [1, 4, 4],
-        "model": ["mlp", "conv", "mlp"],
-    }
+    expected = {"latent_dim": [2, 2, 8], "beta": [1, 4, 4], "model": ["mlp", "conv", "mlp"]}
+    assert groups.option_differences(configs) == expected
     configs[0]["model"]["encoder"]["hidden"] = [100]
     assert groups.option_differences(configs)["model.encoder.hidden"] == [[100], [32, 64], [400, 400]]
 
