@@ -35,8 +35,8 @@ class VAEModule(lightning.LightningModule):
     After each epoch `numbers` has the measurements on the validation images and on a fixed subset of the training
     images, in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/loss`
     (the objective at the final value of the schedule), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta, `elbo_se`,
-    its standard error over two images or more, `val/active_units`, `val/kl_per_dim` (D,) if the KL of each dimension has a
-    closed form, and `val/bits_per_dim` unless the images are binary. `terms` has those of each image.
+    its standard error over two images or more, `val/active_units`, `val/kl_per_dim` (D,) if the KL of each dimension
+    has a closed form, and `val/bits_per_dim` unless the images are binary. `terms` has those of each image.
 
     config: the resolved configuration as a plain dict, stored in every checkpoint together with the `overrides` that
         produced it and the `composition`, the same with its interpolations, which a resume changes and resolves again
