@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from src.data.module import EVALUATION_BATCH, as_input
+from src.data.batches import EVALUATION_BATCH
+from src.data.pixels import as_input
 from src.data.sources import Images
 from src.support import noise
 from src.support.errors import UserError

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from src.build import Run
-from src.data.module import Batch
-from src.data.sources import Split
+from src.data.batches import Batch
 
 
-def example_batch(run: Run, rows: Sequence[int] | np.ndarray) -> Batch:
+def example_batch(run: Run, rows: Sequence[int]) -> Batch:
     """The test images in these rows, in one batch on the device of the VAE; its index counts from 0."""
-    images, labels = (array[rows] for array in run.data.test)
-    return next(iter(run.batches(Split(images, labels), len(rows))))
+    return next(iter(run.batches(run.data.test.take(np.asarray(rows)), len(rows))))
 
 
 def describe(run: Run, row: int) -> str:

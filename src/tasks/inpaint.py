@@ -12,9 +12,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import Batch, as_bytes, as_input
+from src.data.batches import Batch
+from src.data.pixels import as_bytes, as_input
+from src.data.selection import mixed_rows
 from src.figures import page
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.figures.grids import sheet
 from src.inference import inpainting
 from src.inference.importance import encoder_parameters, refine
@@ -23,7 +25,6 @@ from src.support.noise import Noise, seed_of
 from src.support.ranges import Count, Several
 from src.support.statistics import estimate
 from src.tasks.examples import example_batch
-from src.tasks.interpolate import mixed_rows
 
 Mask = Literal["half", "box", "random"]
 FITS = 4  # Gaussians fitted to p(z|visible), each from another start
@@ -84,7 +85,7 @@ def inpaint(
         caption = f"{CAPTIONS[name]}; beneath, −log p(missing | visible) in nats"
         sheet_rows = image_rows(x[pictured], visible[pictured], {k: fill[pictured] for k, fill in fills.items()})
         notes = [(float(vae.nll[i]), float(mean_fill.nll[i])) for i in pictured]
-        write_still(picture(run.config.title, caption, sheet_rows, notes), folder / f"{name}.png", scale=1)
+        write_image(picture(run.config.title, caption, sheet_rows, notes), folder / f"{name}.png", scale=1)
     return numbers
 
 

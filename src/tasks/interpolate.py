@@ -13,12 +13,14 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import Batch, as_bytes, balanced
-from src.figures.animation import write_film, write_still
+from src.data.batches import Batch
+from src.data.pixels import Pixels, as_bytes
+from src.data.selection import mixed_rows
+from src.figures.animation import write_animation, write_image
 from src.inference.importance import nll
 from src.models.vae import VAE
 from src.support.errors import UserError
-from src.support.noise import Noise, generator, seed_of
+from src.support.noise import Noise, generator
 from src.support.ranges import Count, Whole
 from src.support.statistics import estimate
 from src.tasks import walks
@@ -30,9 +32,9 @@ FADE = "pixel fade"
 DRAWS, SAMPLES = 4, 100  # binary draws of an image, and codes for the bound on the -log p(x) of each
 TOUR, LEG = 6, 8  # images in the animation, and frames from one to the next
 HEADINGS = {
-    "binary": "−log p of binary images drawn with the intensities shown",
-    "dequantized": "−log p (a density) of the images shown",
-    "levels": "−log p of the images shown",
+    Pixels.BINARY: "−log p of binary images drawn with the intensities shown",
+    Pixels.DEQUANTIZED: "−log p (a density) of the images shown",
+    Pixels.LEVELS: "−log p of the images shown",
 }
 LatentPath = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -73,7 +75,7 @@ def interpolate(
                 "−log p(z) of the prior, nats": {k: v[i] for k, v in prior.items()},
             },
         )
-        write_still(figure, folder / f"pair_{i + 1}.png", scale=1)
+        write_image(figure, folder / f"pair_{i + 1}.png", scale=1)
     write_tour(run, folder, list(dict.fromkeys(chosen.ravel()))[:TOUR], paths)
     return summary(nats, prior)
 
@@ -134,11 +136,6 @@ def choose_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -
     return np.array(images)
 
 
-def mixed_rows(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Rows of up to `count` images in a random order in which classes take turns; a function of the seed."""
-    return balanced(labels, count, np.random.default_rng(seed_of(seed, "assorted images")))
-
-
 @torch.no_grad()
 def decode_paths(vae: VAE, codes: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
     """The decoder's means (P, S, C, H, W) at codes (P, S, D) of each path and labels y (P, S).
@@ -162,11 +159,11 @@ def path_nll(run: Run, means: Tensor, y: Tensor, name: str) -> np.ndarray:
     nats = []
     for mean, labels in zip(progress(means, f"-log p(x), {name}"), y, strict=True):
         x = mean.clamp(0, 1)[None]
-        if run.data.pixels == "binary":
+        if run.data.pixels == Pixels.BINARY:
             random = generator(run.seed, "thresholds")
             thresholds = torch.rand(DRAWS, 1, *mean.shape[1:], generator=random).to(x)
             x = (thresholds < x).to(x.dtype)
-        elif run.data.pixels == "levels":
+        elif run.data.pixels == Pixels.LEVELS:
             x = (x * 255).round() / 255
         shared = torch.zeros(x.shape[0] * x.shape[1], dtype=torch.long)
         batch = Batch(x.flatten(0, 1), labels.repeat(len(x)), shared)
@@ -196,7 +193,7 @@ def write_tour(run: Run, folder: Path, rows: list[int], paths: dict[str, LatentP
     frames = {name: as_bytes(torch.cat([m[:, :-1].flatten(0, 1), m[-1, -1:]])) for name, m in means.items()}
     caption = f"means of p(x | z) along the paths between {len(rows)} test images and back"
     figure, show = walks.tour(run.config.title, caption, as_bytes(batch.x), frames)
-    write_film(figure, show, range(len(frames[FADE])), folder / "interpolation.gif")
+    write_animation(figure, show, range(len(frames[FADE])), folder / "interpolation.gif")
 
 
 def summary(nats: dict[str, np.ndarray], prior: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import as_bytes
-from src.figures.animation import write_film, write_still
+from src.data.pixels import as_bytes
+from src.data.selection import mixed_rows
+from src.figures.animation import write_animation, write_image
 from src.inference import metrics
 from src.inference.metrics import ACTIVE
 from src.models.vae import VAE
@@ -20,7 +21,6 @@ from src.support.errors import UserError
 from src.support.ranges import Count, Several, Whole
 from src.tasks import walks
 from src.tasks.examples import describe, example_batch
-from src.tasks.interpolate import mixed_rows
 
 ENDS = 0.01, 0.99  # quantiles at which a sweep begins and ends
 PRIOR_DRAWS = 10_000  # from which the quantiles of a learned prior are estimated
@@ -47,12 +47,12 @@ def traverse(run: Run, folder: Path, image: Whole | None, steps: Several, dimens
     chosen = random[0] if image is None else image
     criterion = "the largest variance of codes" if kl is None else "the largest mean KL"
     figure = traversal(run, chosen, names, np.linspace(*ENDS, steps), criterion)
-    write_still(figure, folder / "traversal.png", scale=1)
+    write_image(figure, folder / "traversal.png", scale=1)
     figure, show = animated_traversal(run, [chosen, *(row for row in random if row != chosen)][:MOVING], names)
     there_and_back = [*range(FRAMES), *range(FRAMES - 2, -1, -1)]
-    write_film(figure, show, there_and_back, folder / "traversal.gif")
+    write_animation(figure, show, there_and_back, folder / "traversal.gif")
     if run.vae.latent_dim == 2:
-        write_still(manifold(run), folder / "manifold.png", scale=1)
+        write_image(manifold(run), folder / "manifold.png", scale=1)
     numbers: dict[str, Any] = {"image": chosen, "active_units": len(order)}
     for d in order:
         numbers[f"dimension {d}"] = {"variance": float(variance[d])} | ({} if kl is None else {"kl": kl[d]})

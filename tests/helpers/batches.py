@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from src.data.module import Batch
+from src.data.batches import Batch
 
 
 def as_batch(images: Tensor, index: Sequence[int] | Tensor | None = None) -> Batch:

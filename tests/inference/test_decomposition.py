@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, MultivariateNormal, kl_divergence
 
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.inference.decomposition import (
     best_code_cost,
     bounds,

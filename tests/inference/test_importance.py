@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.inference import importance, metrics
 from src.models import priors
 from src.models.gaussians import DiagonalGaussian, FullGaussian

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.inference import aggregate, calibration, decomposition, importance, inpainting, metrics, proposals
 from src.inference.importance import encoder_parameters
 from src.inference.inpainting import Fits, Masked

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.inference import importance, proposals
 from src.models.gaussians import DiagonalGaussian, FullGaussian
 from src.models.likelihoods import Gaussian as GaussianLikelihood

@@ -11,7 +11,7 @@ from src.run import record
 from src.support import noise
 from src.support.errors import UserError
 from src.tasks.compare.pictures import cut, differences
-from src.tasks.compare.task import differing
+from src.tasks.compare.task import option_differences
 from src.training.objectives import ELBO
 
 
@@ -103,7 +103,7 @@ def test_differing_options_are_named_once_and_the_shortest_way():
         "beta": 4.0,
         "objective": {"_target_": "src.training.objectives.MMD", "beta": 4.0, "penalty": 9},
     }
-    found = differing(ours, theirs | {"title": "b", "data": {"root": "elsewhere"}})
+    found = option_differences(ours, theirs | {"title": "b", "data": {"root": "elsewhere"}})
     assert found == {
         "beta": ("1.0", "4.0"),
         "objective": ("objectives.ELBO", "objectives.MMD"),
@@ -115,7 +115,7 @@ def test_options_of_two_groups_are_two():
     ours = {"model": {"encoder": {"hidden": 8}, "decoder": {"hidden": 8}}}
     theirs = {"model": {"encoder": {"hidden": 9}, "decoder": {"hidden": 9}}}
     flows = {group: {"transforms": 2} for group in ("prior", "posterior")}
-    found = differing(ours, theirs | flows)
+    found = option_differences(ours, theirs | flows)
     assert list(found) == ["model.encoder.hidden", "posterior.transforms", "prior.transforms"]
 
 

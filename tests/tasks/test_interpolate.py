@@ -16,7 +16,6 @@ from src.tasks.interpolate import (
     decode_paths,
     latent_paths,
     linear,
-    mixed_rows,
     nearer_label,
     path_nll,
     spherical,
@@ -86,15 +85,6 @@ def test_a_learned_prior_has_straight_paths_only():
     assert list(latent_paths("both", mixture)) == list(latent_paths("linear", mixture)) == ["linear"]
     with pytest.raises(UserError, match=r"task.path=spherical needs prior=standard.*task.path=linear"):
         latent_paths("spherical", mixture)
-
-
-def test_mixed_rows_are_of_different_classes():
-    labels = np.repeat([0, 1, 2, 5], [40, 5, 30, 2])
-    chosen = mixed_rows(labels, 77, 0)
-    assert sorted(chosen) == list(range(77))
-    assert {*labels[chosen[:4]]} == {*labels[chosen[4:8]]} == {0, 1, 2, 5}
-    assert list(chosen[:6]) == list(mixed_rows(labels, 6, 0)) != list(mixed_rows(labels, 6, 1))
-    assert len(set(mixed_rows(np.zeros(9, int), 4, 0))) == 4
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.data import image_files as foreign
-from src.data.module import as_bytes, as_input
-from src.figures.animation import write_still
+from src.data.pixels import as_bytes, as_input
+from src.figures.animation import write_image
 from src.figures.grids import sheet
 from src.support.files import whole
 from src.support.ranges import Count, Positive, Several
@@ -59,9 +59,9 @@ def anomaly(
         for score in columns[name]
     }
     aurocs = {key: rate["auroc"] for key, rate in rates.items()}
-    write_still(figures.histograms(run.config.title, columns, aurocs), folder / "histograms.png", scale=1)
+    write_image(figures.histograms(run.config.title, columns, aurocs), folder / "histograms.png", scale=1)
     shown = {name: (visible(sets[name]), columns[name][scores[0]]) for name in sets}
-    write_still(figures.extremes(run.config.title, scores[0], shown), folder / "images.png", scale=1)
+    write_image(figures.extremes(run.config.title, scores[0], shown), folder / "images.png", scale=1)
     numbers = {f"{name} {score}/{key}": v for (name, score), rate in rates.items() for key, v in rate.items()}
     counts = {(name, score): n for name in columns for score, n in not_finite(name, columns[name]).items()}
     return numbers | {f"{name} {score}/not_finite": n for (name, score), n in counts.items()}
@@ -99,9 +99,9 @@ def own(run: Run, folder: Path, mine: foreign.Own, images: int, options: dict[st
     names, test, yours = options["names"], columns["test"], columns["yours"]
     percentiles = {name: 100 * below(yours[name], test[name]) for name in names}
     write_table(folder / "scores.csv", mine, {name: yours[name] for name in names}, percentiles[names[0]])
-    write_still(figures.histograms(run.config.title, columns, {}), folder / "histograms.png", scale=1)
+    write_image(figures.histograms(run.config.title, columns, {}), folder / "histograms.png", scale=1)
     figure = most_anomalous(run, mine, seen, names[0], yours[names[0]], percentiles[names[0]])
-    write_still(figure, folder / "images.png", scale=1)
+    write_image(figure, folder / "images.png", scale=1)
     numbers: dict[str, Any] = {"images": len(seen), "inverted": int(mine.inverted.sum())}
     for name in names:
         numbers |= {f"{name}/median of {who}": median(each[name]) for who, each in (("test", test), ("yours", yours))}

@@ -39,7 +39,7 @@ def waterfall(title: str, caption: str, table: Table) -> Figure:
     figure = page.page(1152, height)
     page.title(figure, title, caption)
     top = page.HEADER + 36
-    axes = page.box(figure, page.MARGIN + LEFT, top, ACROSS, ROW * len(table))
+    axes = page.box(figure, page.Area(page.MARGIN + LEFT, top, ACROSS, ROW * len(table)))
     spans = bars(table)
     low, high, cut = limits(spans)
     for i, (name, (start, end)) in enumerate(spans.items()):
@@ -142,7 +142,7 @@ def draw_deviations(figure: Figure, width: float, ranks: np.ndarray, dimensions:
     Kiefer & Wolfowitz; Massart, 1990).
     """
     heading = "simulation: the rank of the true code among draws of q(z | x)"
-    axes = chart(figure, page.MARGIN + 44, page.HEADER + 40, width, 310, heading)
+    axes = chart(figure, page.Area(page.MARGIN + 44, page.HEADER + 40, width, 310), heading)
     grid = np.arange(DRAWS + 1)
     uniform = (grid + 1) / (DRAWS + 1)
     deviations = np.stack(
@@ -171,12 +171,13 @@ def draw_deviations(figure: Figure, width: float, ranks: np.ndarray, dimensions:
 def draw_reliability(figure: Figure, pixels: Reliability) -> None:
     """Draw the reliability diagram, above the number of pixels of each probability on a logarithmic scale."""
     left = page.MARGIN + 570
-    axes = chart(figure, left, page.HEADER + 40, 370, 218, "decoder: share of white pixels against their probability")
+    heading = "decoder: share of white pixels against their probability"
+    axes = chart(figure, page.Area(left, page.HEADER + 40, 370, 218), heading)
     axes.plot([0, 1], [0, 1], color=page.GREY, linewidth=0.8)
     axes.plot(pixels.predicted, pixels.observed, "o-", color=VALIDATION, markersize=4, linewidth=1.2)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticklabels=[])
     axes.set_ylabel("observed", fontsize=8.5, color=page.GREY)
-    below = chart(figure, left, page.HEADER + 282, 370, 68, "")
+    below = chart(figure, page.Area(left, page.HEADER + 282, 370, 68), "")
     below.bar(pixels.predicted, pixels.pixels, width=0.03, color=VALIDATION, log=True)
     below.minorticks_off()
     below.set(xlim=(0, 1))

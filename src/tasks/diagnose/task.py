@@ -14,9 +14,11 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.config.options import choice
-from src.data.module import Batch, as_input
+from src.data.batches import Batch
+from src.data.pixels import Pixels, as_input
+from src.data.selection import random_rows
 from src.data.sources import Split
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.inference.calibration import Reliability, coverage, p_values, ranks, reliability
 from src.inference.decomposition import (
     Bounds,
@@ -30,7 +32,6 @@ from src.inference.decomposition import (
 )
 from src.inference.importance import FEW, TOLERATED, effective_summary
 from src.inference.metrics import ACTIVE, elbo_terms
-from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole
 from src.support.noise import Noise
@@ -83,26 +84,16 @@ def diagnose(
     numbers["coverage_90"] = estimate(coverage(active_ranks))
     off = int((p_values(active_ranks) < SIGNIFICANT / len(active)).sum())
     numbers["dimensions_off"] = f"{off} of {len(active)}"
-    pixels = pixel_reliability(run) if run.data.pixels == "binary" else None
+    pixels = pixel_reliability(run) if run.data.pixels == Pixels.BINARY else None
     if pixels is not None:
         numbers["calibration_error"] = pixels.error()
     caption = f"{len(rows)} validation images, nats per image; total and parts over the same images, ± standard error"
-    write_still(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
+    write_image(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
     page = calibration(run.config.title, active_ranks, active, numbers["coverage_90"], pixels)
-    write_still(page, folder / "calibration.png", scale=1)
+    write_image(page, folder / "calibration.png", scale=1)
     with whole(folder / "parts.npz") as partial:
         np.savez(partial, index=rows, effective_samples=effective, **parts)
     return numbers
-
-
-def random_rows(among: int, count: int, seed: int, purpose: str) -> np.ndarray:
-    """Rows of `count` of `among` images, or of all, in a random order that depends on the seed and the purpose."""
-    return torch.randperm(among, generator=noise.generator(seed, purpose))[:count].numpy()
-
-
-def take(split: Split, rows: np.ndarray) -> Split:
-    """The images in these rows of a split."""
-    return Split(split.images[rows], split.labels[rows])
 
 
 def elbo_parts(
@@ -114,7 +105,7 @@ def elbo_parts(
     """
     density = fit_mixture(training_codes(run, train), run.seed)
     grayscale = as_input(torch.from_numpy(run.data.source.val.images[rows]))
-    batches, parts = run.batches(take(run.data.val, rows), AT_ONCE), []
+    batches, parts = run.batches(run.data.val.take(rows), AT_ONCE), []
     for batch in progress(batches, "images"):
         estimates = bounds(run.vae, batch, Noise(run.seed), samples, steps)
         columns = batch_parts(run, density, batch, grayscale[batch.index.cpu()].to(batch.x), estimates)
@@ -134,7 +125,7 @@ def batch_parts(run: Run, density: Any, batch: Batch, grayscale: Tensor, estimat
     density: fitted to codes of training images; grayscale: the images before binarisation
     """
     parts = {}
-    if run.data.pixels == "binary":
+    if run.data.pixels == Pixels.BINARY:
         parts["decoder"] = best_code_cost(run.vae, batch, grayscale)
         parts["noise_floor"] = noise_floor(grayscale)
         parts["decoder"] = parts["decoder"] - parts["noise_floor"]
@@ -151,7 +142,7 @@ def batch_parts(run: Run, density: Any, batch: Batch, grayscale: Tensor, estimat
 
 def training_codes(run: Run, train: Split) -> np.ndarray:
     """One sample of the posterior of each of at most CODES training images, (N, D)."""
-    batches = run.batches(take(train, random_rows(len(train.images), CODES, run.seed, "codes")))
+    batches = run.batches(train.take(random_rows(len(train.images), CODES, run.seed, "codes")))
     codes = [posterior_codes(run.vae, batch, Noise(run.seed), 1)[0] for batch in progress(batches, "training codes")]
     return torch.cat(codes).double().cpu().numpy()
 
@@ -160,7 +151,7 @@ def overfitting(run: Run, train: Split) -> Estimate:
     """The mean ELBO of training images minus that of as many validation images; an unpaired difference."""
     size, elbos = min(EVALUATED, len(train.images), len(run.data.val.images)), []
     for name, split in (("train", train), ("val", run.data.val)):
-        batches = run.batches(take(split, random_rows(len(split.images), size, run.seed, name)))
+        batches = run.batches(split.take(random_rows(len(split.images), size, run.seed, name)))
         terms = elbo_terms(run.vae, progress(batches, f"ELBO, {name}"), Noise(run.seed))
         elbos.append(estimate(terms["elbo"]))
     ours, theirs = elbos
@@ -181,7 +172,7 @@ def active_dimensions(run: Run, threshold: float = ACTIVE) -> np.ndarray:
 def pixel_reliability(run: Run) -> Reliability:
     """The decoder's probabilities at a sample of each image's posterior, against the image's pixels."""
     val, probabilities, pixels = run.data.val, [], []
-    batches = run.batches(take(val, random_rows(len(val.images), COUNTED, run.seed, "counted")))
+    batches = run.batches(val.take(random_rows(len(val.images), COUNTED, run.seed, "counted")))
     for batch in progress(batches, "pixels"):
         z = posterior_codes(run.vae, batch, Noise(run.seed), 1)[0]
         probabilities.append(run.vae.given(batch.y).decode(z).mean.cpu().numpy())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from src.build import Run
-from src.data.module import evenly
+from src.data.selection import evenly_spread_rows
 from src.data.sources import Split
 from src.evaluation import samplers
 from src.inference import aggregate, decomposition, metrics
@@ -31,8 +31,8 @@ def latent_use(run: Run, images: Split, kl: np.ndarray, means: np.ndarray, count
 
     kl: KL(q(z|x), p(z)) of each image (N,); means: of the posteriors, (N, D)
     """
-    rows = evenly(len(images.images), count)
-    batch = next(iter(run.batches(Split(*(array[rows] for array in images)), len(rows))))
+    rows = evenly_spread_rows(len(images.images), count)
+    batch = next(iter(run.batches(images.take(rows), len(rows))))
     vae = run.vae.given(batch.y)
     q, p = vae.encode(batch.x), vae.prior()
     z, log_q = q.rsample_and_log_prob(Noise(run.seed).normal(batch.index, vae.latent_dim, like=batch.x))
@@ -62,7 +62,7 @@ def training_codes(run: Run, count: int = CODES) -> np.ndarray:
     The first `count` would be of the first training images only.
     """
     codes = samplers.codes(run).double().cpu().numpy()
-    return codes[evenly(len(codes), count)]
+    return codes[evenly_spread_rows(len(codes), count)]
 
 
 def shuffled_total_correlation(q: CodeDistribution, z: Tensor, seed: int) -> float:

@@ -28,7 +28,7 @@ def evaluation(title: str, caption: str, convergence: Convergence | None, kl: np
     top = page.HEADER + 40
     if convergence is not None:
         heading = f"estimate of −log p(x) from k samples, {convergence.images:,} images, nats"
-        axes = curves.chart(figure, page.MARGIN + 34, top, 420, HEIGHT, heading)
+        axes = curves.chart(figure, page.Area(page.MARGIN + 34, top, 420, HEIGHT), heading)
         for (name, nll), colour in zip(convergence.nll.items(), COLOURS, strict=False):
             axes.plot(convergence.k, nll, color=colour, linewidth=1.6, marker="o", markersize=3.5, label=name)
             axes.annotate(
@@ -42,7 +42,8 @@ def evaluation(title: str, caption: str, convergence: Convergence | None, kl: np
         axes.legend(fontsize=8.5, labelcolor=page.INK, edgecolor="none", title="samples from", title_fontsize=8.5)
     if kl is not None:
         left = page.MARGIN + 34 + (500 if convergence is not None else 0)
-        axes = curves.chart(figure, left, top, 932 - left, HEIGHT, "KL(q(z | x), p(z)) of each dimension, nats")
+        heading = "KL(q(z | x), p(z)) of each dimension, nats"
+        axes = curves.chart(figure, page.Area(left, top, 932 - left, HEIGHT), heading)
         order = np.argsort(-kl, kind="stable")
         axes.bar(range(len(kl)), kl[order], width=0.8, color=curves.VALIDATION)
         step = -(-len(kl) * 16 // int(932 - left))

@@ -12,12 +12,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import Batch, as_input
+from src.data.batches import Batch
+from src.data.pixels import Pixels, as_input
 from src.data.sources import Split
 from src.evaluation import quality, samplers
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.inference import importance, metrics, proposals
 from src.support.files import whole
+from src.support.folders import ResultsFolder
 from src.support.noise import BLOCK, Noise
 from src.support.ranges import Several, Whole
 from src.support.statistics import Estimate, estimate
@@ -54,7 +56,7 @@ def evaluate(
     `latent_use`, `reconstruction` and `representation`. Only the quality of samples is always measured against as many
     test images as there are.
     """
-    chosen, grayscale = (first(getattr(source, split), images) for source in (run.data, run.data.source))
+    chosen, grayscale = (getattr(source, split).take(slice(images)) for source in (run.data, run.data.source))
     terms: Terms = metrics.elbo_terms(run.vae, run.batches(chosen), Noise(run.seed))
     means, kl_per_dim = metrics.dimensions(run.vae, run.batches(chosen))
     curves: Terms = {}
@@ -62,12 +64,12 @@ def evaluate(
         estimates, curves[ENCODER] = likelihood(run, chosen, samples, precision)
         terms |= estimates
     if samples and tight_images:
-        estimates, curves[MIXTURE] = likelihood(run, first(chosen, tight_images), samples, precision, tight=True)
+        estimates, curves[MIXTURE] = likelihood(run, chosen.take(slice(tight_images)), samples, precision, tight=True)
         terms |= estimates
     numbers = summary(terms, samples)
     warn(numbers, samples)
-    if run.data.pixels != "binary":
-        numbers |= bits(numbers, run.data.pixels == "dequantized", chosen.images[0].size)
+    if run.data.pixels != Pixels.BINARY:
+        numbers |= bits(numbers, run.data.pixels == Pixels.DEQUANTIZED, chosen.images[0].size)
     numbers |= latent_use(run, chosen, terms["kl"], means) | reconstruction(run, chosen, grayscale)
     numbers |= representation(run, means, chosen.labels)
     if sample_quality:
@@ -75,15 +77,10 @@ def evaluate(
     caption = f"{len(chosen.images):,} {split} images of {run.config.data.name}"
     convergence = mean_curves(curves, samples) if curves else None
     figure = pictures.evaluation(run.config.title, caption, convergence, kl_per_dim)
-    write_still(figure, folder / "evaluation.png", scale=2)
-    with whole(folder / "terms.npz") as path:
+    write_image(figure, folder / "evaluation.png", scale=2)
+    with whole(ResultsFolder(folder).terms) as path:
         np.savez(path, index=np.arange(len(chosen.images)), **terms)
     return numbers
-
-
-def first(split: Split, count: int | None) -> Split:
-    """The first `count` images of a split; all for None."""
-    return Split(split.images[:count], split.labels[:count])
 
 
 def likelihood(run: Run, images: Split, samples: int, precision: str, tight: bool = False) -> tuple[Terms, np.ndarray]:

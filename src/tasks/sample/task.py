@@ -14,9 +14,10 @@ from tqdm import tqdm
 from src.build import Run
 from src.evaluation import quality
 from src.evaluation.samplers import Generated, check, fitted, generate
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.inference.metrics import nearest
 from src.support.files import whole
+from src.support.folders import ResultsFolder
 from src.support.ranges import Count, Positive
 from src.tasks.sample.pictures import MOST, side_by_side, strips
 
@@ -48,7 +49,7 @@ def sample(
         kinds = {kind: getattr(images, kind)[: quality.count(run)] for kind in against}
         numbers |= {f"{name}/{key}": value for key, value in quality.compared(against, kinds).items()}
     numbers |= quality.floors(against)
-    write_still(overview(run, made, numbers), folder / "samplers.png", scale=1)
+    write_image(overview(run, made, numbers), folder / "samplers.png", scale=1)
     return {"count": count} | numbers
 
 
@@ -74,8 +75,8 @@ def write(run: Run, folder: Path, images: Generated, name: str, files: bool) -> 
         ("training image nearest to the mean", train[index]),
     ]
     caption = f"{len(index)} samples" + (f", the first {MOST}" if len(index) > MOST else "")
-    write_still(side_by_side(run.config.title, caption, grids), folder / "samples.png", scale=1)
-    with whole(folder / "samples.npz") as partial:
+    write_image(side_by_side(run.config.title, caption, grids), folder / "samples.png", scale=1)
+    with whole(ResultsFolder(folder).samples) as partial:
         np.savez(partial, **images._asdict(), nearest=index)
     if files:
         digits = len(str(len(index) - 1))
