@@ -78,7 +78,7 @@ def inpaint(vae: VAE, masked: Masked, fits: Fits, noise: Noise, samples: int, dr
 def initial_codes(vae: VAE, masked: Masked, donors: Tensor, noise: Noise) -> Tensor:
     """Codes (J, B, D) to begin with: `donors` fill the missing pixels, then encoder and decoder take turns, giving a
     code of the filled image and the missing pixels of the code (Rezende et al., 2014)."""
-    (x, y, index), fill = masked.batch, donors
+    (x, y, index), fill, z = masked.batch, donors, torch.empty(0)
     encoder, decoder = vae.given(y.repeat(len(donors))), vae.given(y)
     for step in range(ROUNDS):
         q = encoder.encode(torch.where(masked.visible, x, fill).flatten(0, 1))

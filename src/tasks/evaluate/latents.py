@@ -1,4 +1,4 @@
-"""What the latent code says of an image: mutual information, total correlation of its dimensions, and the classes."""
+"""Measures of the latent code: mutual information, total correlation of its dimensions, prediction of classes."""
 
 from typing import Any
 
