@@ -67,6 +67,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     from src import build
     from src.run import record, status, tracking
     from src.support import noise
+    from src.support.statistics import flatten
 
     quieten()
     check_apply(cfg)  # a call from Python has not passed Hydra's hook
@@ -81,6 +82,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     with results(RunFolder(run.folder).tasks / name, cfg.name) as (folder, final):
         began = time.perf_counter()
         numbers = task(run, folder)
+        flat = flatten(numbers)
         facts = {
             "run": run.config.title,
             "checkpoint": cfg.checkpoint,
@@ -88,14 +90,14 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
             "seconds": time.perf_counter() - began,
         }
         record.write(ResultsFolder(folder).options, OmegaConf.to_yaml(cfg, resolve=True))
-        record.write_json(ResultsFolder(folder).metrics, numbers | facts | record.provenance())
+        record.write_json(ResultsFolder(folder).metrics, flat | facts | record.provenance())
     log.info("%s", record.table(numbers))
     log.info("pictures and numbers: %s", os.path.relpath(final))
     try:
-        tracking.add(run.config, run.folder, name, numbers, final)
+        tracking.add(run.config, run.folder, name, flat, final)
     except Exception as error:  # of any kind: the results are written already
         log.warning("W&B: nothing was added to the run (%s)", error)
-    return numbers
+    return flat
 
 
 def device(wanted: str) -> str:
