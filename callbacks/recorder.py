@@ -10,25 +10,25 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from src.data.module import as_bytes, as_input, balanced
+from src.data.pixels import as_bytes, as_input
+from src.data.selection import class_balanced_rows
 from src.inference.metrics import nearest
-from src.models.priors import Standard
 from src.models.vae import VAE
 from src.run.trace import Trace
 from src.support import noise
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import RunFolder
-from src.support.ranges import Count, checked
+from src.support.noise import Noise
+from src.support.ranges import Count, check_arguments
 from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
 WORST = 8
 PRIOR_CODES = 500
-SCHEDULED = ("beta", "capacity")
 
 
-@checked
+@check_arguments
 class Recorder(Callback):
     """Keeps `trace` and saves it as figures/trace.npz after each epoch; a resumed run goes on with it.
 
@@ -48,8 +48,9 @@ class Recorder(Callback):
         self.path = self.folder.trace
         self.path.parent.mkdir(parents=True, exist_ok=True)
         data = trainer.datamodule
-        self.followed = balanced(data.val.labels, self.images)
+        self.followed = class_balanced_rows(data.val.labels, self.images)
         self.pixels = as_input(torch.from_numpy(data.val.images[self.followed]))
+        self.prior_is_fixed = module.vae.prior_is_fixed
         self.trace = Trace(
             fixed={
                 "title": np.array(module.run["config"].get("title", "")),
@@ -67,8 +68,8 @@ class Recorder(Callback):
             old = Trace.load(self.path)
             fits = (
                 all(np.array_equal(old.fixed[k], self.trace.fixed[k]) for k in ("pixels", "labels", "classes"))
-                and set(old.epochs) & set(SCHEDULED) == set(module.objective.scheduled)
-                and ("prior_codes" in old.frames) == (not isinstance(module.vae.prior_head, Standard))
+                and set(old.scheduled) == set(module.objective.scheduled)
+                and ("prior_codes" in old.frames) == (not self.prior_is_fixed)
                 and old.frames["samples_mean"].shape[1] == self.samples
                 and old.frames["recon_mean"].shape[1] == min(self.reconstructions, len(self.followed))
             )
@@ -86,9 +87,9 @@ class Recorder(Callback):
             self.trace.cut(trainer.current_epoch)
 
     def on_validation_end(self, trainer: Trainer, module: VAEModule) -> None:
-        kept = ("epoch", "images_seen", *SCHEDULED, "lr", "val/active_units", "val/kl_per_dim")
+        names = ("epoch", "images_seen", *module.objective.scheduled, "lr", "val/active_units", "val/kl_per_dim")
         losses = (f"{split}/{name}" for split in ("train", "val") for name in ("loss", "elbo", "recon", "kl"))
-        self.trace.append("epochs", **{k: module.numbers[k] for k in (*kept, *losses) if k in module.numbers})
+        self.trace.append("epochs", **{k: module.numbers[k] for k in (*names, *losses) if k in module.numbers})
         if due(module.numbers["epoch"]) or module.numbers["epoch"] == trainer.max_epochs:
             self.record(trainer, module)
         if trainer.is_global_zero:
@@ -106,32 +107,35 @@ class Recorder(Callback):
             self.trace.save(self.path)
             names = {"z": "samples_z", "nearest": "samples_nearest"}
             images = {name: self.trace.frames[f"samples_{name}"][-1] for name in ("mean", "draw")}
-            with whole(self.folder.samples) as partial:
+            with atomic_path(self.folder.samples) as partial:
                 np.savez(partial, **images, **{name: last[key] for name, key in names.items()})
 
     def record(self, trainer: Trainer, module: VAEModule) -> None:
-        """Adds a frame, and the validation images that are now the worst."""
+        """Add a frame, and the validation images whose ELBO is now the lowest."""
         vae, terms, val = module.vae, module.terms["val"], trainer.datamodule.val
+        device, labels = module.device, torch.from_numpy(val.labels[self.followed])
         worst = np.argsort(terms["recon"] + terms["kl"])[::-1][:WORST].copy()
         with watching(vae, seed=module.seed):
-            q = vae.encode(self.pixels.to(module.device))
-            head = q.mean[: self.reconstructions]
-            drawn = noise.normal(module.seed, torch.arange(len(head)), head.shape[1:]).to(head)
-            z_draw = vae.encode(self.pixels[: len(head)].to(module.device)).rsample_and_log_prob(drawn)[0]
-            z = vae.prior().sample((self.samples,))
-            px = vae.decode(z)
+            codes = vae.given(labels.to(device)).encode(self.pixels.to(device)).mean
+            head = codes[: self.reconstructions]
+            eps = Noise(module.seed).normal(torch.arange(len(head)), *head.shape[1:], like=head)
+            reconstructing = vae.given(labels[: len(head)].to(device))
+            z_draw = reconstructing.encode(self.pixels[: len(head)].to(device)).rsample_and_log_prob(eps)[0]
+            sampling = vae.given(labels[torch.arange(self.samples) % len(labels)].to(device))
+            z = sampling.prior().sample((self.samples,))
+            px = sampling.decode(z)
             self.trace.append(
                 "frames",
                 epoch=module.numbers["epoch"],
-                codes=q.mean.float().cpu().numpy(),
+                codes=codes.float().cpu().numpy(),
                 samples_mean=as_bytes(px.mean),
                 samples_draw=as_bytes(px.sample()),
-                recon_mean=as_bytes(vae.decode(head).mean),
-                recon_draw=as_bytes(vae.decode(z_draw).mean),
-                **({} if isinstance(vae.prior_head, Standard) else {"prior_codes": prior_codes(vae)}),
+                recon_mean=as_bytes(reconstructing.decode(head).mean),
+                recon_draw=as_bytes(reconstructing.decode(z_draw).mean),
+                **({} if self.prior_is_fixed else {"prior_codes": prior_codes(vae)}),
             )
-            x = as_input(torch.from_numpy(val.images[worst])).to(module.device)
-            mean = as_bytes(vae.decode(vae.encode(x).mean).mean)
+            x = as_input(torch.from_numpy(val.images[worst])).to(device)
+            mean = as_bytes(vae.given(torch.from_numpy(val.labels[worst]).to(device)).reconstruct(x))
         elbo = -(terms["recon"] + terms["kl"])[worst]
         self.trace.last |= {"worst_x": as_bytes(x), "worst_mean": mean, "worst_elbo": elbo}
         self.trace.last["samples_z"] = z.float().cpu().numpy()

@@ -19,9 +19,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.command_line import errors_in_one_line, readable
-from src.config.options import CONF, ApplyConfig, check_apply, help_text
-from src.config.overrides import check_root, go_back
+from src.config.command_line import errors_in_one_line, prepare_arguments
+from src.config.help import help_text
+from src.config.options import CONF, ApplyConfig, check_apply
+from src.config.overrides import check_root, restore_working_folder
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support.errors import UserError
 from src.support.folders import ResultsFolder, RunFolder
@@ -35,7 +36,7 @@ def main() -> None:
         print(help_text("apply"))
         return
     with errors_in_one_line(Path(CONF)):
-        sys.argv[1:] = readable(sys.argv[1:], Path(CONF))
+        sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
         hydra_main()
 
 
@@ -44,7 +45,7 @@ def hydra_main(cfg: DictConfig) -> None:
     """Do the task of a configuration."""
     try:
         check_root(cfg, ApplyConfig, "apply")
-        go_back(HydraConfig.get())
+        restore_working_folder(HydraConfig.get())
         with as_user_errors(cfg.run, "give the task smaller numbers"):
             apply(cfg)
     except UserError as error:
@@ -66,6 +67,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     from src import build
     from src.run import record, status, tracking
     from src.support import noise
+    from src.support.statistics import flatten
 
     quieten()
     check_apply(cfg)  # a call from Python has not passed Hydra's hook
@@ -80,6 +82,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     with results(RunFolder(run.folder).tasks / name, cfg.name) as (folder, final):
         began = time.perf_counter()
         numbers = task(run, folder)
+        flat = flatten(numbers)
         facts = {
             "run": run.config.title,
             "checkpoint": cfg.checkpoint,
@@ -87,14 +90,14 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
             "seconds": time.perf_counter() - began,
         }
         record.write(ResultsFolder(folder).options, OmegaConf.to_yaml(cfg, resolve=True))
-        record.write_json(ResultsFolder(folder).metrics, numbers | facts | record.provenance())
+        record.write_json(ResultsFolder(folder).metrics, flat | facts | record.provenance())
     log.info("%s", record.table(numbers))
     log.info("pictures and numbers: %s", os.path.relpath(final))
     try:
-        tracking.add(run.config, run.folder, name, numbers, final)
+        tracking.add(run.config, run.folder, name, flat, final)
     except Exception as error:  # of any kind: the results are written already
         log.warning("W&B: nothing was added to the run (%s)", error)
-    return numbers
+    return flat
 
 
 def device(wanted: str) -> str:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import hydra
 from omegaconf import OmegaConf
 
-from src.config.command_line import errors_in_one_line, readable
-from src.config.options import CONF, help_text
+from src.config.command_line import errors_in_one_line, prepare_arguments
+from src.config.help import help_text
+from src.config.options import CONF
 from src.startup import import_libraries
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import SweepFolder
 from src.sweeps import processes
 from src.sweeps.space import Dimension, Plan, check_plan, load_space, parse_command_line, split
@@ -40,7 +41,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stdout)
     try:
         with errors_in_one_line(Path(CONF)):
-            search(readable(sys.argv[1:], Path(CONF)))
+            search(prepare_arguments(sys.argv[1:], Path(CONF)))
     except OSError as error:
         sys.exit(f"{error.strerror or error}: {error.filename or SWEEPS}")
     except KeyboardInterrupt:
@@ -73,7 +74,7 @@ def search(arguments: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         refusal = f"{folder} is searched already: wait for its end, stop it, or give another name"
         with processes.lock(SweepFolder(folder).lock, refusal):
-            with whole(file) as partial:
+            with atomic_path(file) as partial:
                 partial.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(plan))))
             import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
             check_sweep(folder, [OmegaConf.to_container(cfg.data, resolve=True)])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from src.support.errors import UserError, of_memory
+from src.support.errors import UserError, is_memory_error
 
 
 def import_libraries(with_wandb: bool) -> None:
@@ -52,6 +52,6 @@ def as_user_errors(folder: Path | str, remedy: str) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{error.strerror or error}: {error.filename or folder}") from error
     except (MemoryError, RuntimeError) as error:
-        if not of_memory(error):
+        if not is_memory_error(error):
             raise
         raise UserError(f"there is not enough memory: {remedy}") from error

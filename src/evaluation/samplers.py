@@ -16,9 +16,10 @@ from torch.distributions import Distribution
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import EVALUATION_BATCH, as_bytes, as_input
+from src.data.batches import EVALUATION_BATCH
+from src.data.pixels import as_bytes, as_input
 from src.models import priors
-from src.models.distributions import FullGaussian, Mixture
+from src.models.gaussians import FullGaussian, Mixture
 from src.support import noise
 from src.support.errors import UserError
 

@@ -13,7 +13,7 @@ from src.run.trace import Trace
 TRAINING, VALIDATION = CLASS_COLOURS[8], CLASS_COLOURS[0]  # gray, blue
 STEPS = (1, 2, 5, 10)  # between ticks, up to a power of ten
 TERMS = {"loss": "loss", "recon": "reconstruction, E[−log p(x | z)]", "kl": "KL(q(z | x), p(z))"}
-KNOBS = {"beta": "β", "capacity": "C (nats)", "lr": "learning rate"}
+NAMES = {"beta": "β", "capacity": "C (nats)", "lr": "learning rate"}  # of what a schedule changes, others are as given
 HEAT = LinearSegmentedColormap.from_list("heat", ["#f6f8fa", "#bcd0f2", "#4269d0", "#26348b", "#140f3d"])
 
 
@@ -37,9 +37,11 @@ def loss(trace: Trace) -> Figure:
         axes.set_ylim(*readable_limits(epochs, curves, best))
         charts.append(axes)
     charts[0].legend(fontsize=8.5, loc="upper right", labelcolor=page.INK, framealpha=0.9, edgecolor="none")
-    knobs = {key: name for key, name in KNOBS.items() if key in trace.epochs}
-    for i, (key, name) in enumerate(knobs.items()):
-        axes = chart(figure, page.Area(page.MARGIN + 34 + i * 465, page.HEADER + 372, 405, 76), name)
+    knobs = [*trace.scheduled, *(["lr"] if "lr" in trace.epochs else [])]
+    spacing = 930 / max(2, len(knobs))
+    for i, key in enumerate(knobs):
+        name = NAMES.get(key, key)
+        axes = chart(figure, page.Area(page.MARGIN + 34 + i * spacing, page.HEADER + 372, spacing - 60, 76), name)
         draw_curve(axes, seen, trace.epochs[key], page.INK)
         axes.set_ylim(0, 1.12 * max(np.nanmax(trace.epochs[key]), 1e-12))
         axes.set_xlabel("training images seen", fontsize=8.5, color=page.GREY)

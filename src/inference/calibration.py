@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: of q(z|x) by simulation, of the decoder's pixels by counting."""
+"""Calibration of probabilities: of q(z|x) by simulation, of the decoder's pixels by counting."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ import torch
 from tqdm import tqdm
 
 from src.models.vae import VAE
-from src.support import noise
+from src.support.noise import Noise
 
 BINS = 20  # of the ranks' histogram, and of the predicted probabilities
 DRAWS = 5 * BINS - 1  # of q for each image, so that the DRAWS + 1 ranks fill the bins evenly
@@ -15,39 +15,39 @@ CHUNK = 100
 
 
 @torch.no_grad()
-def ranks(vae: VAE, count: int, seed: int) -> np.ndarray:
-    """Simulation-based calibration (Talts et al., 2018): for z ~ p(z) and x ~ p(x|z), how many of DRAWS codes from
-    q(z|x) lie below z, for each dimension, (count, D) from 0 to DRAWS.
+def ranks(vae: VAE, count: int, noise: Noise) -> np.ndarray:
+    """Ranks of simulation-based calibration (Talts et al., 2018), (count, D) from 0 to DRAWS.
 
-    Uniform in each dimension if q(z|x) is the model's posterior; high at both ends where q is too narrow.
+    For z ~ p(z) and x ~ p(x|z), the number of DRAWS codes from q(z|x) that are below z in each dimension. It is uniform
+    if q(z|x) is the model's posterior, and frequent at both ends where q is too narrow.
     """
-    found, device = [], next(vae.parameters()).device
+    parts, device = [], next(vae.parameters()).device
     with torch.random.fork_rng():
-        torch.manual_seed(noise.seed_of(seed, "simulated images"))
+        torch.manual_seed(noise.at("simulated images").seed)
         z = vae.prior().sample((count,))
         for part in tqdm(z.split(CHUNK), desc="simulations", unit="batch", disable=None, leave=False, delay=1):
             x = vae.decode(part).sample()
-            drawn = torch.randn(DRAWS, *part.shape, device=device, dtype=part.dtype)
-            codes, _ = vae.encode(x).rsample_and_log_prob(drawn)
-            found.append((codes < part).sum(0).cpu())
-    return torch.cat(found).numpy()
+            eps = torch.randn(DRAWS, *part.shape, device=device, dtype=part.dtype)
+            codes, _ = vae.encode(x).rsample_and_log_prob(eps)
+            parts.append((codes < part).sum(0).cpu())
+    return torch.cat(parts).numpy()
 
 
 def p_values(ranks: np.ndarray) -> np.ndarray:
-    """Of the chi-square test that the ranks (N, D) of each dimension are uniform, (D,)."""
+    """The p-values of the chi-square test that the ranks (N, D) of a dimension are uniform, (D,)."""
     from scipy.stats import chisquare
 
     return np.array([chisquare(np.bincount(column * BINS // (DRAWS + 1), minlength=BINS)).pvalue for column in ranks.T])
 
 
-def inside(ranks: np.ndarray, share: float = 0.9) -> np.ndarray:
-    """The share of an image's dimensions whose true code lies in the central `share` of q, (N,) from ranks (N, D)."""
+def coverage(ranks: np.ndarray, share: float = 0.9) -> np.ndarray:
+    """The share of an image's dimensions whose true code is in the central `share` of q, (N,) from ranks (N, D)."""
     outside = round((1 - share) / 2 * (DRAWS + 1))
     return ((ranks >= outside) & (ranks <= DRAWS - outside)).mean(1)
 
 
 class Reliability(NamedTuple):
-    """By bin of the predicted probability: its mean, the frequency of white pixels, and the number of pixels."""
+    """For each bin of predicted probabilities: their mean, the frequency of white pixels, and the number of pixels."""
 
     predicted: np.ndarray
     observed: np.ndarray
@@ -59,10 +59,11 @@ class Reliability(NamedTuple):
 
 
 def reliability(probability: np.ndarray, x: np.ndarray, bins: int = BINS) -> Reliability:
-    """Predicted probabilities against binary pixels, of one shape, in equal bins but for empty ones."""
+    """Predicted probabilities against binary pixels, of one shape, in bins of equal width without the empty ones."""
     probability, x = probability.ravel(), x.ravel()
     place = np.minimum((probability * bins).astype(int), bins - 1)
     pixels = np.bincount(place, minlength=bins)
-    seen = pixels > 0
-    sums = (np.bincount(place, weights=values, minlength=bins)[seen] for values in (probability, x))
-    return Reliability(*(total / pixels[seen] for total in sums), pixels[seen])
+    filled = pixels > 0
+    sums = (np.bincount(place, weights=values, minlength=bins)[filled] for values in (probability, x))
+    predicted, observed = (total / pixels[filled] for total in sums)
+    return Reliability(predicted, observed, pixels[filled])

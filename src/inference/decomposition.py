@@ -1,18 +1,19 @@
-"""-ELBO in parts that sum to it, each of which something else would mend. Nats per image; evaluation mode is the
-caller's; noise is a function of (seed, image).
+"""-ELBO in parts that sum to it, each of which another change of the model would reduce. Nats per image.
 
-    noise floor    H(x|g): the binarisation of the grey image g, which no model foresees
-    decoder        min_z E_{x|g}[-log p(x|z)] - H(x|g) = min_z KL(g, p(x|z)): what no code makes it say. Found by
-                   descent, so at most too large. Of greys there is no floor: min_z -log p(x|z)
+The caller puts the VAE in evaluation mode. Noise is a function of (seed, image).
+
+    noise floor    H(x|g): the entropy of the binarisation of the grayscale image g, which no model can predict
+    decoder        min_z E_{x|g}[-log p(x|z)] - H(x|g) = min_z KL(g, p(x|z)): what no code makes the decoder explain.
+                   Found by descent, so at most too large. Grayscale images have no floor: min_z -log p(x|z)
     prior          KL(q(z), p(z)), q(z) the mean of q(z|x) over images (Hoffman & Johnson, 2016): at least the mean of
                    log r(z) - log p(z) at held-out codes, r a mixture fitted to training codes, or p itself where that
-                   fits better: then none
+                   fits better, so that the part is zero
     family         the best q of the posterior's family against log p(x); amortisation: the encoder's q against the best
                    (Cremer et al., 2018), which is the encoder's own where descent found none better. log p(x) is
                    estimated from below, so their sum is, if anything, too small
-    code           the rest: naming the image's code among the others, and the blur of its posterior
+    code           the rest: naming the image's code among the others, and the width of its posterior
 
-Prior, family and amortisation can't be below zero: an estimate whose mean is negative says less, and becomes zero.
+Prior, family and amortisation cannot be negative: an estimate whose mean is below zero is replaced by zero.
 """
 
 from typing import NamedTuple
@@ -20,24 +21,27 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.inference.importance import elbo, nll, refine
 from src.inference.proposals import propose
-from src.models.distributions import DiagonalGaussian, FullGaussian
+from src.models.distributions import CodeDistribution
 from src.models.vae import VAE
-from src.support import noise
+from src.support.noise import Noise
 
-DRAWS, AT_ONCE = 50, 5  # codes an image that an ELBO is averaged over, and that are decoded together
+DRAWS, AT_ONCE = 50, 5  # codes of an image that an ELBO is averaged over, and that are decoded together
 RATE, STEPS = 0.05, 200  # of the descent to the best code
-COMPONENTS, EACH = 50, 100  # of the mixture r at most; codes that a component asks for
+COMPONENTS, EACH = 50, 100  # of the mixture r at most; codes for each component
 RIDGE = 1e-4  # added to its variances
+NON_NEGATIVE = ("prior", "posterior", "family", "amortisation")
 
 
 class Bounds(NamedTuple):
-    """Of -log p(x) from above, (B,) nats: -ELBO of the encoder's q and of the best q of its family (None for a flow),
-    the importance-weighted estimate, and how many of its samples are effective."""
+    """Upper bounds of -log p(x), (B,) nats, and how many samples of the last are effective.
+
+    encoder: -ELBO of the encoder's q; refined: of the best q of its family, None for a flow; nll: the
+    importance-weighted estimate
+    """
 
     encoder: Tensor
     refined: Tensor | None
@@ -45,39 +49,45 @@ class Bounds(NamedTuple):
     effective: Tensor
 
 
-def bounds(vae: VAE, x: Tensor, index: Tensor, seed: int, samples: int, steps: int) -> Bounds:
-    """The bounds for images x (B, C, H, W); the last from `samples` codes of the mixture of proposals.py, as a
-    Gaussian that is refined from the encoder's alone may miss the posterior, and leave the estimate far too high.
-    Refinement takes `steps`, and begins where that of the mixture does."""
+def bounds(vae: VAE, batch: Batch, noise: Noise, samples: int, steps: int) -> Bounds:
+    """The bounds for the images of a batch; the last from `samples` codes of the mixture of proposals.py.
+
+    A Gaussian that is refined from the encoder's alone may miss the posterior, and leave the estimate far too high.
+    Refinement takes `steps`, and begins where that of the mixture does.
+    """
     with torch.no_grad():
-        q = vae.encode(x)
-    proposal = propose(vae, x, index, seed, steps)
-    estimate, effective = nll(vae, x, index, samples, seed, proposal.mixture)
-    own, refined = -mean_elbo(vae, x, q, index, seed), None
-    if isinstance(q, DiagonalGaussian | FullGaussian):
-        diagonal = not isinstance(q, FullGaussian)
-        best = refine(vae, x, index, seed, steps, start=proposal.start) if diagonal else proposal.refined
-        refined = torch.minimum(-mean_elbo(vae, x, best, index, seed), own)
-    return Bounds(own, refined, estimate, effective)
+        q = vae.given(batch.y).encode(batch.x)
+    proposal = propose(vae, batch, noise, steps)
+    estimate, effective = nll(vae, batch, samples, noise, proposal.mixture)
+    own = -mean_elbo(vae, batch, q, noise)
+    if q.gaussian_covariance is None:
+        return Bounds(own, None, estimate, effective)
+    diagonal = q.gaussian_covariance == "diagonal"
+    best = refine(vae, batch, noise, proposal.start[:2], steps) if diagonal else proposal.refined
+    return Bounds(own, torch.minimum(-mean_elbo(vae, batch, best, noise), own), estimate, effective)
 
 
-def at_least_zero(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The parts (N,) that can't be negative, none at all where their mean is."""
-    known = ("prior", "posterior", "family", "amortisation")
-    return {k: np.zeros_like(nats) if k in known and nats.mean() < 0 else nats for k, nats in parts.items()}
+def clip_parts(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The parts (N,), with zeros for those that cannot be negative and whose mean is."""
+    return {
+        name: np.zeros_like(nats) if name in NON_NEGATIVE and nats.mean() < 0 else nats for name, nats in parts.items()
+    }
 
 
 @torch.no_grad()
-def mean_elbo(vae: VAE, x: Tensor, q: Distribution, index: Tensor, seed: int) -> Tensor:
-    """The ELBO with the posteriors q, (B,) in float64, over DRAWS codes an image, whatever q from the same noise."""
-    drawn = noise.normal(noise.seed_of(seed, "ELBO"), index, (DRAWS, vae.latent_dim)).transpose(0, 1).to(x)
-    return torch.stack([elbo(vae, x, q, part).double() for part in drawn.split(AT_ONCE)]).mean(0)
+def mean_elbo(vae: VAE, batch: Batch, q: CodeDistribution, noise: Noise) -> Tensor:
+    """The ELBO with posteriors q, (B,) in float64, over DRAWS codes of each image, with the same noise for any q."""
+    eps = noise.at("ELBO").normal(batch.index, DRAWS, vae.latent_dim, like=batch.x)
+    return torch.stack([elbo(vae, batch, q, part).double() for part in eps.split(AT_ONCE)]).mean(0)
 
 
 @torch.enable_grad()
-def best_code(vae: VAE, x: Tensor, target: Tensor, steps: int = STEPS) -> Tensor:
-    """min_z -log p(target|z), (B,), by Adam from the codes of x; of binary images `target` may be their intensity, for
-    the mean of -log p(x|z) over all x drawn from it."""
+def best_code_cost(vae: VAE, batch: Batch, target: Tensor, steps: int = STEPS) -> Tensor:
+    """min_z -log p(target|z), (B,), by Adam from the codes of the batch.
+
+    For binary images `target` may be their intensity, for the mean of -log p(x|z) over all x drawn from it.
+    """
+    vae, x = vae.given(batch.y), batch.x
     z = vae.encode(x).mean.detach().requires_grad_()
     optimizer = torch.optim.Adam([z], lr=RATE, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -93,12 +103,12 @@ def best_code(vae: VAE, x: Tensor, target: Tensor, steps: int = STEPS) -> Tensor
 
 def noise_floor(intensity: Tensor) -> Tensor:
     """The entropy of pixels drawn from their intensity (B, C, H, W), (B,)."""
-    of_pixels = torch.special.entr(intensity.double()) + torch.special.entr(1 - intensity.double())
-    return of_pixels.flatten(1).sum(1)
+    entropy = torch.special.entr(intensity.double()) + torch.special.entr(1 - intensity.double())
+    return entropy.flatten(1).sum(1)
 
 
-def fitted(codes: np.ndarray, seed: int):
-    """A mixture of Gaussians r(z) fitted to codes (N, D); `score_samples` is its log density."""
+def fit_mixture(codes: np.ndarray, seed: int):
+    """A mixture of Gaussians r(z) fitted to codes (N, D); its `score_samples` is the log density."""
     from sklearn.mixture import GaussianMixture
 
     components = int(np.clip(len(codes) // EACH, 1, COMPONENTS))
@@ -106,16 +116,18 @@ def fitted(codes: np.ndarray, seed: int):
 
 
 @torch.no_grad()
-def gain_of(density, vae: VAE, batch: Batch, seed: int) -> Tensor:
-    """E_q[log r(z) - log p(z)], (B,) in float64, over DRAWS codes of each image: its mean over images is at most
-    KL(q(z), p(z)), and what a prior r would gain with all else as it is."""
-    z = drawn_codes(vae, batch, noise.seed_of(seed, "held out"), DRAWS)
+def prior_gain(density, vae: VAE, batch: Batch, noise: Noise) -> Tensor:
+    """E_q[log r(z) - log p(z)], (B,) in float64, over DRAWS codes of each image, r the fitted `density`.
+
+    Its mean over images is at most KL(q(z), p(z)): what a prior r would gain if all else stayed the same.
+    """
+    z = posterior_codes(vae, batch, noise.at("held out"), DRAWS)
     log_r = density.score_samples(z.flatten(0, 1).double().cpu().numpy()).reshape(z.shape[:-1])
-    return (torch.from_numpy(log_r) - vae.prior().log_prob(z).double().cpu()).mean(0)
+    return (torch.from_numpy(log_r) - vae.given(batch.y).prior().log_prob(z).double().cpu()).mean(0)
 
 
 @torch.no_grad()
-def drawn_codes(vae: VAE, batch: Batch, seed: int, draws: int) -> Tensor:
-    """Codes (draws, B, D) from the posteriors of a batch."""
-    drawn = noise.normal(noise.seed_of(seed, "codes"), batch.index, (draws, vae.latent_dim)).transpose(0, 1)
-    return vae.encode(batch.x).rsample_and_log_prob(drawn.to(batch.x))[0]
+def posterior_codes(vae: VAE, batch: Batch, noise: Noise, samples: int) -> Tensor:
+    """Codes (samples, B, D) from the posteriors of a batch."""
+    eps = noise.at("codes").normal(batch.index, samples, vae.latent_dim, like=batch.x)
+    return vae.given(batch.y).encode(batch.x).rsample_and_log_prob(eps)[0]

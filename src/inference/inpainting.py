@@ -1,32 +1,47 @@
 """p(z | visible pixels) and p(missing pixels | visible pixels), by importance sampling. Nats per image.
 
-x (B, C, H, W) are images, `visible` (B, 1, H, W) says what is seen of them. Evaluation mode is the caller's; noise is a
-function of (seed, index of the image). The likelihood must factorise over the pixels, as all do.
+The caller puts the VAE in evaluation mode. Noise is a function of (seed, index of the image). The likelihood must
+factorise over the pixels.
 """
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from src.inference.importance import DECODED, effective_samples, gaussian
-from src.models.distributions import FullGaussian
+from src.data.batches import Batch
+from src.inference.importance import DECODED, effective_samples, full_gaussian
+from src.models.distributions import ImageDistribution
+from src.models.gaussians import DiagonalGaussian, FullGaussian
 from src.models.vae import VAE
-from src.support import noise
+from src.support.noise import Noise
 
 ROUNDS = 5  # of filling and encoding, before a fit begins
-STEPS, RATE, SPREAD = 300, 0.05, 0.3  # of the fit: with twice the steps log p(visible) of MNIST is no better
+STEPS, RATE, SPREAD = 300, 0.05, 0.3  # of the fit: twice the steps give no better log p(visible) on MNIST
 
 
-class Filled(NamedTuple):
-    """What is known of the missing pixels of B images.
+class Masked(NamedTuple):
+    """Images of which only some pixels are visible: their batch, and which pixels, (B, 1, H, W)."""
 
-    nll: -log p(missing | visible), (B,); means: of p(x|z), (draws, B, C, H, W), at draws of p(z|visible); effective:
-    how many of the samples that these were chosen from carry weight, (B,)
+    batch: Batch
+    visible: Tensor
+
+
+class Fits(NamedTuple):
+    """Gaussians over the codes of B images: J that are fitted to p(z|visible), (J, B, D), and one to p(z|x), (B, D)."""
+
+    visible: FullGaussian
+    whole: DiagonalGaussian | FullGaussian
+
+
+class Inpainting(NamedTuple):
+    """The missing pixels of B images.
+
+    nll: -log p(missing | visible), (B,)
+    means: of p(x|z), (draws, B, C, H, W), at samples of p(z|visible)
+    effective: how many of the samples that these were selected from carry weight, (B,)
     """
 
     nll: Tensor
@@ -34,106 +49,105 @@ class Filled(NamedTuple):
     effective: Tensor
 
 
-def filled(
-    vae: VAE,
-    x: Tensor,
-    whole: Distribution,
-    visible: Tensor,
-    donors: Tensor,
-    index: Tensor,
-    seed: int,
-    samples: int,
-    draws: int,
-) -> Filled:
-    """Samples codes from Gaussians fitted to p(z|visible) and, as many, from `whole`, a fit to p(z|x), and weighs them.
+def inpaint(vae: VAE, masked: Masked, fits: Fits, noise: Noise, samples: int, draws: int) -> Inpainting:
+    """The missing pixels, by weighting codes from the Gaussians fitted to p(z|visible) and, as many, to p(z|x).
 
-    log p(x) - log p(visible) is taken from both: `whole` has seen what is missing, so neither density can lose the
-    codes that explain the whole image, as one of them alone would, in the model's favour. The draws of p(z|visible) are
-    resampled from the samples of its own fits only. `donors` (J, B, C, H, W): where the J fits begin.
+    log p(x) - log p(visible) is computed from both: since the fit to p(z|x) has seen the missing pixels, neither
+    density can lose the codes that explain the whole image, as one of them alone would, in favour of the model. The
+    draws of p(z|visible) are resampled from the samples of its own fits only.
     """
-    fits = fitted(vae, x, visible, started(vae, x, visible, donors, index, seed), index, seed)
+    model, x, index = vae.given(masked.batch.y), masked.batch.x, masked.batch.index
+    (blind, whole), starts = fits, fits.visible.loc.shape[0]
     with torch.no_grad():
-        p, each = vae.prior(), -(-samples // (2 * len(donors)))
-        drawn = normal(seed, "samples", index, (each, 2, len(donors), vae.latent_dim), x).movedim(0, 3)
-        blind = fits.rsample_and_log_prob(drawn[:, 0])[0].flatten(0, 1)
-        z = torch.cat([blind, whole.rsample_and_log_prob(drawn[:, 1].flatten(0, 1))[0]])
-        log_fits = (fits.log_prob(z[:, None]).logsumexp(1) - math.log(len(donors))).double()
-        log_both = torch.logaddexp(log_fits, whole.log_prob(z).double()) - math.log(2)
-        log_seen, log_missing = log_likelihoods(vae, x, z, visible)
-        joint = log_seen + p.log_prob(z).double()
+        p, each = model.prior(), -(-samples // (2 * starts))
+        eps = noise.at("inpainting", "samples").normal(index, each, 2, starts, model.latent_dim, like=x)
+        z_blind = blind.rsample_and_log_prob(eps[:, 0])[0].flatten(0, 1)
+        z = torch.cat([z_blind, whole.rsample_and_log_prob(eps[:, 1].flatten(0, 1))[0]])
+        log_blind = (blind.log_prob(z[:, None]).logsumexp(1) - math.log(starts)).double()
+        log_both = torch.logaddexp(log_blind, whole.log_prob(z).double()) - math.log(2)
+        log_visible, log_missing = log_likelihoods(vae, masked, z)
+        joint = log_visible + p.log_prob(z).double()
         nll = (joint - log_both).logsumexp(0) - (joint - log_both + log_missing).logsumexp(0)
-        log_w = (joint - log_fits)[: len(blind)]
-        codes = resampled(blind, log_w, normal(seed, "draws", index, (draws,), x).T)
-        means = torch.cat([vae.decode(part).mean for part in codes.split(max(1, DECODED // len(x)))])
-    return Filled(nll, means, effective_samples(log_w))
+        log_w = (joint - log_blind)[: len(z_blind)]
+        codes = resample(z_blind, log_w, noise.at("inpainting", "draws").normal(index, draws, like=x).T)
+        means = torch.cat([model.decode(part).mean for part in codes.split(max(1, DECODED // len(x)))])
+    return Inpainting(nll, means, effective_samples(log_w))
 
 
 @torch.no_grad()
-def started(vae: VAE, x: Tensor, visible: Tensor, donors: Tensor, index: Tensor, seed: int) -> Tensor:
-    """Codes (J, B, D) to begin with: `donors` fill what is missing, and then by turns the encoder says a code of the
-    filled image and the decoder what is missing (Rezende et al., 2014)."""
-    fill = donors
+def initial_codes(vae: VAE, masked: Masked, donors: Tensor, noise: Noise) -> Tensor:
+    """Codes (J, B, D) to begin with: `donors` fill the missing pixels, then encoder and decoder take turns, giving a
+    code of the filled image and the missing pixels of the code (Rezende et al., 2014)."""
+    (x, y, index), fill, z = masked.batch, donors, torch.empty(0)
+    encoder, decoder = vae.given(y.repeat(len(donors))), vae.given(y)
     for step in range(ROUNDS):
-        q = vae.encode(torch.where(visible, x, fill).flatten(0, 1))
-        drawn = normal(seed, f"start {step}", index, (len(donors), vae.latent_dim), x).transpose(0, 1)
-        z = q.rsample_and_log_prob(drawn.flatten(0, 1))[0].unflatten(0, drawn.shape[:2])
-        fill = vae.decode(z).mean
+        q = encoder.encode(torch.where(masked.visible, x, fill).flatten(0, 1))
+        eps = noise.at("inpainting", f"start {step}").normal(index, len(donors), vae.latent_dim, like=x)
+        z = q.rsample_and_log_prob(eps.flatten(0, 1))[0].unflatten(0, eps.shape[:2])
+        fill = decoder.decode(z).mean
     return z
 
 
 @torch.enable_grad()
-def fitted(vae: VAE, x: Tensor, visible: Tensor, starts: Tensor, index: Tensor, seed: int) -> FullGaussian:
-    """The Gaussians over codes (J, B, D) that from `starts` on maximise E_q[log p(visible|z)] - KL(q, p(z)), by Adam
-    and the gradient without the score (Roeder et al., 2017)."""
+def fit_codes(vae: VAE, masked: Masked, donors: Tensor, noise: Noise, steps: int = STEPS) -> FullGaussian:
+    """Gaussians over codes (J, B, D) that maximise E_q[log p(visible|z)] - KL(q, p(z)), by Adam and the gradient
+    without the score (Roeder et al., 2017).
+
+    donors: (J, B, C, H, W), images that fill the missing pixels where the J fits begin
+    """
+    starts, (x, y, index) = initial_codes(vae, masked, donors, noise), masked.batch
+    vae = vae.given(y)
     with torch.no_grad():
         p = vae.prior()
     log_scale = torch.full_like(starts, math.log(SPREAD))
     below = starts.new_zeros(*starts.shape, starts.shape[-1])
     parameters = [each.clone().requires_grad_() for each in (starts, log_scale, below)]
     optimizer = torch.optim.Adam(parameters)
-    for step in range(STEPS):
-        optimizer.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
-        drawn = normal(seed, f"fit {step}", index, (len(starts), vae.latent_dim), x).transpose(0, 1)
-        q = gaussian(*parameters)
-        z, _ = q.rsample_and_log_prob(drawn)
-        log_seen = seen(vae.decode(z), x, visible)
-        loss = (q.detached().log_prob(z) - p.log_prob(z) - log_seen).sum()
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = RATE * (1 - step / steps)
+        eps = noise.at("inpainting", f"fit {step}").normal(index, len(starts), vae.latent_dim, like=x)
+        q = full_gaussian(*parameters)
+        z, _ = q.rsample_and_log_prob(eps)
+        log_visible = visible_log_prob(vae.decode(z), x, masked.visible)
+        loss = (q.detached().log_prob(z) - p.log_prob(z) - log_visible).sum()
         for each, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
             each.grad = gradient
         optimizer.step()
-    return gaussian(*(each.detach() for each in parameters))
+    return full_gaussian(*(each.detach() for each in parameters))
 
 
-def seen(px: Distribution, x: Tensor, visible: Tensor) -> Tensor:
-    """log p(visible pixels of x | z), (..., B), for p(x|z) over (..., B, C, H, W)."""
-    return px.base_dist.log_prob(x).masked_fill(~visible, 0).flatten(-3).sum(-1)
+def visible_log_prob(px: ImageDistribution, x: Tensor, visible: Tensor) -> Tensor:
+    """log p(visible pixels of x | z), (..., B), for p(x|z) over (..., B, C, H, W).
+
+    Raises TypeError where pixels depend on each other, so that single ones have no density.
+    """
+    pixels = px.factors()
+    if pixels is None:
+        raise TypeError("inpainting needs a likelihood that factorises over the pixels")
+    return pixels.log_prob(x).masked_fill(~visible, 0).flatten(-3).sum(-1)
 
 
-def log_likelihoods(vae: VAE, x: Tensor, z: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+def log_likelihoods(vae: VAE, masked: Masked, z: Tensor) -> tuple[Tensor, Tensor]:
     """log p of the visible and of the missing pixels given codes z (K, B, D); (K, B) each, float64."""
-    parts = []
+    vae, x, visible, parts = vae.given(masked.batch.y), masked.batch.x, masked.visible, []
     for part in z.split(max(1, DECODED // len(x))):
         px = vae.decode(part)
-        parts.append(torch.stack([seen(px, x, visible), seen(px, x, ~visible)]).double())
-    return tuple(torch.cat(parts, 1))
+        parts.append(torch.stack([visible_log_prob(px, x, visible), visible_log_prob(px, x, ~visible)]).double())
+    log_visible, log_missing = torch.cat(parts, 1)
+    return log_visible, log_missing
 
 
-def resampled(z: Tensor, log_w: Tensor, drawn: Tensor) -> Tensor:
-    """Of the codes z (K, B, D) some, each with a probability as its weight (K, B): one for each of the standard normal
-    numbers `drawn` (R, B); (R, B, D)."""
-    reached = log_w.softmax(0).cumsum(0).T.contiguous()
-    chosen = torch.searchsorted(reached, torch.special.ndtr(drawn.double()).T.contiguous()).clamp(max=len(z) - 1)
+def resample(z: Tensor, log_w: Tensor, eps: Tensor) -> Tensor:
+    """Some of the codes z (K, B, D), each with a probability proportional to its weight (K, B): one for each of the
+    standard normal numbers `eps` (R, B); (R, B, D)."""
+    cumulative = log_w.softmax(0).cumsum(0).T.contiguous()
+    chosen = torch.searchsorted(cumulative, torch.special.ndtr(eps.double()).T.contiguous()).clamp(max=len(z) - 1)
     return z.gather(0, chosen.T[..., None].expand(-1, -1, z.shape[-1]))
 
 
-def normal(seed: int, address: str, index: Tensor, shape: Sequence[int], like: Tensor) -> Tensor:
-    """Noise (B, *shape) for the images `index` (B,), as `like` in dtype and device."""
-    return noise.normal(noise.seed_of(seed, "inpainting", address), index, tuple(shape)).to(like)
-
-
 class Marginals(NamedTuple):
-    """Each pixel by itself: log_p (L, C, H, W) of its levels, their values (L,), and log_width, the log of a level's
-    width where log p is a density."""
+    """Independent pixels: log_p (L, C, H, W) of the levels of each, their values (L,), and log_width, the logarithm of
+    the width of a level where log p is a density."""
 
     log_p: Tensor
     values: Tensor
@@ -154,10 +168,10 @@ class Marginals(NamedTuple):
 
 
 def marginals(images: np.ndarray, pixels: str) -> Marginals:
-    """How often each pixel has each of its levels in the training images (N, C, H, W) uint8, with half a count added to
-    all (Krichevsky & Trofimov, 1981), for `pixels` of ImageData: hardly a model without dependence does better.
+    """The frequencies of the levels of each pixel in the training images (N, C, H, W) uint8, for `pixels` of ImageData.
 
-    Binary pixels have two levels, counted by their intensities; greys 256, a density being even within each.
+    Half a count is added to each (Krichevsky & Trofimov, 1981); hardly any model of independent pixels does better.
+    Binary pixels have two levels, counted by their intensities; others 256, within which a density is constant.
     """
     if pixels == "binary":
         ones = images.sum(0, dtype=np.int64) / 255

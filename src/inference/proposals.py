@@ -1,18 +1,19 @@
-"""Proposals for the importance sampling of log p(x) that hold where the encoder is wrong. Nats per image; evaluation
-mode is the caller's; noise is a function of (seed, image, sample).
+"""Proposals for the importance sampling of log p(x) that hold where the encoder is wrong. Nats per image.
 
-With few latent dimensions an encoder may place an image's code far from the codes that explain the image. Samples from
-its posterior, or from a Gaussian that is refined by descent from it, then miss nearly all of p(z|x); their weights look
+The caller puts the VAE in evaluation mode. Noise is a function of (seed, image, sample).
+
+With few latent dimensions an encoder may place the code of an image far from the codes that explain the image. Samples
+from its posterior, or from a Gaussian refined by descent from it, then miss nearly all of p(z|x); their weights look
 even, and nothing shows that the estimate is tens of nats too high. Three things help:
 
-    pilot codes   a thousand draws of the prior, stretched, that all images of a batch share: they cost little.
-                  Refinement begins at the code with the largest p(x, z) among these and the encoder's own: in up to
-                  about four dimensions the pilot codes find the mode, in many the encoder's are always the best
-    more modes    another Gaussian is refined from the pilot code that the proposal found so far covers least, if it
-                  covers it less than the first mode
+    pilot codes   a thousand samples of the prior, stretched, that all images of a batch share at little cost.
+                  Refinement begins at the code with the largest p(x, z) among these and samples of the encoder. In up
+                  to about four dimensions the pilot codes find the mode, in many the samples of the encoder are best
+    more modes    another Gaussian is refined from the pilot code that the proposal so far covers least, if it covers it
+                  less than the first mode
     a mixture     of the refined Gaussians, the encoder's posterior and the stretched prior, with balanced weights p(x,
                   z) / sum_j share_j q_j(z), which are bounded wherever one of them has mass (Hesterberg, 1995; Veach &
-                  Guibas, 1995). A mode that was missed all the same then shows as few effective samples
+                  Guibas, 1995). A mode that is missed all the same then shows as few effective samples
 """
 
 import math
@@ -22,24 +23,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from src.inference.importance import DECODED, STEPS, Start, gaussian, moments, noise_of, refine
-from src.models.distributions import DiagonalGaussian, FullGaussian
+from src.data.batches import Batch
+from src.inference.importance import DECODED, STEPS, encoder_parameters, full_gaussian, maximise_elbo, sample_noise
+from src.models.gaussians import DiagonalGaussian, FullGaussian
 from src.models.vae import VAE
-from src.support import noise
+from src.support.noise import Noise
 
-PILOT = 1000  # codes of the prior that refinement may begin at
-OWN = 16  # codes of the encoder's posterior, beside its mean, that it may begin at
-STRETCH = 1.5  # of the prior's draws about their mean: codes of unusual images lie in its tails
-WIDER = 1.1  # the scale of the Gaussian components over the posterior's, whose tails are too light
+PILOT = 1000  # codes of the prior at which refinement may begin
+OWN = 16  # codes of the encoder's posterior, besides its mean, at which it may begin
+STRETCH = 1.5  # of the prior's samples about their mean: codes of unusual images are in its tails
+WIDER = 1.1  # the scale of the Gaussian components relative to the posterior's, whose tails are too light
 MODES = 3  # Gaussians that are refined at most
 MARGIN = 1.0  # nats by which the weight of a pilot code must exceed that of the first mode to begin another
 # which component draws each of ten samples: the refined Gaussians, the encoder's posterior, the stretched prior
 ORDER = (0, 1, 0, 4, 0, 3, 2, 0, 4, 1)
 
 
-class Balanced:
-    """The mixture of `components`, Gaussians over codes (B, D), of which the k-th sample is drawn from number
-    ORDER[k mod 10]: stratified, so that no estimate depends on how often chance chose a component."""
+class BalancedMixture:
+    """The mixture of `components`, Gaussians over codes (B, D), whose k-th sample is of component ORDER[k mod 10].
+
+    The samples are stratified, so that no estimate depends on how often chance selected a component.
+    """
 
     def __init__(self, components: Sequence[DiagonalGaussian | FullGaussian]):
         self.components = components
@@ -61,37 +65,46 @@ class Balanced:
         return torch.stack(parts).logsumexp(0)
 
 
+class Pilot(NamedTuple):
+    """Codes (P, D) that all images of a batch share, and log p(x, z) of each image there, (P, B)."""
+
+    codes: Tensor
+    log_joint: Tensor
+
+
 class Proposal(NamedTuple):
-    """For images x (B, C, H, W): the Gaussian that is refined for each, where its refinement began, and the mixture
-    for importance sampling."""
+    """For the images of a batch: the Gaussian that is refined for each, the parameters with which its refinement began,
+    and the mixture for importance sampling."""
 
     refined: FullGaussian
-    start: Start
-    mixture: Balanced
+    start: tuple[Tensor, Tensor, Tensor]
+    mixture: BalancedMixture
 
 
-def propose(vae: VAE, x: Tensor, index: Tensor, seed: int, steps: int = STEPS) -> Proposal:
-    """The proposal for images x (B, C, H, W) with the indices (B,), from `steps` of refining full covariances."""
-    with torch.no_grad():
-        own = moments(vae.encode(x), next(noise_of(seed, index, 64, vae.latent_dim)).to(x))
-        draws = stretched_prior(vae, seed)
-        joint = pilot(vae, x, draws)
-        begin = best_start(vae, x, index, seed, own, draws, joint)
-    mean, scale = (each.expand_as(own[0]) for each in (draws.mean(0), draws.std(0)))
-    rest = [wider(gaussian(*own)), DiagonalGaussian(mean, scale)]
-    modes = [refine(vae, x, index, seed, steps, full=True, start=begin)]
+def propose(vae: VAE, batch: Batch, noise: Noise, steps: int = STEPS) -> Proposal:
+    """The proposal for the images of a batch, from `steps` of refining Gaussians with full covariance."""
+    own = encoder_parameters(vae, batch, noise)
+    pilot = evaluate_pilot(vae, batch, stretched_prior(vae.given(batch.y), noise))
+    start = best_start(vae, batch, noise, own, pilot)
+    mean, scale = (each.expand_as(own[0]) for each in (pilot.codes.mean(0), pilot.codes.std(0)))
+    others = [wider(full_gaussian(*own)), DiagonalGaussian(mean, scale)]
+    first = refine_full(vae, batch, noise, start, steps)
+    modes = [first]
     for _ in range(MODES - 1):
-        so_far = mixture_of(modes, rest)
-        starts, rows = uncovered(vae, x, so_far, modes[0].loc, draws, joint)
-        modes.append(modes[0])
+        codes, rows = uncovered_codes(vae, batch, mixture_of(modes, others), first.loc, pilot)
+        modes.append(first)
         if len(rows):
-            start = (starts, *(each[rows] for each in begin[1:]))
-            more = refine(vae, x[rows], index[rows], seed, steps, full=True, start=start)
-            first = modes[0]
+            some = Batch(*(each[rows] for each in batch))
+            more = refine_full(vae, some, noise, (codes, start[1][rows], start[2][rows]), steps)
             modes[-1] = FullGaussian(
                 first.loc.index_copy(0, rows, more.loc), first.scale_tril.index_copy(0, rows, more.scale_tril)
             )
-    return Proposal(modes[0], begin, mixture_of(modes, rest))
+    return Proposal(first, start, mixture_of(modes, others))
+
+
+def refine_full(vae: VAE, batch: Batch, noise: Noise, start: tuple[Tensor, Tensor, Tensor], steps: int) -> FullGaussian:
+    """As `refine`, from the parameters of a Gaussian with full covariance."""
+    return full_gaussian(*maximise_elbo(vae, batch, noise, start, steps))
 
 
 def wider(q: FullGaussian) -> FullGaussian:
@@ -99,52 +112,58 @@ def wider(q: FullGaussian) -> FullGaussian:
     return FullGaussian(q.loc, WIDER * q.scale_tril)
 
 
-def mixture_of(modes: Sequence[FullGaussian], rest: Sequence[FullGaussian | DiagonalGaussian]) -> Balanced:
-    """Of the modes, the first in place of those that there are not, and the rest."""
+def mixture_of(modes: Sequence[FullGaussian], others: Sequence[FullGaussian | DiagonalGaussian]) -> BalancedMixture:
+    """The mixture of MODES modes, the first in place of those that are missing, and the other components."""
     padded = [*modes, *[modes[0]] * (MODES - len(modes))]
-    return Balanced([*(wider(q) for q in padded), *rest])
+    return BalancedMixture([*(wider(q) for q in padded), *others])
 
 
 @torch.no_grad()
-def uncovered(
-    vae: VAE, x: Tensor, mixture: Balanced, mode: Tensor, draws: Tensor, joint: Tensor
+def uncovered_codes(
+    vae: VAE, batch: Batch, mixture: BalancedMixture, mode: Tensor, pilot: Pilot
 ) -> tuple[Tensor, Tensor]:
-    """Of the pilot codes `draws` (P, D) with log p(x, z) `joint` (P, B), for some images that with the largest weight
-    under the mixture, and the rows of these images: where it exceeds the weight at the `mode` (B, D)."""
-    usual = vae.decode(mode).log_prob(x) + vae.prior().log_prob(mode) - mixture.log_prob(mode[None])[0]
-    weight, code = (joint - mixture.log_prob(draws[:, None])).max(0)
+    """For some images of the batch the pilot code with the largest weight under the mixture, and their rows.
+
+    These are the images for which that weight exceeds the weight at the `mode` (B, D) by MARGIN.
+    """
+    usual = vae.given(batch.y).log_joint(batch.x, mode) - mixture.log_prob(mode[None])[0]
+    weight, code = (pilot.log_joint - mixture.log_prob(pilot.codes[:, None])).max(0)
     rows = (weight > usual + MARGIN).nonzero()[:, 0]
-    return draws[code[rows]], rows
+    return pilot.codes[code[rows]], rows
 
 
 @torch.no_grad()
-def stretched_prior(vae: VAE, seed: int) -> Tensor:
-    """PILOT draws of the prior (PILOT, D), each STRETCH times as far from their mean; a function of the seed alone."""
+def stretched_prior(vae: VAE, noise: Noise) -> Tensor:
+    """PILOT samples of the prior (PILOT, D), each moved to STRETCH times its distance from their mean."""
     p = vae.prior()
     device = next(vae.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(noise.seed_of(seed, "pilot"))
-        draws = p.sample((PILOT,))
-    return draws.mean(0) + STRETCH * (draws - draws.mean(0))
+        torch.manual_seed(noise.at("pilot").seed)
+        codes = p.sample((PILOT,))
+    return codes.mean(0) + STRETCH * (codes - codes.mean(0))
 
 
 @torch.no_grad()
-def pilot(vae: VAE, x: Tensor, draws: Tensor) -> Tensor:
-    """log p(x, z) of all images x (B, C, H, W) at the codes `draws` (P, D), which are decoded once; (P, B)."""
+def evaluate_pilot(vae: VAE, batch: Batch, codes: Tensor) -> Pilot:
+    """The codes (P, D), which are decoded once, with log p(x, z) of all images of the batch."""
+    vae = vae.given(batch.y)
     p, blocks = vae.prior(), []
-    for part in draws.split(DECODED):
+    for part in codes.split(DECODED):
         px = vae.decode(part)
-        blocks.append(torch.stack([px.log_prob(image) for image in x], 1) + p.log_prob(part)[:, None])
-    return torch.cat(blocks)
+        blocks.append(torch.stack([px.log_prob(image) for image in batch.x], 1) + p.log_prob(part)[:, None])
+    return Pilot(codes, torch.cat(blocks))
 
 
 @torch.no_grad()
-def best_start(vae: VAE, x: Tensor, index: Tensor, seed: int, own: Start, draws: Tensor, joint: Tensor) -> Start:
-    """The encoder's Gaussian `own`, for each image moved to the code with the largest p(x, z) among `draws` (P, D),
-    that is exp(joint), (P, B), if it is above the largest among its mean and OWN of its samples."""
-    drawn = next(noise_of(seed, index, OWN, vae.latent_dim)).to(x)
-    z = torch.cat([own[0][None], gaussian(*own).rsample_and_log_prob(drawn)[0]])
+def best_start(
+    vae: VAE, batch: Batch, noise: Noise, own: tuple[Tensor, Tensor, Tensor], pilot: Pilot
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The parameters `own` of the encoder's Gaussian, moved for some images to the pilot code of largest p(x, z): for
+    those where it is above the largest among the encoder's mean and OWN of its samples."""
+    vae, x = vae.given(batch.y), batch.x
+    eps = next(sample_noise(noise, batch, OWN, vae.latent_dim))
+    z = torch.cat([own[0][None], full_gaussian(*own).rsample_and_log_prob(eps)[0]])
     log_px = torch.cat([vae.decode(part).log_prob(x) for part in z.split(max(1, DECODED // len(x)))])
-    best, code = joint.max(0)
+    best, code = pilot.log_joint.max(0)
     better = best > (log_px + vae.prior().log_prob(z)).amax(0)
-    return torch.where(better[:, None], draws[code], own[0]), *own[1:]
+    return torch.where(better[:, None], pilot.codes[code], own[0]), *own[1:]

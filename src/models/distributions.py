@@ -1,48 +1,151 @@
-"""Distributions that torch lacks, or has without what a VAE needs; gaussians.py has the Gaussians."""
+"""The contracts of the distributions that the parts of a VAE return, and how distributions of torch's meet them.
+
+Objectives, inference and tasks ask these questions and never look at types: what a distribution lacks is None or False.
+"""
+
+from abc import ABC, abstractmethod
+from functools import singledispatch
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
-from torch.distributions import (
-    Bernoulli,
-    Categorical,
-    Distribution,
-    Independent,
-    MixtureSameFamily,
-    Transform,
-    constraints,
-)
-from torch.nn import functional
+from torch.distributions import Distribution, Independent, kl_divergence, register_kl
 
-from src.models.bounds import INTO_FLOW, NATS_OF_FLOW, OUT_OF_FLOW, bounded_nats, finite_gradient
-from src.models.gaussians import DiagonalGaussian, FullGaussian
+from src.models.bounds import INTO_FLOW, NATS_OF_FLOW, OUT_OF_FLOW, finite_gradient
+
+Covariance = Literal["diagonal", "full"]
 
 
-class Mixture(MixtureSameFamily):
-    """sum_k w_k N_k over (D,), for weights and a batch (K,) of Gaussians."""
+class CodeDistribution(Distribution, ABC):
+    """A distribution over codes (..., D): a posterior q(z|x) of B images, (B, D), or a prior p(z), (D,).
 
-    def __init__(self, weights: Categorical, components: DiagonalGaussian | FullGaussian):
-        super().__init__(weights, components, validate_args=False)
+    As any of torch's it has `sample(shape)`, `mean` (..., D), which may be a typical point where the expectation has no
+    closed form, and `log_prob(z)` (...), which sums over the dimensions.
 
-    @torch.no_grad()
+    has_rsample: whether `rsample_and_log_prob` can carry noise to codes
+    evaluates_any_code: whether `log_prob` is cheap for codes of any origin, and broadcasts over them
+    gaussian_covariance: of a Gaussian `diagonal` or `full`, else None
+    """
+
+    arg_constraints = {}  # pyright: ignore[reportAssignmentType] (torch declares a property)
+    has_rsample = True
+    evaluates_any_code = True
+    gaussian_covariance: Covariance | None = None
+
+    @property
+    def is_isotropic(self) -> bool:
+        """Whether it is centred at zero and the same in all directions, as N(0, I)."""
+        return False
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return self.__class__.__name__
+
+    @abstractmethod
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (K, ..., D) for standard normal noise of that shape, and their log density (K, ...).
+
+        Raises TypeError where `has_rsample` is False.
+        """
+
+    def factors(self) -> Distribution | None:
+        """The distributions of single dimensions that this is the product of, over (..., D) numbers; None if it is
+        no product."""
+        return None
+
+    def marginals(self) -> Distribution | None:
+        """The distribution of each dimension by itself, over (..., D) numbers; None where it has no closed form."""
+        return None
+
+    def detached(self) -> "CodeDistribution | None":
+        """The same without a gradient to its parameters; None where that can't be had."""
+        return None
+
+    def quantiles(self, levels: Tensor) -> Tensor | None:
+        """The quantiles of a distribution over (D,) in each dimension, (S, D) for levels (S,); None without a closed
+        form."""
+        return None
+
+    def moments(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean (..., D), logarithm of the scale (..., D) and shape (..., D, D) of a Gaussian like this one.
+
+        The shape is L / diag(L) of the Cholesky factor L, of which only the part below the diagonal counts. A
+        distribution that is no Gaussian takes the moments of its samples for the standard normal `noise` (K, ..., D),
+        as if its dimensions were independent.
+        """
+        z, _ = self.rsample_and_log_prob(noise)
+        return z.mean(0), z.std(0).log(), noise.new_zeros(*noise.shape[1:], noise.shape[-1])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors that describe it to another program, by name: its mean, and of a Gaussian its scale."""
+        return {"mean": self.mean}
+
+
+class ImageDistribution(Distribution, ABC):
+    """A distribution over images (..., C, H, W): p(x|z) at codes of the batch shape (...).
+
+    As any of torch's it has `mean`, `sample()` and `log_prob(x)` (...), which sums over the pixels.
+
+    fits_batch: whether `log_prob(x)` takes its scale from the batch x. This is exact only for objectives that weight
+        all samples equally, and the likelihood is to be updated after each training step
+    """
+
+    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
+    fits_batch = False
+
+    @abstractmethod
+    def factors(self) -> Distribution | None:
+        """The distributions of single pixels that this is the product of; None where pixels depend on each other."""
+
+
+@final
+class Wrapped(CodeDistribution):
+    """A distribution of torch's over codes (..., D), and what is known of its factors.
+
+    One that is to serve as a posterior has the method `rsample_and_log_prob`.
+    """
+
+    has_rsample = False
+
+    def __init__(self, wrapped: Any, factors: Distribution | None = None):
+        self.wrapped, self.known_factors = wrapped, factors
+        super().__init__(wrapped.batch_shape, wrapped.event_shape, validate_args=False)
+
+    @property
+    def name(self) -> str:
+        return self.wrapped.__class__.__name__
+
+    @property
+    def mean(self) -> Tensor:
+        return self.wrapped.mean
+
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
-        """Of the chosen components alone; torch's samples all of them, hundreds for each that is taken."""
-        chosen, each = self.mixture_distribution.sample(sample_shape), self.component_distribution
-        noise = torch.randn(*chosen.shape, *self.event_shape, device=each.loc.device, dtype=each.loc.dtype)
-        if isinstance(each, FullGaussian):
-            return FullGaussian(each.loc[chosen], each.scale_tril[chosen]).rsample_and_log_prob(noise)[0]
-        return DiagonalGaussian(each.loc[chosen], each.scale[chosen]).rsample_and_log_prob(noise)[0]
+        return self.wrapped.sample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.wrapped.log_prob(value)
+
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        return self.wrapped.rsample_and_log_prob(noise)
+
+    def factors(self) -> Distribution | None:
+        return self.known_factors
+
+    def marginals(self) -> Distribution | None:
+        return self.known_factors
 
 
-class Flow(Distribution):
+@final
+class Flow(CodeDistribution):
     """The distribution of z = f(u) for u ~ base: log p(z) = log base(u) - log |det df/du|; log_prob (...).
 
     base: over (..., D); f: a bijection of zuko's, whose `call_and_ladj` gives value and log |det|
+    evaluates_any_code: False where f is autoregressive in u, so that inverting it takes D passes
     """
 
-    arg_constraints = {}
-
-    def __init__(self, base: DiagonalGaussian, f: Transform):
-        self.base, self.f = base, f
+    def __init__(self, base: CodeDistribution, f: Any, evaluates_any_code: bool):
+        self.base, self.f, self.evaluates_any_code = base, f, evaluates_any_code
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     @property
@@ -59,118 +162,108 @@ class Flow(Distribution):
         return z, log_base - log_det
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
-        """f of the base's sample."""
+        """f of a sample of the base."""
         return self.f(self.base.rsample(sample_shape))
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Inverts f: where f is autoregressive in u, that takes D passes."""
+        """The density at f^-1(z), which takes D passes where f is autoregressive in u."""
         with torch.autocast(z.device.type, enabled=False):
             u, log_det = self.f.inv.call_and_ladj(z.clamp(-INTO_FLOW, INTO_FLOW))
         return (self.base.log_prob(u) + log_det).clamp(-NATS_OF_FLOW, NATS_OF_FLOW)
 
 
-class BinaryImage(Independent):
-    """prod_i pi_i^x_i (1 - pi_i)^(1 - x_i); logits (..., C, H, W) of pi, log_prob (...)."""
+@final
+class FactorisedImage(ImageDistribution, Independent):
+    """prod_i p_i(x_i) over the pixels of images (..., C, H, W), from a distribution of single pixels."""
 
-    def __init__(self, logits: Tensor):
-        super().__init__(Bernoulli(logits=logits, validate_args=False), 3, validate_args=False)
+    def __init__(self, pixels: Distribution, fits_batch: bool = False):
+        self.fits_batch = fits_batch
+        super().__init__(pixels, 3, validate_args=False)
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """In fewer passes over the pixels than torch's: they cost more than all else about a small model's loss."""
-        logits = self.base_dist.logits
-        nats = functional.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
-        return bounded_nats(-nats.flatten(-3).sum(-1))
+    def factors(self) -> Distribution:
+        return self.base_dist
 
 
-class ContinuousBernoulli(Distribution):
-    """p(x) = exp(eta x) eta / (exp(eta) - 1) on [0, 1], with eta the logit (Loaiza-Ganem & Cunningham, 2019).
+@final
+class WrappedImage(ImageDistribution):
+    """A distribution of torch's over images (..., C, H, W), and what is known of its factors."""
 
-    torch's own class clamps the probability, so that beyond |eta| = 16 (in float32) its density does not integrate
-    to one. Here every formula is written in eta and symmetric about x = 1/2, exact at any eta, zero included.
-    """
-
-    arg_constraints = {"logits": constraints.real}
-    support = constraints.unit_interval
-    has_rsample = True
-
-    def __init__(self, logits: Tensor):
-        self.logits = logits
-        super().__init__(logits.shape, validate_args=False)
-
-    def expand(self, batch_shape: torch.Size, _instance: None = None) -> "ContinuousBernoulli":
-        return ContinuousBernoulli(self.logits.expand(batch_shape))
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """eta (x - 1/2) - log(sinh(a) / a) with a = eta / 2."""
-        a = self.logits.abs() / 2
-        series = a.square() / 6 - a.pow(4) / 180 + a.pow(6) / 2835
-        large = a.clamp(min=0.1)
-        exact = large + torch.log1p(-torch.exp(-2 * large)) - torch.log(2 * large)
-        return self.logits * (x - 0.5) - torch.where(a < 0.1, series, exact)
+    def __init__(self, wrapped: Distribution, factors: Distribution | None = None):
+        self.wrapped, self.known_factors = wrapped, factors
+        super().__init__(wrapped.batch_shape, wrapped.event_shape, validate_args=False)
 
     @property
     def mean(self) -> Tensor:
-        """1 / (1 - exp(-eta)) - 1 / eta."""
-        a = self.logits.abs()
-        large = a.clamp(min=0.1)
-        exact = -1 / torch.expm1(-large) - 1 / large - 0.5
-        series = a / 12 - a.pow(3) / 720 + a.pow(5) / 30240
-        return 0.5 + torch.where(a < 0.1, series, exact) * self.logits.sign()
-
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
-        """The inverse of the distribution function at uniform noise."""
-        u = torch.rand(self._extended_shape(sample_shape), dtype=self.logits.dtype, device=self.logits.device)
-        a = self.logits.abs()
-        large = a.clamp(min=1e-3)
-        exact = 1 + torch.log(u + (1 - u) * torch.exp(-large)) / large
-        rising = torch.where(a < 1e-3, u + a * u * (1 - u) / 2, exact)
-        return torch.where(self.logits < 0, 1 - rising, rising)
-
-
-class GreyLevels(constraints.Constraint):
-    """Whole multiples of 1/255 in [0, 1]: an image of 8 bits as it is stored."""
-
-    event_dim = 0
-
-    def check(self, value: Tensor) -> Tensor:
-        """Whether each pixel is a grey level."""
-        level = value * 255
-        return ((level - level.round()).abs() < 1e-3) & (level >= 0) & (level <= 255)
-
-
-class DiscretizedLogistic(Distribution):
-    """A logistic distribution rounded to the 256 grey levels, the outer ones taking its tails (Salimans et al., 2017).
-
-    P(k / 255) = F((k + 1/2) / 255) - F((k - 1/2) / 255), F(t) = sigmoid((t - loc) / scale), with F = 0 and 1 beyond the
-    levels; loc, scale and log_prob (...).
-    """
-
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = GreyLevels()
-
-    def __init__(self, loc: Tensor, scale: Tensor):
-        self.loc, self.scale = loc, scale
-        super().__init__(loc.shape, validate_args=False)
-
-    def expand(self, batch_shape: torch.Size, _instance: None = None) -> "DiscretizedLogistic":
-        return DiscretizedLogistic(self.loc.expand(batch_shape), self.scale.expand(batch_shape))
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """By sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), which no tail rounds to zero."""
-        half = 0.5 / (255 * self.scale)
-        centred = (x - self.loc) / self.scale
-        below, above = functional.logsigmoid(centred + half), functional.logsigmoid(half - centred)
-        inside = below + above + torch.log(-torch.expm1(-2 * half))
-        return torch.where(x < 0.5 / 255, below, torch.where(x > 254.5 / 255, above, inside))
-
-    @property
-    def mean(self) -> Tensor:
-        """The integral of 1 - F over [0, 1]: the levels' mean to within half a level."""
-        softplus = functional.softplus
-        return self.scale * (softplus(self.loc / self.scale) - softplus((self.loc - 1) / self.scale))
+        return self.wrapped.mean
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
-        """A logistic draw, rounded to its level."""
-        u = torch.rand(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
-        drawn = self.loc.detach() + self.scale.detach() * torch.logit(u, eps=1e-7)
-        return (drawn * 255).round().clamp(0, 255) / 255
+        return self.wrapped.sample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.wrapped.log_prob(value)
+
+    def factors(self) -> Distribution | None:
+        return self.known_factors
+
+
+@singledispatch
+def code_distribution(distribution: object) -> CodeDistribution:
+    """What a posterior or a prior returns, as a CodeDistribution: any distribution of torch's will do.
+
+    Raises TypeError for anything else.
+    """
+    raise TypeError(f"it gives a {distribution.__class__.__name__}, and must give a distribution over codes")
+
+
+@code_distribution.register
+def _(distribution: CodeDistribution) -> CodeDistribution:
+    return distribution
+
+
+@code_distribution.register
+def _(distribution: Independent) -> CodeDistribution:
+    return Wrapped(distribution, factors=distribution.base_dist)
+
+
+@code_distribution.register
+def _(distribution: Distribution) -> CodeDistribution:
+    return Wrapped(distribution)
+
+
+@singledispatch
+def image_distribution(distribution: object) -> ImageDistribution:
+    """What a likelihood returns, as an ImageDistribution: any distribution of torch's will do.
+
+    Raises TypeError for anything else.
+    """
+    raise TypeError(f"it gives a {distribution.__class__.__name__}, and must give a distribution over images")
+
+
+@image_distribution.register
+def _(distribution: ImageDistribution) -> ImageDistribution:
+    return distribution
+
+
+@image_distribution.register
+def _(distribution: Independent) -> ImageDistribution:
+    return WrappedImage(distribution, factors=distribution.base_dist)
+
+
+@image_distribution.register
+def _(distribution: Distribution) -> ImageDistribution:
+    return WrappedImage(distribution)
+
+
+@register_kl(Wrapped, Wrapped)
+def _(q: Wrapped, p: Wrapped) -> Tensor:
+    return kl_divergence(q.wrapped, p.wrapped)
+
+
+@register_kl(Wrapped, CodeDistribution)
+def _(q: Wrapped, p: CodeDistribution) -> Tensor:
+    return kl_divergence(q.wrapped, p)
+
+
+@register_kl(CodeDistribution, Wrapped)
+def _(q: CodeDistribution, p: Wrapped) -> Tensor:
+    return kl_divergence(q, p.wrapped)

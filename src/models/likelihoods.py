@@ -1,30 +1,34 @@
 """p(x | z): heads that turn the decoder's output into a distribution over images.
 
-A likelihood says how many numbers a pixel needs (`channels`, for each channel of the image) and what images it is a
-distribution over: by its `support` data.py prepares them, and validation refuses all others. `boolean`: binary ones;
-`GreyLevels`: the 256 levels as they are; else a density, for which a level k becomes (k + u) / 256, u uniform: else it
-could put all its mass on the levels, and its log p(x) would have no bound (Theis et al., 2016). `fits_each_batch` is
-true of one whose scale is fitted to each batch in training, which suits only objectives that weigh all samples alike.
-The scale of a density is kept above FLOOR: a pixel that never varies, as MNIST's border, would ask for none. Any finite
-output of the decoder gives a distribution with finite densities: a location is cut at FAR_PIXEL from zero, a scale
-at e^34, and a sum of log-probabilities of binary pixels at 1e30 nats from zero. There they have no gradient.
+A likelihood states how many numbers it needs for each channel of a pixel, `channels`, and its `support`, for which the
+data are prepared and against which they are validated: `boolean`, binary images; `GreyLevels`, the 256 levels as they
+are; any other, a density, for which level k becomes (k + u) / 256 with u uniform. Without that noise a density could
+put all its mass on the levels, and log p(x) would be unbounded (Theis et al., 2016). It returns an ImageDistribution
+(distributions.py), or any of torch's that sums over the pixels.
+
+A likelihood whose scale is fitted to each training batch returns distributions that say so (`fits_batch`). It has a
+method `update(px, x)`, which is called after each training step and takes the batch into the statistics that evaluation
+uses.
+
+The scale of a density is kept above FLOOR, since a pixel that never varies, as on MNIST's border, would shrink it to
+zero. Any finite output of the decoder gives a finite density: a location is clamped at FAR_PIXEL from zero, a scale at
+e^34, and a sum of log-probabilities of binary pixels at 1e30 nats from zero. Beyond these bounds the gradient is zero.
 """
 
 import math
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Lt
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal, constraints
+from torch.distributions import Normal, constraints
 
 from src.models.bounds import LOG_FAR
-from src.models.distributions import BinaryImage, DiscretizedLogistic
-from src.models.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
-from src.support.ranges import checked
+from src.models.distributions import FactorisedImage, ImageDistribution
+from src.models.images import FLOOR, BatchFittedNormal, BinaryImage, DiscretizedLogistic, batch_variance
+from src.models.images import ContinuousBernoulli as ContinuousBernoulliDistribution
+from src.support.ranges import check_arguments
 
-FLOOR = 1 / 512  # half the distance of two grey levels
 Sigma = Literal["learned", "per_pixel", "optimal"] | Annotated[float, Ge(FLOOR), Lt(math.inf)]
 FAR_PIXEL = 1e10  # of a pixel's location, of a grey range of 1
 
@@ -34,7 +38,6 @@ class Bernoulli(nn.Module):
 
     channels = 1
     support = constraints.boolean
-    fits_each_batch = False
 
     def forward(self, raw: Tensor) -> BinaryImage:
         """raw (..., C, H, W) -> distribution over the same shape, log_prob (...)."""
@@ -44,21 +47,20 @@ class Bernoulli(nn.Module):
 class ContinuousBernoulli(nn.Module):
     """p(x | z) = prod_i C(pi_i) pi_i^x_i (1 - pi_i)^(1 - x_i) for greys in [0, 1] (Loaiza-Ganem & Cunningham, 2019).
 
-    Near 0 and 1 it falls off over a distance of 1 / |logit|, which is kept above FLOOR.
+    Near 0 and 1 the density decays over a distance of 1 / |logit|, which is kept above FLOOR.
     """
 
     channels = 1
     support = constraints.unit_interval
-    fits_each_batch = False
 
-    def forward(self, raw: Tensor) -> Independent:
+    def forward(self, raw: Tensor) -> FactorisedImage:
         """raw (..., C, H, W) -> distribution over the same shape, log_prob (...)."""
-        # bent rather than cut off: a pixel that went too far must find back
+        # tanh rather than clamp, so that a saturated pixel still has a gradient that brings it back
         logits = torch.tanh(raw * FLOOR) / FLOOR
-        return Independent(ContinuousBernoulliDistribution(logits), 3, validate_args=False)
+        return FactorisedImage(ContinuousBernoulliDistribution(logits))
 
 
-@checked
+@check_arguments
 class Gaussian(nn.Module):
     """p(x | z) = N(x; mu, sigma^2), mu from the decoder (sigma-VAE: Rybkin et al., 2021).
 
@@ -72,48 +74,34 @@ class Gaussian(nn.Module):
 
     def __init__(self, sigma: Sigma = "learned"):
         super().__init__()
-        self.sigma, self.channels = sigma, 2 if sigma == "per_pixel" else 1
-        self.fits_each_batch = sigma == "optimal"
+        self.sigma: Sigma = sigma
+        self.channels = 2 if sigma == "per_pixel" else 1
         if sigma == "learned":
             self.log_sigma = nn.Parameter(torch.tensor(math.log(self.START - FLOOR)))
         if sigma == "optimal":
+            self.variance: Tensor
             self.register_buffer("variance", torch.tensor(self.START**2))
 
-    def forward(self, raw: Tensor) -> Independent:
+    def forward(self, raw: Tensor) -> FactorisedImage:
         """raw (..., channels C, H, W) -> distribution over (..., C, H, W), log_prob (...)."""
-        mu, sigma = raw.clamp(-FAR_PIXEL, FAR_PIXEL), self.sigma
-        if sigma == "learned":
+        mu = raw.clamp(-FAR_PIXEL, FAR_PIXEL)
+        if self.sigma == "optimal" and self.training:
+            return FactorisedImage(BatchFittedNormal(mu, self.variance.sqrt()), fits_batch=True)
+        if self.sigma == "optimal":
+            sigma = self.variance.sqrt()
+        elif self.sigma == "learned":
             sigma = FLOOR + self.log_sigma.clamp(max=LOG_FAR).exp()
-        elif sigma == "per_pixel":
+        elif self.sigma == "per_pixel":
             mu, raw_sigma = mu.chunk(2, -3)
             sigma = FLOOR + self.START * raw_sigma.clamp(max=LOG_FAR).exp()
-        elif sigma == "optimal":
-            sigma = self.variance.sqrt()
-            if self.training:
-                return Independent(FittedNormal(mu, sigma, self.remember), 3, validate_args=False)
-        return Independent(Normal(mu, sigma, validate_args=False), 3, validate_args=False)
+        else:
+            sigma = self.sigma
+        return FactorisedImage(Normal(mu, sigma, validate_args=False))
 
     @torch.no_grad()
-    def remember(self, variance: Tensor) -> None:
-        """Takes a batch's variance into the running mean."""
-        self.variance.lerp_(variance.to(self.variance), 1 - self.MEMORY)
-
-
-class FittedNormal(Normal):
-    """A Normal whose log_prob(x) has the scale that suits x best, and tells `remember` its square.
-
-    That scale is detached: at its optimum the mean of log p(x) does not change with it, so an objective that averages
-    log p over samples and images has the gradient that it would have through the scale; `iwae` does not, and refuses.
-    """
-
-    def __init__(self, loc: Tensor, scale: Tensor, remember: Callable[[Tensor], None]):
-        super().__init__(loc, scale, validate_args=False)
-        self.remember = remember
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        variance = (x - self.loc).detach().square().mean().clamp(min=FLOOR**2)
-        self.remember(variance)
-        return Normal(self.loc, variance.sqrt(), validate_args=False).log_prob(x)
+    def update(self, px: ImageDistribution, x: Tensor) -> None:
+        """Move the running mean of sigma=optimal towards the mean squared error of a training batch x (B, C, H, W)."""
+        self.variance.lerp_(batch_variance(px.mean, x).to(self.variance), 1 - self.MEMORY)
 
 
 class Logistic256(nn.Module):
@@ -122,13 +110,12 @@ class Logistic256(nn.Module):
 
     channels = 2
     support = DiscretizedLogistic.support
-    fits_each_batch = False
     START = 0.1  # scale before training
 
-    def forward(self, raw: Tensor) -> Independent:
+    def forward(self, raw: Tensor) -> FactorisedImage:
         """raw (..., 2 C, H, W) -> distribution over (..., C, H, W), log_prob (...)."""
         loc, raw_scale = raw.chunk(2, -3)
-        # a scale far below the levels' distance says nothing more, and one of zero nothing at all
+        # a scale far below the distance of two levels changes no probability, and a scale of zero divides by zero
         scale = FLOOR / 10 + self.START * raw_scale.clamp(max=LOG_FAR).exp()
         loc = loc.clamp(-FAR_PIXEL, FAR_PIXEL)
-        return Independent(DiscretizedLogistic(loc, scale), 3, validate_args=False)
+        return FactorisedImage(DiscretizedLogistic(loc, scale))

@@ -1,21 +1,62 @@
 """The VAE: three distributions, and nothing about how they are trained."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
 
-ROUNDING = 1e-3  # by which images may leave [0, 1]
+from src.models.distributions import CodeDistribution, ImageDistribution, code_distribution, image_distribution
+from src.models.draws import Draws
+
+TOLERANCE = 1e-3  # by which images may exceed [0, 1]
+
+
+class Posterior(Protocol):
+    """A module of posteriors.py: q(z|x) from the `in_features` outputs of the encoder for each image."""
+
+    in_features: int
+
+    def __call__(self, raw: Tensor) -> Distribution:
+        """raw (B, in_features) -> distribution over (B, D)."""
+        ...
+
+
+class Prior(Protocol):
+    """A module of priors.py: p(z), which may be made of posteriors by the VAE's `encode`."""
+
+    def __call__(self, encode: Callable[[Tensor], CodeDistribution]) -> Distribution:
+        """Distribution over (D,)."""
+        ...
+
+
+class Likelihood(Protocol):
+    """A module of likelihoods.py: p(x|z) from `channels` outputs of the decoder for each channel of a pixel.
+
+    support: what images it is a distribution over
+    """
+
+    channels: int
+    support: Constraint
+
+    def __call__(self, raw: Tensor) -> Distribution:
+        """raw (..., channels C, H, W) -> distribution over (..., C, H, W)."""
+        ...
+
+    def update(self, px: ImageDistribution, x: Tensor) -> None:
+        """Take a training batch x into what evaluation uses; needed of those that fit each batch."""
+        ...
 
 
 class VAE(nn.Module):
-    """q(z|x), p(x|z) and p(z), each a torch distribution whose log_prob sums over pixels or latents.
+    """q(z|x), p(x|z) and p(z), each a distribution whose log_prob sums over pixels or latents.
 
     shape: of an image, (C, H, W)
-    encoder: called with (shape, out_features), gives a module (B, C, H, W) -> (B, out_features)
-    decoder: called with (in_features, shape), gives a module (B, in_features) -> (B, *shape)
-    posterior, prior, likelihood: modules of posteriors.py, priors.py, likelihoods.py, which fix the networks' widths
+    encoder: called with (shape, out_features), returns a module (B, C, H, W) -> (B, out_features)
+    decoder: called with (in_features, shape), returns a module (B, in_features) -> (B, *shape)
+    posterior, prior, likelihood: modules of posteriors.py, priors.py, likelihoods.py, which set the networks' widths
     """
 
     def __init__(
@@ -24,9 +65,9 @@ class VAE(nn.Module):
         latent_dim: int,
         encoder: Callable[..., nn.Module],
         decoder: Callable[..., nn.Module],
-        posterior: nn.Module,
-        prior: nn.Module,
-        likelihood: nn.Module,
+        posterior: Posterior,
+        prior: Prior,
+        likelihood: Likelihood,
     ):
         super().__init__()
         self.latent_dim = latent_dim
@@ -35,22 +76,47 @@ class VAE(nn.Module):
         self.encoder = encoder((channels, height, width), posterior.in_features)
         self.decoder = decoder(latent_dim, (likelihood.channels * channels, height, width))
 
-    def encode(self, x: Tensor) -> Distribution:
+    def given(self, y: Tensor) -> Self:
+        """The same interface for images of the labels y (B,); a model that does not use labels is its own."""
+        return self
+
+    def encode(self, x: Tensor) -> CodeDistribution:
         """q(z|x) for images x (B, C, H, W), floats in [0, 1], unchecked; a distribution over codes (B, D)."""
-        return self.posterior(at_least_float32(self.encoder(x)))
+        return code_distribution(self.posterior(at_least_float32(self.encoder(x))))
 
-    def prior(self) -> Distribution:
+    def prior(self) -> CodeDistribution:
         """p(z); a distribution over codes (D,)."""
-        return self.prior_head(self.encode)
+        return code_distribution(self.prior_head(self.encode))
 
-    def decode(self, z: Tensor) -> Distribution:
+    def decode(self, z: Tensor) -> ImageDistribution:
         """p(x|z) for codes z (..., D); a distribution over images (..., C, H, W)."""
         raw = at_least_float32(self.decoder(z.flatten(0, -2)))
-        return self.likelihood(raw.unflatten(0, z.shape[:-1]))
+        return image_distribution(self.likelihood(raw.unflatten(0, z.shape[:-1])))
+
+    def draw(self, x: Tensor, noise: Tensor, q: CodeDistribution | None = None) -> Draws:
+        """Samples of q(z|x) for images x (B, C, H, W) from standard normal noise (K, B, D), and their densities.
+
+        q: the encoder's posterior unless another one over codes (B, D) is given
+        """
+        q, p = self.encode(x) if q is None else q, self.prior()
+        z, log_q = q.rsample_and_log_prob(noise)
+        px = self.decode(z)
+        return Draws(q, p, px, z, log_q, px.log_prob(x))
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) + log p(z) of images x (B, C, H, W) and codes z (..., B, D), in nats, (..., B)."""
+        return self.decode(z).log_prob(x) + self.prior().log_prob(z)
+
+    @property
+    def prior_is_fixed(self) -> bool:
+        """Whether p(z) stays as it is during training: whether no gradient reaches it."""
+        with torch.inference_mode(False), torch.enable_grad():
+            parameter = next(self.parameters())
+            return not self.prior().log_prob(parameter.new_zeros(self.latent_dim)).requires_grad
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """n images (n, C, H, W): the means of p(x|z) at codes from the prior."""
+        """The means of p(x|z) at n codes from the prior, (n, C, H, W)."""
         return self.decode(self.prior().sample((n,))).mean
 
     @torch.no_grad()
@@ -73,13 +139,13 @@ class VAE(nn.Module):
 
 
 def check_images(x: Tensor) -> None:
-    """Raises ValueError for images that are not floats in [0, 1], and says what makes them so."""
+    """Raise ValueError for images that are not floats in [0, 1], with the conversion that they need."""
     if not x.is_floating_point():
         raise ValueError(f"images must be floats in [0, 1], got {x.dtype}: divide levels of 0 to 255 by 255")
     if not x.numel():
         return
     low, high = (float(level) for level in torch.aminmax(x))
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+    if not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
         if low >= 0 and high <= 255:
             remedy = "x / 255" if high > 128 else f"x / {high:.4g}, if that is white"
         else:
@@ -88,5 +154,5 @@ def check_images(x: Tensor) -> None:
 
 
 def at_least_float32(raw: Tensor) -> Tensor:
-    """What a network gives under autocast, in float32: a KL of 25 nats has steps of 1/8 in bf16."""
+    """The output of a network under autocast, in float32: in bf16 a KL of 25 nats would have steps of 1/8."""
     return raw.to(torch.promote_types(raw.dtype, torch.float32))

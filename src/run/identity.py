@@ -58,7 +58,7 @@ def keep(run: Path, content: dict[str, Any], data: "ImageData", in_sweep: bool) 
 
     Raises UserError if other runs of its sweep were trained on the same source when it held other images.
     """
-    description, source = data.described(), source_of(content["config"]["data"])
+    description, source = data.description(), source_of(content["config"]["data"])
     if in_sweep:
         check_job(run, source, data.source)
     content["data"] = description

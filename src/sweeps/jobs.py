@@ -27,7 +27,7 @@ from src.run import status
 from src.run.job import Job
 from src.run.status import State
 from src.support.errors import DamagedError, UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import RunFolder, SweepFolder
 from src.sweeps import processes
 
@@ -123,7 +123,7 @@ def assign_numbers(folder: Path, jobs: list[list[str]], fingerprints: list[str])
         free = max(free, number + 1)
         options = [override for override in overrides if override not in shared]
         plans[name] = {"number": number, "options": options, "wanted": True}
-    with whole(SweepFolder(folder).jobs) as partial_file:
+    with atomic_path(SweepFolder(folder).jobs) as partial_file:
         partial_file.write_text(json.dumps(plans, indent=1) + "\n")
     return [plans[name]["number"] for name in fingerprints]
 

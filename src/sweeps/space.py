@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.command_line import in_one_line
 from src.config.options import CONF, MONITORED, check_run
-from src.config.overrides import without_null
+from src.config.overrides import replace_null
 from src.config.schema import check_value
 from src.support.errors import UserError
 from src.support.ranges import Count, Whole
@@ -73,7 +73,7 @@ class Dimension(NamedTuple):
     arguments: dict[str, Any]
 
     def override(self, value: Any) -> str:
-        """OPTION=VALUE; of a floating-point number four digits, so that the names of runs stay readable."""
+        """OPTION=VALUE; of a floating-point number four digits, so that the names of runs stay prepare_arguments."""
         return f"{self.option}={value:.4g}" if isinstance(value, float) else f"{self.option}={value}"
 
     def edges(self) -> list[str]:
@@ -136,7 +136,7 @@ def parse_command_line(arguments: list[str]) -> tuple[str, int, Plan | None]:
     others = []
     if flags := [argument for argument in arguments if argument.startswith("-")]:
         raise UserError(f"{flags[0]}: a search takes options alone, NAME=VALUE; see --help")
-    for override in OverridesParser.create().parse_overrides(without_null(arguments)):
+    for override in OverridesParser.create().parse_overrides(replace_null(arguments)):
         if override.key_or_group.startswith("hydra"):
             raise UserError(
                 f"{override.input_line}: trials are in outputs/sweeps/NAME/NUMBER; leave hydra's options out"

@@ -15,8 +15,9 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
+from src.config.hooks import refuse
 from src.config.multirun import compose_jobs
-from src.config.options import CONF, check_run, refuse
+from src.config.options import CONF, check_run
 from src.run.status import State
 from src.support.errors import UserError
 from src.support.folders import SweepFolder

@@ -1,9 +1,10 @@
-"""Trains a VAE: reduces once, logs, optimises, nothing else."""
+"""The LightningModule: evaluates the objective, reduces it once, logs and optimises, nothing else."""
 
 import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import lightning
 import numpy as np
@@ -11,36 +12,40 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from src.data.module import EVALUATION_BATCH, Batch, EvaluationBatches, as_input, evenly
-from src.data.sources import Split
-from src.inference.metrics import active_units, bits_per_dim, code_gain, estimate, mean_image_cost, unexplained
+from src.data.batches import EVALUATION_BATCH, Batch, EvaluationBatches
+from src.data.module import ImageData
+from src.data.pixels import Pixels, as_input
+from src.data.selection import evenly_spread_rows
+from src.inference.metrics import active_units, bits_per_dim, code_gain, mean_image_cost, unexplained
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
 from src.support import noise
 from src.support.errors import DivergedError, UserError
-from src.training.objectives import Terms
+from src.support.noise import Noise
+from src.support.statistics import Estimate, estimate, flatten
+from src.training.objectives import Objective
 
 LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "elbo_se", "recon", "kl")}
 
 
 class VAEModule(lightning.LightningModule):
-    """Minimises the mean over images of `objective`, with beta (or what it has scheduled) multiplied by `schedule` and
-    the optimizer's lr by `lr_schedule`.
+    """Minimises the mean of `objective` over images, with beta, or what else it schedules, multiplied by `schedule` and
+    the learning rate of the optimizer by `lr_schedule`.
 
-    After each epoch `numbers` holds what was measured on the validation images and on a fixed subset of the training
-    images, both in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/`
-    `loss` (the objective, at the schedule's final value), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta, its
-    standard error over images `elbo_se` (of two images or more), `val/active_units`, where each dimension's KL has a
-    closed form `val/kl_per_dim` (D,), and for greys `val/bits_per_dim`. `terms` holds them per image.
+    After each epoch `numbers` has the measurements on the validation images and on a fixed subset of the training
+    images, in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/loss`
+    (the objective at the final value of the schedule), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta, `elbo_se`,
+    its standard error over two images or more, `val/active_units`, `val/kl_per_dim` (D,) if the KL of each dimension
+    has a closed form, and `val/bits_per_dim` unless the images are binary. `terms` has those of each image.
 
-    config: the resolved configuration, plain, stored in every checkpoint with the `overrides` that made it and the
-        `composition`: the same with its interpolations, which a resume changes and resolves anew
+    config: the resolved configuration as a plain dict, stored in every checkpoint together with the `overrides` that
+        produced it and the `composition`, the same with its interpolations, which a resume changes and resolves again
     """
 
     def __init__(
         self,
         vae: VAE,
-        objective: Callable[..., Terms],
+        objective: Objective,
         schedule: Callable[[float, float], float],
         lr_schedule: Callable[[float], float],
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
@@ -55,16 +60,21 @@ class VAEModule(lightning.LightningModule):
         self.run = {"config": config or {}, "overrides": overrides or [], "composition": composition or {}}
         self.numbers: dict[str, float | np.ndarray] = {}
         self.terms: dict[str, dict[str, np.ndarray]] = {}
-        self.evaluated: dict[str, list[dict[str, Tensor]]] = {}
-        self.started, self.seconds, self.batches = 0.0, 0.0, 0
+        self.batches: dict[str, list[dict[str, Tensor]]] = {}
+        self.started, self.seconds, self.first_batch = 0.0, 0.0, 0
 
-    def __setattr__(self, name: str, value: object) -> None:
-        # Lightning assigns the name of each hook that it calls, forty times a step. Of each, torch would look whether it
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning assigns the name of each hook that it calls, forty times a step. torch would first look whether each
         # is a parameter, which takes 1.0 us instead of 0.1 us: 34 us a step.
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    @property
+    def data(self) -> ImageData:
+        """The images that the trainer is given."""
+        return cast(Any, self.trainer).datamodule
 
     def configure_optimizers(self) -> Optimizer:
         try:
@@ -76,15 +86,15 @@ class VAEModule(lightning.LightningModule):
         checkpoint["run"] = self.run
 
     def on_train_start(self) -> None:
-        # A resume brings the optimizer's old options back with its state; what is configured now counts.
+        # a resume restores the options of the optimizer with its state, but those configured now apply
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group.update(optimizer.defaults)
 
     def on_train_epoch_start(self) -> None:
-        # A resume at an epoch's border meets the noise of a run that never stopped; dropout, if any, too.
+        # a resume at the start of an epoch gets the noise of a run that was not interrupted, and its dropout
         torch.manual_seed(noise.seed_of(self.seed, "training noise", self.current_epoch))
-        self.started, self.batches = time.perf_counter(), self.trainer.fit_loop.total_batch_idx
+        self.started, self.first_batch = time.perf_counter(), self.trainer.fit_loop.total_batch_idx
 
     def on_train_batch_start(self, batch: Batch, step: int) -> None:
         for optimizer in self.trainer.optimizers:
@@ -92,38 +102,43 @@ class VAEModule(lightning.LightningModule):
                 group["lr"] = self.lr_at(self.current_epoch + step / self.trainer.num_training_batches)
 
     def lr_at(self, epoch: float) -> float:
-        """The learning rate when so many epochs are done."""
-        return self.trainer.optimizers[0].defaults["lr"] * self.lr_schedule(epoch / self.trainer.max_epochs)
+        """The learning rate after so many epochs."""
+        epochs = cast(int, self.trainer.max_epochs)
+        return self.trainer.optimizers[0].defaults["lr"] * self.lr_schedule(epoch / epochs)
 
     def training_step(self, batch: Batch, step: int) -> Tensor:
         size, rank, world = len(batch.x), self.global_rank, self.trainer.world_size
-        # drawn for all processes and cut, so that their number does not change what an image meets
-        drawn = torch.randn(self.objective.samples, size * world, self.vae.latent_dim, device=self.device)
+        # drawn for all processes and divided, so that their number does not change the noise of an image
+        eps = torch.randn(self.objective.samples, size * world, self.vae.latent_dim, device=self.device)
         weight = self.schedule(self.current_epoch + step / self.trainer.num_training_batches, self.global_step)
-        return self.objective(self.vae, batch.x, drawn[:, rank * size : (rank + 1) * size], weight).loss.mean()
+        vae = self.vae.given(batch.y)
+        terms = self.objective(vae, batch.x, eps[:, rank * size : (rank + 1) * size], weight)
+        if terms.px is not None and terms.px.fits_batch:
+            vae.likelihood.update(terms.px, batch.x)
+        return terms.loss.mean()
 
     def on_validation_start(self) -> None:
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # what was asked for is not yet done
+            torch.cuda.synchronize(self.device)  # kernels run asynchronously, and would be missing from the time
         self.seconds = time.perf_counter() - self.started
 
     def on_validation_epoch_start(self) -> None:
-        self.evaluated = {"val": [], "train": []}
+        self.batches = {"val": [], "train": []}
 
     def validation_step(self, batch: Batch, step: int, dataloader_idx: int = 0) -> None:
         self.evaluate(("val", "train")[dataloader_idx], batch)
 
     def on_validation_epoch_end(self) -> None:
         trainer, total = self.trainer, self.trainer.fit_loop.total_batch_idx
-        epoch, a_step = self.current_epoch + (not trainer.sanity_checking), trainer.datamodule.images_per_step()
+        epoch, a_step = self.current_epoch + (not trainer.sanity_checking), self.data.images_per_step()
         numbers = {"epoch": epoch, "images_seen": (total + 1) * a_step}
         numbers |= self.summary("val") | {k: v for k, v in self.summary("train").items() if k in LOGGED_OF_TRAIN}
-        last = max(0, epoch - 1 / trainer.num_training_batches)  # where the epoch's last step began
+        last = max(0, epoch - 1 / trainer.num_training_batches)  # when the last step of the epoch began
         weight = self.schedule(last, max(0, self.global_step - 1))
         numbers |= {name: value * weight for name, value in self.objective.scheduled.items()}
         numbers["lr"] = self.lr_at(last)
         if epoch:
-            speed = (total - self.batches) * a_step / self.seconds
+            speed = (total - self.first_batch) * a_step / self.seconds
             numbers |= {"seconds": self.seconds, "images_per_second": speed}
         self.numbers = numbers
         self.publish(numbers)
@@ -134,33 +149,33 @@ class VAEModule(lightning.LightningModule):
             )
 
     def on_test_epoch_start(self) -> None:
-        self.evaluated = {"test": [], "val": []}
+        self.batches = {"test": [], "val": []}
 
     def test_step(self, batch: Batch, step: int, dataloader_idx: int = 0) -> None:
         self.evaluate(("test", "val")[dataloader_idx], batch)
 
     def on_test_epoch_end(self) -> None:
         test = self.summary("test")
-        self.numbers = test | self.summary("val") | self.use_of_the_code()
+        self.numbers = test | self.summary("val") | self.code_metrics()
         self.publish(test)
 
-    def use_of_the_code(self) -> dict[str, float]:
-        """What tells a model that makes the same of every image: `val/code_gain` and `val/unexplained`, on some of the
-        validation images, and, of binary images, what the training images' mean image would cost, `val/mean_image`."""
-        data, found = self.trainer.datamodule, {}
-        if data.pixels == "binary":
-            found["val/mean_image"] = mean_image_cost(data.source.train.images, data.val.images)
-        rows = evenly(len(data.val.images), EVALUATION_BATCH)
+    def code_metrics(self) -> dict[str, float]:
+        """Numbers that reveal a decoder which ignores the code: `val/code_gain` and `val/unexplained`, on some of the
+        validation images, and for binary images the cost of the mean training image, `val/mean_image`."""
+        data, numbers = self.data, {}
+        if data.pixels == Pixels.BINARY:
+            numbers["val/mean_image"] = mean_image_cost(data.source.train.images, data.val.images)
+        rows = evenly_spread_rows(len(data.val.images), EVALUATION_BATCH)
         if len(rows) > 1:
-            some = Split(data.val.images[rows], data.val.labels[rows])
-            (batch,) = map(self.trainer.precision_plugin.convert_input, EvaluationBatches(*data.on_device(some)))
+            some = EvaluationBatches(*data.on_device(data.val.take(rows)))
+            (batch,) = map(self.trainer.precision_plugin.convert_input, some)
             mean = as_input(data.on_device(data.train_subset)[0]).mean(0).to(batch.x)
-            found["val/code_gain"] = float(code_gain(self.vae, batch, self.seed).double().mean())
-            found["val/unexplained"] = unexplained(self.vae, batch, mean)
-        return found
+            numbers["val/code_gain"] = float(code_gain(self.vae, batch, Noise(self.seed)).double().mean())
+            numbers["val/unexplained"] = unexplained(self.vae, batch, mean)
+        return numbers
 
     def publish(self, numbers: dict[str, float | np.ndarray]) -> None:
-        """Hands `numbers` to the loggers, one row in float64, and to the callbacks that monitor one of them."""
+        """Send `numbers` to the loggers, as one row in float64, and to the callbacks that monitor one of them."""
         flat = scalars(numbers)
         for name, value in flat.items():
             self.log(name, value, logger=False, prog_bar=name == "val/elbo")
@@ -168,38 +183,40 @@ class VAEModule(lightning.LightningModule):
             logger.log_metrics(flat, self.global_step)
 
     def evaluate(self, split: str, batch: Batch) -> None:
-        """Keeps the per-image terms of a batch, at the schedule's final value and in full precision."""
-        drawn = noise.normal(self.seed, batch.index, (self.objective.samples, self.vae.latent_dim))
-        drawn = drawn.transpose(0, 1).to(batch.x)
+        """Store the terms of each image of a batch, at the final value of the schedule and in full precision."""
+        eps = Noise(self.seed).normal(batch.index, self.objective.samples, self.vae.latent_dim, like=batch.x)
         if not self.vae.likelihood.support.check(batch.x).all():
-            name = type(self.vae.likelihood).__name__
+            name = self.vae.likelihood.__class__.__name__
             raise UserError(f"{split}: the likelihood {name} is no distribution over these images")
         with torch.autocast(self.device.type, enabled=False):
-            loss, recon, kl, q, p = self.objective(self.vae, batch.x, drawn, self.schedule(math.inf, math.inf))
-            kept = {"index": batch.index, "loss": loss, "recon": recon, "kl": kl, "mean": q.mean}
-            with contextlib.suppress(TypeError):  # of two that do not factorise
-                kept["kl_per_dim"] = kl_per_dim(q, p)
-        self.evaluated[split].append(kept)
+            vae, weight = self.vae.given(batch.y), self.schedule(math.inf, math.inf)
+            terms = self.objective(vae, batch.x, eps, weight)
+            rows = {"index": batch.index, "loss": terms.loss, "recon": terms.recon, "kl": terms.kl}
+            rows["mean"] = terms.q.mean
+            with contextlib.suppress(TypeError):  # posterior or prior does not factorise
+                rows["kl_per_dim"] = kl_per_dim(terms.q, terms.p)
+        self.batches[split].append(rows)
 
     def summary(self, split: str) -> dict[str, float | np.ndarray]:
-        """Means over a split's images, in float64; fills `terms[split]`."""
-        batches = self.evaluated.pop(split)
-        kept = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-        self.terms[split] = {name: kept[name].cpu().numpy() for name in ("index", "loss", "recon", "kl")}
-        means = {name: float(kept[name].double().mean()) for name in ("loss", "recon", "kl")}
-        means["elbo"] = -(means["recon"] + means["kl"])
-        means = estimate("elbo", (kept["recon"].double() + kept["kl"].double()).cpu().numpy()) | means  # and elbo_se
-        means["active_units"] = active_units(kept["mean"].cpu().numpy())
-        if "kl_per_dim" in kept:
-            means["kl_per_dim"] = kept["kl_per_dim"].double().mean(0).cpu().numpy()
-        data = self.trainer.datamodule
-        if data.pixels != "binary":
-            means["bits_per_dim"] = bits_per_dim(-means["elbo"], data.val.images[0].size, data.pixels == "dequantized")
+        """Means over the images of a split, in float64; fills `terms[split]`."""
+        batches = self.batches.pop(split)
+        columns = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+        self.terms[split] = {name: columns[name].cpu().numpy() for name in ("index", "loss", "recon", "kl")}
+        means: dict[str, Any] = {name: float(columns[name].double().mean()) for name in ("loss", "recon", "kl")}
+        error = estimate((columns["recon"].double() + columns["kl"].double()).cpu().numpy()).se
+        means = flatten({"elbo": Estimate(-(means["recon"] + means["kl"]), error)}) | means
+        means["active_units"] = active_units(columns["mean"].cpu().numpy())
+        if "kl_per_dim" in columns:
+            means["kl_per_dim"] = columns["kl_per_dim"].double().mean(0).cpu().numpy()
+        data = self.data
+        if data.pixels != Pixels.BINARY:
+            is_density = data.pixels == Pixels.DEQUANTIZED
+            means["bits_per_dim"] = bits_per_dim(-means["elbo"], data.val.images[0].size, is_density)
         return {f"{split}/{name}": value for name, value in means.items()}
 
 
 def scalars(numbers: dict[str, float | np.ndarray]) -> dict[str, float]:
-    """`numbers` for a logger: a vector becomes one number a dimension, `val/kl_per_dim/003`."""
+    """`numbers` for a logger, where a vector becomes one number for each dimension, `val/kl_per_dim/003`."""
     flat = {}
     for name, value in numbers.items():
         if isinstance(value, np.ndarray):

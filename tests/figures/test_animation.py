@@ -8,7 +8,7 @@ from tests.helpers.traces import make_trace
 
 
 @pytest.mark.parametrize("dimensions", [1, 4])
-def test_films_show_what_drawing_each_frame_anew_would(dimensions):
+def test_animations_show_what_drawing_each_frame_anew_would(dimensions):
     trace = make_trace(dimensions=dimensions)
     planes = {frame: np.repeat(codes[:, :1], 2, axis=1) for frame, codes in enumerate(trace.frames["codes"])}
     for figure, show in (

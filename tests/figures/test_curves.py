@@ -45,7 +45,7 @@ def test_loss_axes_ignore_the_untrained_model_but_show_the_best_epoch():
 
 
 def test_the_best_epoch_is_that_of_the_checkpoint():
-    """Which is chosen in float32: of two losses that are the same there, the first."""
+    """The checkpoint is chosen in float32: of two losses that are equal there, the first."""
     trace = make_trace(epochs=3)
     trace.epochs["val/loss"] = np.array([500, 206.3385523, 206.3385521, 206.4])
     assert np.float32(206.3385523) == np.float32(206.3385521)

@@ -39,7 +39,7 @@ def test_every_picture_opens_and_nothing_else_is_left(drawn):
         assert path.stat().st_size < 1_500_000
 
 
-def test_films_show_each_recorded_epoch_in_one_palette_and_hold_the_last(drawn):
+def test_animations_show_each_recorded_epoch_in_one_palette_and_hold_the_last(drawn):
     for name in ANIMATIONS | {"latent_tsne.gif"}:
         durations, colours = [], set()
         with Image.open(drawn / name) as film:
@@ -58,7 +58,7 @@ def test_the_same_trace_gives_the_same_files(drawn, tmp_path):
         assert path.read_bytes() == (drawn / path.name).read_bytes(), path.name
 
 
-def test_latest_pictures_are_the_stills(tmp_path):
+def test_latest_figures_are_the_images(tmp_path):
     paths = figures.draw_latest(make_trace(), tmp_path / "new" / "folder")
     assert names_of(paths) == STILLS == names_of((tmp_path / "new" / "folder").iterdir())
 

@@ -58,7 +58,7 @@ def test_prior_contours_hold_their_mass():
 
 @pytest.mark.parametrize("kind", ["tsne", "plane"])
 def test_active_units_are_those_that_were_recorded(kind):
-    """The codes in the picture are of some images, and may count otherwise."""
+    """The drawn codes are of some images only, which may have other active units."""
     trace = make_trace(epochs=2)
     trace.epochs["val/active_units"] = np.array([0, 2, 1])
     if kind == "tsne":

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.distributions import Independent, Normal, constraints
 
-from src.models.distributions import DiagonalGaussian
+from src.models.gaussians import DiagonalGaussian
 from src.training.objectives import Terms
 
 NUMBER = 3

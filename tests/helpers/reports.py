@@ -83,7 +83,7 @@ def fake_run(
 
 
 def add_figures(folder: Path, count: int = 36) -> Path:
-    """Adds figures to a run: of noise, which makes the largest files."""
+    """Add figures to a run: of noise, which makes the largest files."""
     random, figures = np.random.default_rng(0), folder / "figures"
     figures.mkdir()
     images = random.integers(0, 256, (2, count, 1, 28, 28), dtype=np.uint8)
@@ -94,7 +94,7 @@ def add_figures(folder: Path, count: int = 36) -> Path:
 
 
 def write_status(folder: Path, state: str, **others: Any) -> Path:
-    """Gives a run a status.json."""
+    """Give a run a status.json."""
     known = {"state": state, "reason": None, "started": datetime.now().isoformat(), "host": socket.gethostname()}
     record.write_json(folder / "status.json", known | {"pid": os.getpid()} | others)
     return folder
@@ -102,8 +102,8 @@ def write_status(folder: Path, state: str, **others: Any) -> Path:
 
 def only_group(runs: Path) -> groups.Group:
     """The one group of the runs in a folder."""
-    (found,), lost = groups.group_runs(conclude.read_runs(find([runs])))
-    assert not lost
+    (found,), ungrouped = groups.group_runs(conclude.read_runs(find([runs])))
+    assert not ungrouped
     return found
 
 

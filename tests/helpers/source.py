@@ -17,8 +17,8 @@ ROWS = (
     ("inference",),
     ("training",),
     ("build", "startup"),
-    ("reporting",),
     ("figures",),
+    ("reporting",),
     ("evaluation",),
     ("sweeps",),
     ("callbacks",),
@@ -187,7 +187,7 @@ def is_participle(name: str) -> bool:
     `kept_codes` is a noun, and `is_kept` and `check_kept` begin with a verb.
     """
     tokens = name.strip("_").split("_")
-    if name.startswith("__") or tokens[0] in VERBS:
+    if name.startswith("__") or tokens[0] in VERBS or "is" in tokens:
         return False
     end = next((i for i, token in enumerate(tokens) if i and token in PREPOSITIONS), len(tokens))
     head = tokens[end - 1]

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from src.models import likelihoods, posteriors, priors
-from src.models.bounds import LOG_FAR, bounded_scale
-from src.models.distributions import GreyLevels
+from src.models.bounds import LOG_FAR, clamp_scale
 from src.models.divergences import kl_per_dim
+from src.models.images import GreyLevels
 from src.models.vae import VAE
 from src.training import objectives
 from tests.helpers.models import POSTERIORS, PRIORS
@@ -177,12 +177,12 @@ def test_the_density_of_any_code_is_exact_within_the_range_of_float32(posterior)
         q, z = head(raw), torch.tensor([[distance, 0.0]])
         exact = -0.5 * (distance**2 * math.exp(-logvar) + 2 * logvar + 2 * math.log(2 * math.pi))
         assert q.log_prob(z).item() == pytest.approx(exact, rel=1e-5)
-        assert q.marginals.log_prob(z).sum().item() == pytest.approx(exact, rel=1e-5)
+        assert q.marginals().log_prob(z).sum().item() == pytest.approx(exact, rel=1e-5)
 
 
 def test_within_the_bounds_a_scale_is_the_exponential_to_the_last_bit():
     logarithm = torch.linspace(-LOG_FAR, LOG_FAR, 10_001)
-    scale, excess = bounded_scale(logarithm)
+    scale, excess = clamp_scale(logarithm)
     assert torch.equal(scale, logarithm.exp())
     assert not excess.any()
 

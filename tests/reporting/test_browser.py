@@ -17,7 +17,7 @@ CHROMIUM = next(
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report on a sweep of 300 runs of 60 epochs, with pictures of noise."""
+    """The report on a sweep of 300 runs of 60 epochs, with images of noise."""
     sweep, random = tmp_path_factory.mktemp("large"), np.random.default_rng(0)
     losses = tuple(500 * 0.97**e for e in range(61))
     pattern = add_figures(fake_run(sweep / "0", terms=random.normal(-100, 9, 500), losses=losses))

@@ -37,8 +37,8 @@ def test_only_the_same_data_pixels_and_likelihood_compare(tmp_path):
     config["data"]["exclude_labels"] = [3]
     (other / "config.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "1" / "metrics.json").unlink()  # what it is of shows in its configuration too
-    found, lost = groups.group_runs(conclude.read_runs(find([tmp_path])))
-    assert not lost
+    found, ungrouped = groups.group_runs(conclude.read_runs(find([tmp_path])))
+    assert not ungrouped
     assert [(each.data, each.pixels, each.likelihood) for each in found] == [
         ("mnist", "binary", "Bernoulli"),
         ("mnist", "dequantized", "Gaussian"),

@@ -104,7 +104,7 @@ def test_runs_without_a_fingerprint_are_not_checked(own, run, resume, applied, t
     change(own, "appended")
     applied(ours, "task=interpolate", "task.steps=3")
     resume(ours, "trainer.max_epochs=3")
-    assert build.open_run(ours, "last").known["fingerprint"] == identity.fingerprint(npz(str(own)))
+    assert build.open_run(ours, "last").data_record["fingerprint"] == identity.fingerprint(npz(str(own)))
 
 
 @pytest.fixture

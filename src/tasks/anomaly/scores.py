@@ -16,10 +16,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import as_input
+from src.data.pixels import Pixels, as_input
 from src.inference.importance import elbo, nll, refine
 from src.inference.proposals import propose
-from src.models.distributions import DiagonalGaussian
+from src.models.gaussians import DiagonalGaussian
 from src.models.vae import VAE
 from src.support import noise
 from src.training.objectives import draw
@@ -44,10 +44,10 @@ def evaluated(run: Run, images: np.ndarray, names: Sequence[str], samples: int, 
         found.append(scores(run.vae, x, rows, names, run.seed, samples, steps))
         bar.update(len(rows))
     columns = {name: torch.cat([part[name] for part in found]).double().cpu().numpy() for name in names}
-    binary = run.data.pixels == "binary"
+    binary = run.data.pixels == Pixels.BINARY
     plain, usual = simple(images, binary), simple(run.data.train_subset.images, binary)
     if "complexity" in columns:
-        density = math.log(256) * images[0].size if run.data.pixels == "dequantized" else 0
+        density = math.log(256) * images[0].size if run.data.pixels == Pixels.DEQUANTIZED else 0
         columns["complexity"] += density - plain["png_size"]
     columns = {name: most_where_not_finite(values) for name, values in columns.items()}
     return columns | {name: np.abs(plain[name] - usual[name].mean()) for name in BASELINES}

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from src import build
 from src.build import Run
+from src.config.classes import make
 from src.config.options import CONF
 from src.data import sources
-from src.data.module import prepared
+from src.data.pixels import prepare
+from src.data.selection import equidistant_rows
 from src.support import noise
 from src.support.errors import UserError
 
@@ -58,7 +59,7 @@ def others(run: Run, chosen: str | Sequence[str], count: int) -> dict[str, np.nd
 
 def spread(images: np.ndarray, count: int) -> np.ndarray:
     """At most `count` of the images, evenly spread: the first of MNIST's test images are neater than the last."""
-    return images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
+    return images[equidistant_rows(len(images), count)]
 
 
 def prepared_for(run: Run, name: str, images: np.ndarray) -> np.ndarray:
@@ -68,7 +69,7 @@ def prepared_for(run: Run, name: str, images: np.ndarray) -> np.ndarray:
         images = CORRUPTIONS[name](images, np.random.default_rng(seed))
     if list(images.shape[1:]) != list(run.config.data.shape):
         raise UserError(f"task.against={name}: images are {list(images.shape[1:])}, the run's {run.config.data.shape}")
-    return prepared(np.ascontiguousarray(images), run.data.pixels, seed)
+    return prepare(np.ascontiguousarray(images), run.data.pixels, seed)
 
 
 def grey(run: Run, name: str) -> np.ndarray:
@@ -76,19 +77,19 @@ def grey(run: Run, name: str) -> np.ndarray:
     if name in DATA:
         if name == run.config.data.name:
             raise UserError(f"task.against={name}: the run was trained on it")
-        return build.make(composed(run, name).source, f"task.against={name}").test.images
+        return make(composed(run, name).source, f"task.against={name}").test.images
     if name in CORRUPTIONS:
         return run.data.source.test.images
-    if not run.excluded:
+    if not run.excluded_labels:
         raise UserError("task.against=held_out: this run was trained on all labels; train one with data.exclude_labels")
     images, labels = run.complete.test
-    return images[np.isin(labels, run.excluded)]
+    return images[np.isin(labels, run.excluded_labels)]
 
 
 def automatic(run: Run) -> list[str]:
     """The class that was held out; else flips, noise, and the other one of MNIST and Fashion-MNIST if its files are
     there: nothing is downloaded unasked."""
-    if run.excluded:
+    if run.excluded_labels:
         return ["held_out"]
     name = OTHER.get(run.config.data.name)
     raw = name and Path(composed(run, name).root).expanduser() / DATA[name] / "raw"

@@ -11,17 +11,18 @@ from annotated_types import MinLen
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.labels import as_read
-from src.data.module import as_bytes, evenly
+from src.data.labels import labels_for_npz
+from src.data.pixels import as_bytes
+from src.data.selection import class_balanced_subset, evenly_spread_rows
 from src.data.sources import Split
 from src.evaluation import classifier
 from src.figures.animation import write_image
 from src.inference.metrics import estimate
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.ranges import Count
 from src.tasks.synthesize import pictures
-from src.tasks.synthesize.generator import class_densities, classic, distances, fitted, part, synthesized
+from src.tasks.synthesize.generator import class_densities, classic, distances, fitted, synthesized
 
 log = logging.getLogger(__name__)
 COMPARED = 1000  # images of a kind whose nearest training image is sought
@@ -51,8 +52,8 @@ def synthesize(
     counts = ascending(train, sizes) if judge else []
     densities = class_densities(run.vae, train, run.data.pixels, run.seed)
     made = synthesized(run.vae, densities, per_class, run.seed)
-    labels = as_read(run.data.source, made.labels)
-    with whole(folder / "synthetic.npz") as partial:
+    labels = labels_for_npz(run.data.source, made.labels)
+    with atomic_path(folder / "synthetic.npz") as partial:
         np.savez(partial, images=made.images, labels=labels, classes=np.array(run.data.source.classes))
     numbers = {"images": len(made.images)} | copied(run, folder, made)
     if not judge:
@@ -60,7 +61,7 @@ def synthesize(
     accuracy, ratio = contest(run, counts, seeds, per_class, vae_steps, classifier_steps)
     caption = f"{classifier_steps} steps of a classifier, {seeds} seeds, {per_class} synthetic images a class"
     write_image(pictures.judged(run.config.title, caption, counts, accuracy), folder / "judged.png", scale=2)
-    with whole(folder / "judged.npz") as partial:
+    with atomic_path(folder / "judged.npz") as partial:
         np.savez(partial, sizes=counts, copy_ratio=ratio, **accuracy)
     return numbers | summary(counts, accuracy, ratio)
 
@@ -91,7 +92,7 @@ def copied(run: Run, folder: Path, made: Split) -> dict[str, float]:
     """synthetic.png and distances.png: how near synthetic images are to training images, beside test images, which
     can't be copies, and these reconstructed, as smooth as what is synthetic. Median distances, greys in [0, 1]."""
     train, test = run.data.source.train.images, run.data.source.test
-    first = part(made, COMPARED, run.seed)
+    first = class_balanced_subset(made, COMPARED, run.seed)
     index, synthetic = distances(first.images, train)
     with torch.no_grad():
         again = [as_bytes(run.vae.reconstruct(batch.x)) for batch in run.batches(tested(run.data.test))]
@@ -113,8 +114,7 @@ def copied(run: Run, folder: Path, made: Split) -> dict[str, float]:
 
 def tested(split: Split) -> Split:
     """As many images of a split as are compared, evenly spread: the first of MNIST's test images are neater."""
-    rows = evenly(len(split.images), COMPARED)
-    return Split(split.images[rows], split.labels[rows])
+    return split.take(evenly_spread_rows(len(split.images), COMPARED))
 
 
 def contest(
@@ -132,11 +132,12 @@ def contest(
     with tqdm(total=len(cells) * (1 + len(CONTESTANTS)), desc="judging", unit="training", disable=None) as bar:
         for i, j in cells:
             seed = run.seed + j
-            real = part(source.train, counts[i], seed)
+            real = class_balanced_subset(source.train, counts[i], seed)
             complete = counts[i] == len(source.train.labels)
             vae = run.vae if complete else fitted(run.config, real, vae_steps, seed, run.device)
             made = synthesized(vae, class_densities(vae, real, pixels, seed), per_class, seed)
-            near = [distances(part(s, COMPARED, 0).images, real.images)[1] for s in (made, source.test)]
+            some = (class_balanced_subset(split, COMPARED, 0) for split in (made, source.test))
+            near = [distances(split.images, real.images)[1] for split in some]
             ratio[i, j] = np.median(near[0]) / np.median(near[1])
             bar.update()
             for name in CONTESTANTS:

@@ -1,0 +1,38 @@
+"""Numbers with their standard errors, and tables of them, until they are printed or written."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Estimate(NamedTuple):
+    """A mean over images and its standard error, which a single image does not have."""
+
+    mean: float
+    se: float | None
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """The mean of `values` (N,) in float64 and its standard error."""
+    values = np.asarray(values, np.float64)
+    se = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+    return Estimate(float(values.mean()), se)
+
+
+def flatten(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """`numbers` by flat names, as metrics.json and W&B have them.
+
+    A table, which maps rows to columns, becomes `row/column`; an Estimate becomes `name` and, if it has one, `name_se`.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in numbers.items():
+        match value:
+            case Estimate(mean, se):
+                flat |= {name: mean} | ({} if se is None else {f"{name}_se": se})
+            case Mapping():
+                flat |= {f"{name}/{column}": number for column, number in flatten(value).items()}
+            case _:
+                flat[name] = value
+    return flat
