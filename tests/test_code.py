@@ -22,15 +22,13 @@ KNOWN_TYPE_TESTS = {
     "src/evaluation/samplers.py": 1,
     "src/tasks/anomaly/scores.py": 1,
     "src/tasks/compare/task.py": 2,
-    "src/tasks/export.py": 3,
-    "src/tasks/interpolate.py": 1,
-    "src/tasks/traverse.py": 1,
 }
 KNOWN_EXITS = {
     "src/config/command_line.py": 1,
     "src/config/hooks.py": 1,  # Hydra turns the exception of a hook into a warning
 }
 TO_RENAME = {
+    "rounded",
     "_covered",
     "_evaluated",
     "blurred",
