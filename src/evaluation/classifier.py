@@ -17,7 +17,7 @@ from src.data.pixels import as_input
 from src.data.sources import Images
 from src.support import noise
 from src.support.errors import UserError
-from src.support.files import cache, whole
+from src.support.files import atomic_path, cache_folder
 
 FEATURES = 64
 BATCH = 128
@@ -129,7 +129,7 @@ def cached(
     classifier = train(images, labels, len(source.classes), seed, augment=draw, device=device)
     with suppress(OSError):  # nowhere to keep it
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as partial:
+        with atomic_path(path) as partial:
             torch.save(classifier.state_dict(), partial)
     return classifier
 
@@ -140,4 +140,4 @@ def _cache_file(source: Images, pixels: str, seed: int) -> Path:
     key = hashlib.sha256(f"{pixels} {seed} {images.shape} {len(source.classes)}".encode())
     for content in (images, labels, Path(__file__).read_bytes()):
         key.update(np.ascontiguousarray(content).data if isinstance(content, np.ndarray) else content)
-    return cache() / f"classifier_{pixels}_{key.hexdigest()[:16]}.pt"
+    return cache_folder() / f"classifier_{pixels}_{key.hexdigest()[:16]}.pt"

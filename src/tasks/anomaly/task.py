@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from src.build import Run
-from src.data import image_files as foreign
+from src.data import image_files
 from src.data.pixels import as_bytes, as_input
 from src.figures.animation import write_image
 from src.figures.grids import sheet
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.ranges import Count, Positive, Several
 from src.tasks.anomaly import pictures as figures
 from src.tasks.anomaly.scores import Columns, below, detection, evaluated
@@ -48,10 +48,10 @@ def anomaly(
     """
     options = {"names": list(scores), "samples": samples, "steps": steps}
     if input is not None:
-        return own(run, folder, foreign_images(run, input, invert, white), images, options)
+        return own(run, folder, user_images(run, input, invert, white), images, options)
     sets = {"test": spread(run.data.test.images, images)} | others(run, against, images)
     columns = scored(run, sets, options)
-    with whole(folder / "scores.npz") as partial:
+    with atomic_path(folder / "scores.npz") as partial:
         np.savez(partial, **{f"{name}/{score}": v for name, found in columns.items() for score, v in found.items()})
     rates = {
         (name, score): detection(columns["test"][score], columns[name][score])
@@ -86,13 +86,15 @@ def scored(run: Run, sets: dict[str, np.ndarray], options: dict[str, Any]) -> di
         return {name: evaluated(run, images, bar=bar, **options) for name, images in sets.items()}
 
 
-def foreign_images(run: Run, input: str, invert: bool | Literal["auto"], white: float | Literal["auto"]) -> foreign.Own:
+def user_images(
+    run: Run, input: str, invert: bool | Literal["auto"], white: float | Literal["auto"]
+) -> image_files.UserImages:
     """A user's own images, fitted to the run's."""
-    ground = foreign.border(run.data.source.train.images).mean()
-    return foreign.read(input, tuple(run.config.data.shape), ground, invert, white)
+    ground = image_files.border(run.data.source.train.images).mean()
+    return image_files.read(input, tuple(run.config.data.shape), ground, invert, white)
 
 
-def own(run: Run, folder: Path, mine: foreign.Own, images: int, options: dict[str, Any]) -> dict[str, Any]:
+def own(run: Run, folder: Path, mine: image_files.UserImages, images: int, options: dict[str, Any]) -> dict[str, Any]:
     """A user's own images, scored beside the test images."""
     seen = prepared_for(run, "input", mine.images)
     columns = scored(run, {"test": spread(run.data.test.images, images), "yours": seen}, options)
@@ -117,9 +119,9 @@ def median(scores: np.ndarray) -> float | str:
     return found if np.isfinite(found) else "not finite"
 
 
-def write_table(path: Path, mine: foreign.Own, scores: Columns, percentile: np.ndarray) -> None:
+def write_table(path: Path, mine: image_files.UserImages, scores: Columns, percentile: np.ndarray) -> None:
     """A row for each image: its file, its scores, the share of test images (%) below the first, whether inverted."""
-    with whole(path) as partial, partial.open("w", newline="") as file:
+    with atomic_path(path) as partial, partial.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["file", *scores, f"percentile of {next(iter(scores))}", "inverted"])
         for i, name in enumerate(mine.names):
@@ -128,7 +130,7 @@ def write_table(path: Path, mine: foreign.Own, scores: Columns, percentile: np.n
 
 
 def most_anomalous(
-    run: Run, mine: foreign.Own, seen: np.ndarray, score: str, scores: np.ndarray, percentile: np.ndarray
+    run: Run, mine: image_files.UserImages, seen: np.ndarray, score: str, scores: np.ndarray, percentile: np.ndarray
 ) -> Figure:
     """A user's most anomalous images: fitted, prepared, and reconstructed."""
     worst = np.argsort(-scores, kind="stable")[:SHOWN]

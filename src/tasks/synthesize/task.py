@@ -11,7 +11,7 @@ from annotated_types import MinLen
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.labels import as_read
+from src.data.labels import labels_for_npz
 from src.data.pixels import as_bytes
 from src.data.selection import class_balanced_subset, evenly_spread_rows
 from src.data.sources import Split
@@ -19,7 +19,7 @@ from src.evaluation import classifier
 from src.figures.animation import write_image
 from src.inference.metrics import estimate
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.ranges import Count
 from src.tasks.synthesize import pictures
 from src.tasks.synthesize.generator import class_densities, classic, distances, fitted, synthesized
@@ -52,8 +52,8 @@ def synthesize(
     counts = ascending(train, sizes) if judge else []
     densities = class_densities(run.vae, train, run.data.pixels, run.seed)
     made = synthesized(run.vae, densities, per_class, run.seed)
-    labels = as_read(run.data.source, made.labels)
-    with whole(folder / "synthetic.npz") as partial:
+    labels = labels_for_npz(run.data.source, made.labels)
+    with atomic_path(folder / "synthetic.npz") as partial:
         np.savez(partial, images=made.images, labels=labels, classes=np.array(run.data.source.classes))
     numbers = {"images": len(made.images)} | copied(run, folder, made)
     if not judge:
@@ -61,7 +61,7 @@ def synthesize(
     accuracy, ratio = contest(run, counts, seeds, per_class, vae_steps, classifier_steps)
     caption = f"{classifier_steps} steps of a classifier, {seeds} seeds, {per_class} synthetic images a class"
     write_image(pictures.judged(run.config.title, caption, counts, accuracy), folder / "judged.png", scale=2)
-    with whole(folder / "judged.npz") as partial:
+    with atomic_path(folder / "judged.npz") as partial:
         np.savez(partial, sizes=counts, copy_ratio=ratio, **accuracy)
     return numbers | summary(counts, accuracy, ratio)
 
