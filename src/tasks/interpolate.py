@@ -53,10 +53,11 @@ def interpolate(
     pairs of different classes are chosen. path: `linear`, `spherical`, or `both`, which is linear alone for a learned
     prior.
     """
-    paths = latent_paths(path, run.vae)
     chosen = choose_pairs(images, pairs, run)
     batch = example_batch(run, chosen.ravel())
-    z = run.vae.given(batch.y).embed(batch.x).unflatten(0, (-1, 2))
+    vae = run.vae.given(batch.y)
+    paths = latent_paths(path, vae)
+    z = vae.embed(batch.x).unflatten(0, (-1, 2))
     y = batch.y.unflatten(0, (-1, 2))
     t = torch.linspace(0, 1, steps, device=run.device, dtype=z.dtype)
     codes = {name: between(z[:, 0], z[:, 1], t) for name, between in paths.items()}

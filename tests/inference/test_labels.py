@@ -1,9 +1,8 @@
 """Every number of inference is that of the model given the labels of the batch, in float64."""
 
-import copy
 import inspect
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import torch
@@ -13,57 +12,25 @@ from src.data.batches import Batch
 from src.inference import aggregate, calibration, decomposition, importance, inpainting, metrics, proposals
 from src.inference.importance import encoder_parameters
 from src.inference.inpainting import Fits, Masked
-from src.models.distributions import CodeDistribution, ImageDistribution
-from src.models.gaussians import DiagonalGaussian, FullGaussian
+from src.models.gaussians import FullGaussian
 from src.models.likelihoods import Bernoulli
 from src.models.posteriors import Gaussian
 from src.models.priors import Standard
 from src.models.vae import VAE
 from src.support.noise import Noise
 from tests.helpers.batches import select
+from tests.helpers.labelled import SHIFT, Labelled, with_labels
 from tests.helpers.models import small
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-SHIFT = 0.5  # of the posterior's mean, for each unit of the label
 COUNT, NOISE = 6, Noise(3)
 MODULES = (aggregate, calibration, decomposition, importance, inpainting, metrics, proposals)
 
 
-class Labelled(VAE):
-    """A VAE whose posterior's mean moves with the label, and which cannot be used without labels."""
-
-    y: Tensor | None = None
-
-    def given(self, y: Tensor) -> Self:
-        view = copy.copy(self)
-        view.y = y
-        return view
-
-    def labels(self) -> Tensor:
-        if self.y is None:
-            raise AssertionError("used without the labels of the batch")
-        return self.y
-
-    def encode(self, x: Tensor) -> CodeDistribution:
-        y, q = self.labels(), super().encode(x)
-        assert len(y) == len(x)
-        return DiagonalGaussian(q.loc + SHIFT * y[:, None], q.scale)
-
-    def decode(self, z: Tensor) -> ImageDistribution:
-        self.labels()
-        return super().decode(z)
-
-    def prior(self) -> CodeDistribution:
-        self.labels()
-        return super().prior()
-
-
 def labelled() -> Labelled:
     torch.manual_seed(1)
-    vae = small(Gaussian(3), Standard(3), Bernoulli())
-    vae.__class__ = Labelled
-    return vae
+    return with_labels(small(Gaussian(3), Standard(3), Bernoulli()))
 
 
 def of_label(label: int) -> VAE:

@@ -5,6 +5,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
+from torch.distributions import Independent, Normal
 
 from src.build import open_run
 from src.data.sources import Split
@@ -63,6 +66,30 @@ def test_a_subset_of_the_training_codes_is_spread_evenly(finished):
     subset = training_codes(run, 328)
     index = [int(np.flatnonzero((codes == row.astype(np.float32)).all(1))[0]) for row in subset]
     assert len(index) == 328 and np.ptp(index) > 0.98 * len(codes)
+
+
+class OwnNormal(Independent):
+    """A posterior of one's own, of which no more is known than torch's distributions tell."""
+
+    def rsample_and_log_prob(self, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        z = self.base_dist.loc + self.base_dist.scale * noise
+        return z, self.log_prob(z)
+
+
+class OwnPosterior(nn.Module):
+    def forward(self, raw: torch.Tensor) -> OwnNormal:
+        loc, log_scale = raw.chunk(2, -1)
+        return OwnNormal(Normal(loc, log_scale.exp()), 1)
+
+
+def test_latent_use_of_a_posterior_of_ones_own(finished):
+    run = open_run(finished)
+    run.vae.posterior = OwnPosterior()
+    test = run.data.test
+    kl = elbo_terms(run.vae, run.batches(test), Noise(run.seed))["kl"]
+    numbers = latent_use(run, test, kl, run.codes(test))
+    assert "mutual_information" not in numbers
+    assert numbers["total_correlation_at_most"] == numbers["aggregate_kl_at_most"]
 
 
 def test_bf16_is_near(applied, finished):

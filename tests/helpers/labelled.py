@@ -1,0 +1,47 @@
+"""A VAE that has to be given labels."""
+
+import copy
+from typing import Self
+
+from torch import Tensor
+
+from src.models.distributions import CodeDistribution, ImageDistribution
+from src.models.gaussians import DiagonalGaussian
+from src.models.vae import VAE
+
+SHIFT = 0.5  # of the posterior's mean, for each unit of the label
+
+
+class Labelled(VAE):
+    """A VAE whose posterior's mean moves with the label, and which cannot be used without labels."""
+
+    y: Tensor | None = None
+
+    def given(self, y: Tensor) -> Self:
+        view = copy.copy(self)
+        view.y = y
+        return view
+
+    def labels(self) -> Tensor:
+        if self.y is None:
+            raise AssertionError("used without the labels of the batch")
+        return self.y
+
+    def encode(self, x: Tensor) -> CodeDistribution:
+        y, q = self.labels(), super().encode(x)
+        assert len(y) == len(x)
+        return DiagonalGaussian(q.loc + SHIFT * y[:, None], q.scale)
+
+    def decode(self, z: Tensor) -> ImageDistribution:
+        self.labels()
+        return super().decode(z)
+
+    def prior(self) -> CodeDistribution:
+        self.labels()
+        return super().prior()
+
+
+def with_labels(vae: VAE) -> Labelled:
+    """The VAE, whose posterior is a diagonal Gaussian, as one with labels; it is changed in place."""
+    vae.__class__ = Labelled
+    return vae
