@@ -73,6 +73,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     from src import build
     from src.run import record, status, tracking
     from src.support import noise
+    from src.support.statistics import flatten
 
     quieten()
     check_apply(cfg)  # before a sweep Hydra's hook sees no single job
@@ -86,7 +87,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
         log.warning("the run is %s: what is measured of it may mean nothing", state)
     with results(run.folder / "tasks" / name, cfg.name) as (folder, final):
         began = time.perf_counter()
-        numbers = task(run, folder)
+        numbers = flatten(task(run, folder))
         facts = {
             "run": run.config.title,
             "checkpoint": cfg.checkpoint,

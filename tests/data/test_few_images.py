@@ -1,5 +1,6 @@
 """Few images: what can be had of them is, and what can't is told before anything is trained."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_an_objective_of_pairs_is_refused_before_it_is_trained(few, objective, t
 
 @pytest.mark.parametrize("task", ["evaluate", "diagnose", "compare", "interpolate", "traverse", "anomaly", "inpaint"])
 def test_each_task_of_one_image_is_done_or_refused_in_a_line(few_run, applied, task, monkeypatch):
-    monkeypatch.setattr(samplers, "CODES", 500)
+    monkeypatch.setattr(samplers, "codes", partial(samplers.codes, count=500))
     options = {
         "evaluate": ["task.samples=0", "task.sample_quality=false"],
         "inpaint": ["task.mask=box", "task.samples=10", "task.draws=3"],

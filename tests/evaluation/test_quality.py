@@ -1,5 +1,7 @@
 """Distances of features against closed forms, and which images are compared with which."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -51,29 +53,29 @@ def test_kid_is_that_of_its_kernel():
 
     zero = np.zeros(3)
     truth = expected(zero, zero) + expected(m, m) - 2 * expected(zero, m)
-    found, error = quality.kid(gaussian(10_000, zero, 1, 0), gaussian(10_000, m, 1, 1))
-    assert error < truth / 10
-    assert abs(found - truth) < 3 * error
+    found = quality.kid(gaussian(10_000, zero, 1, 0), gaussian(10_000, m, 1, 1))
+    assert found.se < truth / 10
+    assert abs(found.mean - truth) < 3 * found.se
 
 
-def test_kid_of_one_block_is_torchmetrics(monkeypatch):
+def test_kid_of_one_block_is_torchmetrics():
     a, b = (torch.from_numpy(gaussian(30, np.zeros(4), 1 + seed, seed)) for seed in (0, 1))
     extractor = torch.nn.Identity()
     extractor.num_features = 4
     metric = KernelInceptionDistance(extractor, subsets=1, subset_size=30)
     metric.update(a, real=True)
     metric.update(b, real=False)
-    monkeypatch.setattr(quality, "BLOCKS", 1)
-    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning):
-        assert quality.kid(a.numpy(), b.numpy())[0] == pytest.approx(float(metric.compute()[0]), rel=1e-6)
+    found = quality.kid(a.numpy(), b.numpy(), blocks=1)
+    assert found.mean == pytest.approx(float(metric.compute()[0]), rel=1e-6)
+    assert found.se is None
 
 
 def test_kid_does_not_mind_the_order_of_files():
     """Halves that differ, as those of MNIST's test set do: the floor is zero all the same."""
     halves = [gaussian(2000, np.full(4, shift), 1, seed) for seed, shift in enumerate((0.0, 3.0, 0.0, 3.0))]
     first, second = np.concatenate(halves[:2]), np.concatenate(halves[:1:-1])
-    found, error = quality.kid(first, second)
-    assert abs(found) < 4 * error
+    found = quality.kid(first, second)
+    assert abs(found.mean) < 4 * found.se
 
 
 def test_precision_and_recall_see_what_is_made_up_and_what_is_missing():
@@ -102,7 +104,7 @@ def test_sets_of_different_sizes_are_refused():
 @pytest.fixture(autouse=True)
 def short(monkeypatch, tmp_path):
     """A classifier takes a second, and is kept here."""
-    monkeypatch.setattr(classifier, "FEWEST_STEPS", 25)
+    monkeypatch.setattr(classifier, "train", partial(classifier.train, steps=25))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
@@ -116,17 +118,15 @@ def test_draws_are_compared_with_binary_images_and_means_with_greys(opened):
     n = quality.count(opened)
     assert n == len(data.test.images)
     numbers = quality.sample_quality(opened, data.source.test.images, data.test.images)
-    assert list(dict.fromkeys(name.rpartition("/")[0] for name in numbers)) == [
-        "means", "draws", "floor/means", "floor/draws"
-    ]  # fmt: skip
-    for kind in ("means", "draws"):  # the very images that they are compared with
-        assert numbers[f"{kind}/frechet"] == pytest.approx(0, abs=1e-3)
-        assert numbers[f"{kind}/precision"] == numbers[f"{kind}/recall"] == 1
-        assert numbers[f"floor/{kind}/frechet"] > 0.01
-    assert numbers["floor/means/frechet"] != numbers["floor/draws/frechet"]
+    assert (list(numbers), list(numbers["floor"])) == (["means", "draws", "floor"], ["means", "draws"])
+    for kind in ("means", "draws"):  # the same images that they are compared with
+        assert numbers[kind]["frechet"] == pytest.approx(0, abs=1e-3)
+        assert numbers[kind]["precision"] == numbers[kind]["recall"] == 1
+        assert numbers["floor"][kind]["frechet"] > 0.01
+    floor = numbers["floor"]["means"]["frechet"]
+    assert floor != numbers["floor"]["draws"]["frechet"]
     noise = np.random.default_rng(0).integers(0, 256, data.source.test.images.shape, np.uint8)
-    against = quality.references(opened)
-    assert quality.compared(against, {"means": noise})["means/frechet"] > 10 * numbers["floor/means/frechet"]
+    assert quality.references(opened)["means"].distances(noise)["frechet"] > 10 * floor
     assert set(np.unique(data.test.images)) == {0, 255}
 
 
@@ -139,7 +139,7 @@ def test_greys_are_one_kind(run):
 
 def test_what_cannot_be_compared_says_why(opened):
     source = opened.data.source
-    assert quality.unmeasurable(opened) is None
+    assert quality.obstacle(opened) is None
     opened.data.source = source._replace(test=Split(*(array[:19] for array in source.test)))
     with pytest.raises(UserError, match="19 test images, and a comparison needs 20"):
         quality.references(opened)

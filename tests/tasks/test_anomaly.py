@@ -11,26 +11,37 @@ import torch
 from matplotlib.text import Text
 from PIL import Image
 from torch.distributions import kl_divergence
+from tqdm import tqdm
 
 from src.build import open_run
-from src.data.module import dequantized
+from src.data.module import Batch, dequantized
 from src.figures.histogram import span
 from src.models.gaussians import DiagonalGaussian
 from src.support.errors import UserError
-from src.tasks.anomaly import pictures as figures
-from src.tasks.anomaly import scores as module
-from src.tasks.anomaly.scores import BASELINES, SCORES, detection, png_nats, scores
+from src.support.noise import Noise
+from src.support.statistics import Estimate, flatten
+from src.tasks.anomaly import pictures
+from src.tasks.anomaly import task as module
+from src.tasks.anomaly.scores import BASELINES, SCORES, detection, evaluate_scores, make_scores, png_nats
 from tests.helpers.models import linear_gaussian
 
 QUICK = ["task.images=20", "task.samples=5", "task.steps=2"]
 
 
+def scores_of(vae, x, names, samples, steps):
+    """The scores `names` of images x (B, C, H, W), by name."""
+    rows = torch.arange(len(x))
+    with torch.no_grad():
+        scores = make_scores(names, samples, steps)
+        return {name: score(vae, Batch(x, torch.zeros_like(rows), rows), Noise(0)) for name, score in scores.items()}
+
+
 def test_with_the_true_posterior_every_likelihood_score_is_log_p(float64):
     vae, truth = linear_gaussian()
     x = truth.sample((400,))[:, None, None]
-    found = scores(vae, x, torch.arange(400), SCORES, 0, 3, 20)
+    found = scores_of(vae, x, SCORES, 3, 20)
     log_p = truth.log_prob(x[:, 0, 0])
-    nll = scores(vae, x, torch.arange(400), ["nll"], 0, 300, 20)["nll"]
+    nll = scores_of(vae, x, ["nll"], 300, 20)["nll"]
     torch.testing.assert_close(nll.mean(), -log_p.mean(), atol=0.01, rtol=0)
     assert (nll + log_p).std() < 0.1
     error = found["-elbo"] + log_p
@@ -48,21 +59,18 @@ def test_regret_is_what_the_encoder_lacks(float64):
     best = DiagonalGaussian((x[:, 0, 0] - b) @ w / 0.16 / precision, precision.rsqrt().expand(300, 3))
     with torch.no_grad():
         lacking = kl_divergence(vae.encode(x), best)
-    found = scores(vae, x, torch.arange(300), ["regret"], 0, 3, 200)["regret"]
+    found = scores_of(vae, x, ["regret"], 3, 200)["regret"]
     assert lacking.mean() > 0.2
     assert found.mean() == pytest.approx(lacking.mean().item(), rel=0.15)
     assert np.corrcoef(found, lacking)[0, 1] > 0.9
 
 
-def test_chunks_change_no_score(finished, monkeypatch):
-    class Bar:
-        update = staticmethod(lambda count: None)
-
+def test_chunks_change_no_score(finished):
     run = open_run(finished)
-    images = run.data.test.images[:20]
-    whole = module.evaluated(run, images, SCORES, 5, 2, Bar)
-    monkeypatch.setattr(module, "CHUNK", 7)
-    parts = module.evaluated(run, images, SCORES, 5, 2, Bar)
+    images, scores = run.data.test.images[:20], make_scores(SCORES, 5, 2)
+    with tqdm(disable=True) as bar:
+        whole = evaluate_scores(run, images, scores, bar)
+        parts = evaluate_scores(run, images, scores, bar, chunk=7)
     assert list(whole) == [*SCORES, *BASELINES]
     for name in whole:
         np.testing.assert_allclose(parts[name], whole[name], rtol=1e-3, atol=1e-2, err_msg=name)
@@ -88,19 +96,19 @@ def test_detection_is_what_it_says():
     normal, anomalous = random.normal(0, 1, 80).round(1), random.normal(1, 1, 40).round(1)
     found = detection(normal, anomalous)
     pairs = np.sign(anomalous[:, None] - normal) / 2 + 0.5
-    assert found["auroc"] == pytest.approx(pairs.mean())
+    assert found["auroc"].mean == pytest.approx(pairs.mean())
     threshold = max(t for t in np.unique([*normal, *anomalous]) if (anomalous >= t).mean() >= 0.95)
     assert found["fpr95"] == (normal >= threshold).mean()
-    assert detection(np.zeros(5), np.ones(5)) == {"auroc": 1, "auroc_se": 0, "aupr": 1, "fpr95": 0}
+    assert detection(np.zeros(5), np.ones(5)) == {"auroc": Estimate(1, 0), "aupr": 1, "fpr95": 0}
     chance = detection(np.zeros(30), np.zeros(10))
-    assert (chance["auroc"], chance["aupr"], chance["fpr95"]) == (0.5, 0.25, 1)
+    assert (chance["auroc"].mean, chance["aupr"], chance["fpr95"]) == (0.5, 0.25, 1)
 
 
 def test_the_standard_error_of_auroc_is_its_spread():
     random = np.random.default_rng(0)
     found = [detection(random.normal(0, 1, 60), random.normal(1, 2, 30)) for _ in range(300)]
-    spread = np.std([each["auroc"] for each in found])
-    assert np.mean([each["auroc_se"] for each in found]) == pytest.approx(spread, rel=0.12)
+    spread = np.std([each["auroc"].mean for each in found])
+    assert np.mean([each["auroc"].se for each in found]) == pytest.approx(spread, rel=0.12)
 
 
 def test_a_run_is_set_against_corruptions_and_other_data(applied, finished):
@@ -120,7 +128,7 @@ def test_a_run_is_set_against_corruptions_and_other_data(applied, finished):
             "mnist5k",
         }
         assert all(values.shape == (20,) and np.isfinite(values).all() for values in arrays.values())
-        wanted = detection(arrays["test/nll"], arrays["noise/nll"])
+        wanted = flatten(detection(arrays["test/nll"], arrays["noise/nll"]))
         assert (arrays["test/nll"] <= arrays["test/-elbo"] + 5).all()
     assert {key: numbers[f"noise nll/{key}"] for key in wanted} == wanted
     # discs in black are told from the same with noise, and from their negatives; a mirror image is as dark
@@ -130,16 +138,21 @@ def test_a_run_is_set_against_corruptions_and_other_data(applied, finished):
 
 
 def overflowing(monkeypatch, broken: dict[str, list[float]]) -> None:
-    """Makes the first scores of every 20 images what `broken` says, by score."""
+    """Have the first scores of each set be what `broken` says, by score."""
 
-    def some(vae, x, index, names, *options):
-        found = before(vae, x, index, names, *options)
-        for name, values in broken.items():
-            found[name][: len(values)] = torch.tensor(values)[: len(index)]
-        return found
+    def overflow(score, values):
+        def overflowing_score(vae, batch, noise):
+            found = score(vae, batch, noise)
+            found[: len(values)] = torch.tensor(values)[: len(found)]
+            return found
 
-    before = module.scores
-    monkeypatch.setattr(module, "scores", some)
+        return overflowing_score
+
+    def make(*options):
+        scores = make_scores(*options)
+        return scores | {name: overflow(scores[name], values) for name, values in broken.items()}
+
+    monkeypatch.setattr(module, "make_scores", make)
 
 
 NAN, INF = math.nan, math.inf
@@ -149,8 +162,8 @@ def test_what_is_no_finite_number_ranks_highest():
     normal, anomalous = np.array([1.0, 2, 3, NAN]), np.array([INF, -INF, NAN, 2.5])
     found = detection(normal, anomalous)
     pairs = [1, 1, 1, 0.5] * 3 + [1, 1, 0, 0]  # of each anomaly with each normal image
-    assert found["auroc"] == pytest.approx(np.mean(pairs))
-    assert detection(np.full(4, NAN), np.full(4, INF))["auroc"] == 0.5
+    assert found["auroc"].mean == pytest.approx(np.mean(pairs))
+    assert detection(np.full(4, NAN), np.full(4, INF))["auroc"].mean == 0.5
     finite = detection(np.array([1.0, 2, 3, 9]), np.array([9, 9, 9, 2.5]))
     assert found == finite
 
@@ -195,7 +208,7 @@ def test_the_histogram_tells_what_lies_beyond_its_axis():
     random = np.random.default_rng(0)
     normal = random.normal(100, 10, 500)
     other = np.concatenate([random.normal(150, 10, 495), [1738, 900, -1000, NAN, INF]])
-    drawn = figures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {})
+    drawn = pictures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {})
     assert {"◂ 1 down to −1,000", "2 up to 1,738, 2 ∞ ▸"} <= set(texts(drawn))
     (axes,) = (axes for axes in drawn.axes if axes.patches)
     low, high = axes.get_xlim()
@@ -211,7 +224,7 @@ def test_the_histogram_tells_what_lies_beyond_its_axis():
 )
 def test_any_scores_can_be_drawn(normal, other):
     normal, other = np.array(normal), np.array(other)
-    drawn = texts(figures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {}))
+    drawn = texts(pictures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {}))
     infinite = int(np.isinf(normal).sum() + np.isinf(other).sum())
     assert sum(int(line.removesuffix(" ∞ ▸")) for line in drawn if line.endswith(" ∞ ▸")) == infinite
     assert not any("up to" in line or "down to" in line for line in drawn)

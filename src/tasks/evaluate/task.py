@@ -235,7 +235,7 @@ def representation(run: Run, means: np.ndarray, truth: np.ndarray) -> dict[str, 
 
 def generation(run: Run) -> dict[str, Any]:
     """The quality of samples from the prior, beside that of training images: src/evaluation/quality.py."""
-    if why := quality.unmeasurable(run):
+    if why := quality.obstacle(run):
         return {"sample quality": f"not measured: {why}"}
     made = samplers.generate(run, samplers.prior(run), quality.count(run), "prior")
     return quality.sample_quality(run, made.means, made.draws)
