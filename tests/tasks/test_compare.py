@@ -1,18 +1,24 @@
 """task=compare."""
 
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 
-from src.build import open_run
+from src.build import Run, open_run
+from src.models.likelihoods import Bernoulli
 from src.run import record
-from src.support import noise
 from src.support.errors import UserError
-from src.tasks.compare.pictures import cut, differences
-from src.tasks.compare.task import differing
+from src.support.noise import Noise
+from src.support.statistics import Estimate
+from src.tasks.compare.pictures import differences, shorten
+from src.tasks.compare.task import differing, side_by_side
 from src.training.objectives import ELBO
+from tests.helpers.models import POSTERIORS, PRIORS, small
 
 
 def test_a_run_does_not_differ_from_itself(applied, finished):
@@ -34,9 +40,9 @@ def test_differences_are_paired_over_the_images(applied, finished, run):
     for folder_of_one in (finished, other):
         one = open_run(folder_of_one)
         x = torch.from_numpy(one.data.test.images).float() / 255
-        drawn = noise.normal(0, torch.arange(len(x)), (3, one.vae.latent_dim)).transpose(0, 1)
+        eps = Noise(0).normal(torch.arange(len(x)), 3, one.vae.latent_dim, like=x)
         with torch.no_grad():
-            elbos.append(-ELBO(samples=3)(one.vae, x, drawn).loss.double().numpy())
+            elbos.append(-ELBO(samples=3)(one.vae, x, eps).loss.double().numpy())
     difference = elbos[0] - elbos[1]
     assert numbers["images"] == len(difference)
     assert numbers["elbo/difference"] == pytest.approx(difference.mean(), abs=1e-4)
@@ -46,6 +52,25 @@ def test_differences_are_paired_over_the_images(applied, finished, run):
         np.testing.assert_allclose(arrays["run_elbo"], elbos[0], atol=1e-3)
         np.testing.assert_allclose(arrays["other_elbo"], elbos[1], atol=1e-3)
         np.testing.assert_array_equal(arrays["index"], np.arange(len(difference)))
+
+
+@pytest.mark.parametrize(
+    ("priors", "caption"),
+    [
+        (("standard", "standard"), "the same codes, decoded by both"),
+        (("mixture", "mixture"), "the same codes, decoded by both"),
+        (("standard", "coupling"), "the same noise, through the prior and decoder of each"),
+    ],
+)
+def test_codes_are_called_the_same_where_both_priors_draw_the_same(images, priors, caption):
+    runs = {}
+    for who, prior in zip(("run", "other"), priors, strict=True):
+        torch.manual_seed(0)
+        vae = small(POSTERIORS["gaussian"](3), PRIORS[prior](3), Bernoulli()).eval()
+        runs[who] = Run(Path(), None, vae, seed=0, epoch=1)
+    runs["run"].data = SimpleNamespace(source=images)
+    figure = side_by_side("a", runs, images.test, 3)
+    assert any(caption in text.get_text() for text in figure.findobj(Text))
 
 
 @pytest.mark.parametrize(
@@ -120,15 +145,14 @@ def test_options_of_two_groups_are_two():
 
 
 def test_long_values_keep_their_end():
-    assert cut("short") == "short"
-    assert cut("x" * 40 + "end").endswith("end") and len(cut("x" * 43)) == 26
+    assert shorten("short") == "short"
+    assert shorten("x" * 40 + "end").endswith("end") and len(shorten("x" * 43)) == 26
 
 
 def test_the_histogram_counts_what_lies_beyond_its_axis():
     difference = np.concatenate([np.random.default_rng(0).normal(1, 5, 995), [-200, 90, 80, 70, -60]])
-    table = {f"{key}/{who}": 1.0 for key in ("elbo", "recon", "kl") for who in ("run", "other", "difference")}
-    numbers = table | {f"{key}/difference_se": 0.1 for key in ("elbo", "recon", "kl")}
-    drawn = differences("a", "b", numbers, {}, difference)
+    row = {"run": 1.0, "other": 1.0, "difference": Estimate(1.0, 0.1)}
+    drawn = differences("a", "b", dict.fromkeys(("elbo", "recon", "kl"), row), {}, difference)
     words = [text.get_text() for axes in drawn.axes for text in axes.texts]
     limit = np.percentile(np.abs(difference), 99)
     above, below = int((difference > limit).sum()), int((difference < -limit).sum())

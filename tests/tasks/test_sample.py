@@ -1,5 +1,7 @@
 """task=sample."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,10 +13,10 @@ from src.support.errors import UserError
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch, tmp_path):
-    """What is fitted takes a second."""
-    monkeypatch.setattr(classifier, "FEWEST_STEPS", 25)
-    monkeypatch.setattr(samplers, "STEPS", 30)
-    monkeypatch.setattr(samplers, "CODES", 1000)
+    """Whatever is fitted takes a second."""
+    monkeypatch.setattr(classifier, "train", partial(classifier.train, steps=25))
+    monkeypatch.setattr(samplers, "flow", partial(samplers.flow, steps=30))
+    monkeypatch.setattr(samplers, "codes", partial(samplers.codes, count=1000))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 

@@ -1,6 +1,7 @@
 """task=synthesize."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 from src import build
 from src.data import sources
 from src.data.sources import Split
+from src.evaluation import classifier
 from src.models import likelihoods
 from src.support.errors import UserError
+from src.support.statistics import Estimate
 from src.tasks.synthesize import generator as synthesis
 from src.tasks.synthesize import task as synthesize
 from src.tasks.synthesize.pictures import distances
@@ -38,7 +41,7 @@ def test_classes_stay_apart(finished):
     run = build.open_run(finished)
     train = run.data.source.train
     densities = synthesis.class_densities(run.vae, train, run.data.pixels, 0)
-    made = synthesis.synthesized(run.vae, densities, 50, 0)
+    made = synthesis.generate(run.vae, densities, 50, 0)
     centres = np.stack([train.images[train.labels == k].astype(float).mean(0) for k in range(4)])
     errors = np.square(made.images[:, None] - centres).sum((2, 3, 4))
     assert (errors.argmin(1) == made.labels).mean() > 0.9
@@ -47,7 +50,9 @@ def test_classes_stay_apart(finished):
 @pytest.fixture(scope="module")
 def contest(finished):
     """Accuracies and copy ratios of 40 images and of all, two seeds."""
-    return synthesize.contest(build.open_run(finished), [40, 328], 2, 4, vae_steps=9, classifier_steps=4)
+    run = build.open_run(finished)
+    generate = partial(synthesize.generate_from, run, per_class=4, vae_steps=9)
+    return synthesize.contest(run, [40, 328], 2, generate, partial(classifier.train, classes=4, steps=4))
 
 
 def test_judging_is_written_and_repeats(applied, finished, contest):
@@ -64,24 +69,36 @@ def test_judging_is_written_and_repeats(applied, finished, contest):
     assert all(values.std() > 0 for values in accuracy.values())
 
 
-def test_few_images_are_all_that_a_generator_sees(finished, monkeypatch):
-    """Only the contest of all images uses the run's VAE; the others train one, on their own images."""
+def test_few_images_are_all_that_a_generator_sees(finished):
     seen = []
 
-    def fitted(cfg, train, steps, seed, device):
-        seen.append((len(train.images), seed))
-        return synthesis.fitted(cfg, train, 1, seed, device)
+    def synthesize_nothing(real, seed):
+        seen.append((len(real.images), seed))
+        return real
 
-    monkeypatch.setattr(synthesize, "fitted", fitted)
-    synthesize.contest(build.open_run(finished), [16, 328], 2, 4, vae_steps=9, classifier_steps=2)
-    assert seen == [(16, 0), (16, 1)]
+    train = partial(classifier.train, classes=4, steps=2)
+    synthesize.contest(build.open_run(finished), [16, 328], 2, synthesize_nothing, train)
+    assert seen == [(16, 0), (328, 0), (16, 1), (328, 1)]
+
+
+def test_the_generator_is_the_runs_own_vae_only_where_it_saw_the_same_images(finished, monkeypatch):
+    trained = []
+    monkeypatch.setattr(synthesize, "train_vae", lambda cfg, train, *options: trained.append(train) or run.vae)
+    run = build.open_run(finished)
+    train = run.data.source.train
+    densities = synthesis.class_densities(run.vae, train, run.data.pixels, 3)
+    expected = synthesis.generate(run.vae, densities, 2, 3).images
+    assert np.array_equal(synthesize.generate_from(run, train, 3, per_class=2, vae_steps=1).images, expected)
+    assert trained == []
+    few = synthesis.part(train, 16, 0)
+    synthesize.generate_from(run, few, 3, per_class=2, vae_steps=1)
+    assert trained == [few]
 
 
 def test_one_seed_has_no_error():
     accuracy = {name: np.full((1, 1), 0.5) for name in synthesize.CONTESTANTS}
     numbers = synthesize.summary([100], accuracy, np.ones((1, 1)))
-    assert numbers["100 real + synthetic/gain"] == 0
-    assert not any(name.endswith("_se") for name in numbers)
+    assert numbers["100 real + synthetic"]["gain"] == Estimate(0, None)
 
 
 def test_each_contestant_has_its_images_equally_often():
@@ -117,7 +134,7 @@ def test_images_are_means_that_do_not_depend_on_their_number(posterior, prior):
     vae = models.small(models.POSTERIORS[posterior](3), models.PRIORS[prior](3), likelihoods.Bernoulli()).eval()
     images = np.random.default_rng(0).integers(0, 256, (12, 1, 4, 4), dtype=np.uint8)
     densities = synthesis.class_densities(vae, Split(images, np.arange(12) % 2), "binary", 0)
-    few, many = (synthesis.synthesized(vae, densities, count, 5) for count in (3, 150))
+    few, many = (synthesis.generate(vae, densities, count, 5) for count in (3, 150))
     assert many.labels.tolist() == [0] * 150 + [1] * 150
     np.testing.assert_array_equal(few.images[3:], many.images[150:153])
     assert len(np.unique(many.images)) > 2  # greys, not draws
@@ -137,7 +154,7 @@ def test_a_part_is_balanced_and_depends_on_the_seed_alone():
 def test_a_small_vae_learns_its_images_and_repeats(composed, small, images):
     cfg = composed(*small, "trainer.ema=0.9", "data.batch_size=500")
     train = synthesis.part(images.train, 40, 0)
-    seconds = [synthesis.fitted(cfg, train, 40, 3, CPU) for _ in range(2)]
+    seconds = [synthesis.train_vae(cfg, train, 40, 3, CPU) for _ in range(2)]
     for ours, theirs in zip(*(vae.parameters() for vae in seconds), strict=True):
         assert torch.equal(ours, theirs)
     x = torch.from_numpy(train.images).float() / 255
@@ -150,7 +167,7 @@ def test_classic_augmentation_moves_each_image_a_little():
     y, x = torch.meshgrid(torch.arange(28.0), torch.arange(40.0), indexing="ij")
     disc = torch.exp(-((y - 13.5) ** 2 + (x - 19.5) ** 2) / 18).expand(200, 1, 28, 40)
     torch.manual_seed(0)
-    moved = synthesis.classic(disc)
+    moved = synthesis.augment(disc)
     assert moved.shape == disc.shape
     assert 0 <= moved.min() <= moved.max() <= 1
     mass = moved.sum((1, 2, 3))
@@ -161,16 +178,13 @@ def test_classic_augmentation_moves_each_image_a_little():
     assert (shift > 0.7 * limit).all()
     assert (shift < limit).all()
     grey = torch.full((3, 3, 5, 5), 0.3)
-    torch.testing.assert_close(synthesis.classic(grey), grey)
+    torch.testing.assert_close(synthesis.augment(grey), grey)
 
 
-def test_a_turn_keeps_lengths_of_images_that_are_not_square(monkeypatch):
-    monkeypatch.setattr(synthesis, "SHIFT", 0)
-    monkeypatch.setattr(synthesis, "SCALE", 0)
+def test_a_turn_keeps_lengths_of_images_that_are_not_square():
     y, x = torch.meshgrid(torch.arange(28.0) - 13.5, torch.arange(56.0) - 27.5, indexing="ij")
     disc = torch.exp(-(y**2 + x**2) / 30).expand(50, 1, 28, 56)
-    monkeypatch.setattr(synthesis, "ANGLE", 1.5)
-    torch.testing.assert_close(synthesis.classic(disc), disc, atol=0.02, rtol=0)
+    torch.testing.assert_close(synthesis.augment(disc, 0, 1.5, 0), disc, atol=0.02, rtol=0)
 
 
 def test_distances_beyond_the_axis_are_counted():
@@ -185,7 +199,7 @@ def test_distances_beyond_the_axis_are_counted():
 
 def test_the_test_images_that_are_compared_stand_for_all():
     labels = np.repeat(np.arange(10), 700)  # ordered by class
-    found = synthesize.tested(Split(np.zeros((7000, 1, 2, 2), np.uint8), labels))
+    found = synthesize.compared_images(Split(np.zeros((7000, 1, 2, 2), np.uint8), labels))
     assert np.bincount(found.labels).tolist() == [100] * 10
 
 
