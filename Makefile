@@ -1,5 +1,5 @@
 # make train ARGS="model=conv latent_dim=16"     set up .venv once, then train
-# make test                                     set up .venv once, then lint and test
+# make test                                     set up .venv once, then lint, check types and test
 # make bench                                    how fast it trains, beside a bare loop and its peers: half an hour
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu make ...     PyTorch without CUDA, 1 GB instead of 6
 PYTHON ?= python3.11
@@ -16,6 +16,7 @@ train: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 bench: $(READY)

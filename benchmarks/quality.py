@@ -129,10 +129,10 @@ def validation() -> np.ndarray:
     """The 10,000 validation images (N, 1, 28, 28), 0 or 1, of the published draw."""
     from benchmarks.configuration import composed
     from src import build
-    from src.data.module import draw_binary
+    from src.data.pixels import binarize_as_published
 
     source = build.make(composed().data.source, "data")
-    return draw_binary(source.val.images, source.test.images)[0] // 255
+    return binarize_as_published(source.val.images, source.test.images)[0] // 255
 
 
 def operations(side: str) -> float:

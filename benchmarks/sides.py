@@ -41,7 +41,7 @@ RSS = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 def default(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
     """This project as `python -m src.train` runs it, without the pictures; whole epochs after the first."""
     module = build.module(cfg, [])
-    trainer = build.trainer(cfg, folder, build_loggers(cfg, folder, None))
+    trainer = build.trainer(cfg, folder, build_loggers(cfg, folder, None, build.make))
     trainer.callbacks.insert(0, WholeEpochs(watch))  # first, so that the others' work at an epoch's ends is timed too
     trainer.fit(module, build.data(cfg, module.vae))
     return module.vae

@@ -21,7 +21,7 @@ from benchmarks import command
 from benchmarks.configuration import MODELS, composed
 from benchmarks.sides import bare_steps, lean
 from src import build
-from src.data.module import TrainingBatches
+from src.data.batches import TrainingBatches
 from src.train import quieten
 
 WARMUP = 50  # steps that are not counted

@@ -84,7 +84,7 @@ def built(options: Sequence[str]) -> tuple[Any, Any, Any]:
     import torch
 
     from src import build
-    from src.data.module import TrainingBatches
+    from src.data.batches import TrainingBatches
     from src.train import CONF
 
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
@@ -99,7 +99,7 @@ def measured(options: Sequence[str]) -> dict[str, float]:
     """Seconds that an epoch takes to measure the validation images and the training images, the least of ROUNDS."""
     import torch
 
-    from src.data.module import EvaluationBatches
+    from src.data.batches import EvaluationBatches
 
     module, data, _ = built(options)
     module.vae.eval()

@@ -1,4 +1,4 @@
-"""Draws while a training runs, and its animations at the end."""
+"""Figures of a training, drawn while it runs, and its animations at the end."""
 
 import logging
 import time
@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from src.run.trace import Trace
 from src.run.tracking import media
+from src.support.folders import RunFolder
 from src.support.ranges import Share, checked
 from src.training.module import VAEModule
 
@@ -17,10 +18,10 @@ log = logging.getLogger(__name__)
 
 @checked
 class Pictures(Callback):
-    """Draws the recorder's trace into figures/, and hands the pictures to W&B.
+    """Draws the recorder's trace into figures/, and hands the figures to W&B.
 
-    While training the latest pictures are refreshed as often as keeps drawing below `share` of the time; at the end all
-    are drawn, the animations too. A failure, or Ctrl-C at the end, costs the pictures and never the run.
+    During training, the latest figures are redrawn at intervals that keep drawing below `share` of the run time; after
+    it, all figures and animations are drawn. A failure, or Ctrl-C at the end, costs figures and never the run.
     """
 
     def __init__(self, share: Share):
@@ -37,14 +38,14 @@ class Pictures(Callback):
         self.draw(trainer, "draw_final")
 
     def draw(self, trainer: Trainer, how: str) -> None:
-        """Draws with a function of src.figures, and logs what it drew."""
+        """Draw with a function of src.figures, named by `how`, and log the figures."""
         if not trainer.is_global_zero:
             return
-        from src import figures  # matplotlib and openTSNE: not before there is something to draw
+        from src import figures  # here, because matplotlib and openTSNE take seconds to import
 
-        folder, begun = Path(trainer.default_root_dir) / "figures", time.perf_counter()
+        run, start = RunFolder(Path(trainer.default_root_dir)), time.perf_counter()
         try:
-            paths = getattr(figures, how)(Trace.load(folder / "trace.npz"), folder)
+            paths = getattr(figures, how)(Trace.load(run.trace), run.figures)
             publish(trainer, paths)
         except KeyboardInterrupt:
             if how == "draw_latest":
@@ -52,12 +53,12 @@ class Pictures(Callback):
             log.warning("drawing interrupted; python -m src.figures %s draws the rest", trainer.default_root_dir)
         except Exception:
             log.exception("drawing failed, the training goes on; python -m src.figures %s", trainer.default_root_dir)
-        self.spent += time.perf_counter() - begun
+        self.spent += time.perf_counter() - start
 
 
 def publish(trainer: Trainer, paths: list[Path]) -> None:
-    """Logs pictures to the run's W&B, if it has one."""
+    """Log figures to the run's W&B run, if it has one."""
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            pictures = {f"figures/{name}": value for name, value in media(paths).items()}
-            logger.experiment.log(pictures | {"images_seen": trainer.callback_metrics.get("images_seen", 0)})
+            images = {f"figures/{name}": value for name, value in media(paths).items()}
+            logger.experiment.log(images | {"images_seen": trainer.callback_metrics.get("images_seen", 0)})

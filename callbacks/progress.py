@@ -8,7 +8,8 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 
 class Progress(TQDMProgressBar):
-    """One bar an epoch with the last validation ELBO; validation is short, bars of its own would only flicker."""
+    """One bar for each epoch, with the last validation ELBO. Validation has no bar: it is so short that one would only
+    flicker."""
 
     def init_sanity_tqdm(self) -> Tqdm:
         return Tqdm(disable=True)

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from src.data.module import as_bytes, as_input, balanced
+from src.data.pixels import as_bytes, as_input
+from src.data.selection import class_balanced_rows
 from src.inference.metrics import nearest
 from src.models.vae import VAE
 from src.run.trace import Trace
 from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole
+from src.support.folders import RunFolder
 from src.support.noise import Noise
 from src.support.ranges import Count, checked
 from src.training.module import VAEModule
@@ -42,10 +44,11 @@ class Recorder(Callback):
         self.images, self.samples, self.reconstructions = images, samples, reconstructions
 
     def on_fit_start(self, trainer: Trainer, module: VAEModule) -> None:
-        self.path = Path(trainer.default_root_dir) / "figures" / "trace.npz"
+        self.folder = RunFolder(Path(trainer.default_root_dir))
+        self.path = self.folder.trace
         self.path.parent.mkdir(parents=True, exist_ok=True)
         data = trainer.datamodule
-        self.followed = balanced(data.val.labels, self.images)
+        self.followed = class_balanced_rows(data.val.labels, self.images)
         self.pixels = as_input(torch.from_numpy(data.val.images[self.followed]))
         self.prior_is_fixed = module.vae.prior_is_fixed
         self.trace = Trace(
@@ -76,7 +79,7 @@ class Recorder(Callback):
             old.last.pop("samples_nearest", None)  # of samples that are about to change
             self.trace = old
         else:
-            aside = self.path.replace(self.path.with_name("trace_before.npz"))
+            aside = self.path.replace(self.folder.previous_trace)
             log.warning("pictures begin anew: the trace, now %s, is damaged or followed other images", aside)
 
     def on_train_start(self, trainer: Trainer, module: VAEModule) -> None:
@@ -104,7 +107,7 @@ class Recorder(Callback):
             self.trace.save(self.path)
             names = {"z": "samples_z", "nearest": "samples_nearest"}
             images = {name: self.trace.frames[f"samples_{name}"][-1] for name in ("mean", "draw")}
-            with whole(self.path.with_name("samples.npz")) as partial:
+            with whole(self.folder.samples) as partial:
                 np.savez(partial, **images, **{name: last[key] for name, key in names.items()})
 
     def record(self, trainer: Trainer, module: VAEModule) -> None:

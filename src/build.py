@@ -18,12 +18,15 @@ from torch import nn
 
 from src.config import classes as own
 from src.config.options import check_beta, choice, plain
+from src.data.batches import EVALUATION_BATCH, EvaluationBatches
 from src.data.labels import excluding, numbers_of
-from src.data.module import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, pixels, prepared
+from src.data.module import ImageData
+from src.data.pixels import SEEDS, prepare, required_pixels
 from src.data.sources import Images, Split
 from src.models.vae import VAE
 from src.run import identity
 from src.support.errors import UserError
+from src.support.folders import RunFolder
 from src.training import checkpoints
 from src.training.module import VAEModule
 from src.training.schedules import Constant
@@ -105,13 +108,13 @@ def data(cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool
 
     images: those of `source`, if they have been read; by_place: see src/data/labels.py
     """
-    kind = pixels(cfg.data.binarize, vae)
+    pixels = required_pixels(vae.likelihood, cfg.data.binarize)
     images = images or source(cfg)
     shape = images.train.images.shape[1:]
     if tuple(cfg.data.shape) != shape:
         raise UserError(f"data.shape={list(cfg.data.shape)}, but the images of {images.name} are {list(shape)}")
     try:
-        return ImageData(excluding(images, cfg.data.exclude_labels, by_place), kind, cfg.data.batch_size, cfg.seed)
+        return ImageData(excluding(images, cfg.data.exclude_labels, by_place), pixels, cfg.data.batch_size, cfg.seed)
     except (TypeError, ValueError) as error:
         raise UserError(f"data: {error}") from error
 
@@ -147,7 +150,7 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     if not torch.cuda.is_available():
         # Lightning sets it; the optimizer then looks for NVIDIA's library at each step, in vain
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    folder = run / "checkpoints"
+    folder = RunFolder(run).checkpoints
     # the best first: the last then holds what is known of it
     keepers = [checkpoints.EveryEpoch(folder, "best", monitor="val/loss"), checkpoints.EveryEpoch(folder, "last")]
     if (decay := cfg.trainer.get("ema")) is not None:
@@ -211,7 +214,7 @@ class Run:
     def train(self) -> Split:
         """The training images, prepared like those of the validation: drawn once."""
         images, labels = self.data.source.train
-        return Split(prepared(images, self.data.pixels, DRAWS["train"]), labels)
+        return Split(prepare(images, self.data.pixels, SEEDS["train"]), labels)
 
     def batches(self, split: Split, size: int = EVALUATION_BATCH) -> EvaluationBatches:
         """Images prepared for the VAE (`run.train`, `run.data.val`, `run.data.test`) in batches, on its device."""
@@ -242,7 +245,7 @@ def open_run(
 
     Raises UserError as `load` does.
     """
-    path = Path(folder) / "checkpoints" / f"{which}.ckpt"
+    path = RunFolder(Path(folder)).checkpoint(which)
     state = checkpoints.read(path)
     cfg = OmegaConf.create(state["run"]["config"])
     for name, value in (where or {}).items():

@@ -142,7 +142,7 @@ def attempt(found: "Study", trial: "Trial", plan: Plan, words: list[str], run: P
     except Exception as error:
         if not isinstance(error, UserError):
             log.exception("trial %d", trial.number)
-        reason = status.in_a_line(error)
+        reason = status.one_line(error)
         trial.set_user_attr("reason", reason)
         found.tell(trial, state=TrialState.FAIL)
         log.warning("trial %d failed: %s", trial.number, reason)
@@ -180,7 +180,7 @@ def completed(found: "Study") -> list["FrozenTrial"]:
 
 def show(found: "Study", plan: Plan, folder: Path) -> None:
     """Prints all trials, the best first, and how to train the best again; draws search.png."""
-    from src.figures.animation import write_still
+    from src.figures.animation import write_image
     from src.sweeps import pictures as figures
 
     fixed, dimensions = split(plan.words)
@@ -213,7 +213,7 @@ def show(found: "Study", plan: Plan, folder: Path) -> None:
         scales = {each.option: each.arguments.get("log", False) for each in dimensions}
         title = f"{folder.name}: {' '.join(fixed) or 'the default'}"
         figure = figures.search(title, plan.metrics, plan.directions[0] == "maximize", scales, tried)
-        print(f"picture: {write_still(figure, folder / 'search.png', 2)}")
+        print(f"picture: {write_image(figure, folder / 'search.png', 2)}")
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
     Raises UserError for anything a user can mend.
     """
     if cfg.ckpt_path:
-        cfg, overrides = resume.resumed(Path(cfg.ckpt_path), overrides)
+        cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides)
     check_run(cfg)
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
     from lightning.pytorch.utilities import rank_zero_only
@@ -117,8 +117,8 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | No
         overrides = overrides + identity.check_resumed(checkpoint, cfg, build.source(cfg))
         if not rank_zero_only.rank:
             tidy(run)
-            resume.tell_hydra(run, cfg, overrides)
-    with nullcontext({}) if rank_zero_only.rank else status.kept(run, overrides) as ending:
+            resume.update_hydra_folder(run, cfg, overrides)
+    with nullcontext({}) if rank_zero_only.rank else status.record_status(run, overrides) as ending:
         metrics = fit(cfg, run, overrides, job, step)
         ending |= verdict(run, metrics)
     return metrics
@@ -141,7 +141,7 @@ def fit(cfg: DictConfig, run: Path, overrides: list[str], job: sweeps.Job | None
     identity.keep(run, module.run, data, in_sweep=job is not None)
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
 
-    loggers = build_loggers(cfg, run, job, step)
+    loggers = build_loggers(cfg, run, job, build.make, step)
     best, last = (run / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
     metrics: dict[str, Any] = {}
     try:
@@ -215,7 +215,7 @@ def measured(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> d
         "parameters": sum(weight.numel() for weight in module.vae.parameters()),
         "likelihood": type(module.vae.likelihood).__name__,
         "pixels": data.pixels,
-        "data": data.described(),
+        "data": data.description(),
         "device": str(module.device),
         "precision": module.trainer.precision,
         **record.provenance(),

@@ -19,6 +19,7 @@ from src.config.overrides import check_folder
 from src.config.schema import check_parts, check_value, is_referred_to, suggestion
 from src.config.trainer_options import check_trainer
 from src.support.errors import UserError
+from src.support.folders import EXAMPLE, RunFolder
 
 # our own defaults for a launcher of that name
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
@@ -78,9 +79,11 @@ def check(options: dict[str, Any]) -> None:
     if cfg.ckpt_path is not None:
         path = Path(cfg.ckpt_path).absolute()
         if not path.is_file():
-            raise UserError(f"ckpt_path={cfg.ckpt_path}: no such file; a run's checkpoints lie in RUN/checkpoints/")
-        if path.parent.name != "checkpoints":
-            raise UserError(f"ckpt_path={cfg.ckpt_path} is not in a run's folder: give RUN/checkpoints/last.ckpt")
+            raise UserError(
+                f"ckpt_path={cfg.ckpt_path}: no such file; a run's checkpoints are in {EXAMPLE.checkpoints}/"
+            )
+        if RunFolder.of_checkpoint(path) is None:
+            raise UserError(f"ckpt_path={cfg.ckpt_path} is not in a run's folder: give {EXAMPLE.checkpoint('last')}")
     if cfg.sweep_name is not None and not re.fullmatch(r"\w[\w.-]*", cfg.sweep_name):
         raise UserError(f"sweep_name={cfg.sweep_name} can't name a folder: use letters, digits, _ . and -")
 
@@ -220,11 +223,13 @@ def check_apply(cfg: DictConfig) -> None:
         raise UserError(f"seed must be from 0 to 2^32 - 1, got {cfg.seed}")
     if cfg.name is not None and (cfg.name in ("", "latest") or "/" in cfg.name or cfg.name.startswith(".")):
         raise UserError(f"name={cfg.name} can't name a folder of results")
-    folder = Path(cfg.run)
-    if not folder.is_dir():
+    folder = RunFolder(Path(cfg.run))
+    if not folder.path.is_dir():
         raise UserError(f"run={cfg.run}: no such folder")
-    if not (folder / "checkpoints" / f"{cfg.checkpoint}.ckpt").is_file():
-        raise UserError(f"run={cfg.run} holds no checkpoints/{cfg.checkpoint}.ckpt: give the folder of a trained run")
+    path = folder.checkpoint(cfg.checkpoint)
+    if not path.is_file():
+        name = path.relative_to(folder.path)
+        raise UserError(f"run={cfg.run} holds no {name}: give the folder of a trained run")
 
 
 class CheckFirst(Callback):

@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from src.support.errors import UserError
+from src.support.folders import RunFolder
 
 NONE = {"logger": "csv", "callbacks": "none"}  # the choice that is nothing: Hydra takes no null for a group
 HYDRAS = ("ckpt_path", "hydra", "sweep", "sweep_name")  # never changes of a run's configuration
@@ -50,7 +51,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
             "--config-name=%s is not read: the run goes on with the configuration in its checkpoint", parsed.config_name
         )
     changes = [word for word in parsed.overrides if re.split("[./]", name_of(word))[0] not in HYDRAS]
-    # Hydra would write what it composes to RUN/.hydra before a word is refused: resume.tell_hydra does it
+    # Hydra would write what it composes to RUN/.hydra before a word is refused: resume.update_hydra_folder does it
     quiet = [] if "hydra.output_subdir" in names else ["hydra.output_subdir=null"]
     return [*(word for word in words if word not in changes), *quiet], changes
 
@@ -91,10 +92,10 @@ def check_folder(config: DictConfig) -> None:
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise UserError(f"hydra.run.dir={folder} can't be written: {there} is no folder, or not yours to write to")
-    if path is None and any(folder.glob("checkpoints/*.ckpt")):
+    if path is None and RunFolder(folder).has_checkpoints:
         raise UserError(
             f"hydra.run.dir={folder} holds a run already: give another folder, or go on with that run by "
-            f"{option('ckpt_path', f'{folder}/checkpoints/last.ckpt')}"
+            f"{option('ckpt_path', str(RunFolder(folder).checkpoint('last')))}"
         )
     if path is not None and folder.absolute() != Path(path).absolute().parent.parent:
         raise UserError("hydra.run.dir: a run goes on in its own folder, that of ckpt_path; leave hydra.run.dir out")

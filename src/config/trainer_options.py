@@ -26,7 +26,7 @@ FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
     "fast_dev_run": ((False, 0), "trainer.max_epochs=1 +trainer.limit_train_batches=1 tries a run out"),
     "barebones": ((False,), "callbacks=none logger=csv does without all that can be spared"),
     "enable_checkpointing": ((True,), "the best checkpoint is what is tested: leave it out"),
-    "use_distributed_sampler": ((False,), "src/data/module.py gives each process its share: leave it out"),
+    "use_distributed_sampler": ((False,), "src/data/batches.py gives each process its share: leave it out"),
     "enable_autolog_hparams": ((True,), "the configuration is always stored: leave it out"),
     "val_check_interval": ((1.0,), f"{WHOLE}; +trainer.limit_train_batches=0.5 halves an epoch"),
     "check_val_every_n_epoch": ((1,), WHOLE),

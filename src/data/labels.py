@@ -71,5 +71,5 @@ def excluding(images: Images, labels: Any, by_place: bool = False) -> Images:
         keep = ~np.isin(split.labels, numbers)
         if not keep.any():
             raise UserError(f"data.exclude_labels leaves no {words} image: of {len(keep)} all have these labels")
-        parts[part] = Split(split.images[keep], split.labels[keep])
+        parts[part] = split.take(keep)
     return images._replace(**parts, without=tuple(images.classes[i] for i in numbers))

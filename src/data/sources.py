@@ -57,6 +57,10 @@ class Split(NamedTuple):
     images: np.ndarray
     labels: np.ndarray
 
+    def take(self, rows: np.ndarray | slice) -> "Split":
+        """The images in these rows (numbers, a mask or a slice) and their labels."""
+        return Split(self.images[rows], self.labels[rows])
+
 
 class Images(NamedTuple):
     """A data set in its three parts.

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from src.data.module import EVALUATION_BATCH, as_input
+from src.data.batches import EVALUATION_BATCH
+from src.data.pixels import as_input
 from src.data.sources import Images, Split
 from src.support import noise
 from src.support.errors import UserError
@@ -34,9 +35,7 @@ class Classifier(nn.Module):
             layer
             for narrow, wide, kernel in zip(widths, widths[1:], (5, 3, 3), strict=False)
             for layer in (
-                nn.Conv2d(
-                    narrow, wide, kernel, stride=2, padding=kernel // 2, bias=False
-                ),  # one pixel stays one
+                nn.Conv2d(narrow, wide, kernel, stride=2, padding=kernel // 2, bias=False),  # one pixel stays one
                 nn.BatchNorm2d(wide),
                 nn.ReLU(),
             )

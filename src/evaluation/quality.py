@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from src.build import Run
-from src.data.module import DRAWS, prepared
+from src.data.pixels import SEEDS, Pixels, prepare
 from src.evaluation.classifier import Classifier, features, load_or_train
 from src.support.errors import UserError
 from src.support.statistics import Estimate, estimate
@@ -129,9 +129,9 @@ def references(run: Run) -> dict[str, Reference]:
     n, source = count(run), run.data.source
     train, test = (np.linspace(0, len(split.images) - 1, n).astype(int) for split in (source.train, source.test))
     grey = _reference(run, "grey", source.train.images[train], source.test.images[test])
-    if run.data.pixels != "binary":
+    if run.data.pixels != Pixels.BINARY:
         return {"means": grey, "draws": grey}
-    drawn = prepared(source.train.images[train], "binary", DRAWS["train"])
+    drawn = prepare(source.train.images[train], Pixels.BINARY, SEEDS["train"])
     binary = _reference(run, "binary", drawn, run.data.test.images[test])
     return {"means": grey, "draws": binary}
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import EVALUATION_BATCH, as_bytes, as_input
+from src.data.batches import EVALUATION_BATCH
+from src.data.pixels import as_bytes, as_input
 from src.models import priors
 from src.models.distributions import CodeDistribution
 from src.models.gaussians import FullGaussian, GaussianMixture

@@ -1,6 +1,7 @@
-"""Every picture of a training, drawn from its trace alone.
+"""Every figure of a training, drawn from its trace alone.
 
-Functions import what they need: matplotlib takes a second, openTSNE two, which no training should wait for.
+Functions import the libraries that they need: matplotlib takes one second to import and openTSNE two, which no
+training should wait for.
 """
 
 from collections.abc import Sequence
@@ -19,11 +20,16 @@ FORMATS = ("png", "pdf", "svg")
 
 
 def draw_latest(trace: Trace, folder: Path, scale: float = 1, formats: Sequence[str] = ("png",)) -> list[Path]:
-    """Draws the stills of `trace` as it stands into `folder`, in about a second, and returns their paths.
+    """Draw the images of the trace as it is now into `folder`, in about a second, and return their paths.
 
-    samples.png, reconstructions.png and latent.png of the last frame with finite codes; loss.png;
-    kl_per_dim.png, where the KL factorises. `scale` enlarges them: at 1 they are 500 to 1,400 pixels wide.
-    formats: which of FORMATS each is written in
+    These are samples.png, reconstructions.png and latent.png of the last frame with finite codes; loss.png; and
+    kl_per_dim.png, where the KL factorises.
+
+    Args:
+        trace: the trace of the training.
+        folder: where the images are written to.
+        scale: enlarges the images, which at 1 are 500 to 1,400 pixels wide.
+        formats: those of FORMATS in which each image is written.
     """
     from src.figures import curves, grids, latent
 
@@ -38,74 +44,78 @@ def draw_latest(trace: Trace, folder: Path, scale: float = 1, formats: Sequence[
             "latent": latent.plane(trace, frames),
         }.items():
             show(last)
-            written += write_stills(figure, folder, name, scale, formats)
+            written += write_formats(figure, folder, name, scale, formats)
     if "epoch" in trace.epochs:
-        written += write_stills(curves.loss(trace), folder, "loss", scale, formats)
+        written += write_formats(curves.loss(trace), folder, "loss", scale, formats)
     if "val/kl_per_dim" in trace.epochs:
-        written += write_stills(curves.kl_per_dim(trace), folder, "kl_per_dim", scale, formats)
+        written += write_formats(curves.kl_per_dim(trace), folder, "kl_per_dim", scale, formats)
     return written
 
 
 def draw_final(
-    trace: Trace, folder: Path, scale: float = 2, formats: Sequence[str] = ("png",), films: bool = True
+    trace: Trace, folder: Path, scale: float = 2, formats: Sequence[str] = ("png",), animations: bool = True
 ) -> list[Path]:
-    """Draws the stills, as `draw_latest` does, and the animations of `trace` into `folder` and returns their paths.
+    """Draw the images, as `draw_latest` does, and the animations of the trace into `folder` and return their paths.
 
-    samples.gif, reconstructions.gif, latent.gif and, with more than two latent dimensions and more than one image
-    followed, latent_tsne.gif and latent_tsne.png: at most 30 frames, from the untrained model to the last with finite
-    codes, evenly in log(images seen). The same trace gives the same files. Without `films`, latent_tsne.png is of that
-    last alone.
+    The animations are samples.gif, reconstructions.gif, latent.gif and, with more than two latent dimensions and more
+    than one recorded image, latent_tsne.gif, with latent_tsne.png of its last frame. They have at most 30 frames, from
+    the untrained model to the last frame with finite codes, evenly in log(images seen). The same trace gives the same
+    files. Without `animations`, latent_tsne.png is embedded by itself.
     """
     from src.figures import grids, latent
-    from src.figures.animation import evenly_in_log, write_film
+    from src.figures.animation import evenly_in_log, write_animation
 
     written = draw_latest(trace, folder, scale, formats)
     frames = finite_frames(trace)
     if not len(frames):
         return written
     epochs = np.isin(trace.epochs["epoch"], trace.frames["epoch"][frames])
-    shown = frames[evenly_in_log(trace.epochs["images_seen"][epochs])] if films else frames[-1:]
+    selected = frames[evenly_in_log(trace.epochs["images_seen"][epochs])] if animations else frames[-1:]
     moving = {}
-    if films:
+    if animations:
         moving |= {"samples": grids.samples(trace), "reconstructions": grids.reconstructions(trace)}
-        moving["latent"] = latent.plane(trace, shown)
+        moving["latent"] = latent.plane(trace, selected)
     if trace.frames["codes"].shape[2] > 2 and trace.frames["codes"].shape[1] > 1:
-        moving["latent_tsne"] = latent.tsne(trace, *embed(trace, shown))
+        moving["latent_tsne"] = latent.tsne(trace, *embed(trace, selected))
     for name, (figure, show) in moving.items():
-        if films:
-            written.append(write_film(figure, show, shown, folder / f"{name}.gif"))
+        if animations:
+            written.append(write_animation(figure, show, selected, folder / f"{name}.gif"))
         if name == "latent_tsne":
-            show(shown[-1])
-            written += write_stills(figure, folder, name, scale, formats)
+            show(selected[-1])
+            written += write_formats(figure, folder, name, scale, formats)
     return written
 
 
-def write_stills(figure: "Figure", folder: Path, name: str, scale: float, formats: Sequence[str]) -> list[Path]:
-    """Writes the figure to `folder`/`name`.FORMAT for each of `formats`, and returns the paths."""
-    from src.figures.animation import write_still
+def write_formats(figure: "Figure", folder: Path, name: str, scale: float, formats: Sequence[str]) -> list[Path]:
+    """Write the figure to `folder`/`name`.FORMAT for each of `formats`, and return the paths."""
+    from src.figures.animation import write_image
     from src.figures.vector import write_vector
 
-    writers = {"png": write_still, "pdf": write_vector, "svg": write_vector}
+    writers = {"png": write_image, "pdf": write_vector, "svg": write_vector}
     return [writers[suffix](figure, folder / f"{name}.{suffix}", scale) for suffix in formats]
 
 
 def finite_frames(trace: Trace) -> np.ndarray:
-    """The rows of `trace.frames` whose codes are finite: all, but for a training that diverged."""
+    """The rows of `trace.frames` with finite codes: all of them, unless the training diverged."""
     codes = trace.frames.get("codes", np.empty((0, 0, 0)))
     return np.flatnonzero(np.isfinite(codes).all((1, 2)))
 
 
-def embed(trace: Trace, shown: np.ndarray) -> tuple[dict[int, np.ndarray], np.ndarray]:
-    """By frame, the t-SNE (P, 2) of the codes of those `shown`; and that of the raw pixels."""
-    import openTSNE  # noqa: F401 (here, since two threads that import it at once could each find half of it)
+def embed(trace: Trace, frames: np.ndarray) -> tuple[dict[int, np.ndarray], np.ndarray]:
+    """The t-SNE (P, 2) of the codes of each of `frames`, by frame; and that of the raw pixels."""
+    import openTSNE  # noqa: F401 (here, because two threads must not import it at the same time)
     from tqdm import tqdm
 
     from src.figures import tsne
 
     pixels = trace.fixed["pixels"].reshape(len(trace.fixed["labels"]), -1)
-    with ThreadPoolExecutor(1) as beside:
-        raw = beside.submit(tsne.embed, pixels)
+    with ThreadPoolExecutor(1) as executor:
+        raw = executor.submit(tsne.embed, pixels)
         planes = tqdm(
-            tsne.backwards(trace.frames["codes"][shown]), total=len(shown), desc="t-SNE", unit="frame", disable=None
+            tsne.embed_backwards(trace.frames["codes"][frames]),
+            total=len(frames),
+            desc="t-SNE",
+            unit="frame",
+            disable=None,
         )
-        return dict(zip(shown[::-1], planes, strict=True)), tsne.unit(raw.result())
+        return dict(zip(frames[::-1], planes, strict=True)), tsne.normalise(raw.result())

@@ -1,4 +1,4 @@
-"""Draws all pictures of a run again: python -m src.figures RUN_FOLDER."""
+"""Draw all figures of a run again: python -m src.figures RUN_FOLDER."""
 
 import argparse
 import sys
@@ -8,22 +8,23 @@ from pathlib import Path
 from src.figures import draw_final
 from src.run.trace import Trace
 from src.support.errors import UserError
+from src.support.folders import RunFolder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draws into RUN_FOLDER/figures and prints each path; exit status 2 where there is no trace."""
+    """Draw into RUN_FOLDER/figures and print each path; exit status 2 if there is no trace."""
     parser = argparse.ArgumentParser(
         prog="python -m src.figures",
-        description="Draw all pictures of a run again from its figures/trace.npz.",
+        description="Draw all figures of a run again from the trace of its training.",
     )
     parser.add_argument("run", metavar="RUN_FOLDER", type=Path, help="the folder that the training named")
-    run = parser.parse_args(arguments).run
+    run = RunFolder(parser.parse_args(arguments).run)
     try:
-        trace = Trace.load(run / "figures" / "trace.npz")
+        trace = Trace.load(run.trace)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    for path in draw_final(trace, run / "figures"):
+    for path in draw_final(trace, run.figures):
         print(path)
     return 0
 

@@ -7,19 +7,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from src.figures import page
+from src.figures.look import CLASS_COLOURS
 from src.run.trace import Trace
 
-TRAINING, VALIDATION = "#97a0ab", "#4269d0"
-STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
+TRAINING, VALIDATION = CLASS_COLOURS[8], CLASS_COLOURS[0]  # gray, blue
+STEPS = (1, 2, 5, 10)  # between ticks, up to a power of ten
 TERMS = {"loss": "loss", "recon": "reconstruction, E[−log p(x | z)]", "kl": "KL(q(z | x), p(z))"}
 NAMES = {"beta": "β", "capacity": "C (nats)", "lr": "learning rate"}  # of what a schedule changes, others are as given
 HEAT = LinearSegmentedColormap.from_list("heat", ["#f6f8fa", "#bcd0f2", "#4269d0", "#26348b", "#140f3d"])
 
 
 def loss(trace: Trace) -> Figure:
-    """Loss, reconstruction and KL against images seen, training and validation; then what is scheduled.
+    """Loss, reconstruction and KL against images seen, in training and validation; below, what is scheduled.
 
-    The axes suit the course of learning: the untrained model and the first tenth of the epochs may run off.
+    The limits of the axes leave out the untrained model and the first tenth of the epochs, whose large values would
+    flatten the rest.
     """
     epochs, seen = trace.epochs["epoch"], trace.epochs["images_seen"]
     figure = page.page(960, 600)
@@ -27,20 +29,20 @@ def loss(trace: Trace) -> Figure:
     best = best_epoch(trace)
     charts = []
     for i, (key, name) in enumerate(TERMS.items()):
-        axes = chart(figure, page.MARGIN + 34 + i * 310, page.HEADER + 36, 250, 256, f"{name}, nats")
+        axes = chart(figure, page.Area(page.MARGIN + 34 + i * 310, page.HEADER + 36, 250, 256), f"{name}, nats")
         curves = [trace.epochs[f"{split}/{key}"] for split in ("train", "val")]
-        draw(axes, seen, curves[0], TRAINING, "training")
-        draw(axes, seen, curves[1], VALIDATION, "validation")
+        draw_curve(axes, seen, curves[0], TRAINING, "training")
+        draw_curve(axes, seen, curves[1], VALIDATION, "validation")
         axes.plot(seen[best], curves[1][best], "o", color=page.ACCENT, markersize=5, zorder=4)
-        axes.set_ylim(*readable(epochs, curves, best))
+        axes.set_ylim(*readable_limits(epochs, curves, best))
         charts.append(axes)
     charts[0].legend(fontsize=8.5, loc="upper right", labelcolor=page.INK, framealpha=0.9, edgecolor="none")
     knobs = [*trace.scheduled, *(["lr"] if "lr" in trace.epochs else [])]
     spacing = 930 / max(2, len(knobs))
     for i, key in enumerate(knobs):
         name = NAMES.get(key, key)
-        axes = chart(figure, page.MARGIN + 34 + i * spacing, page.HEADER + 372, spacing - 60, 76, name)
-        draw(axes, seen, trace.epochs[key], page.INK)
+        axes = chart(figure, page.Area(page.MARGIN + 34 + i * spacing, page.HEADER + 372, spacing - 60, 76), name)
+        draw_curve(axes, seen, trace.epochs[key], page.INK)
         axes.set_ylim(0, 1.12 * max(np.nanmax(trace.epochs[key]), 1e-12))
         axes.set_xlabel("training images seen", fontsize=8.5, color=page.GREY)
         charts.append(axes)
@@ -49,22 +51,24 @@ def loss(trace: Trace) -> Figure:
         axes.set_xlim(0, 1.02 * max(seen[-1], 1))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     value = page.number(trace.epochs["val/loss"][best])
-    words = f"● best validation loss {value}, epoch {epochs[best]}"
-    page.write(figure, 960 - page.MARGIN, 44, words, points=9.5, color=page.ACCENT, ha="right")
+    note = f"● best validation loss {value}, epoch {epochs[best]}"
+    page.write(figure, 960 - page.MARGIN, 44, note, points=9.5, color=page.ACCENT, ha="right")
     return figure
 
 
 def kl_per_dim(trace: Trace) -> Figure:
-    """The KL of each dimension over the epochs as a heat map, the largest of the last epoch on top."""
+    """The KL of each dimension over the epochs as a heat map, the dimension with the largest last KL on top."""
     epochs, kl = trace.epochs["epoch"], np.asarray(trace.epochs["val/kl_per_dim"], dtype=float)
-    last = kl[np.isfinite(kl).all(1).nonzero()[0][-1:]].sum(0)  # zeros where a training diverged at once
+    last = kl[np.isfinite(kl).all(1).nonzero()[0][-1:]].sum(0)  # zeros if no epoch is finite
     order = np.argsort(-last, kind="stable")
     dimensions = len(order)
     height = float(np.clip(26 * dimensions, 120, 560))
     figure = page.page(860, page.HEADER + 36 + height + 116)
     page.header(figure, trace)(epochs[-1])
 
-    axes = chart(figure, page.MARGIN + 40, page.HEADER + 34, 560, height, "KL(q(z | x), p(z)) of each dimension")
+    axes = chart(
+        figure, page.Area(page.MARGIN + 40, page.HEADER + 34, 560, height), "KL(q(z | x), p(z)) of each dimension"
+    )
     trained = kl[epochs >= min(1, epochs[-1])]
     top = max(trained[np.isfinite(trained)].max(initial=0), 1e-3)
     extent = (epochs[0] - 0.5, epochs[-1] + 0.5, dimensions - 0.5, -0.5)
@@ -78,13 +82,14 @@ def kl_per_dim(trace: Trace) -> Figure:
     step = -(-dimensions * 13 // int(height))
     axes.set(yticks=range(0, dimensions, step), yticklabels=order[::step])
 
-    bars = chart(figure, page.MARGIN + 40 + 576, page.HEADER + 34, 188, height, "at the last epoch, nats")
+    bars = chart(figure, page.Area(page.MARGIN + 40 + 576, page.HEADER + 34, 188, height), "at the last epoch, nats")
     bars.barh(range(dimensions), last[order], height=0.72, color=VALIDATION)
     bars.set(ylim=(dimensions - 0.5, -0.5), yticks=[])
     bars.set_xlim(0, 1.08 * max(last.max(), 1e-3))
 
-    colours = page.box(figure, page.MARGIN + 40, page.HEADER + 34 + height + 62, 240, 8)
-    above = "max" if np.nanmax(np.where(np.isfinite(kl), kl, -np.inf)) > top else "neither"  # of the untrained model
+    colours = page.box(figure, page.Area(page.MARGIN + 40, page.HEADER + 34 + height + 62, 240, 8))
+    # the KL of the untrained model may exceed the scale of the colours
+    above = "max" if np.nanmax(np.where(np.isfinite(kl), kl, -np.inf)) > top else "neither"
     bar = figure.colorbar(heat, cax=colours, orientation="horizontal", extend=above)
     bar.outline.set_visible(False)
     colours.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
@@ -93,17 +98,18 @@ def kl_per_dim(trace: Trace) -> Figure:
 
 
 def best_epoch(trace: Trace) -> int:
-    """The row of the lowest validation loss; the untrained model's counts only while it is alone.
+    """The row with the lowest validation loss; that of the untrained model only while there is no other.
 
-    In float32, as the best checkpoint is chosen: of two losses that are the same there, the first.
+    In float32, in which the best checkpoint is chosen: of two losses that are equal there, the first.
     """
     losses = np.asarray(trace.epochs["val/loss"], dtype=np.float32)
     losses = np.where(np.isfinite(losses), losses, np.inf)
     return int(losses[1:].argmin()) + 1 if len(losses) > 1 else 0
 
 
-def readable(epochs: np.ndarray, curves: list[np.ndarray], best: int) -> tuple[float, float]:
-    """Limits for the finite values of `curves` from a tenth of the epochs on, or the row `best`, or 1."""
+def readable_limits(epochs: np.ndarray, curves: list[np.ndarray], best: int) -> tuple[float, float]:
+    """Limits for the finite values of `curves` after a tenth of the epochs, or from the row `best` if it is earlier,
+    but never for those of the untrained model unless it is alone."""
     begin = min(max(1, round(epochs[-1] / 10)), max(1, epochs[best]), epochs[-1])
     values = np.concatenate([np.asarray(curve)[epochs >= begin] for curve in curves])
     values = values[np.isfinite(values)]
@@ -113,20 +119,20 @@ def readable(epochs: np.ndarray, curves: list[np.ndarray], best: int) -> tuple[f
     return values.min() - margin, values.max() + margin
 
 
-def chart(figure: Figure, left: float, top: float, width: float, height: float, title: str) -> Axes:
-    """Axes for curves with `title` over their upper left corner."""
-    axes = page.box(figure, left, top, width, height)
+def chart(figure: Figure, area: page.Area, title: str) -> Axes:
+    """Axes for curves on an area of the page, with `title` over their upper left corner."""
+    axes = page.box(figure, area)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-    axes.yaxis.set_major_locator(MaxNLocator(6 if height > 100 else 3, steps=STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(6 if area.height > 100 else 3, steps=STEPS))
     axes.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
     axes.grid(axis="y", color=page.RULE, linewidth=0.6)
     axes.spines["bottom"].set(visible=True, color=page.GREY)
     axes.set_axisbelow(True)
-    page.write(figure, left, top - 22, title, points=9.5, color=page.INK)
+    page.write(figure, area.left, area.top - 22, title, points=9.5, color=page.INK)
     return axes
 
 
-def draw(axes: Axes, seen: np.ndarray, values: np.ndarray, colour: str, label: str | None = None) -> None:
-    """A curve of `values`, with its points while they are few."""
+def draw_curve(axes: Axes, seen: np.ndarray, values: np.ndarray, colour: str, label: str | None = None) -> None:
+    """Draw a curve of `values`, and its points if they are few."""
     marker = "o" if len(seen) <= 12 else None
     axes.plot(seen, values, color=colour, linewidth=1.6, marker=marker, markersize=2.5, label=label)

@@ -1,4 +1,4 @@
-"""Grids of images: samples, and reconstructions with the worst of them."""
+"""Grids of images: samples, and reconstructions, those with the worst ELBO among them."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,25 +8,25 @@ from matplotlib.figure import Figure
 from src.figures import page
 from src.run.trace import Trace
 
-CELL = 56  # pixels of the page along an image's longer side, about
-WIDEST = 360  # pixels of the page across a grid of samples
+CELL = 56  # approximate length of an image's longer side, in pixels of the page
+MAX_WIDTH = 360  # of a grid of samples, in pixels of the page
 GUTTER = 28
 TOP = page.HEADER + 32
-LABELS, BAND = 126, 18  # pixels of the page left of the bands of reconstructions, and between two
-LONGEST = 12  # images in a band
+LABELS, BAND = 126, 18  # pixels of the page left of the bands of reconstructions, and between two bands
+MAX_IMAGES = 12  # in a band
 IMAGE = "image"
 RECONSTRUCTIONS = ("mean at the\nposterior's mean", "mean at a draw\nfrom the posterior")
-SEPARATOR = 80  # grey between the images
+SEPARATOR = 80  # gray level of the lines between the images
 
 
 def samples(trace: Trace, nearest: bool = False) -> tuple[Figure, Callable[[int], None]]:
-    """The decoder's means for the same noise, and draws beside them; the function returned too draws a frame.
+    """The decoder's means for the same noise at every epoch, with draws beside them, and a function that shows a frame.
 
-    nearest   adds the training image nearest to each of the last means, where the trace has it
+    nearest: adds the training image nearest to each of the last means, if the trace has it.
     """
     means, draws = trace.frames["samples_mean"], trace.frames["samples_draw"]
     scale = enlargement(means)
-    columns = max(1, min(int(np.sqrt(means.shape[1])), WIDEST // (scale * (means.shape[-1] + 1))))
+    columns = max(1, min(int(np.sqrt(means.shape[1])), MAX_WIDTH // (scale * (means.shape[-1] + 1))))
     count = columns * min(columns, means.shape[1] // columns)
     grids = [
         ("mean of p(x | z), z from the prior", means[-1]),
@@ -34,38 +34,38 @@ def samples(trace: Trace, nearest: bool = False) -> tuple[Figure, Callable[[int]
     ]
     if nearest and "samples_nearest" in trace.last:
         grids.append(("training image nearest to the mean", trace.last["samples_nearest"]))
-    grids = [(words, tile(images[:count], columns)) for words, images in grids]
+    grids = [(name, tile(images[:count], columns)) for name, images in grids]
 
     height, width = (scale * pixels for pixels in grids[0][1].shape[:2])
     across = len(grids) * (width + GUTTER) - GUTTER
     figure = page.page(max(across, 440) + 2 * page.MARGIN, TOP + height + page.MARGIN)
     head = page.header(figure, trace)
-    shown = []
-    for i, (words, grid) in enumerate(grids):
+    placed = []
+    for i, (name, grid) in enumerate(grids):
         left = page.MARGIN + i * (width + GUTTER)
-        page.write(figure, left, TOP - 25, words, color=page.INK)
-        shown.append(page.paste(figure, left, TOP, grid, scale))
-    for image in shown[:2]:
+        page.write(figure, left, TOP - 25, name, color=page.INK)
+        placed.append(page.paste(figure, left, TOP, grid, scale))
+    for image in placed[:2]:
         image.set_animated(True)
 
     def show(frame: int) -> None:
-        shown[0].set_data(tile(means[frame, :count], columns))
-        shown[1].set_data(tile(draws[frame, :count], columns))
+        placed[0].set_data(tile(means[frame, :count], columns))
+        placed[1].set_data(tile(draws[frame, :count], columns))
         head(trace.frames["epoch"][frame])
 
     return figure, show
 
 
 def reconstructions(trace: Trace, worst: bool = False) -> tuple[Figure, Callable[[int], None]]:
-    """Images over their two reconstructions, in bands; the function returned too draws a frame.
+    """Images over their two reconstructions, in bands, and a function that shows a frame.
 
-    worst   adds the validation images with the worst ELBO of the last epoch, over their reconstructions
+    worst: adds the validation images with the worst ELBO of the last epoch, over their reconstructions.
     """
     means, draws = trace.frames["recon_mean"], trace.frames["recon_draw"]
     images = trace.fixed["pixels"][: means.shape[1]]
     worst = worst and "worst_elbo" in trace.last
     scale = enlargement(images)
-    bands = np.array_split(np.arange(len(images)), -(-len(images) // LONGEST))
+    bands = np.array_split(np.arange(len(images)), -(-len(images) // MAX_IMAGES))
     step_across, step_down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])
     columns = max(len(bands[0]), len(trace.last["worst_elbo"]) if worst else 0)
 
@@ -76,30 +76,34 @@ def reconstructions(trace: Trace, worst: bool = False) -> tuple[Figure, Callable
     )
     head = page.header(figure, trace)
 
-    def stacked(band: np.ndarray, frame: int) -> np.ndarray:
+    def stack(band: np.ndarray, frame: int) -> np.ndarray:
         return tile(np.concatenate([images[band], means[frame, band], draws[frame, band]]), len(band))
 
     grids = []
     for i, band in enumerate(bands):
         top = TOP - 24 + i * (3 * step_down + BAND)
         _name_rows(figure, top, step_down, (IMAGE, *RECONSTRUCTIONS))
-        grids.append(page.paste(figure, page.MARGIN + LABELS, top, stacked(band, 0), scale))
+        grids.append(page.paste(figure, page.MARGIN + LABELS, top, stack(band, 0), scale))
         grids[-1].set_animated(True)
     if worst:
-        _worst(figure, trace, below + 4, scale)
+        _draw_worst(figure, trace, below + 4, scale)
 
     def show(frame: int) -> None:
         for grid, band in zip(grids, bands, strict=True):
-            grid.set_data(stacked(band, frame))
+            grid.set_data(stack(band, frame))
         head(trace.frames["epoch"][frame])
 
     return figure, show
 
 
 def sheet(title: str, caption: str, rows: Sequence[tuple[str, np.ndarray]], notes: Sequence[str] = ()) -> Figure:
-    """A page of rows of images, each row (name, images (N, C, H, W) uint8), named on its left.
+    """A page of rows of images, with the name of each row on its left.
 
-    notes   words under each column; rows of different lengths begin at the left
+    Args:
+        title: of the page.
+        caption: below the title.
+        rows: for each row its name and images (N, C, H, W) uint8; rows of different lengths begin at the left.
+        notes: text under each column.
     """
     scale = enlargement(rows[0][1])
     step_across, step_down = (scale * (pixels + 1) for pixels in rows[0][1].shape[:1:-1])
@@ -116,11 +120,11 @@ def sheet(title: str, caption: str, rows: Sequence[tuple[str, np.ndarray]], note
     return figure
 
 
-def _worst(figure: Figure, trace: Trace, top: float, scale: int) -> None:
+def _draw_worst(figure: Figure, trace: Trace, top: float, scale: int) -> None:
     images, elbos = trace.last["worst_x"], trace.last["worst_elbo"]
     step_across, step_down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])
-    words = f"the {len(elbos)} validation images with the worst ELBO, in nats"
-    page.write(figure, page.MARGIN + LABELS, top, words, color=page.INK)
+    title = f"the {len(elbos)} validation images with the worst ELBO, in nats"
+    page.write(figure, page.MARGIN + LABELS, top, title, color=page.INK)
     _name_rows(figure, top + 24, step_down, (IMAGE, RECONSTRUCTIONS[0]))
     pairs = np.concatenate([images, trace.last["worst_mean"]])
     page.paste(figure, page.MARGIN + LABELS, top + 24, tile(pairs, len(images)), scale)
@@ -135,12 +139,12 @@ def _name_rows(figure: Figure, top: float, step: float, names: Sequence[str]) ->
 
 
 def enlargement(images: np.ndarray) -> int:
-    """The whole number of page pixels that a pixel of `images` (..., H, W) takes, so that none is blurred."""
+    """The number of page pixels along a pixel of `images` (..., H, W): a whole number, so that no pixel is blurred."""
     return max(1, round(CELL / max(images.shape[-2:])))
 
 
 def tile(images: np.ndarray, columns: int) -> np.ndarray:
-    """`images` (N, C, H, W), row by row, as one RGB array, a pixel's line around each; C is 1 or 3."""
+    """`images` (N, C, H, W), row by row, as one RGB array, with a line of one pixel around each; C is 1 or 3."""
     count, _, height, width = images.shape
     rows = -(-count // columns)
     sheet = np.full((rows * columns, height + 1, width + 1, 3), SEPARATOR, dtype=np.uint8)

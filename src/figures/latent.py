@@ -1,4 +1,4 @@
-"""Latent space: the t-SNE of the posterior means, and two of their dimensions with the prior's contours."""
+"""The latent space: the t-SNE of the posterior means, and two of their dimensions with contours of the prior."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from src.figures import page
-from src.figures.tsne import knn_accuracy, neighbours, neighbours_kept
+from src.figures.tsne import knn_accuracy, neighbour_overlap, neighbours
 from src.run.trace import Trace
 
 SIDE, COLUMN, GUTTER = 560, 226, 28
@@ -21,15 +21,17 @@ INTERVALS = {0.5: 0.674, 0.9: 1.645, 0.99: 2.576}  # mass of N(0, 1) on the line
 
 
 def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray) -> tuple[Figure, Callable[[int], None]]:
-    """The t-SNE of the codes; the function returned too draws a frame.
+    """The t-SNE of the codes, and a function that shows a frame.
 
-    planes   by frame, the embedded codes (P, 2), scaled alike
-    pixels   the raw pixels (P, 2), embedded likewise
+    Args:
+        trace: the trace of the training.
+        planes: by frame, the embedded codes (P, 2), scaled alike.
+        pixels: the embedded raw pixels (P, 2), scaled likewise.
     """
     labels = trace.fixed["labels"]
     figure = page.page(page.MARGIN + SIDE + GUTTER + COLUMN + page.MARGIN, TOP + SIDE + page.MARGIN)
     head = page.header(figure, trace)
-    axes = page.box(figure, page.MARGIN, TOP, SIDE, SIDE, frame=True)
+    axes = page.box(figure, page.Area(page.MARGIN, TOP, SIDE, SIDE), frame=True)
     points = scatter(axes, trace)
     points.set_animated(True)
     _enclose(axes, np.concatenate(list(planes.values())))
@@ -37,53 +39,53 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray) -> tup
 
     left = page.MARGIN + SIDE + GUTTER
     names = ("10-NN accuracy among these codes", "neighbours kept by the plane", "active units")
-    accuracy, kept, active = facts(figure, left, names)
+    accuracy, overlap, active = facts(figure, left, names)
     legend(figure, left, TOP + 158, trace.fixed["classes"])
-    _raw_pixels(figure, left, trace, pixels)
+    _draw_raw_pixels(figure, left, trace, pixels)
 
     def show(frame: int) -> None:
         codes = trace.frames["codes"][frame]
         points.set_offsets(planes[frame])
         near = neighbours(codes)
-        accuracy.set_text(accuracy_of(near, labels))
-        kept.set_text(f"{neighbours_kept(near, neighbours(planes[frame])):.2f}")
-        active.set_text(active_of(trace, frame))
+        accuracy.set_text(accuracy_text(near, labels))
+        overlap.set_text(f"{neighbour_overlap(near, neighbours(planes[frame])):.2f}")
+        active.set_text(active_text(trace, frame))
         head(trace.frames["epoch"][frame])
 
     return figure, show
 
 
-def _raw_pixels(figure: Figure, left: float, trace: Trace, plane: np.ndarray) -> None:
+def _draw_raw_pixels(figure: Figure, left: float, trace: Trace, plane: np.ndarray) -> None:
     raw, labels = trace.fixed["pixels"], trace.fixed["labels"]
-    accuracy = accuracy_of(neighbours(raw.reshape(len(raw), -1)), labels)
+    accuracy = accuracy_text(neighbours(raw.reshape(len(raw), -1)), labels)
     top = TOP + SIDE - COLUMN
     page.write(figure, left, top - 40, f"For comparison, t-SNE of the raw\npixels: 10-NN accuracy {accuracy}")
-    axes = page.box(figure, left, top, COLUMN, COLUMN, frame=True)
+    axes = page.box(figure, page.Area(left, top, COLUMN, COLUMN), frame=True)
     scatter(axes, trace, area=4).set_offsets(plane)
     _enclose(axes, plane)
 
 
 def _enclose(axes: Axes, positions: np.ndarray) -> None:
-    """Square limits around all `positions` (N, 2)."""
+    """Set square limits around all `positions` (N, 2)."""
     low, high = positions.min(0), positions.max(0)
     half = 0.525 * max((high - low).max(), 1e-6)
     (x, y) = (low + high) / 2
     axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half))
 
 
-def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], None]]:
-    """The latent plane, its limits fixed for the frames `shown`; the function returned too draws one.
+def plane(trace: Trace, frames: Sequence[int]) -> tuple[Figure, Callable[[int], None]]:
+    """The codes in two latent dimensions, with limits that suit all of `frames`, and a function that shows a frame.
 
-    The plane is that of the two dimensions with the largest KL at the last of these frames. A single one is
-    drawn across, the classes one above the other.
+    The two dimensions are those with the largest KL at the last of `frames`. A single latent dimension is the
+    horizontal axis, with the classes one above the other.
     """
     codes, labels, classes = trace.frames["codes"], trace.fixed["labels"], trace.fixed["classes"]
-    dimensions = most_active(trace, shown[-1])
+    dimensions = most_active(trace, frames[-1])
     figure = page.page(page.MARGIN + 34 + SIDE + GUTTER + COLUMN + page.MARGIN, TOP + SIDE + 60)
     head = page.header(figure, trace)
-    axes = page.box(figure, page.MARGIN + 34, TOP, SIDE, SIDE, frame=True)
-    # a few points of the first epochs may lie outside: they would shrink all that follows
-    limit = max(3.4, 1.05 * np.percentile(np.abs(codes[shown][..., dimensions]), 99))
+    axes = page.box(figure, page.Area(page.MARGIN + 34, TOP, SIDE, SIDE), frame=True)
+    # a few points of the first epochs may be outside: limits that include them would shrink the rest
+    limit = max(3.4, 1.05 * np.percentile(np.abs(codes[frames][..., dimensions]), 99))
     points = scatter(axes, trace)
     points.set_animated(True)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
@@ -103,41 +105,41 @@ def plane(trace: Trace, shown: Sequence[int]) -> tuple[Figure, Callable[[int], N
         legend(figure, left, TOP + 112, classes)
     else:
         rows = labels + np.random.default_rng(0).uniform(-0.3, 0.3, len(labels))
-        _rows(axes, classes)
-    words, show_prior = _prior(axes, trace, dimensions)
-    page.write(figure, left, TOP + SIDE - 50, f"Posterior means. {words}", points=8.5)
+        _name_rows(axes, classes)
+    note, show_prior = _draw_prior(axes, trace, dimensions)
+    page.write(figure, left, TOP + SIDE - 50, f"Posterior means. {note}", points=8.5)
     outside = page.write(figure, left, TOP + SIDE - 66, "", points=8.5, color=page.ACCENT, animated=True)
 
     def show(frame: int) -> None:
-        drawn = codes[frame][:, dimensions]
+        positions = codes[frame][:, dimensions]
         show_prior(frame)
-        points.set_offsets(drawn if len(dimensions) == 2 else np.column_stack([drawn, rows]))
+        points.set_offsets(positions if len(dimensions) == 2 else np.column_stack([positions, rows]))
         for name, dimension in zip(names, dimensions, strict=False):
             name.set_text(_name(trace, frame, dimension))
-        beyond = int((np.abs(drawn) > limit).any(1).sum())
-        outside.set_text(f"{beyond:,} of {len(drawn):,} outside of the frame" if beyond else "")
-        accuracy.set_text(accuracy_of(neighbours(codes[frame]), labels))
-        active.set_text(active_of(trace, frame))
+        beyond = int((np.abs(positions) > limit).any(1).sum())
+        outside.set_text(f"{beyond:,} of {len(positions):,} outside of the frame" if beyond else "")
+        accuracy.set_text(accuracy_text(neighbours(codes[frame]), labels))
+        active.set_text(active_text(trace, frame))
         head(trace.frames["epoch"][frame])
 
     return figure, show
 
 
-def accuracy_of(near: np.ndarray, labels: np.ndarray) -> str:
-    """The accuracy of neighbours in words; a dash for a single class, where there is nothing to tell apart."""
+def accuracy_text(near: np.ndarray, labels: np.ndarray) -> str:
+    """The accuracy of the vote of neighbours as text; a dash for a single class, which has no accuracy."""
     return f"{knn_accuracy(near, labels):.2f}" if np.ptp(labels) else "–"
 
 
-def active_of(trace: Trace, frame: int) -> str:
-    """The active units of a frame's epoch, as they were counted on all validation images: the codes drawn are fewer."""
+def active_text(trace: Trace, frame: int) -> str:
+    """The active units at the epoch of a frame as text, counted on all validation images, not on the drawn ones."""
     active = trace.epochs["val/active_units"][page.row(trace, trace.frames["epoch"][frame])]
     return f"{active:.0f} of {trace.frames['codes'].shape[2]}"
 
 
 def most_active(trace: Trace, frame: int) -> list[int]:
-    """The two dimensions (or the only one) with the largest KL at `frame`, the lower first.
+    """The two dimensions (or the only one) with the largest KL at `frame`, in ascending order.
 
-    A posterior whose KL does not factorise has no KL per dimension: there the variance of its means decides.
+    A posterior whose KL does not factorise has no KL per dimension; the variance of its means decides instead.
     """
     if "val/kl_per_dim" in trace.epochs:
         activity = trace.epochs["val/kl_per_dim"][page.row(trace, trace.frames["epoch"][frame])]
@@ -153,10 +155,13 @@ def _name(trace: Trace, frame: int, dimension: int) -> str:
     return f"dimension {dimension} · KL {page.number(kl, 2)} nats"
 
 
-def _prior(axes: Axes, trace: Trace, dimensions: Sequence[int]) -> tuple[str, Callable[[int], None]]:
-    """Draws the contours of N(0, I), or prepares draws from a learned prior; words for it, and what shows a frame."""
+def _draw_prior(axes: Axes, trace: Trace, dimensions: Sequence[int]) -> tuple[str, Callable[[int], None]]:
+    """Draw the contours of N(0, I), or prepare draws from a learned prior.
+
+    Returns a note on them, and a function that shows a frame.
+    """
     if "prior_codes" not in trace.frames:
-        (_circles if len(dimensions) == 2 else _intervals)(axes)
+        (_draw_circles if len(dimensions) == 2 else _draw_intervals)(axes)
         return "The dashed lines\nhold 50, 90 and 99 % of N(0, 1),\nthe standard normal prior.", lambda frame: None
     learned = trace.frames["prior_codes"]
     crosses = axes.scatter(
@@ -173,20 +178,20 @@ def _prior(axes: Axes, trace: Trace, dimensions: Sequence[int]) -> tuple[str, Ca
     return "The crosses\nare draws from the prior" + (", which is\nlearned and moves." if moves else "."), show
 
 
-def _circles(axes: Axes) -> None:
+def _draw_circles(axes: Axes) -> None:
     for mass, radius in CIRCLES.items():
         axes.add_patch(Circle((0, 0), radius, fill=False, **_DASHED))
         at = radius * np.sqrt(0.5)
         axes.text(at, -at, f"{mass:.0%}", ha="center", va="center", bbox=_PATCH, **_SMALL)
 
 
-def _rows(axes: Axes, classes: np.ndarray) -> None:
+def _name_rows(axes: Axes, classes: np.ndarray) -> None:
     axes.set(ylim=(-0.6, len(classes) + 0.1), yticks=[])
     for i, name in enumerate(classes):
         axes.text(0.015, i + 0.4, name, transform=axes.get_yaxis_transform(), va="center", **_SMALL)
 
 
-def _intervals(axes: Axes) -> None:
+def _draw_intervals(axes: Axes) -> None:
     top = axes.get_ylim()[1]
     for mass, half in INTERVALS.items():
         axes.axvline(-half, **_DASHED)
@@ -194,21 +199,21 @@ def _intervals(axes: Axes) -> None:
         axes.text(half, top - 0.3, f"{mass:.0%}", ha="center", bbox=_PATCH, **_SMALL)
 
 
-# what lies over the points is drawn after them, as often as they are
+# artists over the points must be drawn after them at every frame, so they are animated too
 _SMALL = {"fontsize": 7.5, "color": page.GREY, "animated": True}
 _DASHED = {"color": page.GREY, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 3, "animated": True}
 _PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
 
 
 def scatter(axes: Axes, trace: Trace, area: float = 11) -> PathCollection:
-    """A dot for each label in its class's colour, all at the origin."""
+    """A dot for each label in the colour of its class, all at the origin."""
     labels = trace.fixed["labels"]
     colours = np.array(page.class_colours(len(trace.fixed["classes"])))[labels]
     return axes.scatter(*np.zeros((2, len(labels))), s=area, c=colours, linewidths=0, alpha=0.85)
 
 
 def facts(figure: Figure, left: float, names: Sequence[str]) -> list[Text]:
-    """A large number over each of `names`, from the top of the column down; returns these, still empty."""
+    """Write `names` down the column, and return the empty text of a large number over each of them."""
     numbers = []
     for i, name in enumerate(names):
         top = TOP - 2 + 48 * i
@@ -218,7 +223,7 @@ def facts(figure: Figure, left: float, names: Sequence[str]) -> list[Text]:
 
 
 def legend(figure: Figure, left: float, top: float, classes: np.ndarray) -> None:
-    """The colour of each class, in columns."""
+    """Write the names of the classes with their colours, in columns."""
     columns = max(2, -(-len(classes) // 7))
     rows = -(-len(classes) // columns)
     for i, (name, colour) in enumerate(zip(classes, page.class_colours(len(classes)), strict=True)):

@@ -1,6 +1,7 @@
-"""The look that all pictures share: a page measured from its top left corner, its header, its colours."""
+"""The page on which every figure is drawn: measured in pixels from its top left corner, with a header and colours."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -15,15 +16,21 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox, TransformedBbox
 from PIL import Image
 
+from src.figures.look import CLASS_COLOURS, GREY, INK
 from src.run.trace import Trace
 
-INK, GREY, RULE, ACCENT = "#1f2328", "#656d76", "#d8dee4", "#c0392b"
-CLASS_COLOURS = (
-    *("#4269d0", "#efb118", "#e4572e", "#3ca951", "#a463f2"),
-    *("#38b6d0", "#ff8ab7", "#8c6239", "#97a0ab", "#1f5f4a"),
-)
+RULE, ACCENT = "#d8dee4", "#c0392b"
 MARGIN, HEADER = 28, 84
 DPI = 100
+
+
+class Area(NamedTuple):
+    """A rectangle of the page: its upper left corner and its size, in pixels."""
+
+    left: float
+    top: float
+    width: float
+    height: float
 
 
 def page(width: float, height: float) -> Figure:
@@ -38,9 +45,9 @@ def size(figure: Figure) -> tuple[float, float]:
     return tuple(figure.get_size_inches() * DPI)
 
 
-def box(figure: Figure, left: float, top: float, width: float, height: float, frame: bool = False) -> Axes:
-    """Empty axes on that rectangle of the page, in pixels, without ticks; with a thin border if `frame`."""
-    corner, *extent = _place(figure, left, top, width, height)
+def box(figure: Figure, area: Area, frame: bool = False) -> Axes:
+    """Empty axes without ticks on an area of the page; with a thin border if `frame`."""
+    corner, *extent = _place(figure, area)
     axes = figure.add_axes((*corner, *extent))
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
@@ -48,48 +55,49 @@ def box(figure: Figure, left: float, top: float, width: float, height: float, fr
     return axes
 
 
-def write(figure: Figure, left: float, top: float, words: str, points: float = 9, **options) -> Text:
-    """Puts `words` on the page, their upper left corner at (left, top) in pixels."""
+def write(figure: Figure, left: float, top: float, text: str, points: float = 9, **options) -> Text:
+    """Write `text` on the page, with its upper left corner at (left, top) in pixels."""
     across, down = size(figure)
     options = {"color": GREY, "va": "top", "linespacing": 1.35} | options
-    return figure.text(left / across, 1 - top / down, words, fontsize=points, **options)
+    return figure.text(left / across, 1 - top / down, text, fontsize=points, **options)
 
 
-def band(figure: Figure, left: float, top: float, width: float, height: float, colour: str) -> Rectangle:
-    """Fills that rectangle of the page, in pixels."""
-    return figure.add_artist(Rectangle(*_place(figure, left, top, width, height), color=colour, linewidth=0))
+def band(figure: Figure, area: Area, colour: str) -> Rectangle:
+    """Fill an area of the page."""
+    return figure.add_artist(Rectangle(*_place(figure, area), color=colour, linewidth=0))
 
 
 def paste(figure: Figure, left: float, top: float, pixels: np.ndarray, scale: int) -> BboxImage:
-    """Puts `pixels` (H, W, 3) on the page, their upper left corner at (left, top), `scale` times enlarged."""
-    corner, width, height = _place(figure, left, top, scale * pixels.shape[1], scale * pixels.shape[0])
+    """Put `pixels` (H, W, 3) on the page, `scale` times enlarged, with the upper left corner at (left, top)."""
+    area = Area(left, top, scale * pixels.shape[1], scale * pixels.shape[0])
+    corner, width, height = _place(figure, area)
     bounds = TransformedBbox(Bbox.from_bounds(*corner, width, height), figure.transFigure)
     image = BboxImage(bounds, interpolation="nearest")
     image.set_data(pixels)
     return figure.add_artist(image)
 
 
-def title(figure: Figure, words: str, caption: str) -> None:
-    """Heads the page with `words`, and a caption beneath."""
-    write(figure, MARGIN, 20, words, points=12, color=INK, weight="bold")
+def title(figure: Figure, text: str, caption: str) -> None:
+    """Write a title on top of the page, with a caption below it."""
+    write(figure, MARGIN, 20, text, points=12, color=INK, weight="bold")
     write(figure, MARGIN, 44, caption, points=10)
-    band(figure, MARGIN, 70, size(figure)[0] - 2 * MARGIN, 2, RULE)
+    band(figure, Area(MARGIN, 70, size(figure)[0] - 2 * MARGIN, 2), RULE)
 
 
 def header(figure: Figure, trace: Trace) -> Callable[[int], None]:
-    """Heads the page with the run's title; the function returned sets epoch, ELBO and progress."""
+    """Write the run's title on top of the page, and return a function that sets epoch, ELBO and progress."""
     write(figure, MARGIN, 20, str(trace.fixed["title"]), points=12, color=INK, weight="bold")
     caption = write(figure, MARGIN, 44, "", points=10, animated=True)
-    width = size(figure)[0] - 2 * MARGIN
-    band(figure, MARGIN, 70, width, 2, RULE)
-    progress = band(figure, MARGIN, 70, width, 2, INK)
+    bar = Area(MARGIN, 70, size(figure)[0] - 2 * MARGIN, 2)
+    band(figure, bar, RULE)
+    progress = band(figure, bar, INK)
     progress.set_animated(True)
-    whole, last = progress.get_width(), max(trace.epochs["epoch"][-1], 1)
+    full_width, last = progress.get_width(), max(trace.epochs["epoch"][-1], 1)
 
     def show(epoch: int) -> None:
         elbo = trace.epochs["val/elbo"][row(trace, epoch)]
         caption.set_text(f"epoch {epoch} · ELBO {number(elbo)} nats")
-        progress.set_width(whole * epoch / last)
+        progress.set_width(full_width * epoch / last)
 
     return show
 
@@ -100,7 +108,7 @@ def row(trace: Trace, epoch: int) -> int:
 
 
 def number(value: float, digits: int = 1) -> str:
-    """`value` with a minus sign as long as a plus."""
+    """`value` with a minus sign as wide as a plus."""
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
@@ -115,25 +123,25 @@ def render(figure: Figure, scale: float = 1) -> Image.Image:
     """The page as an RGB image, `scale` times its size in pixels."""
     figure.set_dpi(DPI * scale)
     figure.canvas.draw()
-    return _finish(figure, moving(figure))
+    return _finish(figure, animated_artists(figure))
 
 
 def render_each(figure: Figure, show: Callable[[int], None], frames: Sequence[int]) -> Iterator[Image.Image]:
-    """The page as an RGB image after `show` of each of `frames`, which may change what is `animated` and nothing else.
+    """The page as an RGB image after `show` of each of `frames`, which may change only artists that are `animated`.
 
-    All else is drawn once: words are what takes the time, and most of them stay.
+    All other artists are drawn once, which saves most of the time: drawing text is slow, and most text stays.
     """
     figure.set_dpi(DPI)
     figure.canvas.draw()
-    still, artists = figure.canvas.copy_from_bbox(figure.bbox), moving(figure)
+    background, artists = figure.canvas.copy_from_bbox(figure.bbox), animated_artists(figure)
     for frame in frames:
         show(frame)
-        figure.canvas.restore_region(still)
+        figure.canvas.restore_region(background)
         yield _finish(figure, artists)
 
 
-def moving(figure: Figure) -> list[Artist]:
-    """What matplotlib leaves out when it draws the page: the artists that are `animated`, the lowest first."""
+def animated_artists(figure: Figure) -> list[Artist]:
+    """The artists that are `animated`, which matplotlib leaves out when it draws the page; the lowest first."""
     return sorted(figure.findobj(Artist.get_animated), key=Artist.get_zorder)
 
 
@@ -143,7 +151,8 @@ def _finish(figure: Figure, artists: Sequence[Artist]) -> Image.Image:
     return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
 
 
-def _place(figure: Figure, left: float, top: float, width: float, height: float) -> tuple:
-    """The rectangle in shares of the page, from its lower left: corner, width, height."""
+def _place(figure: Figure, area: Area) -> tuple:
+    """An area in fractions of the page, from its lower left corner: corner, width, height."""
     across, down = size(figure)
-    return (left / across, 1 - (top + height) / down), width / across, height / down
+    corner = area.left / across, 1 - (area.top + area.height) / down
+    return corner, area.width / across, area.height / down

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.inference.importance import elbo, nll, refine
 from src.inference.proposals import propose
 from src.models.distributions import CodeDistribution

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.inference.importance import DECODED, effective_samples, full_gaussian
 from src.models.distributions import ImageDistribution
 from src.models.gaussians import DiagonalGaussian, FullGaussian

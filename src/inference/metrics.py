@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.models.distributions import CodeDistribution
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE

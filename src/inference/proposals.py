@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.inference.importance import DECODED, STEPS, encoder_parameters, full_gaussian, maximise_elbo, sample_noise
 from src.models.gaussians import DiagonalGaussian, FullGaussian
 from src.models.vae import VAE

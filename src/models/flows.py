@@ -1,8 +1,10 @@
 """Bijections from zuko for flow posteriors and priors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
+from torch import nn
 from torch.distributions import Distribution
 
 VALIDATES = Distribution._validate_args  # zuko switches it off for the whole process
@@ -23,8 +25,10 @@ def autoregressive(
     coupling layers. It starts near the identity, so that a flow starts as its base (Kingma et al., 2016).
     """
     flow = zuko.flows.MAF(features, context, transforms, hidden_features=list(hidden), passes=passes)
+    transform = cast(LazyComposedTransform, flow.transform)  # zuko declares a LazyTransform
     with torch.no_grad():
-        for layer in flow.transform.transforms:
-            for weight in layer.hyper[-1].parameters() if hasattr(layer, "hyper") else layer.parameters():
+        for layer in cast(Iterable[nn.Module], transform.transforms):
+            # weight and bias of a network's last layer; of one feature without context, shift and scale themselves
+            for weight in list(layer.parameters())[-2:]:
                 weight.mul_(0.01)
-    return flow.transform
+    return transform

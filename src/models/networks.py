@@ -6,7 +6,7 @@ arguments are options of conf/model.
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -139,7 +139,7 @@ class DoublingConvTranspose2d(nn.ConvTranspose2d):
         patches = self.weight.flatten(1).T @ x.flatten(2)
         height, width = x.shape[-2:]
         summed = functional.fold(patches, (2 * height, 2 * width), kernel_size=4, stride=2, padding=1)
-        return summed + self.bias[:, None, None]
+        return summed + cast(Tensor, self.bias)[:, None, None]  # None only where bias=False
 
 
 @checked

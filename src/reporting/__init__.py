@@ -1,1 +1,1 @@
-"""What src.report is made of: runs read from their folders, compared, drawn, and put on a page. Reads files only."""
+"""The report on runs: read from their folders, grouped, charted, and written as one page. Reads files only."""

@@ -1,6 +1,6 @@
 "use strict";
-// What the reader can do to the page: sort and filter tables, choose what colours and orders the runs and which
-// quantity the charts show. Each group of runs is a world of its own, its data in a JSON script.
+// The controls of the page: they sort and filter tables, and choose the option by which runs are coloured and ordered
+// and the quantity that charts show. Each group of runs has controls of its own, and its data in a JSON script.
 
 const PLOTLY = {
   responsive: true,
@@ -15,7 +15,7 @@ function element(name, text, className) {
   return made;
 }
 
-// Numbers by size, words by their digits' numbers; what is empty last, whichever the direction.
+// Numbers by size, text with its digits as numbers; empty values come last in either direction.
 function compare(a, b, direction) {
   if (a === "" || b === "") return (a === "") - (b === "");
   const x = Number(a), y = Number(b);
@@ -37,7 +37,7 @@ function sortable(table) {
   });
 }
 
-// A choice among the values of each column that has few; calls `changed` when one is made. Returns a test of rows.
+// Adds to the head of each column of choices a menu of its values, which calls `changed`. Returns a test of rows.
 function choices(table, changed) {
   const chosen = new Map();
   [...table.tHead.rows[0].cells].forEach((head, column) => {
@@ -58,7 +58,7 @@ function choices(table, changed) {
   return (row) => [...chosen].every(([column, value]) => row.cells[column].dataset.v === value);
 }
 
-// A figure as it is to be shown: its runs in their colours, without those filtered out, with the chosen quantity.
+// The figure of the chosen quantity, with the runs in their colours, and without the runs that are filtered out.
 function painted(figure, view) {
   const { data, layout } = structuredClone(figure);
   const meta = layout.meta && layout.meta[view.quantity];
@@ -85,7 +85,7 @@ function painted(figure, view) {
   return [data, layout];
 }
 
-// One of several buttons is pressed; `changed` gets its value of data-`name`.
+// Lets the reader press one of several buttons; `changed` gets its value of data-`name`.
 function oneOf(section, name, changed) {
   const buttons = [...section.querySelectorAll(`button[data-${name}]`)];
   const press = (button) => {
@@ -96,7 +96,8 @@ function oneOf(section, name, changed) {
   if (buttons.length) press(buttons[0]);
 }
 
-// The cards in rows: one for each setting of the other knobs, ordered by the chosen one; of several seeds one is shown.
+// Puts the cards in rows: a row for each setting of the other knobs, ordered by the chosen knob. Of several seeds the
+// first is shown.
 function arrange(section, state, knob, shown) {
   const holder = section.querySelector(".cards");
   if (!holder) return;
@@ -106,8 +107,8 @@ function arrange(section, state, knob, shown) {
   const rows = new Map();
   for (const card of cards) {
     const run = Number(card.dataset.run);
-    const word = state.knobs[knob].words[run];
-    const setting = others.map((name) => `${name} = ${state.knobs[name].words[run]}`).join(" · ");
+    const word = state.knobs[knob].texts[run];
+    const setting = others.map((name) => `${name} = ${state.knobs[name].texts[run]}`).join(" · ");
     const chip = element("i");
     chip.style.background = state.knobs[knob].of[run];
     card.querySelector("h4").replaceChildren(chip, `${knob} = ${word}`);
@@ -128,14 +129,14 @@ function arrange(section, state, knob, shown) {
   holder.replaceChildren(...strips, ...cards.filter((card) => card.hidden));
 }
 
-// Sets a group up, all but its charts: the function returned has them drawn, each when it comes into sight.
+// Sets up a group but its charts. The returned function has each chart drawn once it scrolls into view.
 function group(section) {
   const state = JSON.parse(section.querySelector("script").textContent);
   const plots = [...section.querySelectorAll(".plot")];
   const seen = new Set();
   const table = section.querySelector("table.runs");
   const view = { quantity: "elbo", colours: [], shown: new Set(state.names.keys()) };
-  const draw = (plot) => Plotly.react(plot, ...painted(state.figures[plot.dataset.figure], view), PLOTLY);
+  const draw = (plot) => Plotly.react(plot, ...painted(state.charts[plot.dataset.figure], view), PLOTLY);
   const redraw = () => seen.forEach(draw);
 
   const select = section.querySelector("select.knob");
@@ -200,7 +201,7 @@ function group(section) {
 
 document.querySelectorAll("table").forEach(sortable);
 const starts = [...document.querySelectorAll(".group")].map(group);
-// plotly takes a second to evaluate: the page is there first
+// plotly takes a second to evaluate, so it is loaded after the page is shown
 addEventListener("load", () =>
   setTimeout(() => {
     document.head.append(element("script", document.getElementById("plotly").textContent));

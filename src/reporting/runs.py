@@ -1,4 +1,4 @@
-"""Runs as their folders tell them: what each was told, how far it came, what it measured."""
+"""Runs as read from their folders: configuration, state, metrics."""
 
 import json
 import math
@@ -16,30 +16,30 @@ import yaml
 
 from src.config.moved import current_paths
 from src.run import record
-from src.run.status import divergence, gone, warnings
+from src.run.status import RECORDED, State, divergence, has_ended, warnings
+from src.support.folders import EXAMPLE, RunFolder, SweepFolder
 
-MARKS = ("config.yaml", "status.json", "metrics.csv", "metrics.json", ".hydra")  # any of them makes a folder a run's
-STATES = ("running", "finished", "failed", "diverged", "interrupted", "pruned")  # that status.json may tell
+# any of these files makes a folder a run's
+MARKS = {path.name for path in (EXAMPLE.config, EXAMPLE.status, EXAMPLE.epochs, EXAMPLE.metrics, EXAMPLE.hydra)}
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BadZipFile, CSVError, yaml.YAMLError)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, where PyYAML has it
 
 
 @dataclass
 class Run:
-    """A run's folder. What is missing or damaged is empty here, and `problems` says so.
+    """A run, read from its folder. What is missing or damaged is empty here, and listed in `problems`.
 
-    status   finished, running, waiting, interrupted, pruned, failed, diverged, killed or unknown
-    reason   of that status; or what is wrong with a run that has finished
+    reason   for its status; or the warnings about a run that has finished
     epochs   the rows of metrics.csv
     metrics  metrics.json: the numbers of the best checkpoint
     terms    by split `index` and `elbo` (N,) of each image, nats
-    data     data.json: which images it was trained on; runs made before there was one have none
+    data     data.json: the images that it was trained on; empty for runs that are older than this file
     """
 
     folder: Path
     name: str
     config: dict[str, Any]
-    status: str
+    status: State
     reason: str
     epochs: list[dict[str, float]]
     metrics: dict[str, Any]
@@ -48,100 +48,116 @@ class Run:
     data: dict[str, Any] = field(default_factory=dict)
 
     def number(self, name: str) -> float | None:
-        """That number of the best checkpoint; before there is one, of the last epoch. None if it isn't finite."""
+        """A metric of the best checkpoint or, before there is one, of the last epoch; None if it is not finite."""
         rows = [self.metrics] if self.metrics else self.epochs[-1:]
         value = rows[0].get(name) if rows else None
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
     @property
-    def ranks(self) -> bool:
-        """Whether it ended well, with a finite validation ELBO of its best checkpoint."""
-        return self.status == "finished" and bool(self.metrics) and self.number("val/elbo") is not None
+    def is_ranked(self) -> bool:
+        """Whether it finished, and its best checkpoint has a finite validation ELBO."""
+        return self.status == State.FINISHED and bool(self.metrics) and self.number("val/elbo") is not None
 
     @property
-    def why(self) -> str:
-        """What there is to say of its status and its files, in a line."""
+    def explanation(self) -> str:
+        """The reason for its status and the problems with its files, in one line."""
         return "; ".join(filter(None, (self.reason, *self.problems)))
 
     @property
-    def done(self) -> int | None:
-        """The epochs that it has trained."""
+    def trained_epochs(self) -> int | None:
+        """The number of epochs that it was trained for."""
         return int(self.epochs[-1]["epoch"]) if self.epochs else None
 
     @property
+    def planned_epochs(self) -> Any:
+        """The number of epochs that its configuration asks for; None where it does not say."""
+        trainer = self.config.get("trainer")
+        return trainer.get("max_epochs") if isinstance(trainer, dict) else None
+
+    @property
     def seconds(self) -> float | None:
-        """What its training took, so far."""
-        whole = self.number("training_seconds") or self.number("seconds") if self.metrics else None
-        return whole or sum(row.get("seconds", 0) for row in self.epochs) or None
+        """The duration of its training so far."""
+        total = self.number("training_seconds") or self.number("seconds") if self.metrics else None
+        return total or sum(row.get("seconds", 0) for row in self.epochs) or None
 
 
 def find(folders: Iterable[Path]) -> list[Path]:
-    """The run folders in `folders`, or that these are, by name; 10 comes after 9. Those of a sweep's jobs that have not
-    begun are among them, and are not there yet."""
-    found = {}
+    """The run folders among `folders` and within them, sorted by name, 10 after 9.
+
+    Jobs of a sweep that have not started are among them, although their folders do not exist yet.
+    """
+    places = {}
     for top in folders:
         for path, inner, files in os.walk(top):
             if any(mark in files or mark in inner for mark in MARKS):
-                found[Path(path).resolve()] = Path(path)
+                places[Path(path).resolve()] = Path(path)
                 inner.clear()
-            for number in planned(Path(path)):
-                found.setdefault(Path(path, number).resolve(), Path(path, number))
+            for number in read_plan(Path(path)):
+                places.setdefault(Path(path, number).resolve(), Path(path, number))
             inner[:] = [name for name in inner if name != "wandb" and not name.startswith(".")]
-    return sorted(found.values(), key=lambda path: natural(str(path)))
+    return sorted(places.values(), key=lambda path: natural_key(str(path)))
 
 
-def planned(sweep: Path) -> dict[str, list[str]]:
-    """The options of a sweep's jobs by number, as its jobs.json plans them; none where it can't be read."""
+def read_plan(sweep: Path) -> dict[str, list[str]]:
+    """The options of a sweep's planned jobs, by number; empty where there is no readable plan."""
     try:
-        jobs = json.loads((sweep / "jobs.json").read_text()).values()
+        jobs = json.loads(SweepFolder(sweep).jobs.read_text()).values()
         return {str(job["number"]): job["options"] for job in jobs if job["wanted"]}
     except UNREADABLE:
         return {}
 
 
-def natural(words: str) -> list[tuple[int, str]]:
+def natural_key(text: str) -> list[tuple[int, str]]:
     """A key that sorts digits by their number."""
-    return [(int(part or 0), "") if i % 2 else (0, part) for i, part in enumerate(re.split(r"(\d+)", words))]
+    return [(int(digits or 0), "") if i % 2 else (0, digits) for i, digits in enumerate(re.split(r"(\d+)", text))]
 
 
 def read(folder: Path, name: str) -> Run:
-    """The run in `folder`, under that name, with what can be read of it."""
+    """The run in `folder`, under this name, with all that can be read of it."""
     if not folder.exists():
-        return Run(folder, name, {}, "waiting", " ".join(planned(folder.parent).get(folder.name, [])), [], {}, {}, [])
+        overrides = " ".join(read_plan(folder.parent).get(folder.name, []))
+        return Run(folder, name, {}, State.WAITING, overrides, [], {}, {}, [])
     problems: list[str] = []
+    files = RunFolder(folder)
 
-    def attempt(file: str, reader: Callable[[Path], Any], otherwise: Any) -> Any:
+    def attempt(path: Path, reader: Callable[[Path], Any], otherwise: Any) -> Any:
         try:
-            return reader(folder / file)
+            return reader(path)
         except FileNotFoundError:
             return otherwise
         except UNREADABLE as error:
-            problems.append(f"{file} can't be read: {' '.join(str(error).split())[:120] or type(error).__name__}")
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            problems.append(f"{path.name} can't be read: {reason}")
             return otherwise
 
-    config = attempt("config.yaml", lambda path: current_paths(mapping(yaml.load(path.read_text(), LOADER))), {})
-    told = attempt("status.json", lambda path: mapping(json.loads(path.read_text())), {})
-    metrics = attempt("metrics.json", lambda path: mapping(json.loads(path.read_text())), {})
-    epochs = attempt("metrics.csv", read_epochs, [])
-    terms = {split: attempt(f"{split}_terms.npz", read_terms, {}) for split in ("val", "test")}
-    status, reason = state(told, metrics, epochs)
-    if status == "finished" and not (metrics or problems):
-        problems.append("metrics.json is missing")
-    if not config and not any(problem.startswith("config.yaml") for problem in problems):
-        problems.append("config.yaml is missing")
-    data = attempt("data.json", lambda path: mapping(json.loads(path.read_text())), {})
+    config = attempt(files.config, lambda path: current_paths(as_mapping(yaml.load(path.read_text(), LOADER))), {})
+    recorded = attempt(files.status, read_mapping, {})
+    metrics = attempt(files.metrics, read_mapping, {})
+    epochs = attempt(files.epochs, read_epochs, [])
+    terms = {split: attempt(files.terms(split), read_terms, {}) for split in ("val", "test")}
+    status, reason = infer_state(recorded, metrics, epochs)
+    if status == State.FINISHED and not (metrics or problems):
+        problems.append(f"{files.metrics.name} is missing")
+    if not config and not any(problem.startswith(files.config.name) for problem in problems):
+        problems.append(f"{files.config.name} is missing")
+    data = attempt(files.data, read_mapping, {})
     return Run(folder, name, config, status, reason, epochs, metrics, terms, problems, data)
 
 
-def mapping(content: Any) -> dict[str, Any]:
-    """`content`, which must be one."""
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file. Raises ValueError where the file holds something else."""
+    return as_mapping(json.loads(path.read_text()))
+
+
+def as_mapping(content: Any) -> dict[str, Any]:
+    """`content` as it is. Raises ValueError unless it is a mapping."""
     if not isinstance(content, dict):
         raise ValueError("it holds no options" if content is None else f"it holds a {type(content).__name__}")
     return content
 
 
 def read_epochs(path: Path) -> list[dict[str, float]]:
-    """The rows of a metrics.csv that belong to an epoch."""
+    """The rows of a metrics.csv that belong to an epoch. Raises ValueError where there are none."""
     rows = record.epochs(path.parent)
     if not path.is_file():
         return []
@@ -152,33 +168,34 @@ def read_epochs(path: Path) -> list[dict[str, float]]:
 
 def read_terms(path: Path) -> dict[str, np.ndarray]:
     """`index` and `elbo` = -(recon + kl) of each image, in float64."""
-    with arrays_in(path) as arrays:
+    with open_arrays(path) as arrays:
         terms = {"index": arrays["index"], "elbo": -(arrays["recon"].astype(np.float64) + arrays["kl"])}
     if terms["index"].ndim != 1 or terms["index"].shape != terms["elbo"].shape:
         raise ValueError("its arrays are not of one length")
     return terms
 
 
-def arrays_in(path: Path) -> np.lib.npyio.NpzFile:
-    """The arrays of an npz file. Raises ValueError where it is none."""
+def open_arrays(path: Path) -> np.lib.npyio.NpzFile:
+    """The arrays of an npz file. Raises ValueError where it is of another format."""
     if path.is_file() and not is_zipfile(path):
         raise ValueError("it is no npz file")
     return np.load(path)
 
 
-def state(told: dict[str, Any], metrics: dict[str, Any], epochs: list[dict[str, float]]) -> tuple[str, str]:
-    """A run's status, and the reason where there is one, or what is wrong with a run that has finished, from
-    status.json and what the numbers say.
+def infer_state(recorded: dict[str, Any], metrics: dict[str, Any], epochs: list[dict[str, float]]) -> tuple[State, str]:
+    """The state of a run, and the reason for it or the warnings about a run that has finished.
 
-    Runs older than status.json have finished if they were measured.
+    Follows from the content of status.json and from the metrics. Runs that are older than status.json have finished if
+    they were measured.
     """
-    status, reason = told.get("state", "finished" if metrics else "unknown"), str(told.get("reason") or "")
-    if status not in STATES:
-        return "unknown", reason or "it left no metrics.json: it was stopped, or still runs"
-    if status == "running" and gone(told):
-        return "killed", f"process {told['pid']} is gone and has left no word"
-    if status == "finished":
+    status = recorded.get("state", State.FINISHED if metrics else State.UNKNOWN)
+    reason = str(recorded.get("reason") or "")
+    if status not in RECORDED:
+        return State.UNKNOWN, reason or f"it left no {EXAMPLE.metrics.name}: it was stopped, or still runs"
+    if status == State.RUNNING and has_ended(recorded):
+        return State.KILLED, f"process {recorded['pid']} has ended without recording how"
+    if status == State.FINISHED:
         if why := divergence(epochs):
-            return "diverged", why
+            return State.DIVERGED, why
         reason = "; ".join(warnings(epochs, metrics))
-    return status, " ".join(reason.split())
+    return State(status), " ".join(reason.split())

@@ -1,114 +1,113 @@
-"""The tables of a page, and how they show numbers, runs and states."""
+"""Tables of runs and of settings: metrics, paired differences, means over seeds, and what validation selects."""
 
-import os
-from html import escape
-from pathlib import Path
+import math
 from typing import Any
-from urllib.parse import quote
 
-from src.reporting.groups import Group, is_number, over_seeds, rows, words
+import numpy as np
+
+from src.reporting.groups import Group, option_differences, option_value
 from src.reporting.runs import Run
+from src.run.options import ABSENT, as_text, flatten, part
+from src.run.status import State
+
+STANDARD = ("model", "latent_dim", "beta", "seed")  # the options that a table of runs has even if none varies
+TERMS = ("val/elbo", "val/recon", "val/kl")
 
 
-def runs_table(group: Group, folder: Path) -> str:
-    """A row for each run, the ranked ones first."""
-    options = [*group.knobs, *(["seed"] if group.seeded else [])]
-    heads = ["#", "run", *options, "ELBO", "Δ to the best", "recon", "KL", "active", "epochs", "time", "status"]
-    table = rows(group)
-    lines = []
-    for place in [*group.ranking, *(place for place, run in enumerate(group.runs) if not run.ranks)]:
-        run, row = group.runs[place], table[place]
-        cells = [cell(row["rank"], words(row["rank"] or "")), cell(run.name, link(run, folder), "name")]
-        cells += [cell(row[name], escape(words(row[name])), "option") for name in options]
-        cells += numbers(row, run, run is group.best)
-        reason = f'<small title="{escape(run.why)}">{escape(run.why)}</small>' if run.why else ""
-        cells.append(cell(run.status, badge(run.status) + reason, "status"))
-        kind = " class=unranked" if not run.ranks else " class=warned" if run.why else ""
-        lines.append(f'<tr data-run="{place}"{kind}>{"".join(cells)}</tr>')
-    return tabled("runs", heads, lines, {*options, "status"})
+def option_rows(runs: list[Run]) -> list[dict[str, Any]]:
+    """For each run its values of the STANDARD options and of all that vary among the runs, in one group or in all."""
+    configs = [run.config for run in runs if run.config]
+    names = dict.fromkeys((*STANDARD, *(option_differences(configs) if configs else ())))
+    rows = []
+    for run in runs:
+        values = {part(name): option_value(name, value) for name, value in flatten(run.config).items()}
+        values = values or planned_options(run)
+        rows.append({name: values.get(name, ABSENT if run.config else None) for name in names})
+    return rows
 
 
-def numbers(row: dict[str, Any], run: Run, best: bool) -> list[str]:
-    """The cells of a row with what was measured."""
-    behind = "<span class=quiet>best</span>" if best else spread(row["difference"], row["difference_se"], "+")
-    found = [cell(row["val/elbo"], signed(row["val/elbo"])), cell(0 if best else row["difference"], behind)]
-    found += [cell(row[name], signed(row[name])) for name in ("val/recon", "val/kl")]
-    found.append(cell(row["val/active_units"], of(row["val/active_units"], run.config.get("latent_dim"))))
-    trainer = run.config.get("trainer")
-    planned = trainer.get("max_epochs") if isinstance(trainer, dict) else None
-    return [*found, cell(row["epochs"], of(row["epochs"], planned)), cell(row["seconds"], duration(row["seconds"]))]
+def planned_options(run: Run) -> dict[str, str]:
+    """The options of a job that has not started, as the sweep planned it."""
+    overrides = run.reason.split() if run.status == State.WAITING else []
+    return dict(each.lstrip("+").split("=", 1) for each in overrides if "=" in each)
 
 
-def settings_table(group: Group) -> str:
-    """A row for each setting of the knobs: means and standard deviations over its seeds, the best first."""
-    lines = []
-    for row in sorted(over_seeds(group), key=lambda row: (row["val/elbo"] is None, -(row["val/elbo"] or 0))):
-        cells = [cell(row[name], escape(words(row[name])), "option") for name in group.knobs]
-        cells.append(cell(row["finished"], f"{row['finished']} of {row['seeds']}"))
-        for name in ("val/elbo", "val/recon", "val/kl", "val/active_units"):
-            cells.append(
-                cell(row[name], spread(row[name], row[f"{name}_sd"], digits=1 if name.endswith("units") else 2))
-            )
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    return tabled("settings", [*group.knobs, "finished", "ELBO", "recon", "KL", "active"], lines)
+def paired_difference(run: Run, best: Run) -> tuple[float, float] | None:
+    """run - best: the mean difference of the validation ELBO over the same images, and its standard error, nats.
+
+    None where the images can't be matched.
+    """
+    if len({each.data["fingerprint"] for each in (run, best) if "fingerprint" in each.data}) > 1:
+        return None
+    ours, theirs = run.terms["val"], best.terms["val"]
+    if not (ours and theirs) or not np.array_equal(ours["index"], theirs["index"]) or len(ours["index"]) < 2:
+        return None
+    difference = ours["elbo"] - theirs["elbo"]
+    if not np.isfinite(difference).all():
+        return None
+    return float(difference.mean()), float(difference.std(ddof=1) / math.sqrt(len(difference)))
 
 
-def tabled(kind: str, heads: list[str], lines: list[str], choices: set[str] = frozenset()) -> str:
-    """A table that the page's script sorts, and filters by the columns that are `choices`."""
-    cells = (
-        f"<th scope=col{' data-choice' * (head in choices)}><button type=button>{escape(head)}</button></th>"
-        for head in heads
-    )
-    body = f"<thead><tr>{''.join(cells)}</tr></thead><tbody>{''.join(lines)}</tbody>"
-    return f'<div class=scroll><table class="{kind}">{body}</table></div>'
+def setting_rows(group: Group) -> list[dict[str, Any]]:
+    """A row for each setting of the knobs, in the order of the runs.
+
+    A row holds the knobs' values, the number of `seeds`, for how many of these a run `finished`, the `places` of these
+    runs, and over these seeds the mean and, for two or more, the standard deviation (`_sd`) of each term.
+    """
+    settings: dict[tuple[str, ...], list[int]] = {}
+    for place in range(len(group.runs)):
+        settings.setdefault(group.setting(place), []).append(place)
+    rows = []
+    for places in settings.values():
+        done = [place for place in places if group.runs[place].is_ranked]
+        row: dict[str, Any] = {name: values[places[0]] for name, values in group.knobs.items()}
+        seeds, ended = ({as_text(group.seeds[place]) for place in some} for some in (places, done))
+        row |= {"places": done, "seeds": len(seeds), "finished": len(ended)}
+        for name in (*TERMS, "val/active_units"):
+            means = seed_means(group, done, name)
+            row[name] = float(np.mean(means)) if means else None
+            row[f"{name}_sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else None
+        rows.append(row)
+    return rows
 
 
-def cell(value: Any, html: str, kind: str = "") -> str:
-    """A cell that shows `html` and sorts by `value`."""
-    sorts = "" if value is None else f"{value:.10g}" if isinstance(value, float) else words(value)
-    return f'<td data-v="{escape(sorts)}"{f" class={kind}" if kind else ""}>{html}</td>'
+def seed_means(group: Group, places: list[int], name: str) -> list[float]:
+    """A metric of the runs at these places, for each seed: the mean over the runs with this seed."""
+    values: dict[str, list[float]] = {}
+    for place in places:
+        if (value := group.runs[place].number(name)) is not None:
+            values.setdefault(as_text(group.seeds[place]), []).append(value)
+    return [float(np.mean(each)) for each in values.values()]
 
 
-def link(run: Run, folder: Path) -> str:
-    """The run's name, leading to its folder, if it has one yet."""
-    if run.status == "waiting":
-        return escape(run.name)
-    return f'<a href="{address(run.folder, folder)}/">{escape(run.name)}</a>'
+def select_setting(group: Group) -> dict[str, Any] | None:
+    """The row of `setting_rows` that validation selects: of those with the most seeds finished, that with the largest
+    mean ELBO. With fewer seeds one lucky run would decide."""
+    done = [row for row in setting_rows(group) if row["places"]]
+    return max(done, key=lambda row: (row["finished"], row["val/elbo"])) if done else None
 
 
-def address(path: Path, folder: Path) -> str:
-    """A relative address of `path` for a page in `folder`."""
-    return escape(quote(os.path.relpath(path.resolve(), folder.resolve())))
+def run_rows(group: Group) -> list[dict[str, Any]]:
+    """The table: a row for each run, in the order of `group.runs`. None stands for a missing number.
+
+    Only the selected setting has test metrics.
+    """
+    seeds = {place: row for row in setting_rows(group) for place in row["places"]}
+    selected = (select_setting(group) or {}).get("places", [])
+    return [run_row(group, place, seeds.get(place, {}), place in selected) for place in range(len(group.runs))]
 
 
-def badge(status: str) -> str:
-    """The status, in its colour."""
-    return f'<span class="badge {status}">{status}</span>'
-
-
-def signed(value: float | None, before: str = "", digits: int = 2, sign: str = "") -> str:
-    """The number, after the words `before`, with a minus sign as long as a plus; empty where there is none."""
-    return "" if value is None else before + f"{value:{sign}.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def spread(value: float | None, error: float | None, sign: str = "", digits: int = 2) -> str:
-    """`value` ± `error`, as far as they are known."""
-    return signed(value, digits=digits, sign=sign) + (
-        "" if error is None else f" <span class=se>± {error:.{digits}f}</span>"
-    )
-
-
-def of(part: float | None, whole: Any) -> str:
-    """`part` / `whole`."""
-    total = f"<span class=se> / {words(whole)}</span>" if is_number(whole) else ""
-    return "" if part is None else f"{part:g}{total}"
-
-
-def duration(seconds: float | None) -> str:
-    """Hours and minutes, minutes and seconds, or seconds."""
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
+def run_row(group: Group, place: int, setting: dict[str, Any], is_selected: bool) -> dict[str, Any]:
+    """The row of a run; `setting` is its row in `setting_rows`, `is_selected` whether it shows test metrics."""
+    run = group.runs[place]
+    row: dict[str, Any] = {"rank": group.ranking.index(place) + 1 if run.is_ranked else None, "run": run.name}
+    row |= {name: values[place] for name, values in group.knobs.items()} | {"seed": group.seeds[place]}
+    row |= {name: run.number(name) for name in TERMS}
+    difference = paired_difference(run, group.best) if run.is_ranked and run is not group.best else None
+    row |= dict(zip(("difference", "difference_se"), difference or (None, None), strict=True))
+    row |= {"val/elbo over seeds": setting.get("val/elbo"), "val/elbo over seeds, sd": setting.get("val/elbo_sd")}
+    row |= {"seeds": setting.get("finished"), "val/active_units": run.number("val/active_units")}
+    row |= {"parameters": run.number("parameters"), "epochs": run.trained_epochs, "seconds": run.seconds}
+    row |= {"status": run.status, "reason": run.explanation}
+    names = ("elbo", "recon", "kl")
+    return row | {f"test/{name}": run.number(f"test/{name}") if is_selected else None for name in names}

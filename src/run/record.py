@@ -1,4 +1,4 @@
-"""What a run leaves in writing besides its pictures."""
+"""The files of numbers that a run leaves: JSON, terms per image, the metrics of each epoch, and their provenance."""
 
 import csv
 import functools
@@ -12,52 +12,53 @@ from typing import Any
 import numpy as np
 
 from src.support.files import whole
+from src.support.folders import RunFolder
 
 SOURCES = [f":/{name}" for name in ("src", "callbacks", "conf", "pyproject.toml")]
 PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "numpy", "wandb", "openTSNE")
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a text file."""
+    """Write a text file."""
     with whole(path) as partial:
         partial.write_text(text)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """`content` as JSON, arrays as lists."""
+    """Write `content` as JSON, arrays as lists."""
     write(path, json.dumps(content, indent=2, default=lambda value: np.asarray(value).tolist()) + "\n")
 
 
-def write_terms(folder: Path, terms: dict[str, dict[str, np.ndarray]]) -> None:
-    """{split}_terms.npz: `index`, `loss`, `recon`, `kl` of each image, nats."""
+def write_terms(run: Path, terms: dict[str, dict[str, np.ndarray]]) -> None:
+    """Write for each split the `index`, `loss`, `recon` and `kl` of each image, nats."""
     for split, arrays in terms.items():
-        with whole(folder / f"{split}_terms.npz") as partial:
+        with whole(RunFolder(run).terms(split)) as partial:
             np.savez(partial, **arrays)
 
 
 def table(numbers: dict[str, Any]) -> str:
-    """A task's numbers in lines for the console: `name` and `name_se` in one, `row/column` as a table of columns."""
+    """The numbers of a task as lines for the console: `name` and `name_se` on one line, `row/column` as a table."""
 
-    def shown(name: str) -> str:
+    def text(name: str) -> str:
         value, error = numbers.get(name, ""), numbers.get(f"{name}_se")
-        words = value if isinstance(value, str | int) else f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
-        return f"{words} ± {error:.2g}" if error is not None else str(words)
+        mean = value if isinstance(value, str | int) else f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
+        return f"{mean} ± {error:.2g}" if error is not None else str(mean)
 
     names = [name for name in numbers if not name.endswith("_se") and np.ndim(numbers[name]) == 0]
     cells = [name.rpartition("/") for name in names]
-    lines = [[name, shown(name)] for name, (row, _, _) in zip(names, cells, strict=True) if not row]
+    lines = [[name, text(name)] for name, (row, _, _) in zip(names, cells, strict=True) if not row]
     columns = list(dict.fromkeys(column for row, _, column in cells if row))
     if columns:
         rows = dict.fromkeys(row for row, _, _ in cells if row)
-        lines += [["", *columns], *([row, *(shown(f"{row}/{column}") for column in columns)] for row in rows)]
+        lines += [["", *columns], *([row, *(text(f"{row}/{column}") for column in columns)] for row in rows)]
     widths = [max(len(line[i]) for line in lines if i < len(line)) for i in range(max(map(len, lines), default=0))]
-    padded = ("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=False)) for line in lines)
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)) for line in lines)
     return "\n".join(line.rstrip() for line in padded)
 
 
 def epochs(run: Path) -> list[dict[str, float]]:
-    """The rows of a run's metrics.csv that belong to an epoch, without empty cells; none where there is no file."""
-    path = run / "metrics.csv"
+    """The rows of metrics.csv that belong to an epoch, without empty cells; none where the file is missing."""
+    path = RunFolder(run).epochs
     if not path.is_file():
         return []
     with path.open(newline="") as file:
@@ -66,8 +67,10 @@ def epochs(run: Path) -> list[dict[str, float]]:
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, machine and git commit (with `+` where code or configurations differ from it or are new; None outside a
-    checkout)."""
+    """Versions, machine and git commit.
+
+    The commit ends in `+` if code or configurations differ from it, and is None outside a checkout.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -78,11 +81,11 @@ def provenance() -> dict[str, Any]:
 
 @functools.cache
 def git_commit() -> str | None:
-    """The checkout's commit, as it is when first asked for: soon after the code is imported."""
+    """The commit of the checkout at the first call, which should come soon after the code is imported."""
     here = Path(__file__).parent
 
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", *SOURCES) else "")

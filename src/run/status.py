@@ -1,4 +1,4 @@
-"""How a run stands: RUN/status.json, for whoever reads its folder."""
+"""The state of a run, recorded in its status.json for whoever reads its folder."""
 
 import json
 import math
@@ -8,76 +8,100 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from src.support.errors import DivergedError, UserError
 from src.support.files import whole
+from src.support.folders import RunFolder
 
-LEAST_GAIN = 0.05  # nats that an image's own code is worth, below which the decoder is said to ignore it
-LEVEL = 0.99  # of what the mean image costs, or leaves unexplained: a model that is no better knows no more
+MIN_CODE_GAIN = 0.05  # nats by which an image's own code must lower its cost, or the decoder ignores the code
+MEAN_IMAGE_LEVEL = 0.99  # share of the mean image's cost, or unexplained variance, above which nothing was learned
+
+
+class State(StrEnum):
+    """The state of a run, in the order in which reports list the states."""
+
+    FINISHED = "finished"
+    RUNNING = "running"
+    WAITING = "waiting"  # planned by a sweep, not started
+    PRUNED = "pruned"  # stopped by a search
+    INTERRUPTED = "interrupted"
+    KILLED = "killed"  # status.json says running, but the process has ended
+    FAILED = "failed"
+    DIVERGED = "diverged"
+    UNKNOWN = "unknown"
+
+
+INFERRED = (State.WAITING, State.KILLED, State.UNKNOWN)  # by who reads the folder
+RECORDED = tuple(state for state in State if state not in INFERRED)  # in status.json
 
 
 @contextmanager
-def kept(run: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
-    """Keeps RUN/status.json while a run is trained: `state` running, then finished, failed, diverged or interrupted (or
-    pruned, in a search), with its `reason` in one line, `started` and `ended`, `host`, `pid` and `overrides`. What is
-    yielded may get another ending, or a `warning` in one line: a run that has finished and learned nothing stays
-    finished, since another attempt would only repeat it."""
-    status = begun(overrides)
+def record_status(run: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
+    """Keep status.json up to date while the body trains the run in a folder.
+
+    The file holds the `state` (running, then finished, failed, diverged or interrupted; a search adds pruned), its
+    `reason` in one line, `started`, `ended`, `host`, `pid` and `overrides`. The body may change the yielded dictionary
+    to set another ending, or a `warning` in one line. A run that finished but learned nothing stays finished, since
+    another attempt would give the same result.
+    """
+    status = initial_status(overrides)
     write(run, status)
-    ending: dict[str, Any] = {"state": "finished"}
+    ending: dict[str, Any] = {"state": State.FINISHED}
     try:
         yield ending
     except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
-        state = "interrupted" if stopped else "diverged" if isinstance(error, DivergedError) else "failed"
-        ending = {"state": state, "reason": None if stopped else in_a_line(error)}
+        is_stop = isinstance(error, KeyboardInterrupt | SystemExit)
+        state = State.DIVERGED if isinstance(error, DivergedError) else State.FAILED
+        ending = {"state": State.INTERRUPTED if is_stop else state, "reason": None if is_stop else one_line(error)}
         raise
     finally:
-        with suppress(OSError):  # of a full disk, which is the reason already
-            write(run, status | ending | {"ended": now()})
+        with suppress(OSError):  # a full disk may be the very error that ended the training
+            write(run, status | ending | {"ended": timestamp()})
 
 
-def begun(overrides: list[str]) -> dict[str, Any]:
-    """The status of a run that this process has just begun."""
-    status = {"state": "running", "reason": None, "started": now(), "ended": None}
+def initial_status(overrides: list[str]) -> dict[str, Any]:
+    """The status of a run that this process starts now."""
+    status = {"state": State.RUNNING, "reason": None, "started": timestamp(), "ended": None}
     return status | {"host": socket.gethostname(), "pid": os.getpid(), "overrides": overrides}
 
 
 def read(run: Path) -> dict[str, Any]:
-    """What status.json says, with the state `killed` where it says running but its process on this host is gone; empty
-    where there is none, or it is damaged."""
+    """The content of status.json, with the state `killed` where it says running but the process on this host has
+    ended; empty where the file is missing or damaged."""
     try:
-        status = json.loads((run / "status.json").read_text())
+        status = json.loads(RunFolder(run).status.read_text())
     except (OSError, ValueError):
         return {}
     if not isinstance(status, dict):
         return {}
-    return status | ({"state": "killed"} if status.get("state") == "running" and gone(status) else {})
+    return status | ({"state": State.KILLED} if status.get("state") == State.RUNNING and has_ended(status) else {})
 
 
 def write(run: Path, status: dict[str, Any]) -> None:
-    """Writes RUN/status.json."""
-    with whole(run / "status.json") as partial:
+    """Write status.json."""
+    with whole(RunFolder(run).status) as partial:
         partial.write_text(json.dumps(status, indent=2) + "\n")
 
 
 def stop(run: Path, overrides: list[str], state: str, error: BaseException) -> None:
-    """Writes how a run stands that could not begin, or not go on, and why."""
+    """Record the state of a run that could not start or continue, and the reason."""
     with suppress(OSError):
-        write(run, begun(overrides) | {"state": state, "reason": in_a_line(error), "ended": now()})
+        ending = {"state": state, "reason": one_line(error), "ended": timestamp()}
+        write(run, initial_status(overrides) | ending)
 
 
-def in_a_line(error: BaseException) -> str:
-    """An error in one line, with its type where it is not one of ours."""
-    words = str(error).strip().splitlines()[:1]
-    return " ".join(words) if isinstance(error, UserError) else ": ".join([type(error).__name__, *words])
+def one_line(error: BaseException) -> str:
+    """An error in one line, with its type unless it is a UserError."""
+    lines = str(error).strip().splitlines()[:1]
+    return " ".join(lines) if isinstance(error, UserError) else ": ".join([type(error).__name__, *lines])
 
 
-def alive(pid: int) -> bool:
-    """Whether there is such a process on this host, and no zombie: one that has ended, and nobody asked how."""
-    with suppress(OSError, IndexError):  # no Linux, or no such process
+def is_alive(pid: int) -> bool:
+    """Whether a process with this PID exists on this host and is no zombie."""
+    with suppress(OSError, IndexError):  # not on Linux, or no such process
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     try:
         os.kill(pid, 0)
@@ -88,28 +112,29 @@ def alive(pid: int) -> bool:
     return True
 
 
-def gone(status: dict[str, Any]) -> bool:
-    """Whether the process of a run that says it runs has ended, as far as can be told on this machine."""
+def has_ended(status: dict[str, Any]) -> bool:
+    """Whether the process of a run with the state running has ended, as far as this machine can tell."""
     pid = status.get("pid")
     if status.get("host") != socket.gethostname() or not isinstance(pid, int) or not 0 < pid < 2**31:
         return False
-    if not alive(pid):
+    if not is_alive(pid):
         return True
-    try:
-        return began(pid) > datetime.fromisoformat(status["started"]).timestamp() + 5  # its number is another one's now
-    except (OSError, ValueError, KeyError, TypeError, IndexError):  # no Linux, or no time given
+    try:  # a process that started after the run did has reused the PID
+        return start_time(pid) > datetime.fromisoformat(status["started"]).timestamp() + 5
+    except (OSError, ValueError, KeyError, TypeError, IndexError):  # not on Linux, or no time recorded
         return False
 
 
-def began(pid: int) -> float:
-    """When a process began, seconds since 1970, from Linux's /proc."""
+def start_time(pid: int) -> float:
+    """The time at which a process started, in seconds since 1970, from Linux's /proc."""
     ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     boot = re.search(r"btime (\d+)", Path("/proc/stat").read_text())
     return int(boot[1]) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def divergence(epochs: list[dict[str, float]]) -> str | None:
-    """How a training ended worse than it began, by the validation loss in metrics.csv's rows; None if it didn't."""
+    """How a training ended with a higher validation loss than it started with, by the rows of metrics.csv; None if it
+    did not."""
     losses = [row["val/loss"] for row in epochs if "val/loss" in row]
     if losses and not math.isfinite(losses[-1]):
         return f"the last validation loss is {losses[-1]}"
@@ -119,26 +144,26 @@ def divergence(epochs: list[dict[str, float]]) -> str | None:
 
 
 def warnings(epochs: list[dict[str, float]], metrics: dict[str, Any]) -> list[str]:
-    """What is wrong with a training that came to its end without an error, a line each, by the rows of metrics.csv and
+    """Problems of a training that ended without an error, one line each, by the rows of metrics.csv and by
     metrics.json: a collapsed code, a model no better than the mean image, a loss that did not improve."""
     metrics = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
     trained = [row for row in epochs if row.get("epoch", 0) > 0 and "val/loss" in row]
-    # over a single validation image no code varies
+    # the code of a single validation image has no variance, so that no unit could be active
     is_single = bool(trained) and "train/elbo_se" in trained[-1] and "val/elbo_se" not in trained[-1]
     collapsed = None if is_single else collapse(trained, metrics)
-    found = [collapsed, no_better(metrics), no_improvement(epochs, trained)]
+    problems = [collapsed, no_gain_over_mean_image(metrics), no_improvement(epochs, trained)]
     infinite = [name for name in ("test/loss", "test/recon", "test/kl") if not math.isfinite(metrics.get(name, 0))]
-    found += [f"{', '.join(infinite)}: no finite number"] if infinite else []
-    return [line for line in found if line]
+    problems += [f"{', '.join(infinite)}: no finite number"] if infinite else []
+    return [line for line in problems if line]
 
 
 def collapse(trained: list[dict[str, float]], metrics: dict[str, Any]) -> str | None:
-    """That the code says nothing of the image, in the checkpoint that was tested or after the last epoch."""
+    """A line if the code carries no information about the image, in the tested checkpoint or after the last epoch."""
     remedy = "a smaller beta or optimizer.lr, or schedule=linear, may help"
     if metrics.get("val/active_units") == 0:
         cost = f" (KL {metrics['val/kl']:.2f} nats)" if "val/kl" in metrics else ""
         return f"no latent dimension is active{cost}, the code says nothing of the image: {remedy}"
-    if (gain := metrics.get("val/code_gain", math.inf)) < LEAST_GAIN:
+    if (gain := metrics.get("val/code_gain", math.inf)) < MIN_CODE_GAIN:
         return f"the decoder ignores the code, which is worth {gain:.2f} nats to its image: {remedy}"
     if trained and trained[-1].get("val/active_units") == 0:
         best = min(trained, key=lambda row: row["val/loss"])["epoch"]
@@ -148,18 +173,18 @@ def collapse(trained: list[dict[str, float]], metrics: dict[str, Any]) -> str | 
     return None
 
 
-def no_better(metrics: dict[str, Any]) -> str | None:
-    """That the model is no better than the mean of the training images, the same for every image."""
+def no_gain_over_mean_image(metrics: dict[str, Any]) -> str | None:
+    """A line if the model is no better than the mean of the training images, the same for every image."""
     costs, mean = [metrics.get("val/loss", math.nan), -metrics.get("val/elbo", math.nan)], metrics.get("val/mean_image")
-    if mean is not None and min(costs) >= LEVEL * mean:
+    if mean is not None and min(costs) >= MEAN_IMAGE_LEVEL * mean:
         return f"the validation loss, {min(costs):.2f} nats, is no better than the training images' mean, {mean:.2f}"
-    if metrics.get("val/unexplained", 0) >= LEVEL:
+    if metrics.get("val/unexplained", 0) >= MEAN_IMAGE_LEVEL:
         return "the reconstructions are no nearer to the images than the training images' mean is"
     return None
 
 
 def no_improvement(epochs: list[dict[str, float]], trained: list[dict[str, float]]) -> str | None:
-    """That the validation loss was never below the untrained model's, or not after the first epoch."""
+    """A line if the validation loss was never below the untrained model's, or lowest after the first epoch."""
     losses = [row["val/loss"] for row in trained]
     if not losses:
         return None
@@ -171,6 +196,6 @@ def no_improvement(epochs: list[dict[str, float]], trained: list[dict[str, float
     return None
 
 
-def now() -> str:
-    """The time, ISO 8601 with its zone."""
+def timestamp() -> str:
+    """The current time, ISO 8601 with its zone."""
     return datetime.now().astimezone().isoformat()

@@ -1,4 +1,4 @@
-"""The trace of a training: small arrays from which every picture and animation is drawn."""
+"""The trace of a training: small arrays from which every figure and animation is drawn."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +14,16 @@ UNSCHEDULED = ("epoch", "images_seen", "lr")  # the rows of an epoch that every 
 
 @dataclass
 class Trace:
-    """What was seen of a training, in four groups of named arrays.
+    """The record of a training, in four groups of named arrays.
 
     fixed   written once. `title` ("mlp d=16 beta=1 on mnist5k"), `classes` (their names), and of P class-balanced
-            validation images `pixels` (P, C, H, W) uint8 as the model sees them and `labels` (P,)
-    epochs  one row an epoch, from the untrained model on. `epoch`, `images_seen`, `{train,val}/{loss,elbo,recon,kl}`
-            (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `lr`, and by its name the effective value of
-            what the objective schedules, `beta`, `capacity` or another
-    frames  one row a recorded epoch. `epoch`; `codes` (P, D), the posterior means of `pixels`; `samples_mean` and
-            `samples_draw` (S, C, H, W), the mean of p(x|z) and a draw from it at z from the prior, the same base
+            validation images `pixels` (P, C, H, W) uint8 as the model gets them and `labels` (P,)
+    epochs  one row for each epoch, from the untrained model on. `epoch`, `images_seen`,
+            `{train,val}/{loss,elbo,recon,kl}` (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `lr`, and
+            by its name
+            the effective value of what the objective schedules, `beta`, `capacity` or another
+    frames  one row for each recorded epoch. `epoch`; `codes` (P, D), the posterior means of `pixels`; `samples_mean`
+            and `samples_draw` (S, C, H, W), the mean of p(x|z) and a draw from it at z from the prior, the same base
             noise at every epoch; `recon_mean` and `recon_draw` (R, C, H, W), the decoder's mean at the posterior's
             mean and at a draw, for the first R of `pixels`; of a learned prior `prior_codes` (N, D), draws from it
     last    overwritten. `worst_x`, `worst_mean` (8, C, H, W) and `worst_elbo` (8,) of the validation set;
@@ -43,20 +44,20 @@ class Trace:
         return [name for name in self.epochs if "/" not in name and name not in UNSCHEDULED]
 
     def append(self, group: str, **row: np.ndarray) -> None:
-        """Adds a row to each array of `epochs` or `frames`."""
+        """Add a row to each array of `epochs` or `frames`."""
         arrays = getattr(self, group)
         for name, value in row.items():
             value = np.asarray(value)[None]
             arrays[name] = np.concatenate([arrays[name], value]) if name in arrays else value
 
     def cut(self, epoch: int) -> None:
-        """Forgets what came after `epoch`, where a resumed run goes on."""
+        """Remove all rows after `epoch`, from which a resumed run continues."""
         for arrays in (self.epochs, self.frames):
-            known = arrays["epoch"] <= epoch
-            arrays.update({name: array[known] for name, array in arrays.items()})
+            rows = arrays["epoch"] <= epoch
+            arrays.update({name: array[rows] for name, array in arrays.items()})
 
     def save(self, path: Path) -> None:
-        """Writes all of it to `path` (npz), which holds either the old or the new trace, never half of one."""
+        """Write the trace to `path` (npz), which holds either the old or the new trace, never a part of one."""
         groups = vars(self).items()
         with whole(path) as partial:
             np.savez(partial, **{f"{group}/{name}": a for group, arrays in groups for name, a in arrays.items()})

@@ -1,4 +1,4 @@
-"""Weights & Biases: online where there is an account, offline where there is none, never a prompt."""
+"""Weights & Biases: online with an account, offline without one, and never a prompt."""
 
 import functools
 import logging
@@ -12,17 +12,18 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from PIL import Image
 
 from src.support.errors import UserError
+from src.support.folders import RunFolder, SweepFolder
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
-WANDB = "src.run.tracking.wandb_logger"  # which gets more than its node of the configuration says
+WANDB = "src.run.tracking.wandb_logger"  # this logger gets more options than its node of the configuration has
 
 
 @functools.cache
-def resolve(mode: str) -> str:
-    """`auto` obeys WANDB_MODE, else is `online` with a key that is accepted, `offline` without; asked once.
+def resolve_mode(mode: str) -> str:
+    """The mode of W&B: `auto` follows WANDB_MODE, else is `online` with an accepted key and `offline` without one.
 
-    Raises UserError for an unknown mode, and for `online` without a key that is accepted.
+    W&B is asked once for each process. Raises UserError for an unknown mode, and for `online` without an accepted key.
     """
     source = "logger.wandb.mode"
     if mode == "auto" and "WANDB_MODE" in os.environ:
@@ -61,39 +62,47 @@ def wandb_logger(
     notes: str | None = None,
     job_type: str | None = None,
 ) -> WandbLogger:
-    """A W&B run whose step axis is images seen, in `dir`/wandb, with the configuration `options`.
+    """A logger with a W&B run in `dir`/wandb, whose step axis is images seen.
 
-    name, group: the user's; else those of W&B's environment variables, else `title` and `sweep`; a run that is resumed
-        keeps its name where there is none of them
-    tags, entity, notes, job_type: as of wandb.init
-    resume_from: the file that keeps the run's id for a resume
+    Args:
+        project: the W&B project.
+        mode: see `resolve_mode`.
+        dir: the folder in which W&B makes its own.
+        options: the configuration that W&B shows.
+        title: the name of the run unless the user gives one.
+        sweep: the group of the run unless the user gives one.
+        resume_from: the file that keeps the id of the run, so that it can be resumed.
+        name: the user's name for the run; then comes that in W&B's environment variable, then `title`. A resumed run
+            keeps its name where there is none of these.
+        group: the user's group, likewise.
+        tags, entity, notes, job_type: as for wandb.init.
 
-    Raises UserError for an unknown mode, and for what W&B refuses.
+    Raises UserError for an unknown mode, and for options that W&B refuses.
     """
     if rank_zero_only.rank:
         return WandbLogger(project=project, mode="disabled")
     import wandb
 
-    folder = Path(dir).absolute()  # W&B's own process may have started elsewhere
+    folder = Path(dir).absolute()  # W&B's own process may have another working directory
     folder.mkdir(parents=True, exist_ok=True)
-    known = resume_from.read_text().strip() if resume_from and resume_from.is_file() else None
+    run_id = resume_from.read_text().strip() if resume_from and resume_from.is_file() else None
     init = functools.partial(
         wandb.init,
         project=project,
         dir=str(folder),
-        name=own_word("WANDB_NAME", name, title),
-        group=own_word("WANDB_RUN_GROUP", group, sweep),
+        name=own_setting("WANDB_NAME", name, title),
+        group=own_setting("WANDB_RUN_GROUP", group, sweep),
         tags=tags,
         entity=entity,
         notes=notes,
         job_type=job_type,
         config=options,
-        id=known,
+        id=run_id,
         resume="allow",
         settings=wandb.Settings(init_timeout=60, silent=True),
     )
     try:
-        run = init(mode=resolve(mode))
+        run = init(mode=resolve_mode(mode))
     except wandb.errors.CommError as error:
         if mode != "auto":
             raise UserError(f"W&B is out of reach ({error}): logger.wandb.mode=offline, or logger=csv") from error
@@ -109,71 +118,80 @@ def wandb_logger(
     return WandbLogger(experiment=run)
 
 
-def own_word(variable: str, given: str | None, ours: str | None) -> str | None:
-    """What the user gives as an option, else in an environment variable of W&B's, else ours."""
-    return given if given is not None else os.environ.get(variable, ours)
+def own_setting(variable: str, option: str | None, default: str | None) -> str | None:
+    """The user's option, else the environment variable of W&B, else the default."""
+    return option if option is not None else os.environ.get(variable, default)
 
 
 def refusal(error: Exception) -> str:
-    """Why W&B refuses an option, in one line."""
+    """The reason for which W&B refuses an option, in one line."""
     lines = [line.strip() for line in str(error).splitlines()]
     return (" ".join(lines[1:3]) or str(error)).partition(" [type=")[0]
 
 
 def address(node: dict) -> dict[str, Any]:
-    """Where a run of the options `logger.wandb` is found."""
+    """Those of the options `logger.wandb` by which W&B finds a run."""
     return {name: node[name] for name in ("project", "mode", "dir", "entity") if name in node}
 
 
 def add(options: dict, run: Path, task: str, numbers: dict[str, Any], results: Path) -> None:
-    """Adds a task's numbers and the pictures of its `results` to the W&B run of the run in a folder, where it has one;
-    `options` are those of the run."""
-    node, known = (options.get("logger") or {}).get("wandb"), run / ".wandb_id"
-    if not node or node.get("_target_") != WANDB or not known.is_file():
+    """Add the numbers of a task, and the figures in the folder of its results, to a run's W&B run, if it has one.
+
+    Args:
+        options: the configuration of the run.
+        run: its folder.
+        task: the name of the task.
+        numbers: what the task measured.
+        results: the folder of what the task wrote.
+    """
+    node, wandb_id = (options.get("logger") or {}).get("wandb"), RunFolder(run).wandb_id
+    if not node or node.get("_target_") != WANDB or not wandb_id.is_file():
         return
-    logger = wandb_logger(**address(node), options={}, resume_from=known)
+    logger = wandb_logger(**address(node), options={}, resume_from=wandb_id)
     logger.experiment.log({f"{task}/{key}": value for key, value in media(results.iterdir()).items()})
     logger.experiment.summary.update({f"{task}/{key}": value for key, value in numbers.items()})
     logger.experiment.finish()
 
 
 def add_runs(node: dict, sweep: Path, rows: list[dict[str, Any]]) -> None:
-    """Adds the table `runs` to W&B, a row for each run of the sweep in a folder: numbers, words, and pictures (PIL). It
-    has a W&B run of its own, in their group, that a later call goes on with."""
+    """Add the table `runs` to W&B, a row for each run of a sweep, of numbers, text and images (PIL).
+
+    The table has a W&B run of its own, in the group of the others, which a later call resumes.
+    """
     if node.get("_target_") != WANDB:
         return
     import wandb
 
-    given = {"name": f"{sweep.name}: all runs", "group": node.get("group"), "sweep": sweep.name}
-    logger = wandb_logger(**address(node), **given, options={}, resume_from=sweep / ".wandb_id")
+    names = {"name": f"{sweep.name}: all runs", "group": node.get("group"), "sweep": sweep.name}
+    logger = wandb_logger(**address(node), **names, options={}, resume_from=SweepFolder(sweep).wandb_id)
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    data = zip(*(of_one_type([row.get(column) for row in rows]) for column in columns), strict=True)
+    data = zip(*(uniform_column([row.get(column) for row in rows]) for column in columns), strict=True)
     logger.experiment.log({"runs": wandb.Table(columns, [list(row) for row in data])})
     logger.experiment.finish()
 
 
-def of_one_type(values: list[Any]) -> list[Any]:
-    """A column as W&B's tables want it: pictures, numbers, or else words; None where there is nothing."""
+def uniform_column(values: list[Any]) -> list[Any]:
+    """A column of one type, as W&B's tables require: images, numbers, or else text; None where there is no value."""
     import wandb
 
     if any(isinstance(value, Image.Image) for value in values):
         return [value and wandb.Image(value) for value in values]
-    numbers = all(value is None or isinstance(value, int | float) for value in values)
-    return [value if numbers or value is None else str(value) for value in values]
+    is_numeric = all(value is None or isinstance(value, int | float) for value in values)
+    return [value if is_numeric or value is None else str(value) for value in values]
 
 
 def media(paths: Iterable[Path]) -> dict[str, Any]:
-    """The pictures (.png) and films (.gif) among `paths` for W&B, by name."""
+    """The images (.png) and animations (.gif) among `paths` for W&B, by name."""
     import wandb
 
     paths = list(paths)
-    stills = {path.stem: wandb.Image(str(path)) for path in paths if path.suffix == ".png"}
-    return stills | {path.name: wandb.Video(str(path)) for path in paths if path.suffix == ".gif"}
+    images = {path.stem: wandb.Image(str(path)) for path in paths if path.suffix == ".png"}
+    return images | {path.name: wandb.Video(str(path)) for path in paths if path.suffix == ".gif"}
 
 
 @rank_zero_only
 def close(loggers: list[Logger], summary: dict[str, Any], finished: bool) -> None:
-    """Ends what the loggers have open: `summary` is what a W&B run shows, its state whether the run `finished`."""
+    """Close the loggers; a W&B run gets `summary`, and a state that says whether the run `finished`."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.summary.update(summary)

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from src.figures import page
 from src.figures.curves import STEPS, VALIDATION, chart
-from src.figures.histogram import beyond
+from src.figures.histogram import counts_beyond
 
 WIDTH, HEIGHT, ACROSS = 250, 220, 3
 NAMES = {
@@ -129,7 +129,7 @@ def points(
         face = "white" if each.pruned else colour
         options = {"color": colour, "markerfacecolor": face, "markersize": 6, "zorder": 3 + each.best}
         axes.plot(x, np.clip(y, low, high), "o", **options, clip_on=False)
-    below, above = beyond(np.asarray(up, dtype=float), low, high)
+    below, above = counts_beyond(np.asarray(up, dtype=float), low, high)
     for height, side, words in ((0.03, "bottom", below.replace("◂", "▾")), (0.97, "top", above.replace("▸", "▴"))):
         axes.text(0.02, height, words, transform=axes.transAxes, fontsize=7.5, color=page.GREY, va=side)
 
@@ -155,6 +155,7 @@ def readable(axes: Axes, values: Sequence[float]) -> None:
     axes.set_ylim(max(low, half - reach) - 0.06 * reach, min(high, half + reach) + 0.06 * reach)
 
 
-def _place(figure: Figure, i: int) -> tuple:
+def _place(figure: Figure, i: int) -> tuple[Figure, page.Area]:
     row, column = divmod(i, ACROSS)
-    return figure, page.MARGIN + 34 + column * 310, page.HEADER + 36 + row * (HEIGHT + 92), WIDTH, HEIGHT
+    left, top = page.MARGIN + 34 + column * 310, page.HEADER + 36 + row * (HEIGHT + 92)
+    return figure, page.Area(left, top, WIDTH, HEIGHT)

@@ -9,6 +9,7 @@ from annotated_types import Ge, Le, MinLen
 from src.build import Run
 from src.figures import draw_final
 from src.run.trace import Trace
+from src.support.folders import RunFolder
 
 
 def figures(
@@ -23,7 +24,7 @@ def figures(
     scale: of the stills, 0.5 to 8; at 1 they are 500 to 1,400 pixels wide, at 2 like those of the training
     formats: of the stills; films: whether to draw the GIFs too
     """
-    trace = Trace.load(run.folder / "figures" / "trace.npz")
+    trace = Trace.load(RunFolder(run.folder).trace)
     written = draw_final(trace, folder, scale, list(dict.fromkeys(formats)), films)
     drawn = sum(path.suffix == ".gif" for path in written)
     return {"stills": len(written) - drawn, "films": drawn}

@@ -12,16 +12,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import as_bytes, as_input
+from src.data.pixels import as_bytes, as_input
+from src.data.selection import mixed_rows
 from src.figures import page
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.figures.grids import sheet
 from src.inference.importance import refine
 from src.inference.inpainting import Filled, filled, marginals
 from src.inference.metrics import estimate
 from src.support import noise
 from src.support.ranges import Count, Several
-from src.tasks.interpolate import assorted
 
 Mask = Literal["half", "box", "random"]
 FITS = 4  # Gaussians fitted to p(z|visible), each from another start
@@ -59,7 +59,7 @@ def inpaint(
     seen = run.data.train_subset.images  # of which each fit begins with other missing parts
     donors = as_input(torch.from_numpy(seen[random.integers(len(seen), size=(images, FITS)).T]))
     base = marginals(run.data.source.train.images, run.data.pixels)
-    shown = assorted(run.data.test.labels[chosen], min(SHOWN, images), run.seed)
+    shown = mixed_rows(run.data.test.labels[chosen], min(SHOWN, images), run.seed)
     visibles = {name: MASKS[name](x, run.seed) for name in masks}
     found: dict[str, Any] = {"images": images}
     for name, vae in inferred(run, x, visibles, donors, samples, draws).items():
@@ -73,7 +73,7 @@ def inpaint(
         found[f"{name}/effective_samples"] = float(vae.effective.median())
         part = Filled(vae.nll[shown], vae.means[:, shown], vae.effective[shown])
         figure = picture(run.config.title, name, x[shown], visible[shown], part, fill[shown], nll["_mean_fill"][shown])
-        write_still(figure, folder / f"{name}.png", scale=1)
+        write_image(figure, folder / f"{name}.png", scale=1)
     return found
 
 

@@ -13,8 +13,9 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import as_bytes, as_input, balanced
-from src.figures.animation import write_film, write_still
+from src.data.pixels import Pixels, as_bytes, as_input
+from src.data.selection import mixed_rows
+from src.figures.animation import write_animation, write_image
 from src.inference.importance import nll
 from src.inference.metrics import estimate
 from src.models import priors
@@ -70,7 +71,7 @@ def interpolate(
                 "−log p(z) of the prior, nats": {k: v[i] for k, v in prior.items()},
             },
         )
-        write_still(figure, folder / f"pair_{i + 1}.png", scale=1)
+        write_image(figure, folder / f"pair_{i + 1}.png", scale=1)
     film(run, folder, list(dict.fromkeys(chosen.ravel()))[:TOUR], ways)
     return summary(nats, prior)
 
@@ -111,7 +112,7 @@ def chosen_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -
         if pairs > there:
             log.warning("task.pairs=%d, but %d test images make no more than %d", pairs, len(labels), there)
             pairs = there
-        return assorted(labels, 2 * pairs, run.seed).reshape(-1, 2)
+        return mixed_rows(labels, 2 * pairs, run.seed).reshape(-1, 2)
     for pair in images or [[]]:
         if len(pair) != 2 or pair[0] == pair[1] or max(pair) >= len(labels):
             raise UserError(
@@ -119,11 +120,6 @@ def chosen_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -
                 f"as [[0,1],[2,3]], got {pair}"
             )
     return np.array(images)
-
-
-def assorted(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices of `count` random images, classes taking turns."""
-    return balanced(labels, count, np.random.default_rng(noise.seed_of(seed, "assorted images")))
 
 
 @torch.no_grad()
@@ -145,11 +141,11 @@ def measured(run: Run, means: Tensor, name: str) -> np.ndarray:
     rows = []
     for mean in tqdm(means, desc=f"-log p(x), {name}", unit="pair", disable=None, leave=False, delay=1):
         x = mean.clamp(0, 1)[None]
-        if run.data.pixels == "binary":
+        if run.data.pixels == Pixels.BINARY:
             random = noise.generator(run.seed, "thresholds")
             thresholds = torch.rand(DRAWS, 1, *mean.shape[1:], generator=random).to(x)
             x = (thresholds < x).to(x.dtype)
-        elif run.data.pixels == "levels":
+        elif run.data.pixels == Pixels.LEVELS:
             x = (x * 255).round() / 255
         flat = x.flatten(0, 1)
         shared = torch.zeros(len(flat), dtype=torch.long)
@@ -174,7 +170,7 @@ def film(run: Run, folder: Path, images: list[int], ways: dict[str, Callable[...
     walked = {name: as_bytes(torch.cat([m[:, :-1].flatten(0, 1), m[-1, -1:]])) for name, m in means.items()}
     caption = f"means of p(x | z) along the paths between {len(images)} test images and back"
     figure, show = walks.tour(run.config.title, caption, as_bytes(x), walked)
-    write_film(figure, show, range(len(walked[FADE])), folder / "interpolation.gif")
+    write_animation(figure, show, range(len(walked[FADE])), folder / "interpolation.gif")
 
 
 def summary(nats: dict[str, np.ndarray], prior: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from torch.distributions import Normal
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import as_bytes, as_input
-from src.figures.animation import write_film, write_still
+from src.data.pixels import as_bytes, as_input
+from src.data.selection import mixed_rows
+from src.figures.animation import write_animation, write_image
 from src.inference.metrics import ACTIVE
 from src.inference.metrics import dimensions as dimensions_of
 from src.models import priors
@@ -20,7 +21,7 @@ from src.models.vae import VAE
 from src.support.errors import UserError
 from src.support.ranges import Count, Several, Whole
 from src.tasks import walks
-from src.tasks.interpolate import assorted, described
+from src.tasks.interpolate import described
 
 ENDS = 0.01, 0.99  # quantiles that a sweep begins and ends at
 PRIOR_DRAWS = 10_000  # that the quantiles of a learned prior are taken from
@@ -48,13 +49,13 @@ def traverse(run: Run, folder: Path, image: Whole | None, steps: Several, dimens
     shown = order[:dimensions]
     said = {d: f"variance {variance[d]:.2f}" if kl is None else f"{kl[d]:.2f} nats" for d in shown}
     names = {d: f"dimension {d}\n{words}" for d, words in said.items()}
-    others = assorted(test.labels, min(MOVING, len(test.labels)), run.seed)
+    others = mixed_rows(test.labels, min(MOVING, len(test.labels)), run.seed)
     chosen = int(others[0]) if image is None else image
     words = "the largest variance of codes" if kl is None else "the largest mean KL"
     still(run, folder, chosen, names, np.linspace(*ENDS, steps), words)
     film(run, folder, [chosen, *(int(i) for i in others if i != chosen)][:MOVING], names)
     if run.vae.latent_dim == 2:
-        write_still(manifold(run), folder / "manifold.png", scale=1)
+        write_image(manifold(run), folder / "manifold.png", scale=1)
     found: dict[str, Any] = {"image": chosen, "active_units": len(order)}
     for d in order:
         found |= {f"dimension {d}/variance": float(variance[d])} | ({} if kl is None else {f"dimension {d}/kl": kl[d]})
@@ -89,7 +90,7 @@ def still(run: Run, folder: Path, image: int, names: dict[int, str], levels: np.
         rows.append((name, as_bytes(means), int((values[:, d] - z[0, d]).abs().argmin())))
     pair = as_bytes(torch.cat([x, run.vae.decode(z).mean]))
     caption = f"{described(run, image)}, one latent dimension swept a row, {words} on top"
-    write_still(walks.sweeps(run.config.title, caption, pair, rows, levels), folder / "traversal.png", scale=1)
+    write_image(walks.sweeps(run.config.title, caption, pair, rows, levels), folder / "traversal.png", scale=1)
 
 
 @torch.no_grad()
@@ -101,7 +102,7 @@ def film(run: Run, folder: Path, images: list[int], names: dict[int, str]) -> No
     rows = [(name, as_bytes(run.vae.decode(replaced(z, d, values[:, d])).mean)) for d, name in names.items()]
     caption = f"one latent dimension swept a row, of {len(images)} images"
     figure, show = walks.sweeping(run.config.title, caption, as_bytes(x), rows, levels)
-    write_film(figure, show, [*range(FRAMES), *range(FRAMES - 2, -1, -1)], folder / "traversal.gif")
+    write_animation(figure, show, [*range(FRAMES), *range(FRAMES - 2, -1, -1)], folder / "traversal.gif")
 
 
 @torch.no_grad()

@@ -39,7 +39,7 @@ def strip(
         page.write(figure, page.MARGIN, TOP + (i + 0.5) * down, name, color=COLOURS[name], va="center")
         page.paste(figure, left, TOP + i * down, tile(images, steps), scale)
     for i, (words, curves) in enumerate(charts.items()):
-        axes = chart(figure, left, below + 46 + i * (CHART + BETWEEN), steps * across, CHART, words)
+        axes = chart(figure, page.Area(left, below + 46 + i * (CHART + BETWEEN), steps * across, CHART), words)
         for name, values in curves.items():
             axes.plot(values, color=COLOURS[name], linewidth=1.6, marker="o", markersize=3, label=name)
         axes.set(xlim=(-0.5, steps - 0.5), xticks=range(steps), xticklabels=[])
@@ -70,8 +70,8 @@ def tour(
     gap = (page.size(figure)[0] - 2 * page.MARGIN - thumb) / len(images)
     for i, image in enumerate([*images, images[0]]):
         page.paste(figure, page.MARGIN + i * gap, below, tile(image[None], 1), small)
-    page.band(figure, page.MARGIN + thumb / 2, below - 13, len(images) * gap, 2, page.RULE)
-    marker = page.band(figure, page.MARGIN + thumb / 2 - 5, below - 17, 10, 10, page.ACCENT)
+    page.band(figure, page.Area(page.MARGIN + thumb / 2, below - 13, len(images) * gap, 2), page.RULE)
+    marker = page.band(figure, page.Area(page.MARGIN + thumb / 2 - 5, below - 17, 10, 10), page.ACCENT)
     marker.set_animated(True)
     first, whole = marker.get_x(), len(images) * gap / page.size(figure)[0]
 
@@ -130,8 +130,8 @@ def sweeping(
     page.write(figure, page.MARGIN, TOP + down / 2, "test images", points=8.5, va="center")
     page.paste(figure, left, TOP, tile(images, len(images)), scale)
     page.write(figure, page.MARGIN, top - 35, "prior's quantile", points=8.5)
-    page.band(figure, left, top - 29, width, 2, page.RULE)
-    marker = page.band(figure, left - 5, top - 33, 10, 10, page.ACCENT)
+    page.band(figure, page.Area(left, top - 29, width, 2), page.RULE)
+    marker = page.band(figure, page.Area(left - 5, top - 33, 10, 10), page.ACCENT)
     words = page.write(figure, left, top - 52, "", points=8.5, color=page.ACCENT, ha="center")
     grids = []
     for i, (name, pictures) in enumerate(rows):

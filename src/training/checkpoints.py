@@ -13,12 +13,13 @@ from torch import nn
 from src.config.moved import current_paths
 from src.support.errors import DamagedError, UserError
 from src.support.files import whole
+from src.support.folders import EXAMPLE
 
 
 class WholeOrNothing(TorchCheckpointIO):
     """Writes beside the target and renames. Lightning's own copies across file systems: a full disk cuts the file."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with whole(Path(path)) as partial:
             try:
@@ -55,8 +56,10 @@ class EveryEpoch(ModelCheckpoint):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         # Lightning forgets the best where the folder's name differs from that in the checkpoint
+        folder = Path(str(self.dirpath))
+
         def moved(path: str) -> str:
-            return path and str(Path(self.dirpath) / Path(path).name)
+            return path and str(folder / Path(path).name)
 
         paths = ("best_model_path", "kth_best_model_path", "last_model_path")
         state = state | {name: moved(state[name]) for name in paths}
@@ -92,5 +95,5 @@ def check_fit(state: dict[str, Any], module: nn.Module, averages: bool) -> None:
     if ours != theirs:
         raise UserError(
             "the checkpoint's weights do not fit latent_dim, the networks or the other parts, which may have changed "
-            "since the run began: give the run's own options, which its config.yaml holds"
+            f"since the run began: give the run's own options, which its {EXAMPLE.config.name} holds"
         )

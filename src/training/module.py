@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from src.data.module import EVALUATION_BATCH, Batch, EvaluationBatches, as_input, evenly
-from src.data.sources import Split
+from src.data.batches import EVALUATION_BATCH, Batch, EvaluationBatches
+from src.data.pixels import Pixels, as_input
+from src.data.selection import evenly_spread_rows
 from src.inference.metrics import active_units, bits_per_dim, code_gain, mean_image_cost, unexplained
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
@@ -154,12 +155,12 @@ class VAEModule(lightning.LightningModule):
         """What tells a model that makes the same of every image: `val/code_gain` and `val/unexplained`, on some of the
         validation images, and, of binary images, what the training images' mean image would cost, `val/mean_image`."""
         data, found = self.trainer.datamodule, {}
-        if data.pixels == "binary":
+        if data.pixels == Pixels.BINARY:
             found["val/mean_image"] = mean_image_cost(data.source.train.images, data.val.images)
-        rows = evenly(len(data.val.images), EVALUATION_BATCH)
+        rows = evenly_spread_rows(len(data.val.images), EVALUATION_BATCH)
         if len(rows) > 1:
-            some = Split(data.val.images[rows], data.val.labels[rows])
-            (batch,) = map(self.trainer.precision_plugin.convert_input, EvaluationBatches(*data.on_device(some)))
+            some = EvaluationBatches(*data.on_device(data.val.take(rows)))
+            (batch,) = map(self.trainer.precision_plugin.convert_input, some)
             mean = as_input(data.on_device(data.train_subset)[0]).mean(0).to(batch.x)
             found["val/code_gain"] = float(code_gain(self.vae, batch, Noise(self.seed)).double().mean())
             found["val/unexplained"] = unexplained(self.vae, batch, mean)
@@ -200,8 +201,9 @@ class VAEModule(lightning.LightningModule):
         if "kl_per_dim" in columns:
             means["kl_per_dim"] = columns["kl_per_dim"].double().mean(0).cpu().numpy()
         data = self.trainer.datamodule
-        if data.pixels != "binary":
-            means["bits_per_dim"] = bits_per_dim(-means["elbo"], data.val.images[0].size, data.pixels == "dequantized")
+        if data.pixels != Pixels.BINARY:
+            is_density = data.pixels == Pixels.DEQUANTIZED
+            means["bits_per_dim"] = bits_per_dim(-means["elbo"], data.val.images[0].size, is_density)
         return {f"{split}/{name}": value for name, value in means.items()}
 
 

@@ -18,7 +18,7 @@ from benchmarks.configuration import MODELS, NEEDED
 from benchmarks.contestants import Record
 from benchmarks.sides import bare_loss
 from src import build
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.training.objectives import ELBO
 
 ROOT = Path(__file__).resolve().parent.parent.parent

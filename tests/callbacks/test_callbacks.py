@@ -8,7 +8,6 @@ from PIL import Image
 from callbacks.pictures import Pictures
 from callbacks.recorder import due, watching
 from src import build, figures
-from src.data.module import balanced
 from src.inference.metrics import nearest
 from src.run.trace import Trace
 from tests.training.test_module import MINE, identical, weights
@@ -183,14 +182,6 @@ def test_frames_are_spread_over_log_epochs():
     assert 25 < len(recorded) < 40
     steps = np.diff(np.log(recorded[10:]))
     assert steps.max() < 0.2
-
-
-def test_balanced_takes_turns():
-    labels = np.array([0] * 50 + [1] * 3 + [2] * 20)
-    chosen = balanced(labels, 15)
-    assert len(set(chosen)) == 15
-    assert np.bincount(labels[chosen]).tolist() == [6, 3, 6]
-    assert len(balanced(labels, 1000)) == 73
 
 
 def test_nearest_against_brute_force():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.data.module import TRAINING_SUBSET, ImageData, draw_binary, evenly, representative
+from src.data.module import TRAINING_SUBSET, ImageData
+from src.data.pixels import binarize_as_published
 from src.data.sources import Images, Split, fashion_mnist, mnist
 from src.support.errors import UserError
 
@@ -105,31 +106,6 @@ def test_evaluation_images_are_always_the_same(images, pixels):
     assert sizes == [60, 300, 50, 60]
 
 
-@pytest.mark.parametrize(("among", "count"), [(50_000, 5000), (5001, 5000), (7, 3), (3, 7), (10, 10)])
-def test_a_subset_is_spread_evenly_and_always_the_same(among, count):
-    rows = evenly(among, count)
-    assert np.array_equal(rows, evenly(among, count))
-    edges = np.linspace(0, among, min(among, count) + 1).astype(int)  # a row of each part
-    assert all(a <= row < b for a, b, row in zip(edges, edges[1:], rows, strict=False))
-    assert len(rows) == min(among, count)
-
-
-@pytest.mark.parametrize("period", [2, 4, 10])
-def test_a_subset_is_even_where_the_order_of_the_images_has_a_period(period):
-    counts = np.bincount(evenly(50_000, 5000) % period, minlength=period)
-    assert np.abs(counts - 5000 / period).max() < 4 * (5000 / period) ** 0.5
-
-
-def test_a_representative_subset_has_of_each_class_its_share():
-    random = np.random.default_rng(1)
-    labels = random.choice(3, 9000, p=[0.7, 0.2, 0.1])
-    rows = representative(labels, 1000)
-    assert len(np.unique(rows)) == 1000
-    assert np.abs(np.bincount(labels[rows]) - np.bincount(labels) / 9).max() <= 1
-    for label in range(3):  # and evenly over the order of the images
-        assert np.median(rows[labels[rows] == label]) == pytest.approx(4500, abs=450)
-
-
 @pytest.mark.parametrize("pixels", ["binary", "dequantized", "levels"])
 def test_the_training_images_that_are_measured_stand_for_all(pixels):
     """The first half of them is black and the second half white."""
@@ -162,5 +138,6 @@ def test_batch_size_is_checked(images):
 def test_published_draw_is_pinned(source, val_hash, test_hash):
     """The draw of the VampPrior line, so that numbers compare with the papers."""
     images = source(os.environ["DATA_ROOT"])
-    for drawn, expected in zip(draw_binary(images.val.images, images.test.images), (val_hash, test_hash), strict=True):
+    published = binarize_as_published(images.val.images, images.test.images)
+    for drawn, expected in zip(published, (val_hash, test_hash), strict=True):
         assert hashlib.sha256((drawn // 255).reshape(-1, 784).tobytes()).hexdigest().startswith(expected)

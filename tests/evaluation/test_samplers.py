@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.data.module import EvaluationBatches
+from src.data.batches import EvaluationBatches
 from src.data.sources import Split
 from src.evaluation import samplers
 from src.models.likelihoods import Bernoulli

@@ -1,4 +1,4 @@
-"""Films: what is drawn once and kept may hold nothing that changes."""
+"""Animations: the background that is drawn only once must not hold anything that changes."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tests.figures.test_figures import a_trace
 
 
 @pytest.mark.parametrize("dimensions", [1, 4])
-def test_films_show_what_drawing_each_frame_anew_would(dimensions):
+def test_animations_show_what_drawing_each_frame_anew_would(dimensions):
     trace = a_trace(dimensions=dimensions)
     planes = {frame: np.repeat(codes[:, :1], 2, axis=1) for frame, codes in enumerate(trace.frames["codes"])}
     for figure, show in (

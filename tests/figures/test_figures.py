@@ -1,5 +1,9 @@
-"""Pictures from synthetic traces: clusters that part as the epochs pass."""
+"""Figures of synthetic traces: clusters that separate over the epochs."""
 
+import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from src import figures
 from src.figures import __main__ as command
 from src.figures import animation, curves, grids, latent, page
 from src.run.trace import Trace
+from src.support.folders import RunFolder
 
 STILLS = {"samples.png", "reconstructions.png", "latent.png", "loss.png", "kl_per_dim.png"}
 FILMS = {"samples.gif", "reconstructions.gif", "latent.gif"}
@@ -74,7 +79,7 @@ def count_frames(path: Path) -> int:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
-    """The folder with every picture of an ordinary trace."""
+    """The folder with every figure of an ordinary trace."""
     folder = tmp_path_factory.mktemp("drawn") / "figures"
     paths = figures.draw_final(a_trace(), folder)
     assert names(paths) == STILLS | FILMS | TSNE
@@ -90,7 +95,7 @@ def test_every_picture_opens_and_nothing_else_is_left(drawn):
         assert path.stat().st_size < 1_500_000
 
 
-def test_films_show_each_recorded_epoch_in_one_palette_and_hold_the_last(drawn):
+def test_animations_show_each_recorded_epoch_in_one_palette_and_hold_the_last(drawn):
     for name in FILMS | {"latent_tsne.gif"}:
         durations, colours = [], set()
         with Image.open(drawn / name) as film:
@@ -109,7 +114,7 @@ def test_the_same_trace_gives_the_same_files(drawn, tmp_path):
         assert path.read_bytes() == (drawn / path.name).read_bytes(), path.name
 
 
-def test_latest_pictures_are_the_stills(tmp_path):
+def test_latest_figures_are_the_images(tmp_path):
     paths = figures.draw_latest(a_trace(), tmp_path / "new" / "folder")
     assert names(paths) == STILLS == names((tmp_path / "new" / "folder").iterdir())
 
@@ -123,7 +128,7 @@ def test_a_failed_write_leaves_the_old_file(drawn, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(OSError, match="disk full"):
-        animation.write_still(curves.loss(a_trace()), old, scale=1)
+        animation.write_image(curves.loss(a_trace()), old, scale=1)
     assert old.read_bytes() == b"old"
 
 
@@ -159,7 +164,7 @@ def test_images_of_any_shape(tmp_path, shape):
     trace = a_trace(points=20, epochs=1, shape=shape)
     trace.last["samples_nearest"] = trace.frames["samples_mean"][-1]
     for figure, show in (grids.samples(trace, nearest=True), grids.reconstructions(trace, worst=True)):
-        path = animation.write_film(figure, show, [0, 1], tmp_path / "film.gif")
+        path = animation.write_animation(figure, show, [0, 1], tmp_path / "animation.gif")
         with Image.open(path) as film:
             assert film.n_frames == 2 and 440 <= film.width <= 1400
 
@@ -286,10 +291,10 @@ def test_frames_evenly_in_log():
 def test_loss_axes_ignore_the_untrained_model_but_show_the_best_epoch():
     epochs = np.arange(41)
     curve = np.concatenate([[5000.0, 300], np.linspace(200, 100, 39)])
-    low, high = curves.readable(epochs, [curve], best=40)
+    low, high = curves.readable_limits(epochs, [curve], best=40)
     assert low < 100 and 190 < high < 210
-    assert curves.readable(epochs, [curve[::-1]], best=1)[0] < 100
-    assert curves.readable(np.array([0]), [np.array([np.nan])], best=0) == (0, 1)
+    assert curves.readable_limits(epochs, [curve[::-1]], best=1)[0] < 100
+    assert curves.readable_limits(np.array([0]), [np.array([np.nan])], best=0) == (0, 1)
 
 
 def test_colours_are_distinct_for_any_number_of_classes():
@@ -324,7 +329,7 @@ def test_command_explains_itself(capsys):
 
 @pytest.mark.parametrize("kind", ["tsne", "plane"])
 def test_active_units_are_those_that_were_recorded(kind):
-    """The codes in the picture are of some images, and may count otherwise."""
+    """The drawn codes are of some images only, which may have other active units."""
     trace = a_trace(epochs=2)
     trace.epochs["val/active_units"] = np.array([0, 2, 1])
     if kind == "tsne":
@@ -339,7 +344,7 @@ def test_active_units_are_those_that_were_recorded(kind):
 
 
 def test_the_best_epoch_is_that_of_the_checkpoint():
-    """Which is chosen in float32: of two losses that are the same there, the first."""
+    """The checkpoint is chosen in float32: of two losses that are equal there, the first."""
     trace = a_trace(epochs=3)
     trace.epochs["val/loss"] = np.array([500, 206.3385523, 206.3385521, 206.4])
     assert np.float32(206.3385523) == np.float32(206.3385521)
@@ -362,3 +367,25 @@ def test_the_heat_map_says_where_the_untrained_model_exceeds_its_colours(untrain
     trace.epochs["val/kl_per_dim"] = np.array([[untrained, 0], [0.5, 0.1], [0.6, 0.2]])
     (bar,) = (axes for axes in curves.kl_per_dim(trace).axes if hasattr(axes, "_colorbar"))
     assert bar._colorbar.extend == extend
+
+
+LOADED = """
+import json, runpy, sys
+sys.argv[1:] = [sys.argv[1]]
+try:
+    runpy.run_module("src.figures", run_name="__main__")
+finally:
+    print(json.dumps(list(sys.modules)))
+"""
+
+
+def test_the_command_loads_neither_torch_nor_lightning(tmp_path):
+    RunFolder(tmp_path).figures.mkdir()
+    a_trace(dimensions=3, epochs=1).save(RunFolder(tmp_path).trace)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent.parent)}
+    command = [sys.executable, "-c", LOADED, str(tmp_path)]
+    printed = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=True).stdout
+    modules = json.loads(printed.splitlines()[-1])
+    assert "openTSNE" in modules  # all figures were drawn
+    assert not {name.split(".")[0] for name in modules} & {"torch", "lightning", "torchvision", "wandb", "callbacks"}
+    assert not {"src.models.vae", "src.build", "src.training.module"} & set(modules)

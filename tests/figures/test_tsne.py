@@ -1,4 +1,4 @@
-"""Embeddings of codes: smooth from frame to frame, and measured rightly."""
+"""Embeddings of codes: smooth from frame to frame, with correct measures of neighbours."""
 
 import numpy as np
 import pytest
@@ -16,22 +16,22 @@ def moving_clusters(points: int, dimensions: int, epochs: int, classes: int = 4)
 
 def test_the_untrained_models_tiny_codes_embed_like_any_others():
     codes, labels = moving_clusters(60, 4, epochs=8)
-    plane, tiny = (tsne.unit(tsne.embed(scale * codes[-1])) for scale in (1, 2.0**-20))
+    plane, tiny = (tsne.normalise(tsne.embed(scale * codes[-1])) for scale in (1, 2.0**-20))
     assert np.array_equal(plane, tiny)
     assert tsne.knn_accuracy(tsne.neighbours(plane), labels) > 0.9
 
 
 def test_tsne_frames_travel_and_keep_their_scale():
     codes, labels = moving_clusters(100, 6, epochs=20)
-    planes = np.stack(list(tsne.backwards(codes[10:])))[::-1]
+    planes = np.stack(list(tsne.embed_backwards(codes[10:])))[::-1]
     assert np.allclose(planes.mean(1), 0, atol=1e-9)
     assert np.allclose((planes**2).sum(2).mean(1), 1)
     steps = np.linalg.norm(np.diff(planes, axis=0), axis=2).mean(1)
     assert steps.max() < 0.15
-    # frames that stood still would be smooth too: they must show what their own codes hold
+    # constant frames would be smooth as well, so each must preserve the neighbours of its own codes
     near = [[tsne.neighbours(points) for points in space] for space in (codes[10:], planes)]
-    assert min(map(tsne.neighbours_kept, *near)) > 0.4
-    afresh = [tsne.unit(tsne.embed(points)) for points in codes[10:13]]
+    assert min(map(tsne.neighbour_overlap, *near)) > 0.4
+    afresh = [tsne.normalise(tsne.embed(points)) for points in codes[10:13]]
     assert np.linalg.norm(np.diff(afresh, axis=0), axis=2).mean() > steps.max()
     assert tsne.knn_accuracy(near[1][-1], labels) > 0.95
 
@@ -50,8 +50,8 @@ def test_neighbours_against_brute_force():
         shared += len(set(nearest(points, i, 10)) & set(nearest(plane, i, 10)))
     near, near_in_plane = tsne.neighbours(points), tsne.neighbours(plane)
     assert tsne.knn_accuracy(near, labels) == pytest.approx(right / 30)
-    assert tsne.neighbours_kept(near, near_in_plane) == pytest.approx(shared / 300)
-    assert tsne.neighbours_kept(near, near) == 1
+    assert tsne.neighbour_overlap(near, near_in_plane) == pytest.approx(shared / 300)
+    assert tsne.neighbour_overlap(near, near) == 1
     assert {tuple(sorted(row)) for row in tsne.neighbours(points[:5])} == {
         tuple(j for j in range(5) if j != i) for i in range(5)
     }

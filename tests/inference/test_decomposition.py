@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, MultivariateNormal, kl_divergence
 
-from src.data.module import Batch
+from src.data.batches import Batch
 from src.inference.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
 from src.models.likelihoods import Bernoulli as BernoulliLikelihood
 from src.models.posteriors import Gaussian

@@ -1,4 +1,4 @@
-"""The report on runs: what is read, what compares, what the page and the table say."""
+"""The report on runs: reading, grouping, the page and the table."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 
 from src import report
-from src.reporting import charts, groups, pictures
+from src.reporting import charts, conclude, groups, pictures, tables
 from src.reporting.runs import Run, find, read
 from src.run import record
 
@@ -27,11 +27,19 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
-LOADED = """
+COMMAND = """
+import json, runpy, sys
+try:
+    runpy.run_module("src.report", run_name="__main__")
+except SystemExit as end:
+    print(json.dumps([end.code, list(sys.modules)]))
+"""
+CONCLUDED = """
 import json, sys
-from src import report
-code = report.main(sys.argv[1:])
-print(json.dumps([code, list(sys.modules)]))
+from pathlib import Path
+from src.reporting.conclude import conclude
+conclude(Path(sys.argv[1]), {"csv": None})
+print(json.dumps([0, list(sys.modules)]))
 """
 
 
@@ -119,8 +127,8 @@ def status(folder: Path, state: str, **told: Any) -> Path:
 
 def one(runs: Path) -> groups.Group:
     """The one group of the runs in a folder."""
-    (found,), lost = groups.grouped(report.named(find([runs])))
-    assert not lost
+    (found,), ungrouped = groups.group_runs(conclude.read_runs(find([runs])))
+    assert not ungrouped
     return found
 
 
@@ -137,22 +145,23 @@ def without_plotly(page: str) -> str:
     return re.sub(r'<script type="text/plain" id="plotly">.*?</script>', "", page, flags=re.DOTALL)
 
 
-def test_it_imports_no_model(tmp_path):
+@pytest.mark.parametrize("code", [COMMAND, CONCLUDED], ids=["command", "conclude"])
+def test_a_report_without_wandb_loads_neither_torch_nor_lightning(tmp_path, code):
     fake(tmp_path / "sweep" / "0")
-    command = [sys.executable, "-c", LOADED, str(tmp_path / "sweep")]
+    command = [sys.executable, "-c", code, str(tmp_path / "sweep")]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     told = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=True).stdout
-    code, modules = json.loads(told.splitlines()[-1])
-    assert code == 0
+    status, modules = json.loads(told.splitlines()[-1])
+    assert status == 0
+    assert (tmp_path / "sweep" / "report.html").is_file()
     assert not {name.split(".")[0] for name in modules} & {
         "torch",
         "lightning",
         "torchvision",
         "wandb",
-        "matplotlib",
         "callbacks",
     }
-    assert not {"src.models.vae", "src.build", "src.models.networks"} & set(modules)
+    assert not {"src.models.vae", "src.build", "src.models.networks", "matplotlib.figure"} & set(modules)
 
 
 def test_the_table_has_the_options_of_each_run(tmp_path):
@@ -201,7 +210,7 @@ def test_runs_are_found_once_in_the_order_of_their_numbers(tmp_path):
     (tmp_path / "wandb" / "run" / "files" / "config.yaml").write_text("a: 1")
     found = find([tmp_path, tmp_path / "sweeps" / "s" / "9"])
     assert [path.name for path in found] == ["1", "9", "10"]
-    assert [run.name for run in report.named(found)] == ["1", "9", "10"]
+    assert [run.name for run in conclude.read_runs(found)] == ["1", "9", "10"]
 
 
 def test_jobs_that_have_not_begun_are_listed(tmp_path):
@@ -217,9 +226,9 @@ def test_jobs_that_have_not_begun_are_listed(tmp_path):
     assert not (tmp_path / "1").exists()
 
 
-def test_what_a_sweep_ends_with_costs_no_sweep(tmp_path, caplog):
+def test_errors_of_the_report_do_not_end_a_sweep(tmp_path, caplog):
     fake(tmp_path / "0")
-    report.conclude(tmp_path, {"wandb": {"_target_": "src.run.tracking.wandb_logger", "mode": "offline"}})
+    conclude.conclude(tmp_path, {"wandb": {"_target_": "src.run.tracking.wandb_logger", "mode": "offline"}})
     assert "W&B: the table of runs was not added (TypeError" in caplog.text
     assert (tmp_path / "report.html").is_file()
 
@@ -236,15 +245,19 @@ def test_knobs_are_named_once_the_shortest_way():
         configured(beta=b, latent_dim=d, model=m, title=str(b), mode=m)
         for b, d, m in [(1, 2, "mlp"), (4, 2, "conv"), (4, 8, "mlp")]
     ]
-    assert groups.varying(configs) == {"latent_dim": [2, 2, 8], "beta": [1, 4, 4], "model": ["mlp", "conv", "mlp"]}
+    assert groups.option_differences(configs) == {
+        "latent_dim": [2, 2, 8],
+        "beta": [1, 4, 4],
+        "model": ["mlp", "conv", "mlp"],
+    }
     configs[0]["model"]["encoder"]["hidden"] = [100]
-    assert groups.varying(configs)["model.encoder.hidden"] == [[100], [32, 64], [400, 400]]
+    assert groups.option_differences(configs)["model.encoder.hidden"] == [[100], [32, 64], [400, 400]]
 
 
 def test_an_objective_without_a_beta_does_not_repeat_it():
     configs = [configured(beta=beta) for beta in (1.0, 4.0, 1.0)]
     configs[2]["objective"] = {"_target_": "src.training.objectives.IWAE", "samples": 5}
-    assert groups.varying(configs) == {"beta": [1.0, 4.0, 1.0], "objective": ["elbo", "elbo", "iwae"]}
+    assert groups.option_differences(configs) == {"beta": [1.0, 4.0, 1.0], "objective": ["elbo", "elbo", "iwae"]}
 
 
 def test_only_the_same_data_pixels_and_likelihood_compare(tmp_path):
@@ -255,8 +268,8 @@ def test_only_the_same_data_pixels_and_likelihood_compare(tmp_path):
     config["data"]["exclude_labels"] = [3]
     (other / "config.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "1" / "metrics.json").unlink()  # what it is of shows in its configuration too
-    found, lost = groups.grouped(report.named(find([tmp_path])))
-    assert not lost
+    found, ungrouped = groups.group_runs(conclude.read_runs(find([tmp_path])))
+    assert not ungrouped
     assert [(each.data, each.pixels, each.likelihood) for each in found] == [
         ("mnist", "binary", "Bernoulli"),
         ("mnist", "dequantized", "Gaussian"),
@@ -271,7 +284,7 @@ def test_ranking_seeds_and_paired_differences(tmp_path):
     for name, beta, seed in (("a", 1.0, 0), ("b", 1.0, 1), ("c", 4.0, 0), ("d", 4.0, 1)):
         fake(tmp_path / name, elbo=terms[name].mean(), terms=terms[name], beta=beta, seed=seed)
     group = one(tmp_path)
-    table = {row["run"]: row for row in groups.rows(group)}
+    table = {row["run"]: row for row in tables.run_rows(group)}
     best = max(terms, key=lambda name: terms[name].mean())
     assert group.best.name == best
     assert sorted(row["rank"] for row in table.values()) == [1, 2, 3, 4]
@@ -290,7 +303,7 @@ def test_differences_want_the_same_images(tmp_path):
     fake(tmp_path / "0", elbo=-90, terms=np.full(20, -90.0))
     fake(tmp_path / "1", elbo=-95, terms=np.full(30, -95.0), beta=4.0)
     fake(tmp_path / "2", elbo=-96, beta=2.0)
-    assert [row["difference"] for row in groups.rows(one(tmp_path))] == [None, None, None]
+    assert [row["difference"] for row in tables.run_rows(one(tmp_path))] == [None, None, None]
 
 
 def test_test_figures_are_those_of_the_selected_run_alone(tmp_path):
@@ -324,7 +337,7 @@ def test_states(tmp_path, told, losses, expected):
         status(folder, **told)
     run = read(folder, "0")
     assert run.status == expected
-    assert run.ranks == (expected == "finished")
+    assert run.is_ranked == (expected == "finished")
     assert bool(run.reason) == (expected in ("killed", "failed", "diverged", "unknown"))
 
 
@@ -398,8 +411,8 @@ def test_words_of_runs_are_escaped(tmp_path):
     scripts = re.findall(r'<script type="application/json">(.*?)</script>', body, flags=re.DOTALL)
     assert len(scripts) == 1
     state = json.loads(scripts[0])
-    assert evil in state["knobs"]["model"]["words"]
-    texts = [text for figure in state["figures"] for trace in figure["data"] for text in trace.get("text", [])]
+    assert evil in state["knobs"]["model"]["texts"]
+    texts = [text for figure in state["charts"] for trace in figure["data"] for text in trace.get("text", [])]
     assert texts
     assert not any("<script" in text for text in texts)
 
@@ -438,7 +451,7 @@ def test_lines_of_equal_elbo_are(tmp_path):
 def test_a_seed_that_was_run_twice_counts_once(tmp_path):
     for name, seed, elbo in [("a", 0, -100.0), ("b", 0, -102.0), ("c", 1, -105.0)]:
         fake(tmp_path / name, elbo=elbo, seed=seed)
-    (row,) = groups.over_seeds(one(tmp_path))
+    (row,) = tables.setting_rows(one(tmp_path))
     assert (row["seeds"], row["finished"]) == (2, 2)
     assert row["val/elbo"] == pytest.approx((-101 - 105) / 2)
     assert row["val/elbo_sd"] == pytest.approx(4 / 2**0.5)
@@ -485,7 +498,7 @@ def test_charts_show_each_run_where_it_is(tmp_path):
     assert [curves[name].line.dash for name in "09"] == ["solid", "dot"]
     dims = charts.kl_per_dim(group).data
     assert len(dims) == 4
-    assert list(dims[0].y) == [25, charts.SMALLEST]
+    assert list(dims[0].y) == [25, charts.MIN_KL]
 
 
 def test_what_can_not_be_drawn_is_left_out(tmp_path):
@@ -497,11 +510,11 @@ def test_what_can_not_be_drawn_is_left_out(tmp_path):
 
 
 def test_long_curves_are_thinned_to_their_last():
-    kept = charts.thinned(list(range(1000)))
-    assert len(kept) == charts.POINTS
+    kept = charts.thin(list(range(1000)))
+    assert len(kept) == charts.MAX_POINTS
     assert (kept[0], kept[-1]) == (0, 999)
-    assert charts.thinned([1, 2]) == [1, 2]
-    assert charts.thinned([]) == []
+    assert charts.thin([1, 2]) == [1, 2]
+    assert charts.thin([]) == []
 
 
 def test_thumbnails_are_of_the_last_frame_and_no_larger_than_allowed(tmp_path):
@@ -533,15 +546,15 @@ def test_a_run_that_was_trained(finished, tmp_path):
     page = tmp_path / "page.html"
     assert report.main([str(finished), "--out", str(page)]) == 0
     run = read(finished, "run")
-    assert run.ranks
-    assert not run.why
+    assert run.is_ranked
+    assert not run.explanation
     assert run.terms["val"]["elbo"].mean() == pytest.approx(run.number("val/elbo"), abs=1e-3)
     assert f"−{-run.number('val/elbo'):.2f}" in page.read_text()
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report on a sweep of 300 runs of 60 epochs, with pictures of noise."""
+    """The report on a sweep of 300 runs of 60 epochs, with images of noise."""
     sweep, random = tmp_path_factory.mktemp("large"), np.random.default_rng(0)
     losses = tuple(500 * 0.97**e for e in range(61))
     pattern = drawn(fake(sweep / "0", terms=random.normal(-100, 9, 500), losses=losses))
@@ -610,4 +623,4 @@ def test_in_a_browser(large):
 def test_a_run_has_a_number_only_if_it_is_finite():
     run = Run(Path(), "", {}, "finished", "", [], {"val/elbo": float("nan"), "val/kl": "x", "val/recon": 1}, {}, [])
     assert [run.number(f"val/{name}") for name in ("elbo", "kl", "recon", "loss")] == [None, None, 1.0, None]
-    assert not run.ranks
+    assert not run.is_ranked

@@ -1,4 +1,4 @@
-"""Which images a run was trained on, wherever it meets its data again."""
+"""The fingerprint of the images that a run was trained on, checked wherever the run reads its data again."""
 
 import json
 import shutil
@@ -9,9 +9,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src import build, report, search
+from src import build, search
 from src.data.sources import npz
-from src.reporting import groups
+from src.reporting import conclude, groups, tables
 from src.reporting.runs import find
 from src.run import identity
 from src.support.errors import UserError
@@ -28,7 +28,7 @@ CHANGES = {
 
 @pytest.fixture
 def own(small, tmp_path) -> Path:
-    """The file of `small`, to be changed."""
+    """A copy of the data file of `small` that a test may change."""
     path = next(word for word in small if word.startswith("data.path=")).partition("=")[2]
     return Path(shutil.copy(path, tmp_path / "own.npz"))
 
@@ -73,18 +73,18 @@ def test_runs_on_one_path_with_other_content_are_neither_paired_nor_averaged(own
     ours = [run(f"data.path={own}", f"seed={seed}", folder=f"run{seed}") for seed in (0, 1)]
     change(own, "in another order")
     theirs = run(f"data.path={own}", "seed=2", folder="run2")
-    found, _ = groups.grouped(report.named(find(sorted(tmp_path.glob("run*")))))
+    found, _ = groups.group_runs(conclude.read_runs(find(sorted(tmp_path.glob("run*")))))
     assert [[run.name for run in group.runs] for group in found] == [["run0", "run1"], ["run2"]]
     assert len({group.data for group in found}) == 2
     assert all(f"{own}, images " in group.data for group in found)
-    assert [row["seeds"] for row in groups.over_seeds(found[0])] == [2]
-    assert groups.paired(found[0].runs[0], found[1].runs[0]) is None
-    assert groups.paired(found[0].runs[0], found[0].runs[1]) is not None
+    assert [row["seeds"] for row in tables.setting_rows(found[0])] == [2]
+    assert tables.paired_difference(found[0].runs[0], found[1].runs[0]) is None
+    assert tables.paired_difference(found[0].runs[0], found[0].runs[1]) is not None
     with pytest.raises(UserError, match="holds other images or labels than"):
         applied(theirs, "task=compare", f"task.other={ours[0]}")
 
 
-def test_runs_from_before_have_nothing_to_check(own, run, resume, applied, tmp_path, caplog):
+def test_runs_without_a_fingerprint_are_not_checked(own, run, resume, applied, tmp_path, caplog):
     ours, newer = (run(f"data.path={own}", f"seed={seed}", folder=f"run{seed}") for seed in (0, 1))
     for path in ours.glob("checkpoints/*.ckpt"):
         state = torch.load(path, weights_only=True)
@@ -99,8 +99,8 @@ def test_runs_from_before_have_nothing_to_check(own, run, resume, applied, tmp_p
     for name in ("fingerprint", "without"):
         del metrics["data"][name]
     (ours / "metrics.json").write_text(json.dumps(metrics))
-    found, lost = groups.grouped(report.named(find(sorted(tmp_path.glob("run*")))))
-    assert [len(group.runs) for group in found] == [2] and not lost
+    found, ungrouped = groups.group_runs(conclude.read_runs(find(sorted(tmp_path.glob("run*")))))
+    assert [len(group.runs) for group in found] == [2] and not ungrouped
     change(own, "appended")
     applied(ours, "task=interpolate", "task.steps=3")
     resume(ours, "trainer.max_epochs=3")
@@ -109,7 +109,7 @@ def test_runs_from_before_have_nothing_to_check(own, run, resume, applied, tmp_p
 
 @pytest.fixture
 def sweep(small, tmp_path, monkeypatch):
-    """sweep("seed=0,1"): a sweep of small jobs, named mine; its exit."""
+    """sweep("seed=0,1"): trains a sweep of small jobs, named mine, and returns its exit."""
     import sys
 
     from hydra.core.global_hydra import GlobalHydra
@@ -136,7 +136,7 @@ def test_a_sweep_goes_on_with_the_images_it_began_with(own, sweep, tmp_path):
     assert "holds other images or labels than job 0 was trained on" in sweep(path, "seed=0,2")
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ["0"]
     assert len(json.loads((folder / "jobs.json").read_text())) == 1
-    # of a file that changes while the sweep goes on, each job tells
+    # if the file changes during the sweep, each job detects it
     with pytest.raises(UserError, match="than job 0 of mine was trained on"):
         identity.check_job(folder / "3", source(folder / "0"), named(own))
     for other in ({"path": "elsewhere.npz"}, {"white": 254}):
@@ -162,8 +162,8 @@ def test_a_search_goes_on_with_the_images_it_began_with(own, small, tmp_path):
     assert not (tmp_path / "outputs/sweeps/mine/1").exists()
 
 
-def test_sweeps_from_before_know_their_jobs(composed):
-    """Of an option that there was not, the value that means the old behaviour does not count."""
+def test_a_new_option_at_its_default_keeps_the_fingerprint_of_a_job(composed):
+    """A new option counts only with a value that changes the old behaviour."""
     now = composed("data=npz", "data.path=a.npz")
     then = now.copy()
     OmegaConf.set_struct(then, False)

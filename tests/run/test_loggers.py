@@ -1,4 +1,4 @@
-"""Loggers of one's own, and what one says of a W&B run oneself: keywords go to whom they are for."""
+"""User-defined loggers, and the user's own names for W&B runs."""
 
 import csv
 import json
@@ -47,14 +47,14 @@ class Missing(Mine):
 
 @pytest.fixture(autouse=True)
 def ask_again(monkeypatch):
-    tracking.resolve.cache_clear()
+    tracking.resolve_mode.cache_clear()
     for name in ("WANDB_NAME", "WANDB_RUN_GROUP", "WANDB_ENTITY", "WANDB_TAGS"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
-    """A module of loggers of one's own, importable as `mine_loggers`."""
+    """A module of user-defined loggers, importable as `mine_loggers`."""
     (tmp_path / "mine_loggers.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
     import mine_loggers
@@ -63,7 +63,7 @@ def mine(tmp_path, monkeypatch):
     return mine_loggers
 
 
-def test_a_logger_of_ones_own_gets_what_it_is_given_and_all_numbers(run, mine):
+def test_a_user_defined_logger_gets_its_options_and_all_metrics(run, mine):
     folder = run("+logger.mine._target_=mine_loggers.Mine", "+logger.mine.words=[a,b]", "+logger.mine.depth=3")
     (made,) = mine.MADE
     assert (made.words, made.depth) == (["a", "b"], 3)
@@ -73,7 +73,7 @@ def test_a_logger_of_ones_own_gets_what_it_is_given_and_all_numbers(run, mine):
     assert made.status[-1] == "success"
 
 
-def test_a_logger_that_needs_a_folder_gets_the_runs_unless_it_has_one(run, mine):
+def test_a_logger_that_requires_a_folder_gets_that_of_the_run(run, mine):
     folder = run("+logger.mine._target_=mine_loggers.Foldered")
     run("+logger.mine._target_=mine_loggers.Foldered", "+logger.mine.save_dir=there", folder="other")
     assert [made.words for made in mine.MADE] == [str(folder), "there"]
@@ -88,7 +88,7 @@ def test_lightnings_own_logger_writes_the_same_table(run, tmp_path):
     assert len(ours) == 3
 
 
-def test_a_failure_is_told_to_every_logger(run, mine):
+def test_every_logger_is_closed_after_a_failure(run, mine):
     with pytest.raises(UserError, match="diverged"):
         run(
             "+logger.mine._target_=mine_loggers.Mine", "+logger.mine.words=a", "optimizer.lr=1e9", "likelihood=gaussian"
@@ -114,7 +114,7 @@ def test_a_failure_is_told_to_every_logger(run, mine):
         (["logger=wandb", "logger.wandb.project=a/b"], "logger.wandb: Invalid project name"),
     ],
 )
-def test_what_can_not_be_a_logger_is_one_line(run, mine, options, message):
+def test_anything_but_a_logger_is_refused_in_one_line(run, mine, options, message):
     with pytest.raises(UserError, match=message) as refusal:
         run(*options)
     assert len(str(refusal.value).splitlines()) == 1
@@ -124,7 +124,7 @@ def test_a_logger_that_is_switched_off(run):
     assert (run("logger=wandb", "logger.wandb=null") / "metrics.json").is_file()
 
 
-def test_ones_own_words_win_over_the_title_in_wandb(run, tmp_path):
+def test_the_users_names_win_over_the_title_in_wandb(run, tmp_path):
     given = ["name=mine", "group=ours", "tags=[a,b]", "notes=why", "job_type=try", "entity=team"]
     run("logger=wandb", f"logger.wandb.dir={tmp_path}", *(f"+logger.wandb.{word}" for word in given))
     found = json.loads(inspected(tmp_path, "--summary"))

@@ -1,4 +1,4 @@
-"""A run goes on with the configuration in its checkpoint, and with what is given now on top of it, in what is built."""
+"""A resumed run is built from the configuration in its checkpoint, changed by the overrides given now."""
 
 import json
 import os
@@ -43,7 +43,7 @@ train.main()
 
 @pytest.fixture
 def started(tmp_path, small, monkeypatch):
-    """started(*words): the folder of a run whose configuration and checkpoint are there as if it had been trained."""
+    """started(*overrides): a run with the configuration and the checkpoint of a training that was stopped."""
 
     def start(*options: str, composition: bool = True) -> Path:
         options = list({words.name_of(word): word for word in [*small, *options]}.values())
@@ -64,11 +64,11 @@ def started(tmp_path, small, monkeypatch):
 
 @pytest.fixture
 def goes_on():
-    """goes_on(checkpoint, *words): the configuration and the words of the run that goes on."""
+    """goes_on(checkpoint, *overrides): the configuration and the overrides of the resumed run."""
 
     def go_on(path: Path, *new: str):
         with hydra.initialize_config_dir(CONF, version_base="1.3"):
-            return resume.resumed(path, [f"ckpt_path={path}", *new])
+            return resume.compose(path, [f"ckpt_path={path}", *new])
 
     return go_on
 
@@ -91,10 +91,10 @@ def test_a_checkpoint_holds_the_composition_in_plain_containers(run):
     assert state["composition"]["optimizer"]["lr"] == "${data.lr}"
     assert state["config"]["objective"]["beta"] == 1
     assert "hydra" not in state["composition"]
-    assert state == resume.stored(Path("run/checkpoints/last.ckpt").absolute())
+    assert state == resume.read_run(Path("run/checkpoints/last.ckpt").absolute())
 
 
-def test_new_words_reach_what_is_built(started, goes_on, tmp_path, monkeypatch):
+def test_new_overrides_reach_what_is_built(started, goes_on, tmp_path, monkeypatch):
     monkeypatch.setenv("DATA_ROOT", "there")
     path = started("beta=3", "objective.samples=2", "logger=wandb", "callbacks=default", "lr_schedule=cosine")
     cfg, said = goes_on(
@@ -112,7 +112,7 @@ def test_new_words_reach_what_is_built(started, goes_on, tmp_path, monkeypatch):
     names = {type(each).__name__ for each in trainer.callbacks}
     assert "Recorder" in names
     assert "Pictures" not in names
-    assert not any(isinstance(each, WandbLogger) for each in build_loggers(cfg, tmp_path, None, 0))
+    assert not any(isinstance(each, WandbLogger) for each in build_loggers(cfg, tmp_path, None, build.make, 0))
     assert cfg.title == "mlp d=3 beta=2.0 on npz"
     assert cfg.model.decoder.activation == "relu"  # by its own interpolation
     assert type(module.lr_schedule).__name__ == "Cosine"
@@ -120,7 +120,7 @@ def test_new_words_reach_what_is_built(started, goes_on, tmp_path, monkeypatch):
     assert "beta=3" not in said
 
 
-def test_where_images_lie_is_looked_up_anew(started, goes_on, monkeypatch, caplog):
+def test_the_folder_of_the_images_is_looked_up_again(started, goes_on, monkeypatch, caplog):
     monkeypatch.setenv("DATA_ROOT", "there")
     path = started("data=mnist", "data.batch_size=32")
     monkeypatch.setenv("DATA_ROOT", "here")
@@ -129,7 +129,7 @@ def test_where_images_lie_is_looked_up_anew(started, goes_on, monkeypatch, caplo
     assert goes_on(path, "data.root=elsewhere")[0].data.source.root == "elsewhere"
 
 
-def test_a_group_is_chosen_anew_and_keeps_what_was_given(started, goes_on):
+def test_a_newly_chosen_group_keeps_the_runs_overrides(started, goes_on):
     path = started("objective.samples=4", "beta=1", "optimizer.lr=0.1", "objective.kl=sample")
     cfg, said = goes_on(path, "objective=iwae", "objective.estimator=dreg")
     objective = build.module(cfg, said).objective
@@ -139,15 +139,15 @@ def test_a_group_is_chosen_anew_and_keeps_what_was_given(started, goes_on):
     assert "objective.kl=sample" not in said  # iwae has none
 
 
-def test_a_group_that_is_chosen_again_is_what_it_was(started, goes_on, small):
+def test_a_group_chosen_again_does_not_change(started, goes_on, small):
     path = started("beta=3")
     cfg, _ = goes_on(path)
     again, said = goes_on(path, *small, "beta=3")
     assert again == cfg
-    assert said == resume.stored(path)["overrides"]
+    assert said == resume.read_run(path)["overrides"]
 
 
-def test_of_a_word_that_was_given_twice_the_later_is_the_runs(run, resume):
+def test_of_two_overrides_at_the_start_the_later_is_the_runs(run, resume):
     folder = run("trainer.max_epochs=1", *TINY)
     for name in ("best", "last"):
         path = folder / "checkpoints" / f"{name}.ckpt"
@@ -157,7 +157,7 @@ def test_of_a_word_that_was_given_twice_the_later_is_the_runs(run, resume):
     assert [float(row["epoch"]) for row in rows(resume(folder, "trainer.max_epochs=2"))] == [0, 1, 2]
 
 
-def test_of_a_word_that_is_given_twice_the_later_counts(started, goes_on):
+def test_of_two_overrides_given_now_the_later_counts(started, goes_on):
     cfg, said = goes_on(started("beta=3"), "beta=2", "beta=3")
     assert (cfg.beta, said.count("beta=3")) == (3, 1)
 
@@ -169,7 +169,7 @@ def test_an_experiment_on_top(started, goes_on):
     assert goes_on(path, "experiment=beta_tc", "beta=2")[0].beta == 2
 
 
-def test_what_conf_says_now_does_not_matter(started, goes_on, monkeypatch, tmp_path):
+def test_the_present_content_of_conf_has_no_effect(started, goes_on, monkeypatch, tmp_path):
     path = started("schedule=linear")
     shutil.copytree(CONF, tmp_path / "conf")
     for name, old, new in [("objective/elbo", "samples: 1", "samples: 9"), ("data/npz", "epochs: 60", "epochs: 9")]:
@@ -177,7 +177,7 @@ def test_what_conf_says_now_does_not_matter(started, goes_on, monkeypatch, tmp_p
         file.write_text(file.read_text().replace(old, new))
     (tmp_path / "conf" / "schedule" / "linear.yaml").unlink()
     with hydra.initialize_config_dir(str(tmp_path / "conf"), version_base="1.3"):
-        cfg, _ = resume.resumed(path, ["beta=2"])
+        cfg, _ = resume.compose(path, ["beta=2"])
     assert cfg.objective.samples == 1
     assert cfg.data.epochs == 60
     assert cfg.schedule._target_ == "src.training.schedules.Linear"
@@ -205,7 +205,7 @@ def test_a_checkpoint_of_an_earlier_version_is_composed_again(started, goes_on):
         ("data.root=${nothing}", "data.root"),
     ],
 )
-def test_words_that_do_not_fit_are_refused(started, goes_on, word, message):
+def test_overrides_that_do_not_fit_are_refused(started, goes_on, word, message):
     with pytest.raises(Exception, match=message.replace("?", r"\?")) as refusal:
         cfg, said = goes_on(started(), word)
         plain(cfg)
@@ -216,10 +216,10 @@ def test_damaged_checkpoints(tmp_path):
     for content in (b"", b"hello", b"PK\x03\x04"):
         (tmp_path / "a.ckpt").write_bytes(content)
         with pytest.raises(DamagedError, match="is no checkpoint, or is cut short"):
-            resume.stored(tmp_path / "a.ckpt")
+            resume.read_run(tmp_path / "a.ckpt")
 
 
-def test_ones_own_configuration_goes_on_as_it_was(command, run, small, tmp_path, monkeypatch):
+def test_a_user_defined_configuration_does_not_change(command, run, small, tmp_path, monkeypatch):
     (tmp_path / "my").mkdir()
     (tmp_path / "my" / "mine.yaml").write_text(MINE)
     command("--config-dir", "my", "--config-name", "mine", *small)
@@ -240,7 +240,7 @@ def test_ones_own_configuration_goes_on_as_it_was(command, run, small, tmp_path,
 
 
 def test_an_option_that_only_the_run_has(command, run, small, tmp_path):
-    """data.path and sigma are not in the default configuration, against which Hydra composes."""
+    """Hydra composes against the default configuration, which lacks data.path and sigma."""
     folder = run("likelihood=gaussian", "likelihood.sigma=0.5")
     last = folder / "checkpoints" / "last.ckpt"
     path = next(word.partition("=")[2] for word in small if word.startswith("data.path="))
@@ -327,8 +327,8 @@ def test_the_log_keeps_another_name(command, small, tmp_path):
     assert "nats per image" in (tmp_path / "outputs/sweeps/a/0/other.log").read_text()
 
 
-def test_a_job_of_a_sweep_goes_on_with_new_words(run, small):
-    """What is given now, and that alone, changes what a stopped job goes on with."""
+def test_a_job_of_a_sweep_is_resumed_with_new_overrides(run, small):
+    """Only the overrides given now change the configuration of a stopped job."""
     folder = run("beta=3")
     before = weights(folder)
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
@@ -340,6 +340,6 @@ def test_a_job_of_a_sweep_goes_on_with_new_words(run, small):
     assert yaml.safe_load((folder / "config.yaml").read_text())["objective"]["beta"] == 3
 
 
-def test_an_option_of_ones_own_that_others_refer_to_goes_on(started, goes_on):
+def test_an_added_option_that_others_refer_to_is_resumed(started, goes_on):
     path = started("+width=24", "model.encoder.hidden=[${width}]")
     assert list(goes_on(path, "trainer.max_epochs=7")[0].model.encoder.hidden) == [24]

@@ -1,4 +1,4 @@
-"""What status.json tells of a run that came to its end and learned nothing."""
+"""The states of runs, and the warnings about those that finished but learned nothing."""
 
 import json
 import logging
@@ -10,8 +10,11 @@ from torch.distributions import Bernoulli
 
 from src import build, report
 from src.inference.metrics import code_gain, mean_image_cost, unexplained
-from src.reporting.runs import read
+from src.reporting.runs import infer_state, read
 from src.run import status
+from src.run.status import State
+from src.support.errors import DivergedError
+from src.support.folders import RunFolder
 
 DEAF = """
 import torch
@@ -64,13 +67,13 @@ def test_quiet_endings(epochs, numbers, words):
         assert "\n" not in line
 
 
-def test_a_run_from_before_these_numbers_has_its_units_to_tell():
+def test_old_runs_are_judged_by_their_active_units():
     assert status.warnings(rows(500, 100), {"val/elbo": -100.0, "val/active_units": 2}) == []
     assert "active" in status.warnings(rows(500, 206), {"val/active_units": 0})[0]
     assert "test/recon" in status.warnings([], {"test/recon": float("inf"), "test/kl": 1.0, "data": {}})[0]
 
 
-def test_a_single_validation_image_tells_nothing_of_the_code():
+def test_a_single_validation_image_is_no_evidence_of_collapse():
     one = [{"epoch": i, "val/loss": 500.0 - i, "val/active_units": 0, "train/elbo_se": 0.5} for i in range(3)]
     assert status.warnings(one, {"val/active_units": 0}) == []
     two = [row | {"val/elbo_se": 1.0} for row in one]
@@ -85,13 +88,13 @@ def test_a_collapsed_run_is_finished_and_says_so(run, caplog):
     assert "no latent dimension is active" in told["warning"]
     assert "finished, but no latent dimension is active" in caplog.text
     shown = read(folder, "run")
-    assert shown.ranks
-    assert shown.why == told["warning"]
+    assert shown.is_ranked
+    assert shown.explanation == told["warning"]
     assert report.main([str(folder)]) == 0
     assert (folder / "report.html").read_text().count("no latent dimension is active") >= 2  # its row, what is selected
 
 
-def test_a_decoder_that_ignores_its_code_is_told(run, monkeypatch, tmp_path):
+def test_a_decoder_that_ignores_its_code_is_a_warning(run, monkeypatch, tmp_path):
     (tmp_path / "deaf.py").write_text(DEAF)
     monkeypatch.syspath_prepend(tmp_path)
     folder = run("objective=mmd", "beta=0", "model.decoder._target_=deaf.Decoder", "trainer.max_epochs=3")
@@ -101,7 +104,7 @@ def test_a_decoder_that_ignores_its_code_is_told(run, monkeypatch, tmp_path):
     assert told["warning"].startswith("the decoder ignores the code")
 
 
-def test_a_run_that_learns_has_nothing_to_say(finished):
+def test_a_run_that_learns_has_no_warning(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
     assert "warning" not in json.loads((finished / "status.json").read_text())
     assert metrics["val/code_gain"] > 20
@@ -121,7 +124,7 @@ def test_the_mean_image_is_measured_without_infinities():
     assert mean_image_cost(white, white) == pytest.approx(-4 * np.log(4.5 / 5))
 
 
-def test_what_a_code_is_worth(finished):
+def test_the_gain_of_a_code(finished):
     run = build.open_run(finished)
     (batch,) = run.batches(run.data.val)
     assert code_gain(run.vae, batch, 0).shape == (41,)
@@ -129,3 +132,31 @@ def test_what_a_code_is_worth(finished):
     assert abs(code_gain(run.vae, same, 0).mean()) < 0.1 * code_gain(run.vae, batch, 0).mean()
     assert unexplained(run.vae, batch, run.vae.reconstruct(batch.x)) == 1
     assert np.isnan(unexplained(run.vae, batch, batch.x))
+
+
+def test_states_are_plain_text_on_disk(tmp_path):
+    with status.record_status(tmp_path, ["beta=4"]):
+        assert json.loads(RunFolder(tmp_path).status.read_text())["state"] == "running"
+    recorded = json.loads(RunFolder(tmp_path).status.read_text())
+    assert (recorded["state"], recorded["reason"], recorded["overrides"]) == ("finished", None, ["beta=4"])
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (KeyboardInterrupt(), State.INTERRUPTED, None),
+        (SystemExit(1), State.INTERRUPTED, None),
+        (DivergedError("the loss is nan"), State.DIVERGED, "the loss is nan"),
+        (RuntimeError("out of\nmemory"), State.FAILED, "RuntimeError: out of"),
+    ],
+)
+def test_an_error_sets_the_state_and_its_reason(tmp_path, error, state, reason):
+    with pytest.raises(type(error)), status.record_status(tmp_path, []):
+        raise error
+    recorded = status.read(tmp_path)
+    assert (recorded["state"], recorded["reason"]) == (state, reason)
+
+
+@pytest.mark.parametrize("recorded", ["asleep", "waiting", "killed", ["finished"], None, 3])
+def test_a_state_that_is_never_recorded_is_unknown(recorded):
+    assert infer_state({"state": recorded}, {}, [])[0] == State.UNKNOWN

@@ -14,7 +14,7 @@ from tests.training.test_module import rows
 
 @pytest.fixture(autouse=True)
 def ask_again():
-    tracking.resolve.cache_clear()
+    tracking.resolve_mode.cache_clear()
 
 
 @pytest.mark.parametrize(("answer", "mode"), [(True, "online"), (False, "offline")])
@@ -24,7 +24,7 @@ def test_auto_follows_the_login(monkeypatch, answer, mode):
     monkeypatch.delenv("WANDB_MODE")
     asked = []
     monkeypatch.setattr(wandb, "login", lambda prompt: asked.append(prompt) or answer)
-    assert tracking.resolve("auto") == tracking.resolve("auto") == mode
+    assert tracking.resolve_mode("auto") == tracking.resolve_mode("auto") == mode
     assert asked == [False]  # once, and never with a prompt
 
 
@@ -37,16 +37,16 @@ def test_auto_records_offline_when_the_key_is_refused(monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setattr(wandb, "login", refuse)
     with pytest.warns(UserWarning, match="bad key.*recorded offline"):
-        assert tracking.resolve("auto") == "offline"
+        assert tracking.resolve_mode("auto") == "offline"
 
 
 def test_auto_obeys_the_environment(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert tracking.resolve("auto") == "disabled"
+    assert tracking.resolve_mode("auto") == "disabled"
     monkeypatch.setenv("WANDB_MODE", "bogus")
-    tracking.resolve.cache_clear()
+    tracking.resolve_mode.cache_clear()
     with pytest.raises(UserError, match="WANDB_MODE must be one of"):
-        tracking.resolve("auto")
+        tracking.resolve_mode("auto")
 
 
 def test_online_without_a_key_is_refused(monkeypatch):
@@ -54,7 +54,7 @@ def test_online_without_a_key_is_refused(monkeypatch):
 
     monkeypatch.setattr(wandb, "login", lambda prompt: False)
     with pytest.raises(UserError, match="Run `wandb login`, or use mode offline"):
-        tracking.resolve("online")
+        tracking.resolve_mode("online")
 
 
 def test_a_network_lost_between_login_and_start_costs_no_run(monkeypatch, tmp_path):
@@ -81,19 +81,19 @@ def test_a_network_lost_between_login_and_start_costs_no_run(monkeypatch, tmp_pa
 
 def test_an_unknown_mode_is_refused():
     with pytest.raises(UserError, match="auto, online, offline, disabled"):
-        tracking.resolve("sometimes")
+        tracking.resolve_mode("sometimes")
 
 
 def test_without_a_key_nothing_is_asked(tmp_path):
     """A real process, no key, no terminal, no network needed."""
-    code = "from src.run import tracking; print(tracking.resolve('auto'))"
+    code = "from src.run import tracking; print(tracking.resolve_mode('auto'))"
     env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
     result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
     assert result.stdout.strip().splitlines()[-1] == "offline", result.stderr
 
 
 def inspected(folder: Path, *flags: str) -> str:
-    """What W&B's own reader finds in the one offline run of a folder."""
+    """The records that W&B's own reader finds in the single offline run of a folder."""
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
     wandb = Path(sys.executable).with_name("wandb")
     command = [str(wandb), "leet", "inspect", *flags, "--json", str(path)]

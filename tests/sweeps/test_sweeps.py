@@ -336,7 +336,7 @@ def test_the_progress_of_a_sweep(tmp_path):
 def test_the_status_of_a_process_that_is_gone(tmp_path):
     assert status.read(tmp_path) == {}
     gone = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True).stdout
-    with status.kept(tmp_path, []):
+    with status.record_status(tmp_path, []):
         told = status.read(tmp_path)
         assert told["state"] == "running"
         status.write(tmp_path, told | {"pid": int(gone)})
@@ -351,10 +351,10 @@ def test_a_zombie_is_not_alive():
     if pid == 0:
         os._exit(0)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert not status.alive(pid)
+    assert not status.is_alive(pid)
     os.waitpid(pid, 0)
-    assert not status.alive(pid)
-    assert status.alive(os.getpid())
+    assert not status.is_alive(pid)
+    assert status.is_alive(os.getpid())
 
 
 def test_a_training_that_makes_it_worse_has_diverged(run):

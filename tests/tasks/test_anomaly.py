@@ -14,7 +14,8 @@ from torch.distributions import kl_divergence
 from tqdm import tqdm
 
 from src.build import open_run
-from src.data.module import Batch, dequantized
+from src.data.batches import Batch
+from src.data.pixels import dequantize
 from src.figures.histogram import span
 from src.models.gaussians import DiagonalGaussian
 from src.support.errors import UserError
@@ -83,7 +84,7 @@ def test_complexity_is_the_length_of_a_png():
     file = io.BytesIO()
     Image.fromarray(binary[0, 0]).convert("1").save(file, "PNG", optimize=True)
     assert png_nats(binary, True)[0] == pytest.approx(8 * math.log(2) * len(file.getvalue()))
-    assert np.array_equal(png_nats(dequantized(greys, 1), False), png_nats(greys, False))
+    assert np.array_equal(png_nats(dequantize(greys, 1), False), png_nats(greys, False))
     flat, colours = np.zeros((1, 1, 28, 28), np.uint8), random.integers(0, 256, (1, 3, 28, 28)).astype(np.uint8)
     assert png_nats(flat, True) < png_nats(binary, True).min() < png_nats(greys, False).min()
     assert png_nats(greys, False).min() < png_nats(colours, False)

@@ -16,7 +16,7 @@ from src.support.errors import UserError
 from src.support.noise import Noise
 from src.support.statistics import Estimate
 from src.tasks.compare.pictures import differences, shorten
-from src.tasks.compare.task import differing, side_by_side
+from src.tasks.compare.task import option_differences, side_by_side
 from src.training.objectives import ELBO
 from tests.helpers.models import POSTERIORS, PRIORS, small
 
@@ -128,7 +128,7 @@ def test_differing_options_are_named_once_and_the_shortest_way():
         "beta": 4.0,
         "objective": {"_target_": "src.training.objectives.MMD", "beta": 4.0, "penalty": 9},
     }
-    found = differing(ours, theirs | {"title": "b", "data": {"root": "elsewhere"}})
+    found = option_differences(ours, theirs | {"title": "b", "data": {"root": "elsewhere"}})
     assert found == {
         "beta": ("1.0", "4.0"),
         "objective": ("objectives.ELBO", "objectives.MMD"),
@@ -140,7 +140,7 @@ def test_options_of_two_groups_are_two():
     ours = {"model": {"encoder": {"hidden": 8}, "decoder": {"hidden": 8}}}
     theirs = {"model": {"encoder": {"hidden": 9}, "decoder": {"hidden": 9}}}
     flows = {group: {"transforms": 2} for group in ("prior", "posterior")}
-    found = differing(ours, theirs | flows)
+    found = option_differences(ours, theirs | flows)
     assert list(found) == ["model.encoder.hidden", "posterior.transforms", "prior.transforms"]
 
 

@@ -6,14 +6,14 @@ import torch
 from PIL import Image
 
 from src.build import open_run
-from src.data.module import as_input
+from src.data.pixels import as_input
 from src.inference import inpainting
 from src.models import priors
 from src.models.likelihoods import Bernoulli
 from src.models.posteriors import Gaussian
 from src.support.errors import UserError
 from src.tasks import interpolate as interpolation
-from src.tasks.interpolate import FADE, assorted, decoded, latent_ways, linear, measured, spherical
+from src.tasks.interpolate import FADE, decoded, latent_ways, linear, measured, spherical
 from tests.helpers.models import small
 
 
@@ -76,15 +76,6 @@ def test_a_learned_prior_has_straight_paths_only():
     assert list(latent_ways("both", mixture)) == list(latent_ways("linear", mixture)) == ["linear"]
     with pytest.raises(UserError, match=r"task.path=spherical needs prior=standard.*task.path=linear"):
         latent_ways("spherical", mixture)
-
-
-def test_assorted_images_are_of_different_classes():
-    labels = np.repeat([0, 1, 2, 5], [40, 5, 30, 2])
-    chosen = assorted(labels, 77, 0)
-    assert sorted(chosen) == list(range(77))
-    assert {*labels[chosen[:4]]} == {*labels[chosen[4:8]]} == {0, 1, 2, 5}
-    assert list(chosen[:6]) == list(assorted(labels, 6, 0)) != list(assorted(labels, 6, 1))
-    assert len(set(assorted(np.zeros(9, int), 4, 0))) == 4
 
 
 @pytest.mark.parametrize(

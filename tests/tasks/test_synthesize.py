@@ -9,6 +9,7 @@ import torch
 
 from src import build
 from src.data import sources
+from src.data.selection import class_balanced_subset
 from src.data.sources import Split
 from src.evaluation import classifier
 from src.models import likelihoods
@@ -90,7 +91,7 @@ def test_the_generator_is_the_runs_own_vae_only_where_it_saw_the_same_images(fin
     expected = synthesis.generate(run.vae, densities, 2, 3).images
     assert np.array_equal(synthesize.generate_from(run, train, 3, per_class=2, vae_steps=1).images, expected)
     assert trained == []
-    few = synthesis.part(train, 16, 0)
+    few = class_balanced_subset(train, 16, 0)
     synthesize.generate_from(run, few, 3, per_class=2, vae_steps=1)
     assert trained == [few]
 
@@ -140,20 +141,9 @@ def test_images_are_means_that_do_not_depend_on_their_number(posterior, prior):
     assert len(np.unique(many.images)) > 2  # greys, not draws
 
 
-def test_a_part_is_balanced_and_depends_on_the_seed_alone():
-    labels = np.repeat([0, 1, 2], [50, 30, 4])
-    train = Split(np.arange(84, dtype=np.uint8).reshape(-1, 1, 1, 1), labels)
-    chosen = synthesis.part(train, 24, 1)
-    assert np.bincount(chosen.labels).tolist() == [10, 10, 4]
-    assert (labels[chosen.images.ravel()] == chosen.labels).all()
-    np.testing.assert_array_equal(chosen.images, synthesis.part(train, 40, 1).images[:24])
-    assert (chosen.images != synthesis.part(train, 24, 2).images).any()
-    assert sorted(synthesis.part(train, 84, 1).images.ravel().tolist()) == list(range(84))
-
-
 def test_a_small_vae_learns_its_images_and_repeats(composed, small, images):
     cfg = composed(*small, "trainer.ema=0.9", "data.batch_size=500")
-    train = synthesis.part(images.train, 40, 0)
+    train = class_balanced_subset(images.train, 40, 0)
     seconds = [synthesis.train_vae(cfg, train, 40, 3, CPU) for _ in range(2)]
     for ours, theirs in zip(*(vae.parameters() for vae in seconds), strict=True):
         assert torch.equal(ours, theirs)

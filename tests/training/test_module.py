@@ -283,7 +283,7 @@ def test_a_capacity_is_recorded_as_its_schedule_grows_it(run):
 
 
 def test_images_outside_of_the_support_are_refused(run, monkeypatch):
-    monkeypatch.setattr(build, "pixels", lambda option, vae: "levels")
+    monkeypatch.setattr(build, "required_pixels", lambda likelihood, binarize: "levels")
     with pytest.raises(UserError, match="the likelihood Bernoulli is no distribution over these images"):
         run()
 
@@ -334,7 +334,10 @@ def test_a_diverged_training_says_so(run):
     ("options", "message"),
     [
         (["data.binarize=none"], "Bernoulli is a distribution over binary images; use auto"),
-        (["likelihood=gaussian", "data.binarize=dynamic"], "Gaussian is a distribution over greys; use auto"),
+        (
+            ["likelihood=gaussian", "data.binarize=dynamic"],
+            "Gaussian is a distribution over grayscale images",
+        ),
         (["data.binarize=sometimes"], "data.binarize must be auto or dynamic or none"),
         (["data.shape=[3,28,28]"], r"data.shape=\[3, 28, 28\], but the images of .* are \[1, 28, 28\]"),
         (["data.batch_size=0"], "batch_size must be a whole number, 1 or more, got 0"),
@@ -356,7 +359,7 @@ def test_a_diverged_training_says_so(run):
         (["beta=0", "schedule=linear"], "schedule=linear: objective=elbo has nothing that a schedule could"),
         (["trainer.ema=high"], "trainer.ema must be a number above 0 and below 1 or null, got high"),
         (["trainer.ema=1"], "trainer.ema must be a number above 0 and below 1"),
-        (["likelihood=logistic256", "data.binarize=dynamic"], "Logistic256 is a distribution over greys"),
+        (["likelihood=logistic256", "data.binarize=dynamic"], "Logistic256 is a distribution over grayscale images"),
         (["objective.kl=guess"], "objective.kl must be closed or sample, got guess"),
         (["optimizer.lr=-1"], "optimizer.lr must be a number, 0 or more, got -1"),
         (

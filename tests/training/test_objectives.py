@@ -15,7 +15,9 @@ from src.models.likelihoods import Bernoulli
 from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.posteriors import Full, Gaussian
 from src.models.vae import VAE
-from src.training.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, FreeBits, decompose
+from src.support.errors import UserError
+from src.training.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, FreeBits, Terms, decompose
+from src.training.trial import try_out
 from tests.helpers.models import POSTERIORS, SIGMA, linear_gaussian, small
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -89,9 +91,8 @@ def test_the_total_correlation_of_a_batch_reads_too_high():
                 torch.cat([math.sqrt(0.91) * torch.randn(size, 16), torch.full((size, 16), math.log(0.09))], 1)
             )
             drawn = q.rsample_and_log_prob(torch.randn(1, size, 16))
-            z.append(
-                decompose(Draws(q, priors.Standard(16)(None), BinaryImage(torch.zeros(1)), *drawn, drawn[1]))[1].mean()
-            )
+            p, px = priors.Standard(16)(None), BinaryImage(torch.zeros(1, 1, 1))
+            z.append(decompose(Draws(q, p, px, *drawn, drawn[1]))[1].mean())
         found[size] = torch.stack(z).mean().item()
     assert found == pytest.approx({128: 14.1, 500: 13.0}, abs=0.2)
 
@@ -353,3 +354,17 @@ def test_a_batch_of_one_image_has_no_penalty_and_is_refused(objective):
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         wrong()
+
+
+def test_an_objective_that_withholds_px_is_refused_beside_the_optimal_sigma():
+    """Its running mean would never move, and evaluation would take a scale that no image has been fitted to."""
+
+    class Bare(ELBO):
+        def __call__(self, *arguments: object) -> Terms:
+            return super().__call__(*arguments)._replace(px=None)
+
+    vae = small(Gaussian(3), priors.Standard(3), GaussianLikelihood("optimal")).double()
+    with pytest.raises(UserError, match=r"sigma=optimal needs an objective whose Terms have px"):
+        try_out(vae, Bare(), [5, 1, 4, 4])
+    try_out(vae, ELBO(), [5, 1, 4, 4])
+    try_out(small(Gaussian(3), priors.Standard(3), Bernoulli()).double(), Bare(), [5, 1, 4, 4])

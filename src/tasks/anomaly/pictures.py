@@ -39,7 +39,7 @@ def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], flo
         label = f"{display_name(name)}\n{size:,} images"
         page.write(figure, page.MARGIN, top + row * step + HIGH / 2, label, color=OTHER, va="center")
         for left, width, score in zip(lefts, widths, columns[name], strict=True):
-            axes = page.box(figure, left, top + row * step, width, HIGH)
+            axes = page.box(figure, page.Area(left, top + row * step, width, HIGH))
             draw_overlap(axes, columns[normal][score], columns[name][score])
             if (name, score) in aurocs:
                 auroc = f"AUROC {aurocs[name, score]:.3f}" if width == WIDE else f"{aurocs[name, score]:.3f}"
@@ -61,14 +61,14 @@ def draw_overlap(axes: Axes, normal: np.ndarray, other: np.ndarray) -> None:
     bins = histogram.edges(low, high, int(np.clip(min(len(normal), len(other)) ** 0.5, *BINS)), normal, other)
     for values, colour in ((normal, NORMAL), (other, OTHER)):
         options = {"density": True, "color": colour, "alpha": 0.55, "linewidth": 0, "histtype": "stepfilled"}
-        axes.hist(histogram.clipped(values, bins), bins, **options)
+        axes.hist(histogram.clip(values, bins), bins, **options)
     axes.spines["bottom"].set(visible=True, color=page.GREY)
     axes.xaxis.set_major_locator(MaxNLocator(6 if axes.bbox.width > NARROW else 3, steps=[1, 2, 5, 10]))
     axes.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
     axes.set(yticks=[])
     axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the number
     histogram.mark(axes, low, high, bins)
-    histogram.note(axes, ((normal, NORMAL), (other, OTHER)), low, high)
+    histogram.write_counts(axes, ((normal, NORMAL), (other, OTHER)), low, high)
 
 
 def extremes(title: str, score: str, sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:

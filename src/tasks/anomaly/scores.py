@@ -17,7 +17,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import Batch, as_input
+from src.data.batches import Batch
+from src.data.pixels import Pixels, as_input
 from src.evaluation.samplers import draw_labels
 from src.inference.importance import elbo, encoder_parameters, nll, refine
 from src.inference.proposals import propose
@@ -103,10 +104,10 @@ def evaluate_scores(
             parts.append({name: score(run.vae, batch, Noise(run.seed)) for name, score in scores.items()})
         bar.update(len(rows))
     columns = {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in scores}
-    binary = run.data.pixels == "binary"
+    binary = run.data.pixels == Pixels.BINARY
     own, usual = image_statistics(images, binary), image_statistics(run.data.train_subset.images, binary)
     if "complexity" in columns:
-        density = math.log(256) * images[0].size if run.data.pixels == "dequantized" else 0
+        density = math.log(256) * images[0].size if run.data.pixels == Pixels.DEQUANTIZED else 0
         columns["complexity"] += density - own["png_size"]
     columns = {name: infinite_unless_finite(values) for name, values in columns.items()}
     return columns | {name: np.abs(own[name] - usual[name].mean()) for name in BASELINES}

@@ -10,7 +10,8 @@ from src import build
 from src.build import Run
 from src.config.options import CONF
 from src.data import sources
-from src.data.module import prepared
+from src.data.pixels import prepare
+from src.data.selection import equidistant_rows
 from src.support import noise
 from src.support.errors import UserError
 
@@ -58,7 +59,7 @@ def make_sets(run: Run, names: str | Sequence[str], count: int) -> dict[str, np.
 
 def evenly_spread(images: np.ndarray, count: int) -> np.ndarray:
     """At most `count` of the images, evenly spread, since the first of MNIST's test images are neater than the last."""
-    return images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
+    return images[equidistant_rows(len(images), count)]
 
 
 def prepare_set(run: Run, name: str, images: np.ndarray) -> np.ndarray:
@@ -68,7 +69,7 @@ def prepare_set(run: Run, name: str, images: np.ndarray) -> np.ndarray:
         images = CORRUPTIONS[name](images, np.random.default_rng(seed))
     if list(images.shape[1:]) != list(run.config.data.shape):
         raise UserError(f"task.against={name}: images are {list(images.shape[1:])}, the run's {run.config.data.shape}")
-    return prepared(np.ascontiguousarray(images), run.data.pixels, seed)
+    return prepare(np.ascontiguousarray(images), run.data.pixels, seed)
 
 
 def read_set(run: Run, name: str) -> np.ndarray:

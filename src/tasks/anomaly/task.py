@@ -14,9 +14,9 @@ from tqdm import tqdm
 from src.build import Run
 from src.data import image_files
 from src.data.image_files import Own
-from src.data.module import as_bytes, as_input
+from src.data.pixels import as_bytes, as_input
 from src.evaluation.samplers import draw_labels
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.figures.grids import sheet
 from src.support.files import whole
 from src.support.ranges import Count, Positive, Several
@@ -60,9 +60,9 @@ def anomaly(
         for score in columns[name]
     }
     figure = pictures.histograms(run.config.title, columns, {key: rate["auroc"].mean for key, rate in rates.items()})
-    write_still(figure, folder / "histograms.png", scale=1)
+    write_image(figure, folder / "histograms.png", scale=1)
     ends = {name: (visible(sets[name]), columns[name][scores[0]]) for name in sets}
-    write_still(pictures.extremes(run.config.title, scores[0], ends), folder / "images.png", scale=1)
+    write_image(pictures.extremes(run.config.title, scores[0], ends), folder / "images.png", scale=1)
     numbers = {f"{name} {score}": rate for (name, score), rate in rates.items()}
     for name in columns:
         for score, count in count_not_finite(name, columns[name]).items():
@@ -103,14 +103,14 @@ def score_own_images(run: Run, folder: Path, own: Own, scores: Mapping[str, Scor
     percentiles = {name: 100 * share_below(yours[name], test[name]) for name in scores}
     first = next(iter(scores))
     write_table(folder / "scores.csv", own, yours, percentiles[first])
-    write_still(pictures.histograms(run.config.title, columns, {}), folder / "histograms.png", scale=1)
+    write_image(pictures.histograms(run.config.title, columns, {}), folder / "histograms.png", scale=1)
 
     worst = np.argsort(-yours[first], kind="stable")[:SHOWN]
     counts = f"the most anomalous of {len(prepared):,} ({int(own.inverted.sum()):,} inverted)"
     caption = f"{counts}: {first} in nats, % of test images below"
     notes = [f"{pictures.score_text(yours[first][i])}\n{percentiles[first][i]:.1f} %" for i in worst]
     figure = sheet(run.config.title, caption, rows_of_own_images(run, own, prepared, worst), notes)
-    write_still(figure, folder / "images.png", scale=1)
+    write_image(figure, folder / "images.png", scale=1)
 
     numbers: dict[str, Any] = {"images": len(prepared), "inverted": int(own.inverted.sum())}
     for name in scores:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from src.figures import page
 from src.figures.curves import VALIDATION, chart
-from src.figures.histogram import beyond, clipped, edges, mark
+from src.figures.histogram import clip, counts_beyond, edges, mark
 from src.support.statistics import Estimate
 
 Table = dict[str, dict[str, Any]]
@@ -42,7 +42,7 @@ def differences(
         lines.append((f"… and {len(options) - MOST} more: options.txt", "", "", ""))
     heading = "options that differ" if options else "no option differs"
     table(figure, page.HEADER + 134, (heading, "run", "other", "") if options else (heading, "", "", ""), lines)
-    histogram(figure, 720, page.HEADER + 40, 320, height - page.HEADER - 110, elbo)
+    histogram(figure, page.Area(720, page.HEADER + 40, 320, height - page.HEADER - 110), elbo)
     return figure
 
 
@@ -56,7 +56,7 @@ def table(figure: Figure, top: float, heads: Sequence[str], lines: Sequence[Sequ
     """Write lines of text in columns, under their headings and a rule."""
     for place, head in zip(COLUMNS, heads, strict=True):
         page.write(figure, page.MARGIN + place, top + 13, head, va="baseline")
-    page.band(figure, page.MARGIN, top + LINE - 2, COLUMNS[-1] + 120, 1, page.RULE)
+    page.band(figure, page.Area(page.MARGIN, top + LINE - 2, COLUMNS[-1] + 120, 1), page.RULE)
     for i, line in enumerate(lines):
         for place, text in zip(COLUMNS, line, strict=True):
             page.write(figure, page.MARGIN + place, top + 18 + LINE * (i + 1), text, color=page.INK, va="baseline")
@@ -67,17 +67,17 @@ def shorten(value: str) -> str:
     return value if len(value) <= LONGEST else f"…{value[1 - LONGEST :]}"
 
 
-def histogram(figure: Figure, left: float, top: float, width: float, height: float, elbo: np.ndarray) -> None:
+def histogram(figure: Figure, area: page.Area, elbo: np.ndarray) -> None:
     """Draw a histogram of the differences; hatched bins hold the values beyond the axis, which the note counts."""
     share = 100 * (elbo > 0).mean()
-    axes = chart(figure, left, top, width, height, f"of each image: run better for {share:.0f} % of them")
+    axes = chart(figure, area, f"of each image: run better for {share:.0f} % of them")
     limit = max(np.percentile(np.abs(elbo[np.isfinite(elbo)]), CENTRAL), 1e-6) if np.isfinite(elbo).any() else 1.0
     bins = edges(-limit, limit, 41, elbo)
-    axes.hist(clipped(elbo, bins), bins, color=VALIDATION)
+    axes.hist(clip(elbo, bins), bins, color=VALIDATION)
     axes.axvline(0, color=page.GREY, linewidth=0.8)
     axes.axvline(elbo.mean(), color=page.ACCENT, linewidth=1.2, linestyle=(0, (4, 3)))
     axes.set_xlabel("ELBO of run − ELBO of other, nats (dashed: their mean)", fontsize=8.5, color=page.GREY)
     axes.set_ylabel("images", fontsize=8.5, color=page.GREY)
     mark(axes, -limit, limit, bins)
-    for x, side, words in zip((0.01, 0.99), ("left", "right"), beyond(elbo, -limit, limit), strict=True):
-        axes.text(x, 0.98, words, transform=axes.transAxes, fontsize=8, color=page.GREY, ha=side, va="top")
+    for x, side, text in zip((0.01, 0.99), ("left", "right"), counts_beyond(elbo, -limit, limit), strict=True):
+        axes.text(x, 0.98, text, transform=axes.transAxes, fontsize=8, color=page.GREY, ha=side, va="top")

@@ -11,25 +11,24 @@ from tqdm import tqdm
 
 from src.build import Run, open_run
 from src.config.options import choice, plain
-from src.data.module import as_bytes, as_input, pixels
+from src.data.pixels import as_bytes, as_input, required_pixels
 from src.data.sources import Split
 from src.evaluation.samplers import draw_labels
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.figures.grids import sheet
 from src.inference.metrics import elbo_terms
 from src.models.vae import VAE
 from src.run import record
+from src.run.options import differences, repeats_in_group
 from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole
+from src.support.folders import ResultsFolder
 from src.support.noise import Noise
 from src.support.ranges import Count
 from src.support.statistics import estimate, flatten
 from src.tasks.compare import pictures
 from src.tasks.compare.pictures import Table
-
-ASIDE = ("title", "ckpt_path", "logger", "callbacks", "data.root", "data.path", "data.source")  # not what was trained
-ABSENT = "–"
 
 
 def compare(
@@ -59,17 +58,17 @@ def compare(
     table: Table = {name: {who: float(terms[who][name].mean()) for who in runs} for name in paired}
     for name, difference in paired.items():
         table[name]["difference"] = estimate(difference)
-    options = differing(plain(run.config), plain(second.config))
+    options = option_differences(plain(run.config), plain(second.config))
     option_table = {name: dict(zip(runs, pair, strict=True)) for name, pair in options.items()}
 
     title = f"{run.folder.name}   against   {second.folder.name}"
     caption = f"{run.config.title} against {second.config.title}, the same {len(chosen.images):,} {split} images"
     figure = pictures.differences(title, caption, table, options, paired["elbo"])
-    write_still(figure, folder / "compare.png", scale=1)
-    write_still(most_different(title, runs, chosen, paired["elbo"], count), folder / "differ.png", scale=1)
-    write_still(side_by_side(title, runs, chosen, count), folder / "codes.png", scale=1)
+    write_image(figure, folder / "compare.png", scale=1)
+    write_image(most_different(title, runs, chosen, paired["elbo"], count), folder / "differ.png", scale=1)
+    write_image(side_by_side(title, runs, chosen, count), folder / "codes.png", scale=1)
     record.write(folder / "options.txt", record.table(flatten(option_table)) + "\n")
-    with whole(folder / "terms.npz") as partial:
+    with whole(ResultsFolder(folder).terms) as partial:
         arrays = {f"{who}_{name}": values for who, found in terms.items() for name, values in found.items()}
         np.savez(partial, index=np.arange(len(chosen.images)), **arrays)
     return {"images": len(chosen.images), "split": split} | table | option_table
@@ -105,37 +104,24 @@ def images_of(run: Run) -> dict[str, Any]:
         "data": choice(data.source._target_),
         "data.shape": list(data.shape),
         "data.exclude_labels": f"[{', '.join(run.complete.classes[i] for i in run.excluded)}]",
-        "the pixels' kind": pixels(data.binarize, run.vae),
+        "the pixels' kind": required_pixels(run.vae.likelihood, data.binarize),
     }
 
 
-def differing(ours: dict, theirs: dict) -> dict[str, tuple[str, str]]:
-    """Options that two configurations differ in, and their values. One that its group repeats, or the root has, is
-    named once, the shortest way: latent_dim, not posterior.latent_dim."""
-    a, b = flat(ours), flat(theirs)
-    found: dict[str, tuple[str, str]] = {}
-    for name in sorted({**a, **b}, key=lambda name: name.count(".")):
-        pair, leaf = (a.get(name, ABSENT), b.get(name, ABSENT)), name.rpartition(".")[2]
-        group = name.partition(".")[0]
-        repeated = any(
-            pair == found[other] and other.rpartition(".")[2] == leaf and other.partition(".")[0] in (leaf, group)
-            for other in found
-        )
-        aside = any(name == each or name.startswith(f"{each}.") for each in ASIDE)
-        if pair[0] != pair[1] and not aside and not repeated:
-            found[name] = pair
-    return {name.removesuffix("._target_"): found[name] for name in sorted(found)}
+def option_differences(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """The options in which two configurations differ, and their two values.
+
+    An option that its group repeats, or the root has, is named once, the shortest way: latent_dim, not
+    posterior.latent_dim.
+    """
+    found = differences([ours, theirs], repeats_in_group)
+    pairs = {name: [option_text(name, value) for value in found[name]] for name in sorted(found)}
+    return {name.removesuffix("._target_"): (one, two) for name, (one, two) in pairs.items()}
 
 
-def flat(config: dict, within: str = "") -> dict[str, str]:
-    """The leaves of a configuration, `model.encoder.hidden` -> its value in words."""
-    leaves = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            leaves |= flat(value, f"{within}{name}.")
-        else:
-            leaves[within + name] = ".".join(str(value).split(".")[-2:]) if name == "_target_" else str(value)
-    return leaves
+def option_text(name: str, value: Any) -> str:
+    """The value of an option; of a class its name and its module's."""
+    return ".".join(str(value).split(".")[-2:]) if name.rpartition(".")[2] == "_target_" else str(value)
 
 
 def most_different(title: str, runs: dict[str, Run], split: Split, difference: np.ndarray, count: int) -> Figure:

@@ -34,7 +34,7 @@ def waterfall(title: str, caption: str, table: dict[str, dict[str, Any]]) -> Fig
     figure = page.page(1152, height)
     page.title(figure, title, caption)
     top = page.HEADER + 36
-    axes = page.box(figure, page.MARGIN + LEFT, top, ACROSS, ROW * len(table))
+    axes = page.box(figure, page.Area(page.MARGIN + LEFT, top, ACROSS, ROW * len(table)))
     spans = bars(table)
     low, high, cut = limits(spans)
     for i, (name, (start, end)) in enumerate(spans.items()):
@@ -128,7 +128,7 @@ def deviations(figure: Figure, width: float, ranks: np.ndarray, dimensions: np.n
     """The empirical distribution function of the ranks minus the uniform one, with the band that 95 % of samples from
     it stay in for each dimension (Dvoretzky, Kiefer & Wolfowitz; Massart, 1990)."""
     heading = "simulation: the rank of the true code among draws of q(z | x)"
-    axes = chart(figure, page.MARGIN + 44, page.HEADER + 40, width, 310, heading)
+    axes = chart(figure, page.Area(page.MARGIN + 44, page.HEADER + 40, width, 310), heading)
     grid = np.arange(DRAWS + 1)
     uniform = (grid + 1) / (DRAWS + 1)
     off = np.stack([np.searchsorted(np.sort(column), grid, side="right") / len(ranks) - uniform for column in ranks.T])
@@ -151,12 +151,14 @@ def deviations(figure: Figure, width: float, ranks: np.ndarray, dimensions: np.n
 def diagram(figure: Figure, counted: Reliability) -> None:
     """The reliability diagram over the number of pixels, in a log scale."""
     left = page.MARGIN + 570
-    axes = chart(figure, left, page.HEADER + 40, 370, 218, "decoder: share of white pixels against their probability")
+    axes = chart(
+        figure, page.Area(left, page.HEADER + 40, 370, 218), "decoder: share of white pixels against their probability"
+    )
     axes.plot([0, 1], [0, 1], color=page.GREY, linewidth=0.8)
     axes.plot(counted.predicted, counted.observed, "o-", color=VALIDATION, markersize=4, linewidth=1.2)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticklabels=[])
     axes.set_ylabel("observed", fontsize=8.5, color=page.GREY)
-    below = chart(figure, left, page.HEADER + 282, 370, 68, "")
+    below = chart(figure, page.Area(left, page.HEADER + 282, 370, 68), "")
     below.bar(counted.predicted, counted.pixels, width=0.03, color=VALIDATION, log=True)
     below.minorticks_off()
     below.set(xlim=(0, 1))

@@ -12,14 +12,15 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.config.options import choice
-from src.data.module import Batch, as_input
+from src.data.batches import Batch
+from src.data.pixels import Pixels, as_input
+from src.data.selection import random_rows
 from src.data.sources import Split
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.inference.calibration import Reliability, inside, p_values, ranks, reliability
 from src.inference.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
 from src.inference.importance import FEW, TOLERATED, effective_summary
 from src.inference.metrics import ACTIVE, elbo_terms, estimate
-from src.support import noise
 from src.support.errors import UserError
 from src.support.files import whole
 from src.support.ranges import Count, Several
@@ -47,7 +48,7 @@ def diagnose(
     train, val = run.train, run.data.val
     if len(val.images) < 2:
         raise UserError("task=diagnose needs two validation images or more: there is one")
-    rows = some(len(val.images), count, run.seed, "diagnosed")
+    rows = random_rows(len(val.images), count, run.seed, "diagnosed")
     parts, effective = parts_of(run, train, rows, samples, steps)
     table = {name: estimate("nats", nats) for name, nats in parts.items()}
     table["total"] = estimate("nats", sum(parts.values()))
@@ -66,26 +67,16 @@ def diagnose(
     numbers |= estimate("coverage_90", inside(found))
     off = int((p_values(found) < SIGNIFICANT / len(active)).sum())
     numbers["dimensions_off"] = f"{off} of {len(active)}"
-    counted = pixels_counted(run) if run.data.pixels == "binary" else None
+    counted = pixels_counted(run) if run.data.pixels == Pixels.BINARY else None
     if counted is not None:
         numbers["calibration_error"] = counted.error()
     caption = f"{len(rows)} validation images, nats per image; total and parts over the same images, ± standard error"
-    write_still(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
+    write_image(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
     page = calibration(run.config.title, found, active, numbers, counted)
-    write_still(page, folder / "calibration.png", scale=1)
+    write_image(page, folder / "calibration.png", scale=1)
     with whole(folder / "parts.npz") as partial:
         np.savez(partial, index=rows, effective_samples=effective, **parts)
     return numbers
-
-
-def some(among: int, count: int, seed: int, words: str) -> np.ndarray:
-    """The rows of `count` images of `among`, or of all where there are fewer, in a random order."""
-    return torch.randperm(among, generator=noise.generator(seed, words))[:count].numpy()
-
-
-def taken(split: Split, rows: np.ndarray) -> Split:
-    """Those images of a split."""
-    return Split(split.images[rows], split.labels[rows])
 
 
 def parts_of(
@@ -94,7 +85,7 @@ def parts_of(
     """The parts of -ELBO of the validation images `rows`, nats (N,) each, which sum to it; and how many samples of
     the estimates of log p(x) are effective, (N,)."""
     density = fitted(training_codes(run, train), run.seed)
-    split, found = taken(run.data.val, rows), []
+    split, found = run.data.val.take(rows), []
     greys = torch.from_numpy(run.data.source.val.images[rows])
     batches = run.batches(split, AT_ONCE)
     for batch in tqdm(batches, desc="images", unit="batch", disable=None, leave=False, delay=1):
@@ -114,7 +105,7 @@ def parts_of_batch(
     vae, x, parts = run.vae, batch.x, {}
     greys = greys.to(x)
     found = bounds(vae, x, batch.index, run.seed, samples, steps)
-    binary = run.data.pixels == "binary"
+    binary = run.data.pixels == Pixels.BINARY
     parts["decoder"] = best_code(vae, x, greys if binary else x)
     if binary:
         parts["noise_floor"] = noise_floor(greys)
@@ -131,7 +122,7 @@ def parts_of_batch(
 
 def training_codes(run: Run, train: Split) -> np.ndarray:
     """One code (N, D) from the posterior of each of some training images."""
-    batches = run.batches(taken(train, some(len(train.images), CODES, run.seed, "codes")))
+    batches = run.batches(train.take(random_rows(len(train.images), CODES, run.seed, "codes")))
     codes = [drawn_codes(run.vae, b, run.seed, 1)[0].double().cpu().numpy() for b in bar(batches, "training codes")]
     return np.concatenate(codes)
 
@@ -140,7 +131,7 @@ def overfitting(run: Run, train: Split) -> dict[str, float]:
     """The mean ELBO of training images minus that of as many validation images; they are others, so unpaired."""
     size, found = min(EVALUATED, len(train.images), len(run.data.val.images)), []
     for name, split in (("train", train), ("val", run.data.val)):
-        batches = run.batches(taken(split, some(len(split.images), size, run.seed, name)))
+        batches = run.batches(split.take(random_rows(len(split.images), size, run.seed, name)))
         found.append(estimate("nats", elbo_terms(run.vae, bar(batches, f"ELBO, {name}"), run.seed)["elbo"]))
     ours, theirs = found
     error = float(np.hypot(ours["nats_se"], theirs["nats_se"]))
@@ -159,7 +150,7 @@ def active_dimensions(run: Run) -> np.ndarray:
 def pixels_counted(run: Run) -> Reliability:
     """The decoder's probabilities at a code from each image's posterior, against its pixels."""
     val, probabilities, pixels = run.data.val, [], []
-    batches = run.batches(taken(val, some(len(val.images), COUNTED, run.seed, "counted")))
+    batches = run.batches(val.take(random_rows(len(val.images), COUNTED, run.seed, "counted")))
     for batch in bar(batches, "pixels"):
         z = drawn_codes(run.vae, batch, run.seed, 1)[0]
         probabilities.append(run.vae.decode(z).mean.cpu().numpy())

@@ -22,7 +22,9 @@ def draw(
     top = page.HEADER + 40
     if estimates:
         axes = curves.chart(
-            figure, page.MARGIN + 34, top, 420, HEIGHT, f"estimate of −log p(x) from k samples, {images:,} images, nats"
+            figure,
+            page.Area(page.MARGIN + 34, top, 420, HEIGHT),
+            f"estimate of −log p(x) from k samples, {images:,} images, nats",
         )
         for (name, nll), colour in zip(estimates.items(), COLOURS, strict=False):
             axes.plot(k, nll, color=colour, linewidth=1.6, marker="o", markersize=3.5, label=name)
@@ -37,7 +39,9 @@ def draw(
         axes.legend(fontsize=8.5, labelcolor=page.INK, edgecolor="none", title="samples from", title_fontsize=8.5)
     if kl is not None:
         left = page.MARGIN + 34 + (500 if estimates else 0)
-        axes = curves.chart(figure, left, top, 932 - left, HEIGHT, "KL(q(z | x), p(z)) of each dimension, nats")
+        axes = curves.chart(
+            figure, page.Area(left, top, 932 - left, HEIGHT), "KL(q(z | x), p(z)) of each dimension, nats"
+        )
         order = np.argsort(-kl, kind="stable")
         axes.bar(range(len(kl)), kl[order], width=0.8, color=curves.VALIDATION)
         step = -(-len(kl) * 16 // int(932 - left))

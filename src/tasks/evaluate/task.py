@@ -13,14 +13,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.module import Batch, as_input, evenly
+from src.data.batches import Batch
+from src.data.pixels import Pixels, as_input
+from src.data.selection import evenly_spread_rows
 from src.data.sources import Split
 from src.evaluation import quality, samplers
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.inference import aggregate, decomposition, importance, metrics, proposals
 from src.models.divergences import factors
 from src.support import noise
 from src.support.files import whole
+from src.support.folders import ResultsFolder
 from src.support.ranges import Several, Whole
 from src.tasks.evaluate import pictures as evaluation
 
@@ -54,7 +57,7 @@ def evaluate(
     and those of `latent`: what the code says of the image, and the total correlation of its dimensions
     but for the quality of samples, which are always compared with as many test images as there are.
     """
-    chosen, greys = (first(getattr(source, split), images) for source in (run.data, run.data.source))
+    chosen, greys = (getattr(source, split).take(slice(images)) for source in (run.data, run.data.source))
     terms = metrics.elbo_terms(run.vae, run.batches(chosen), run.seed)
     codes, per_dim = metrics.dimensions(run.vae, run.batches(chosen))
     curves: Terms = {}
@@ -62,13 +65,13 @@ def evaluate(
         found, curves["the encoder's posterior"] = likelihood(run, chosen, samples, precision)
         terms |= found
     if samples and tight_images:
-        few = first(chosen, tight_images)
+        few = chosen.take(slice(tight_images))
         found, curves[MIXTURE] = likelihood(run, few, samples, precision, tight=True)
         terms |= found
     numbers = summary(terms, samples)
     warn(numbers, samples)
-    if run.data.pixels != "binary":
-        numbers |= bits(numbers, run.data.pixels == "dequantized", chosen.images[0].size)
+    if run.data.pixels != Pixels.BINARY:
+        numbers |= bits(numbers, run.data.pixels == Pixels.DEQUANTIZED, chosen.images[0].size)
     numbers |= latent(run, chosen, terms["kl"], codes) | reconstruction(run, chosen, greys)
     numbers |= representation(run, codes, chosen.labels)
     if sample_quality:
@@ -79,15 +82,10 @@ def evaluate(
         means[MIXTURE][[k < min(samples, len(proposals.ORDER)) for k in importance.ladder(samples)]] = np.nan
     caption = f"{len(chosen.images):,} {split} images of {run.config.data.name}"
     figure = evaluation.draw(run.config.title, caption, importance.ladder(samples), means, shown, per_dim)
-    write_still(figure, folder / "evaluation.png", scale=2)
-    with whole(folder / "terms.npz") as path:
+    write_image(figure, folder / "evaluation.png", scale=2)
+    with whole(ResultsFolder(folder).terms) as path:
         np.savez(path, index=np.arange(len(chosen.images)), **terms)
     return numbers
-
-
-def first(split: Split, count: int | None) -> Split:
-    """The first `count` images; with None all."""
-    return Split(split.images[:count], split.labels[:count])
 
 
 def likelihood(run: Run, images: Split, samples: int, precision: str, tight: bool = False) -> tuple[Terms, np.ndarray]:
@@ -164,8 +162,8 @@ def latent(run: Run, images: Split, kl: np.ndarray, means: np.ndarray) -> dict[s
     which reads total_correlation_at_most_if_independent when the dimensions are shuffled over the images, so that the
     true one is 0: the estimate of `objective=beta_tc`, from a batch, is of this kind, and higher.
     """
-    rows = evenly(len(images.images), AGGREGATE)
-    few, kl = Split(*(array[rows] for array in images)), kl[rows]
+    rows = evenly_spread_rows(len(images.images), AGGREGATE)
+    few, kl = images.take(rows), kl[rows]
     x = torch.cat([batch.x for batch in run.batches(few)])
     q, p, found = run.vae.encode(x), run.vae.prior(), {"active_units": metrics.active_units(means)}
     z, log_q = q.rsample_and_log_prob(noise.normal(run.seed, torch.arange(len(x)), (run.vae.latent_dim,)).to(x))
@@ -173,7 +171,7 @@ def latent(run: Run, images: Split, kl: np.ndarray, means: np.ndarray) -> dict[s
     with contextlib.suppress(TypeError):  # a flow knows the density of its own samples alone
         log_qz = metrics.aggregate_log_prob(q, z)
     train, codes = samplers.codes(run).double().cpu().numpy(), z.double().cpu().numpy()
-    train = train[evenly(len(train), FITTED)]  # the first are of the first training images alone
+    train = train[evenly_spread_rows(len(train), FITTED)]  # the first are of the first training images alone
     gain = decomposition.fitted(train, run.seed).score_samples(codes) - p.log_prob(z).double().cpu().numpy()
     said = None if log_qz is None else (log_q.double() - log_qz).cpu().numpy()
     found |= aggregate.information(kl, gain, said)

@@ -14,9 +14,10 @@ from tqdm import tqdm
 from src.build import Run
 from src.evaluation import quality
 from src.evaluation.samplers import Generated, check, generate, make_samplers
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.inference.metrics import nearest
 from src.support.files import whole
+from src.support.folders import ResultsFolder
 from src.support.ranges import Count, Positive
 from src.tasks.sample.pictures import MOST, side_by_side, strips
 
@@ -54,7 +55,7 @@ def sample(
             kinds = {"means": made.means[: quality.count(run)], "draws": made.draws[: quality.count(run)]}
             distances[name] = {kind: references[kind].distances(each) for kind, each in kinds.items()}
         distances["floor"] = quality.floors(references)
-    write_still(overview(run, images, distances), folder / "samplers.png", scale=1)
+    write_image(overview(run, images, distances), folder / "samplers.png", scale=1)
     return {"count": count} | distances
 
 
@@ -80,8 +81,8 @@ def write_samples(run: Run, folder: Path, images: Generated, name: str) -> None:
         ("training image nearest to the mean", train[index]),
     ]
     caption = f"{len(index)} samples" + (f", the first {MOST}" if len(index) > MOST else "")
-    write_still(side_by_side(run.config.title, caption, grids), folder / "samples.png", scale=1)
-    with whole(folder / "samples.npz") as partial:
+    write_image(side_by_side(run.config.title, caption, grids), folder / "samples.png", scale=1)
+    with whole(ResultsFolder(folder).samples) as partial:
         np.savez(partial, **images._asdict(), nearest=index)
 
 

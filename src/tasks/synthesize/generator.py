@@ -11,11 +11,12 @@ from torch.distributions import MultivariateNormal
 from torch.nn import functional
 
 from src import build
-from src.data.module import DRAWS, EVALUATION_BATCH, EvaluationBatches, ImageData, as_bytes, prepared
+from src.data.batches import EVALUATION_BATCH, EvaluationBatches
+from src.data.module import ImageData
+from src.data.pixels import SEEDS, as_bytes, prepare, required_pixels
 from src.data.sources import Images, Split
 from src.inference.metrics import nearest
 from src.models.vae import VAE
-from src.support import noise
 from src.support.noise import Noise
 from src.training.checkpoints import Average
 
@@ -49,19 +50,9 @@ def train_vae(cfg: DictConfig, train: Split, steps: int, seed: int, device: torc
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, ImageData(images, build.pixels(cfg.data.binarize, module.vae), size, seed))
+    pixels = required_pixels(module.vae.likelihood, cfg.data.binarize)
+    trainer.fit(module, ImageData(images, pixels, size, seed))
     return module.vae.to(device).eval()
-
-
-def part(train: Split, count: int, seed: int) -> Split:
-    """`count` images, the same number of each class while they last, drawn by `seed` alone."""
-    order = np.random.default_rng(noise.seed_of(seed, "real images")).permutation(len(train.labels))
-    rank = np.empty(len(order), np.int64)  # of an image within its class
-    for label in np.unique(train.labels):
-        own = order[train.labels[order] == label]
-        rank[own] = np.arange(len(own))
-    chosen = order[np.argsort(rank[order], kind="stable")][:count]
-    return Split(train.images[chosen], train.labels[chosen])
 
 
 @torch.no_grad()
@@ -76,7 +67,7 @@ def class_densities(vae: VAE, train: Split, pixels: str, seed: int) -> dict[int,
     from sklearn.covariance import LedoitWolf
 
     device = next(vae.parameters()).device
-    images = torch.from_numpy(prepared(train.images, pixels, DRAWS["train"])).to(device)
+    images = torch.from_numpy(prepare(train.images, pixels, SEEDS["train"])).to(device)
     parts = []
     for batch in EvaluationBatches(images, torch.from_numpy(train.labels).to(device)):
         eps = Noise(seed).normal(batch.index, 1, vae.latent_dim, like=batch.x)

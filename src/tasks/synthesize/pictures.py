@@ -28,7 +28,7 @@ def distances(title: str, nearest: dict[str, np.ndarray]) -> Figure:
     of reconstructed test images."""
     figure = page.page(760, 450)
     page.title(figure, title, "distance to the nearest training image")
-    axes = chart(figure, page.MARGIN + 30, page.HEADER + 36, 660, 230, "share of the images, in each bin")
+    axes = chart(figure, page.Area(page.MARGIN + 30, page.HEADER + 36, 660, 230), "share of the images, in each bin")
     together = np.concatenate(list(nearest.values()))
     low = together.min()
     high = max(np.percentile(together, CENTRAL), low + 1e-6)
@@ -37,7 +37,7 @@ def distances(title: str, nearest: dict[str, np.ndarray]) -> Figure:
         median = np.median(values)
         share = np.full(len(values), 1 / len(values))
         options = {"weights": share, "color": colour}
-        inside, outside = histogram.clipped(values, bins), histogram.beyond(values, low, high)[1]
+        inside, outside = histogram.clip(values, bins), histogram.counts_beyond(values, low, high)[1]
         label = f"{name}: median {median:.2f}" + (f"\nbeyond: {outside}" if outside else "")
         axes.hist(inside, bins, alpha=0.18, **options)
         axes.hist(inside, bins, histtype="step", linewidth=1.6, label=label, **options)
@@ -56,7 +56,9 @@ def accuracies(title: str, caption: str, sizes: Sequence[int], values: dict[str,
     figure = page.page(760, 520)
     page.title(figure, title, caption)
     axes = chart(
-        figure, page.MARGIN + 40, page.HEADER + 36, 650, 310, "accuracy on real test images, log scale of errors"
+        figure,
+        page.Area(page.MARGIN + 40, page.HEADER + 36, 650, 310),
+        "accuracy on real test images, log scale of errors",
     )
     spread = 1.03 ** (np.arange(len(values)) - (len(values) - 1) / 2)  # so that error bars do not hide each other
     lowest, highest = 1.0, 0.0

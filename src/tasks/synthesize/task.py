@@ -13,17 +13,18 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.data.labels import as_read
-from src.data.module import as_bytes, evenly
+from src.data.pixels import as_bytes
+from src.data.selection import class_balanced_subset, evenly_spread_rows
 from src.data.sources import Split
 from src.evaluation import classifier
 from src.evaluation.classifier import Classifier
-from src.figures.animation import write_still
+from src.figures.animation import write_image
 from src.support.errors import UserError
 from src.support.files import whole
 from src.support.ranges import Count
 from src.support.statistics import Estimate, estimate
 from src.tasks.synthesize import pictures
-from src.tasks.synthesize.generator import augment, class_densities, distances, generate, part, train_vae
+from src.tasks.synthesize.generator import augment, class_densities, distances, generate, train_vae
 
 log = logging.getLogger(__name__)
 COMPARED = 1000  # images of a kind for which the nearest training image is searched
@@ -65,7 +66,7 @@ def synthesize(
     options = {"classes": len(source.classes), "steps": classifier_steps, "device": run.device}
     accuracy, ratio = contest(run, counts, seeds, generator, partial(classifier.train, **options))
     caption = f"{classifier_steps} steps of a classifier, {seeds} seeds, {per_class} synthetic images a class"
-    write_still(pictures.accuracies(run.config.title, caption, counts, accuracy), folder / "judged.png", scale=2)
+    write_image(pictures.accuracies(run.config.title, caption, counts, accuracy), folder / "judged.png", scale=2)
     with whole(folder / "judged.npz") as file:
         np.savez(file, sizes=counts, copy_ratio=ratio, **accuracy)
     return numbers | summary(counts, accuracy, ratio)
@@ -100,7 +101,7 @@ def compare_with_training_images(run: Run, folder: Path, made: Split) -> dict[st
     [0, 1]: of synthetic images, of test images, which can't be copies, and of reconstructed test images, which are as
     smooth as the synthetic ones."""
     train, test = run.data.source.train.images, run.data.source.test
-    first = part(made, COMPARED, run.seed)
+    first = class_balanced_subset(made, COMPARED, run.seed)
     index, synthetic = distances(first.images, train)
     with torch.no_grad():
         batches = run.batches(compared_images(run.data.test))
@@ -114,8 +115,8 @@ def compare_with_training_images(run: Run, folder: Path, made: Split) -> dict[st
     for label in np.unique(first.labels):
         own = np.flatnonzero(first.labels == label)[: pictures.COLUMNS]
         rows.append((run.data.source.classes[label], first.images[own], train[index[own]]))
-    write_still(pictures.by_class(run.config.title, rows), folder / "synthetic.png", scale=1)
-    write_still(pictures.distances(run.config.title, nearest), folder / "distances.png", scale=2)
+    write_image(pictures.by_class(run.config.title, rows), folder / "synthetic.png", scale=1)
+    write_image(pictures.distances(run.config.title, nearest), folder / "distances.png", scale=2)
     median = {name: float(np.median(values)) for name, values in nearest.items()}
     numbers = {f"distance of {name}": value for name, value in median.items()}
     return numbers | {"copy ratio": median["synthetic"] / median["test"]}
@@ -123,8 +124,7 @@ def compare_with_training_images(run: Run, folder: Path, made: Split) -> dict[st
 
 def compared_images(split: Split) -> Split:
     """COMPARED images of a split, evenly spread, since the first of MNIST's test images are neater than the last."""
-    rows = evenly(len(split.images), COMPARED)
-    return Split(split.images[rows], split.labels[rows])
+    return split.take(evenly_spread_rows(len(split.images), COMPARED))
 
 
 def generate_from(run: Run, real: Split, seed: int, per_class: int, vae_steps: int) -> Split:
@@ -157,9 +157,10 @@ def contest(
     with tqdm(total=len(cells) * (1 + len(CONTESTANTS)), desc="judging", unit="training", disable=None) as bar:
         for i, j in cells:
             seed = run.seed + j
-            real = part(source.train, counts[i], seed)
+            real = class_balanced_subset(source.train, counts[i], seed)
             made = generator(real, seed)
-            near = [distances(part(s, COMPARED, 0).images, real.images)[1] for s in (made, source.test)]
+            some = (class_balanced_subset(split, COMPARED, 0) for split in (made, source.test))
+            near = [distances(split.images, real.images)[1] for split in some]
             ratio[i, j] = np.median(near[0]) / np.median(near[1])
             bar.update()
             for name in CONTESTANTS:

@@ -1,0 +1,85 @@
+"""Pixels as a likelihood needs them: binary, dequantized, or the 256 grey levels; and images as bytes."""
+
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import constraints
+
+from src.models.images import GreyLevels
+from src.support.errors import UserError
+
+SEEDS = {"val": 779, "test": 780, "train": 778}  # of pixels that are drawn once; `binarize_as_published` has its own
+BELOW_ONE = 1 - 2**-24  # the largest float32 below 1
+
+
+class Pixels(StrEnum):
+    """What an image with grey levels k in 0..255 becomes, float in [0, 1].
+
+    `binary`: 0 or 1, drawn with the probability k / 255. `dequantized`: (k + u) / 256 with u uniform in [0, 1), because
+    a density of the levels themselves has no upper bound. `levels`: k / 255.
+    """
+
+    BINARY = "binary"
+    DEQUANTIZED = "dequantized"
+    LEVELS = "levels"
+
+
+def required_pixels(likelihood: nn.Module, binarize: str) -> Pixels:
+    """The kind of pixels that a likelihood's support asks for.
+
+    binarize: the option data.binarize. `auto` follows the support; UserError for `dynamic` or `none` if they contradict
+        it
+    """
+    binary = likelihood.support is constraints.boolean
+    if binarize not in ("auto", "dynamic", "none"):
+        raise UserError(f"data.binarize must be auto, dynamic or none, got {binarize}")
+    if binarize != "auto" and (binarize == "dynamic") != binary:
+        kind = "binary images" if binary else "grayscale images"
+        name = type(likelihood).__name__
+        raise UserError(f"data.binarize={binarize}: the likelihood {name} is a distribution over {kind}; use auto")
+    if binary:
+        return Pixels.BINARY
+    return Pixels.LEVELS if isinstance(likelihood.support, GreyLevels) else Pixels.DEQUANTIZED
+
+
+def prepare(images: np.ndarray, pixels: str, seed: int) -> np.ndarray:
+    """Prepare grey levels (N, C, H, W) uint8 for evaluation: one draw of the pixels, fixed by `seed`.
+
+    Returns 0 and 255 as uint8 for `binary`, float32 in [0, 1) for `dequantized`, and the levels themselves otherwise;
+    `as_input` turns each of them into what the model takes.
+    """
+    if pixels == Pixels.BINARY:
+        return binarize(images, np.random.RandomState(seed))
+    return dequantize(images, seed) if pixels == Pixels.DEQUANTIZED else images
+
+
+def binarize(images: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+    """Draw each pixel from Bernoulli(k / 255) for its grey level k, as 0 or 255 (uint8)."""
+    return random.binomial(1, images.astype(np.float32) / 255).astype(np.uint8) * 255
+
+
+def binarize_as_published(val: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Binarize validation and test images with the draw of the VampPrior's authors, so that results are comparable.
+
+    It is made by NumPy's legacy generator with the seed 777, validation images first (Tomczak & Welling, 2018).
+    """
+    random = np.random.RandomState(777)
+    return binarize(val, random), binarize(test, random)
+
+
+def dequantize(images: np.ndarray, seed: int) -> np.ndarray:
+    """(k + u) / 256 for grey levels k and uniform u in [0, 1), as float32 below 1: what a density is measured on."""
+    u = np.random.default_rng(seed).random(images.shape, np.float32)
+    return np.minimum((images + u) / np.float32(256), np.float32(BELOW_ONE))
+
+
+def as_input(images: Tensor) -> Tensor:
+    """Prepared images as the model takes them, float in [0, 1]: bytes are divided by 255."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+def as_bytes(images: Tensor) -> np.ndarray:
+    """Images in [0, 1] as uint8; means of a likelihood beyond that range are clipped."""
+    return (images.float().clamp(0, 1) * 255).round().byte().cpu().numpy()

@@ -1,0 +1,90 @@
+"""The differences between the configurations of runs, and which options change no number of a run."""
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+REQUEST = ("ckpt_path", "title", "sweep_name")  # how a run was asked for
+WITHOUT_EFFECT = (*REQUEST, "logger", "callbacks", "hydra", "data.root", "data.source.root")  # change no number of it
+IMAGE_SOURCE = ("data.path", "data.source")  # in runs on the same images, they change no number either
+ABSENT = "–"  # the value of an option that a configuration lacks
+Repeats = Callable[[str, list[Any], str, list[Any]], bool]
+
+
+def effective(config: dict[str, Any], within: str = "") -> dict[str, Any]:
+    """A resolved configuration without the options that change no number of a run."""
+    return {
+        name: effective(value, f"{within}{name}.") if isinstance(value, dict) else value
+        for name, value in config.items()
+        if f"{within}{name}" not in WITHOUT_EFFECT
+    }
+
+
+def flatten(config: dict[str, Any], within: str = "") -> dict[str, Any]:
+    """The leaves of a configuration: `model.encoder.hidden` -> its value."""
+    leaves: dict[str, Any] = {}
+    for name, value in config.items():
+        leaves |= flatten(value, f"{within}{name}.") if isinstance(value, dict) else {f"{within}{name}": value}
+    return leaves
+
+
+def differences(configs: list[dict[str, Any]], repeats: Repeats) -> dict[str, list[Any]]:
+    """The options that differ between configurations of runs on the same images, and their value in each.
+
+    Options nearer to the root come first, and the choice of a part before its options.
+
+    Args:
+        configs: the configurations.
+        repeats: whether an option with its values says nothing beyond another one with its values; such an option is
+            left out.
+    """
+    leaves = [flatten(config) for config in configs]
+    names = [name for name in dict.fromkeys(chain.from_iterable(leaves)) if not _is_ignored(name)]
+    differing: dict[str, list[Any]] = {}
+    for name in sorted(names, key=lambda name: (name.count("."), part(name) == name)):
+        values = [each.get(name, ABSENT) for each in leaves]
+        is_varied = len({as_text(value) for value in values}) > 1
+        if is_varied and not any(
+            repeats(name, values, other, other_values) for other, other_values in differing.items()
+        ):
+            differing[name] = values
+    return differing
+
+
+def repeats_in_group(name: str, values: list[Any], other: str, other_values: list[Any]) -> bool:
+    """Whether an option has the values of another one with the same last name, at the root or in the same group.
+
+    latent_dim stands for posterior.latent_dim, and model.encoder.hidden for model.decoder.hidden.
+    """
+    group, last = name.partition(".")[0], name.rpartition(".")[2]
+    is_alike = other.rpartition(".")[2] == last and other.partition(".")[0] in (last, group)
+    return is_alike and list(map(as_text, values)) == list(map(as_text, other_values))
+
+
+def repeats_or_follows(name: str, values: list[Any], other: str, other_values: list[Any]) -> bool:
+    """Whether an option adds nothing to another one in a table with a column for each option.
+
+    Either both have the same last name and, where the option is present, the same values; or the other one chooses the
+    part that the option belongs to, and the option depends on that choice alone.
+    """
+    ours, theirs = [as_text(value) for value in values], [as_text(value) for value in other_values]
+    if name.rpartition(".")[2] == other.rpartition(".")[2] and not name.endswith("_target_"):
+        return all(a in (b, ABSENT) for a, b in zip(ours, theirs, strict=True))
+    is_within = part(other) != other and name.startswith(f"{part(other)}.")
+    return is_within and len(set(zip(theirs, ours, strict=True))) == len(set(theirs))
+
+
+def part(name: str) -> str:
+    """The part that an option chooses: `model` of `model.name`; other names are returned as they are."""
+    return name.removesuffix("._target_").removesuffix(".name")
+
+
+def as_text(value: Any) -> str:
+    """The value of an option as one would type it: 1.0 is 1."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _is_ignored(name: str) -> bool:
+    return any(name == each or name.startswith(f"{each}.") for each in (*WITHOUT_EFFECT, *IMAGE_SOURCE))

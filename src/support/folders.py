@@ -1,0 +1,191 @@
+"""Where each file of a run, of a sweep and of a task's results is: the only place that names these files.
+
+In the room of what everything builds on, since the checks of options look into the folders of runs too. The paths say
+nothing of whether the files exist.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Path) -> "RunFolder | None":
+        """The folder of the run that a checkpoint belongs to; None where the file is in no folder of checkpoints."""
+        return cls(checkpoint.parent.parent) if checkpoint.parent.name == CHECKPOINTS else None
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def hydra(self) -> Path:
+        """The folder in which Hydra keeps the configuration and the overrides."""
+        return self.path / ".hydra"
+
+    @property
+    def status(self) -> Path:
+        """The run's state, with the reason for it."""
+        return self.path / "status.json"
+
+    @property
+    def lock(self) -> Path:
+        """The file that the process which trains a job of a sweep locks."""
+        return self.path / ".lock"
+
+    @property
+    def log(self) -> Path:
+        """What a job of a parallel sweep prints."""
+        return self.path / "train.log"
+
+    @property
+    def data(self) -> Path:
+        """The fingerprint of the images that the run was trained on."""
+        return self.path / "data.json"
+
+    @property
+    def epochs(self) -> Path:
+        """The metrics of each epoch, one row an epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics of the best checkpoint."""
+        return self.path / "metrics.json"
+
+    def terms(self, split: str) -> Path:
+        """The terms of the loss of each image of a split, `val` or `test`."""
+        return self.path / f"{split}_terms.npz"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / CHECKPOINTS
+
+    def checkpoint(self, which: str) -> Path:
+        """One of the checkpoints, `best` or `last`."""
+        return self.checkpoints / f"{which}.ckpt"
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether there is any checkpoint."""
+        return any(self.checkpoints.glob("*.ckpt"))
+
+    @property
+    def figures(self) -> Path:
+        """The folder of the figures of the training."""
+        return self.path / "figures"
+
+    @property
+    def trace(self) -> Path:
+        """The arrays from which the figures are drawn."""
+        return self.figures / "trace.npz"
+
+    @property
+    def previous_trace(self) -> Path:
+        """A trace that a resumed run could not continue."""
+        return self.figures / "trace_before.npz"
+
+    @property
+    def samples(self) -> Path:
+        """The samples of the last epoch, with their codes."""
+        return self.figures / "samples.npz"
+
+    @property
+    def tasks(self) -> Path:
+        """The folder of the results of all tasks, TASK/NAME."""
+        return self.path / "tasks"
+
+    @property
+    def wandb_id(self) -> Path:
+        """The id of the run in Weights & Biases."""
+        return self.path / ".wandb_id"
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The folder of a sweep or search, in which each run has a folder named by its number."""
+
+    path: Path
+
+    def run(self, number: int) -> RunFolder:
+        """The folder of the run with this number."""
+        return RunFolder(self.path / str(number))
+
+    @property
+    def jobs(self) -> Path:
+        """The planned jobs of a sweep: number, options, and whether the last start asked for it, by fingerprint."""
+        return self.path / "jobs.json"
+
+    @property
+    def skipped(self) -> Path:
+        """The folder that Hydra writes to for jobs that are over."""
+        return self.path / ".skipped"
+
+    @property
+    def search(self) -> Path:
+        """The plan of a search."""
+        return self.path / "search.yaml"
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's journal of a search."""
+        return self.path / "study.journal"
+
+    @property
+    def journal_lock(self) -> Path:
+        """Optuna's lock of its journal."""
+        return self.path / "study.journal.lock"
+
+    @property
+    def lock(self) -> Path:
+        """The file that the process which runs the sweep locks."""
+        return self.path / ".lock"
+
+    @property
+    def report(self) -> Path:
+        """The page that compares the runs."""
+        return self.path / "report.html"
+
+    @property
+    def wandb_id(self) -> Path:
+        """The id, in Weights & Biases, of the run that holds the table of all runs."""
+        return self.path / ".wandb_id"
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """The folder of the results of a task, RUN/tasks/TASK/NAME."""
+
+    path: Path
+
+    @property
+    def options(self) -> Path:
+        """The resolved options of the task."""
+        return self.path / "task.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """The numbers that the task measured."""
+        return self.path / "metrics.json"
+
+    @property
+    def terms(self) -> Path:
+        """What the task measured of each image."""
+        return self.path / "terms.npz"
+
+    @property
+    def samples(self) -> Path:
+        """The samples that the task drew."""
+        return self.path / "samples.npz"
+
+
+EXAMPLE = RunFolder(Path("RUN"))  # stands for any run in messages
