@@ -40,10 +40,10 @@ class Generated(NamedTuple):
     draws: np.ndarray
 
 
-def check(run: Run, names: Sequence[str], temperature: float) -> None:
+def check_samplers(run: Run, names: Sequence[str], temperature: float) -> None:
     """Raise UserError for a sampler that is named twice, or has no noise that a temperature could scale."""
     if len(set(names)) < len(names):
-        raise UserError(f"task.samplers must be given each once, got {list(names)}")
+        raise UserError(f"task.samplers must name each sampler once, got {list(names)}")
     with torch.no_grad():
         has_noise = run.vae.given(draw_labels(run, 1)).prior().has_rsample
     scalable = ["prior", "flow"] if has_noise else ["flow"]

@@ -155,25 +155,25 @@ def test_the_first_images_do_not_depend_on_how_many_there_are_or_what_was_drawn_
 @pytest.mark.parametrize(
     "names, temperature, words",
     [
-        (["prior", "prior"], 1, "each once"),
+        (["prior", "prior"], 1, "each sampler once"),
         (["prior", "gmm", "aggregate"], 0.5, r"leave out gmm, aggregate, .* task.samplers=\[prior,flow\]"),
     ],
 )
 def test_options_are_checked(names, temperature, words):
     vae = small(POSTERIORS["gaussian"](3), PRIORS["standard"](3), Bernoulli())
     with pytest.raises(UserError, match=words):
-        samplers.check(of(vae), names, temperature)
+        samplers.check_samplers(of(vae), names, temperature)
 
 
 @pytest.mark.parametrize("name, scales", [("standard", True), ("mixture", False), ("vamp", False), ("coupling", True)])
 def test_a_prior_without_noise_to_scale_refuses_a_temperature(name, scales):
     run = of(small(POSTERIORS["gaussian"](3), PRIORS[name](3), Bernoulli()))
-    samplers.check(run, ["prior"], 1.0)
+    samplers.check_samplers(run, ["prior"], 1.0)
     if scales:
-        samplers.check(run, ["prior"], 0.5)
+        samplers.check_samplers(run, ["prior"], 0.5)
     else:
         with pytest.raises(UserError, match=r"leave out prior, .* task.samplers=\[flow\]"):
-            samplers.check(run, ["prior"], 0.5)
+            samplers.check_samplers(run, ["prior"], 0.5)
 
 
 class Conditional:

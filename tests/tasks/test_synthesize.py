@@ -223,7 +223,7 @@ def test_bad_options_are_refused(applied, finished, option, words):
 
 def test_images_of_one_class_are_refused():
     images = np.zeros((20, 1, 4, 4), np.uint8)
-    with pytest.raises(UserError, match="all of the run's have one label: use task=sample"):
+    with pytest.raises(UserError, match="all images of the run have one label: use task=sample"):
         synthesize.check_classes(Split(images, np.zeros(20, int)))
     with pytest.raises(UserError, match="a class has 1 training image, too few"):
         synthesize.check_classes(Split(images, np.arange(20) // 19))

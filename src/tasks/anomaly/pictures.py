@@ -32,7 +32,7 @@ def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], flo
     figure = page.page(max(lefts[-1] + widths[-1], 600) + page.MARGIN, top + len(others) * step + 30)
     count = f"{len(next(iter(columns[normal].values()))):,}"
     page.title(
-        figure, title, f"anomaly scores in nats (mean intensity: of the grey range) of {count} test images and others"
+        figure, title, f"anomaly scores in nats (mean intensity: of the gray range) of {count} test images and others"
     )
     for row, name in enumerate(others):
         size = len(next(iter(columns[name].values())))
@@ -48,9 +48,7 @@ def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], flo
             if row == 0:
                 page.write(figure, left, top - 12, display_name(score), color=page.INK, va="baseline")
     page.write(figure, page.MARGIN, top - 12, "test images", color=NORMAL, va="baseline")
-    legend = (
-        "hatched: beyond the axis; ◂ ▸ how many images, and the farthest score; ∞ no finite number, the most anomalous"
-    )
+    legend = "hatched: beyond the axis; ◂ ▸ how many images, and the farthest score; ∞ not finite, the most anomalous"
     page.write(figure, page.MARGIN, top + len(others) * step, legend, points=8.5)
     return figure
 

@@ -16,7 +16,7 @@ from src.support import noise
 from src.support.errors import UserError
 
 DATA = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "mnist5k": None}  # with the folder of their files
-OTHER = {"mnist": "fashion_mnist", "mnist5k": "fashion_mnist", "fashion_mnist": "mnist"}
+COUNTERPART = {"mnist": "fashion_mnist", "mnist5k": "fashion_mnist", "fashion_mnist": "mnist"}
 
 
 def add_noise(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -48,9 +48,9 @@ def make_sets(run: Run, names: str | Sequence[str], count: int) -> dict[str, np.
     """
     if isinstance(names, str):
         names = default_sets(run) if names == "auto" else [names]
-    known = ["held_out", *DATA, *CORRUPTIONS]
-    if not names or not all(name in known for name in names):
-        raise UserError(f"task.against must be auto or some of [{','.join(known)}], got {names}")
+    choices = ["held_out", *DATA, *CORRUPTIONS]
+    if not names or not all(name in choices for name in names):
+        raise UserError(f"task.against must be auto or some of [{','.join(choices)}], got {names}")
     sets = {name: prepare_set(run, name, evenly_spread(read_set(run, name), count)) for name in names}
     if few := [name for name, images in sets.items() if len(images) < 2]:
         raise UserError(f"task.against={few[0]}: there are less than two such test images")
@@ -91,7 +91,7 @@ def default_sets(run: Run) -> list[str]:
     nothing is downloaded unless it is asked for."""
     if run.excluded:
         return ["held_out"]
-    name = OTHER.get(run.config.data.name)
+    name = COUNTERPART.get(run.config.data.name)
     raw = name and Path(data_config(run, name).root).expanduser() / DATA[name] / "raw"
     exists = raw and all((raw / file).exists() or (raw / f"{file}.gz").exists() for file in sources.SHAPES)
     return ["flip_vertical", "flip_horizontal", "noise", *([name] if exists else [])]

@@ -25,7 +25,7 @@ from src.tasks.anomaly.scores import Columns, Score, detection, evaluate_scores,
 from src.tasks.anomaly.sets import evenly_spread, make_sets, prepare_set
 
 log = logging.getLogger(__name__)
-SHOWN = 12  # of a user's images
+WORST = 12  # of a user's images that are drawn, the most anomalous
 
 
 def anomaly(
@@ -61,7 +61,7 @@ def anomaly(
     }
     figure = pictures.histograms(run.config.title, columns, {key: rate["auroc"].mean for key, rate in rates.items()})
     write_image(figure, folder / "histograms.png", scale=1)
-    ends = {name: (visible(sets[name]), columns[name][scores[0]]) for name in sets}
+    ends = {name: (image_bytes(sets[name]), columns[name][scores[0]]) for name in sets}
     write_image(pictures.extremes(run.config.title, scores[0], ends), folder / "images.png", scale=1)
     numbers = {f"{name} {score}": rate for (name, score), rate in rates.items()}
     for name in columns:
@@ -78,7 +78,8 @@ def count_not_finite(name: str, columns: Columns) -> dict[str, int]:
     if counts:
         shares = ", ".join(f"{score} of {count:,}" for score, count in counts.items())
         size = len(next(iter(columns.values())))
-        log.warning("%s: of %d images no finite number is %s: these rank as the most anomalous", name, size, shares)
+        text = "%s: of %d images these scores are not finite and rank as the most anomalous: %s"
+        log.warning(text, name, size, shares)
     return counts
 
 
@@ -105,7 +106,7 @@ def score_own_images(run: Run, folder: Path, own: Own, scores: Mapping[str, Scor
     write_table(folder / "scores.csv", own, yours, percentiles[first])
     write_image(pictures.histograms(run.config.title, columns, {}), folder / "histograms.png", scale=1)
 
-    worst = np.argsort(-yours[first], kind="stable")[:SHOWN]
+    worst = np.argsort(-yours[first], kind="stable")[:WORST]
     counts = f"the most anomalous of {len(prepared):,} ({int(own.inverted.sum()):,} inverted)"
     caption = f"{counts}: {first} in nats, % of test images below"
     notes = [f"{pictures.score_text(yours[first][i])}\n{percentiles[first][i]:.1f} %" for i in worst]
@@ -151,6 +152,6 @@ def rows_of_own_images(run: Run, own: Own, prepared: np.ndarray, chosen: np.ndar
     ]
 
 
-def visible(images: np.ndarray) -> np.ndarray:
-    """Prepared images as uint8."""
+def image_bytes(images: np.ndarray) -> np.ndarray:
+    """Prepared images (N, C, H, W) as uint8."""
     return as_bytes(as_input(torch.from_numpy(images)))

@@ -91,10 +91,12 @@ def check_comparable(run: Run, other: Run) -> None:
     """Raise UserError, which names what differs, unless both runs model the same images with densities of one kind."""
     for (name, ours), theirs in zip(images_of(run).items(), images_of(other).values(), strict=True):
         if ours != theirs:
-            raise UserError(f"the numbers of the two runs do not compare: {name} is {ours} of run, {theirs} of other")
+            raise UserError(
+                f"the numbers of the two runs can't be compared: {name} is {ours} of run, {theirs} of other"
+            )
     if run.complete.fingerprint != other.complete.fingerprint:
         where = "data.path" if "path" in run.config.data else f"data={run.config.data.name}"
-        raise UserError(f"the numbers of the two runs do not compare: {where} holds other images for each")
+        raise UserError(f"the numbers of the two runs can't be compared: {where} holds other images for each")
 
 
 def images_of(run: Run) -> dict[str, Any]:

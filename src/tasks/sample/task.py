@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.evaluation import quality
-from src.evaluation.samplers import Generated, check, generate, make_samplers
+from src.evaluation.samplers import Generated, check_samplers, generate, make_samplers
 from src.figures.animation import write_image
 from src.inference.metrics import nearest
 from src.support.files import whole
@@ -39,13 +39,14 @@ def sample(
 
     Returns the distances of each sampler's images from test images, and their floors (src/evaluation/quality.py).
     """
-    check(run, samplers, temperature)
+    check_samplers(run, samplers, temperature)
     if compare and (reason := quality.obstacle(run)):
         log.warning("samples are not compared: %s", reason)
         compare = False
     references = quality.references(run) if compare else {}
     size = max(count, STRIP, quality.count(run) if compare else 0)
-    images = {name: generate(run, draw, size, name) for name, draw in make_samplers(run, samplers, temperature).items()}
+    functions = make_samplers(run, samplers, temperature)
+    images = {name: generate(run, sampler, size, name) for name, sampler in functions.items()}
     write_samples(run, folder, Generated(*(array[:count] for array in images[samplers[0]])), samplers[0])
     if files:
         write_files(folder, images[samplers[0]], count)

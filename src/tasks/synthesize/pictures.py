@@ -44,7 +44,7 @@ def distances(title: str, nearest: dict[str, np.ndarray]) -> Figure:
         axes.axvline(median, color=colour, linewidth=1, linestyle=(0, (4, 3)))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     histogram.mark(axes, low, high, bins)
-    axes.set_xlabel("Euclidean distance, greys in [0, 1]", fontsize=8.5, color=page.GREY)
+    axes.set_xlabel("Euclidean distance, intensities in [0, 1]", fontsize=8.5, color=page.GREY)
     legend = {"fontsize": 8.5, "labelcolor": page.INK, "frameon": False, "ncols": len(nearest)}
     axes.legend(loc="upper left", bbox_to_anchor=(-0.01, -0.2), **legend)
     return figure

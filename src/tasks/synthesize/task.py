@@ -76,7 +76,9 @@ def check_classes(train: Split) -> None:
     """Raise UserError for images without classes, or with a class of fewer than two."""
     counts = np.unique(train.labels, return_counts=True)[1]
     if len(counts) < 2:
-        raise UserError("task=synthesize draws labelled images, but all of the run's have one label: use task=sample")
+        raise UserError(
+            "task=synthesize draws labelled images, but all images of the run have one label: use task=sample"
+        )
     if counts.min() < 2:
         raise UserError(f"a class has {counts.min()} training image, too few for a density of its codes: give it 2")
 
