@@ -1,4 +1,4 @@
-"""The classifier whose features samples are compared in."""
+"""The classifier in whose features samples are compared."""
 
 import numpy as np
 import pytest
@@ -13,14 +13,14 @@ from tests.conftest import blobs
 
 @pytest.fixture
 def steps(monkeypatch):
-    """Trainings of the default length take 5 steps; the list of those begun."""
+    """Shorten trainings of the default length to 5 steps; return the list of those that began."""
     begun, original = [], classifier.train
 
-    def short(*args, **options):
+    def train_briefly(*args, **options):
         begun.append(options)
         return original(*args, steps=5, **options)
 
-    monkeypatch.setattr(classifier, "train", short)
+    monkeypatch.setattr(classifier, "train", train_briefly)
     return begun
 
 
@@ -30,14 +30,14 @@ def cache(monkeypatch, tmp_path):
     return tmp_path / "cache" / "vae-lab"
 
 
-def test_it_learns_to_tell_classes_apart(images):
+def test_training_separates_the_classes(images):
     untrained = train(images.train, 4, seed=0, steps=1)
     trained = train(images.train, 4, seed=0, steps=60)
     assert accuracy(trained, images.test) > 0.95 > 0.6 > accuracy(untrained, images.test)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 17), (1, 3, 5), (3, 40, 40)], ids=str)
-def test_images_of_any_size_do(shape):
+def test_images_of_any_size_are_classified(shape):
     random = np.random.default_rng(0)
     labels = np.arange(40) % 2
     images = (random.random((40, *shape)) * 100 + 100 * labels[:, None, None, None]).astype(np.uint8)
@@ -49,12 +49,12 @@ def test_images_of_any_size_do(shape):
 
 def test_features_have_variance_one_over_the_training_images():
     split = blobs(300, 0, size=12)
-    found = features(train(split, 4, seed=0, steps=60), split.images)
-    assert found.var(0) == pytest.approx(1, abs=0.2)
-    assert found.mean(0) == pytest.approx(0, abs=0.2)
+    values = features(train(split, 4, seed=0, steps=60), split.images)
+    assert values.var(0) == pytest.approx(1, abs=0.2)
+    assert values.mean(0) == pytest.approx(0, abs=0.2)
 
 
-def test_a_seed_gives_the_same_and_leaves_torchs_generator_as_it_was(images):
+def test_a_seed_gives_the_same_weights_and_torchs_generator_is_restored(images):
     def trained(seed):
         return train(images.train, 4, seed=seed, steps=3, augment=torch.bernoulli).head.weight
 
@@ -79,13 +79,13 @@ def test_each_batch_is_augmented(images):
     assert not torch.equal(seen[0], seen[1])
 
 
-def test_one_class_or_one_image_is_refused(images):
+def test_one_class_or_one_image_is_rejected(images):
     for split in (Split(images.train.images, np.zeros(300, int)), Split(*(array[:1] for array in images.train))):
         with pytest.raises(ValueError, match="two classes"):
             train(split, 4, seed=0)
 
 
-def test_it_is_trained_once_for_each_kind_of_images(images, steps, cache):
+def test_a_classifier_is_trained_once_for_each_kind_of_images(images, steps, cache):
     grey = load_or_train(images, "grey")
     again = load_or_train(images, "grey")
     assert len(steps) == 1
@@ -103,7 +103,7 @@ def features_of(network, images):
     return torch.from_numpy(features(network, images.test.images))
 
 
-def test_a_damaged_file_is_made_anew(images, steps, cache):
+def test_a_damaged_file_is_replaced(images, steps, cache):
     first = load_or_train(images, "grey")
     (path,) = cache.iterdir()
     path.write_bytes(path.read_bytes()[:1000])
@@ -114,21 +114,21 @@ def test_a_damaged_file_is_made_anew(images, steps, cache):
     assert [each.name for each in cache.iterdir()] == [path.name]
 
 
-def test_it_does_without_a_place_to_keep_it(images, steps, tmp_path, monkeypatch):
+def test_without_a_cache_folder_it_is_trained_each_time(images, steps, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert not load_or_train(images, "grey").training
     assert len(steps) == 1
 
 
-def test_one_class_has_no_classifier(images, cache):
+def test_images_of_one_class_have_no_classifier(images, cache):
     alike = images._replace(train=Split(images.train.images, np.zeros(300, int)))
     with pytest.raises(UserError, match="blobs are of one class"):
         load_or_train(alike, "grey")
 
 
 @pytest.mark.parametrize("count", [100, 129, 200, 255, 300])
-def test_it_takes_the_steps_it_is_asked_for(images, count):
+def test_training_takes_the_number_of_steps_that_is_given(images, count):
     taken = []
 
     def counted(x):

@@ -1,4 +1,4 @@
-"""task=anomaly, its scores and its measures."""
+"""task=anomaly: its scores, its measures of detection, its pictures."""
 
 import csv
 import io
@@ -40,30 +40,29 @@ def scores_of(vae, x, names, samples, steps):
 def test_with_the_true_posterior_every_likelihood_score_is_log_p(float64):
     vae, truth = linear_gaussian()
     x = truth.sample((400,))[:, None, None]
-    found = scores_of(vae, x, SCORES, 3, 20)
+    scores = scores_of(vae, x, SCORES, 3, 20)
     log_p = truth.log_prob(x[:, 0, 0])
     nll = scores_of(vae, x, ["nll"], 300, 20)["nll"]
     torch.testing.assert_close(nll.mean(), -log_p.mean(), atol=0.01, rtol=0)
     assert (nll + log_p).std() < 0.1
-    error = found["-elbo"] + log_p
+    error = scores["-elbo"] + log_p
     assert abs(error.mean()) < 4 * error.std() / 20
-    assert torch.allclose(found["recon"] + found["kl"], found["-elbo"])
-    assert abs(found["regret"].mean()) < 0.05
+    assert torch.allclose(scores["recon"] + scores["kl"], scores["-elbo"])
+    assert abs(scores["regret"].mean()) < 0.05
 
 
-def test_regret_is_what_the_encoder_lacks(float64):
+def test_regret_is_the_kl_from_the_encoders_posterior_to_the_best_one(float64):
     vae, truth = linear_gaussian(error=0.3)
-    exact, _ = linear_gaussian()  # for its size alone
     x = truth.sample((300,))[:, None, None]
     w, b = vae.decoder[0].weight.detach(), vae.decoder[0].bias.detach()
     precision = 1 + w.square().sum(0) / 0.16
     best = DiagonalGaussian((x[:, 0, 0] - b) @ w / 0.16 / precision, precision.rsqrt().expand(300, 3))
     with torch.no_grad():
         lacking = kl_divergence(vae.encode(x), best)
-    found = scores_of(vae, x, ["regret"], 3, 200)["regret"]
+    regret = scores_of(vae, x, ["regret"], 3, 200)["regret"]
     assert lacking.mean() > 0.2
-    assert found.mean() == pytest.approx(lacking.mean().item(), rel=0.15)
-    assert np.corrcoef(found, lacking)[0, 1] > 0.9
+    assert regret.mean() == pytest.approx(lacking.mean().item(), rel=0.15)
+    assert np.corrcoef(regret, lacking)[0, 1] > 0.9
 
 
 def test_chunks_change_no_score(finished):
@@ -89,30 +88,30 @@ def test_complexity_is_the_length_of_a_png():
     assert png_nats(flat, True) < png_nats(binary, True).min() < png_nats(greys, False).min()
     assert png_nats(greys, False).min() < png_nats(colours, False)
     together = np.concatenate([binary, greys])
-    assert np.array_equal(png_nats(together, False)[:3], png_nats(binary, False))  # whatever the company
+    assert np.array_equal(png_nats(together, False)[:3], png_nats(binary, False))  # whatever the other images are
 
 
-def test_detection_is_what_it_says():
+def test_detection_equals_its_definitions():
     random = np.random.default_rng(0)
     normal, anomalous = random.normal(0, 1, 80).round(1), random.normal(1, 1, 40).round(1)
-    found = detection(normal, anomalous)
+    rates = detection(normal, anomalous)
     pairs = np.sign(anomalous[:, None] - normal) / 2 + 0.5
-    assert found["auroc"].mean == pytest.approx(pairs.mean())
+    assert rates["auroc"].mean == pytest.approx(pairs.mean())
     threshold = max(t for t in np.unique([*normal, *anomalous]) if (anomalous >= t).mean() >= 0.95)
-    assert found["fpr95"] == (normal >= threshold).mean()
+    assert rates["fpr95"] == (normal >= threshold).mean()
     assert detection(np.zeros(5), np.ones(5)) == {"auroc": Estimate(1, 0), "aupr": 1, "fpr95": 0}
     chance = detection(np.zeros(30), np.zeros(10))
     assert (chance["auroc"].mean, chance["aupr"], chance["fpr95"]) == (0.5, 0.25, 1)
 
 
-def test_the_standard_error_of_auroc_is_its_spread():
+def test_the_standard_error_of_auroc_is_its_standard_deviation():
     random = np.random.default_rng(0)
-    found = [detection(random.normal(0, 1, 60), random.normal(1, 2, 30)) for _ in range(300)]
-    spread = np.std([each["auroc"].mean for each in found])
-    assert np.mean([each["auroc"].se for each in found]) == pytest.approx(spread, rel=0.12)
+    rates = [detection(random.normal(0, 1, 60), random.normal(1, 2, 30)) for _ in range(300)]
+    spread = np.std([each["auroc"].mean for each in rates])
+    assert np.mean([each["auroc"].se for each in rates]) == pytest.approx(spread, rel=0.12)
 
 
-def test_a_run_is_set_against_corruptions_and_other_data(applied, finished):
+def test_a_run_is_compared_with_corruptions_and_other_data(applied, finished):
     numbers, folder = applied(
         finished, "task=anomaly", *QUICK, "task.against=[flip_vertical,rotate,noise,blur,invert,mnist5k]"
     )
@@ -132,20 +131,20 @@ def test_a_run_is_set_against_corruptions_and_other_data(applied, finished):
         wanted = flatten(detection(arrays["test/nll"], arrays["noise/nll"]))
         assert (arrays["test/nll"] <= arrays["test/-elbo"] + 5).all()
     assert {key: numbers[f"noise nll/{key}"] for key in wanted} == wanted
-    # discs in black are told from the same with noise, and from their negatives; a mirror image is as dark
+    # discs on black differ from noisy discs and from negatives; a mirror image has the same intensity
     assert numbers["noise -elbo/auroc"] > 0.95
     assert numbers["invert mean_intensity/auroc"] == 1
     assert 0.3 < numbers["flip_vertical mean_intensity/auroc"] < 0.7
 
 
 def overflowing(monkeypatch, broken: dict[str, list[float]]) -> None:
-    """Have the first scores of each set be what `broken` says, by score."""
+    """Replace the first scores of each set by the values in `broken`, by score."""
 
     def overflow(score, values):
         def overflowing_score(vae, batch, noise):
-            found = score(vae, batch, noise)
-            found[: len(values)] = torch.tensor(values)[: len(found)]
-            return found
+            result = score(vae, batch, noise)
+            result[: len(values)] = torch.tensor(values)[: len(result)]
+            return result
 
         return overflowing_score
 
@@ -159,14 +158,14 @@ def overflowing(monkeypatch, broken: dict[str, list[float]]) -> None:
 NAN, INF = math.nan, math.inf
 
 
-def test_what_is_no_finite_number_ranks_highest():
+def test_scores_that_are_not_finite_rank_highest():
     normal, anomalous = np.array([1.0, 2, 3, NAN]), np.array([INF, -INF, NAN, 2.5])
-    found = detection(normal, anomalous)
+    rates = detection(normal, anomalous)
     pairs = [1, 1, 1, 0.5] * 3 + [1, 1, 0, 0]  # of each anomaly with each normal image
-    assert found["auroc"].mean == pytest.approx(np.mean(pairs))
+    assert rates["auroc"].mean == pytest.approx(np.mean(pairs))
     assert detection(np.full(4, NAN), np.full(4, INF))["auroc"].mean == 0.5
     finite = detection(np.array([1.0, 2, 3, 9]), np.array([9, 9, 9, 2.5]))
-    assert found == finite
+    assert rates == finite
 
 
 def test_images_that_make_the_model_overflow_are_the_most_anomalous_and_counted(applied, finished, monkeypatch, caplog):
@@ -206,13 +205,13 @@ def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
-def test_the_histogram_tells_what_lies_beyond_its_axis():
+def test_the_histogram_counts_the_values_beyond_its_axis():
     random = np.random.default_rng(0)
     normal = random.normal(100, 10, 500)
     other = np.concatenate([random.normal(150, 10, 495), [1738, 900, -1000, NAN, INF]])
-    drawn = pictures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {})
-    assert {"◂ 1 down to −1,000", "2 up to 1,738, 2 ∞ ▸"} <= set(texts(drawn))
-    (axes,) = (axes for axes in drawn.axes if axes.patches)
+    figure = pictures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {})
+    assert {"◂ 1 down to −1,000", "2 up to 1,738, 2 ∞ ▸"} <= set(texts(figure))
+    (axes,) = (axes for axes in figure.axes if axes.patches)
     low, high = axes.get_xlim()
     assert -200 < low < high < 300
     assert all(low < tick < high for tick in axes.get_xticks())
@@ -226,27 +225,27 @@ def test_the_histogram_tells_what_lies_beyond_its_axis():
 )
 def test_any_scores_can_be_drawn(normal, other):
     normal, other = np.array(normal), np.array(other)
-    drawn = texts(pictures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {}))
+    lines = texts(pictures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {}))
     infinite = int(np.isinf(normal).sum() + np.isinf(other).sum())
-    assert sum(int(line.removesuffix(" ∞ ▸")) for line in drawn if line.endswith(" ∞ ▸")) == infinite
-    assert not any("up to" in line or "down to" in line for line in drawn)
+    assert sum(int(line.removesuffix(" ∞ ▸")) for line in lines if line.endswith(" ∞ ▸")) == infinite
+    assert not any("up to" in line or "down to" in line for line in lines)
 
 
-def test_tails_are_inside_and_far_outliers_outside():
+def test_the_axis_holds_the_tails_but_not_far_outliers():
     values = np.random.default_rng(0).normal(0, 1, 1000)
     assert span(values, values + 1) == (values.min(), values.max() + 1)
     low, high = span(values, np.append(values, 1000))
     assert (low, high) == (values.min(), values.max())
 
 
-def test_by_itself_it_takes_flips_noise_and_what_is_there(applied, finished):
+def test_auto_is_flips_noise_and_other_data_whose_files_exist(applied, finished):
     numbers, _ = applied(finished, "task=anomaly", *QUICK, "task.scores=[kl]")
     rows = {name.split("/")[0] for name in numbers if "/" in name}
     sets = ("flip_vertical", "flip_horizontal", "noise")
     assert rows == {f"{name} {score}" for name in sets for score in ("kl", *BASELINES)}
 
 
-def test_a_class_that_was_held_out_is_found_again(applied, run, small):
+def test_a_class_that_was_held_out_is_detected(applied, run, small):
     folder = run("data.exclude_labels=[2]", "likelihood=gaussian", "prior=vamp", "trainer.max_epochs=6")
     numbers, results = applied(folder, "task=anomaly", *QUICK, "task.images=100")
     with np.load(results / "scores.npz") as arrays:
@@ -255,7 +254,7 @@ def test_a_class_that_was_held_out_is_found_again(applied, run, small):
     assert numbers["held_out -elbo/auroc"] > 0.9
 
 
-def test_a_flow_and_grey_levels_are_scored_too(applied, run):
+def test_scores_of_a_flow_and_of_gray_levels(applied, run):
     folder = run("posterior=flow", "likelihood=logistic256", "trainer.max_epochs=1")
     numbers, _ = applied(folder, "task=anomaly", *QUICK, "task.against=rotate")
     assert {name.split("/")[0] for name in numbers if "/" in name} == {f"rotate {s}" for s in (*SCORES, *BASELINES)}
@@ -279,7 +278,7 @@ def test_own_images_are_scored(applied, finished, images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "words"),
+    ("option", "message"),
     [
         ("task.scores=[-elbo,foo]", "task.scores must be a list, each element -elbo or nll"),
         ("task.scores=[]", "task.scores must be a list, each element -elbo or nll"),
@@ -292,14 +291,14 @@ def test_own_images_are_scored(applied, finished, images, tmp_path):
         ("task.input=nowhere", "no such file or folder"),
     ],
 )
-def test_what_can_not_be_done_is_told_and_nothing_written(applied, finished, option, words):
+def test_bad_options_are_rejected_and_nothing_is_written(applied, finished, option, message):
     before = sorted(finished.rglob("*"))
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         applied(finished, "task=anomaly", option)
     assert sorted(finished.rglob("*")) == before
 
 
-def test_images_of_another_shape_are_refused(applied, run, tmp_path):
+def test_images_of_another_shape_are_rejected(applied, run, tmp_path):
     random = np.random.default_rng(0)
     path = tmp_path / "colours.npz"
     np.savez(path, images=random.integers(0, 256, (60, 3, 12, 8)).astype(np.uint8))

@@ -74,20 +74,20 @@ def test_codes_are_called_the_same_where_both_priors_draw_the_same(images, prior
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (["likelihood=gaussian"], "the pixels' kind is binary of run, dequantized of other"),
         (["data.exclude_labels=[1]"], r"data.exclude_labels is \[\] of run, \[1\] of other"),
     ],
 )
-def test_runs_on_other_images_are_refused(applied, finished, run, options, words):
+def test_runs_on_other_images_are_rejected(applied, finished, run, options, message):
     other = run(*options, "trainer.max_epochs=1")
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         applied(finished, "task=compare", f"task.other={other}")
     assert not list(finished.glob("tasks/compare/.*"))
 
 
-def test_a_file_that_moved_is_known_and_another_is_refused(applied, finished, run, tmp_path):
+def test_a_file_that_moved_is_recognised_and_another_is_rejected(applied, finished, run, tmp_path):
     same, turned = tmp_path / "same.npz", tmp_path / "turned.npz"
     shutil.copy(open_run(finished).config.data.path, same)
     with np.load(same) as arrays:
@@ -101,7 +101,7 @@ def test_a_file_that_moved_is_known_and_another_is_refused(applied, finished, ru
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ([], "task.other must be given"),
         (["task.other=nowhere"], "nowhere.*no such checkpoint"),
@@ -111,12 +111,12 @@ def test_a_file_that_moved_is_known_and_another_is_refused(applied, finished, ru
         (["task.other=x", "task.count=0"], "task.count must be a whole number"),
     ],
 )
-def test_bad_options_are_refused(applied, finished, options, words):
-    with pytest.raises(UserError, match=words):
+def test_bad_options_are_rejected(applied, finished, options, message):
+    with pytest.raises(UserError, match=message):
         applied(finished, "task=compare", *options)
 
 
-def test_differing_options_are_named_once_and_the_shortest_way():
+def test_options_that_differ_are_named_once_and_the_shortest_way():
     ours = {
         "seed": 0,
         "beta": 1.0,
@@ -128,20 +128,20 @@ def test_differing_options_are_named_once_and_the_shortest_way():
         "beta": 4.0,
         "objective": {"_target_": "src.training.objectives.MMD", "beta": 4.0, "penalty": 9},
     }
-    found = option_differences(ours, theirs | {"title": "b", "data": {"root": "elsewhere"}})
-    assert found == {
+    differing = option_differences(ours, theirs | {"title": "b", "data": {"root": "elsewhere"}})
+    assert differing == {
         "beta": ("1.0", "4.0"),
         "objective": ("objectives.ELBO", "objectives.MMD"),
         "objective.penalty": ("–", "9"),
     }
 
 
-def test_options_of_two_groups_are_two():
+def test_options_of_two_groups_are_two_differences():
     ours = {"model": {"encoder": {"hidden": 8}, "decoder": {"hidden": 8}}}
     theirs = {"model": {"encoder": {"hidden": 9}, "decoder": {"hidden": 9}}}
     flows = {group: {"transforms": 2} for group in ("prior", "posterior")}
-    found = option_differences(ours, theirs | flows)
-    assert list(found) == ["model.encoder.hidden", "posterior.transforms", "prior.transforms"]
+    differing = option_differences(ours, theirs | flows)
+    assert list(differing) == ["model.encoder.hidden", "posterior.transforms", "prior.transforms"]
 
 
 def test_long_values_keep_their_end():
@@ -149,12 +149,12 @@ def test_long_values_keep_their_end():
     assert shorten("x" * 40 + "end").endswith("end") and len(shorten("x" * 43)) == 26
 
 
-def test_the_histogram_counts_what_lies_beyond_its_axis():
+def test_the_histogram_counts_the_values_beyond_its_axis():
     difference = np.concatenate([np.random.default_rng(0).normal(1, 5, 995), [-200, 90, 80, 70, -60]])
     row = {"run": 1.0, "other": 1.0, "difference": Estimate(1.0, 0.1)}
-    drawn = differences("a", "b", dict.fromkeys(("elbo", "recon", "kl"), row), {}, difference)
-    words = [text.get_text() for axes in drawn.axes for text in axes.texts]
+    figure = differences("a", "b", dict.fromkeys(("elbo", "recon", "kl"), row), {}, difference)
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     limit = np.percentile(np.abs(difference), 99)
     above, below = int((difference > limit).sum()), int((difference < -limit).sum())
     assert above + below == 10
-    assert words == [f"◂ {below} down to −200", f"{above} up to 90 ▸"]
+    assert texts == [f"◂ {below} down to −200", f"{above} up to 90 ▸"]
