@@ -117,9 +117,9 @@ def shuffle_dimensions(q: CodeDistribution, z: Tensor, seed: int) -> tuple[Diago
     Each dimension is that of another image, so the dependence that remains is that of chance. Raises TypeError for a
     posterior that is no Gaussian.
     """
-    if q.gaussian_covariance is None:
+    marginals = q.marginals()
+    if q.gaussian_covariance is None or marginals is None:
         raise TypeError(f"shuffling dimensions needs a Gaussian posterior, not {q.name}")
     generator = torch.Generator().manual_seed(seed)
     order = torch.stack([torch.randperm(len(z), generator=generator) for _ in range(z.shape[1])], 1).to(z.device)
-    marginals = q.marginals()
     return DiagonalGaussian(marginals.mean.gather(0, order), marginals.stddev.gather(0, order)), z.gather(0, order)

@@ -65,4 +65,5 @@ def reliability(probability: np.ndarray, x: np.ndarray, bins: int = BINS) -> Rel
     pixels = np.bincount(place, minlength=bins)
     filled = pixels > 0
     sums = (np.bincount(place, weights=values, minlength=bins)[filled] for values in (probability, x))
-    return Reliability(*(total / pixels[filled] for total in sums), pixels[filled])
+    predicted, observed = (total / pixels[filled] for total in sums)
+    return Reliability(predicted, observed, pixels[filled])

@@ -81,7 +81,7 @@ def inpaint(
 def initial_codes(vae: VAE, masked: Masked, donors: Tensor, noise: Noise) -> Tensor:
     """Codes (J, B, D) to begin with: `donors` fill the missing pixels, then encoder and decoder take turns, giving a
     code of the filled image and the missing pixels of the code (Rezende et al., 2014)."""
-    x, fill = masked.batch.x, donors
+    x, fill, z = masked.batch.x, donors, torch.empty(0)
     for step in range(ROUNDS):
         q = vae.encode(torch.where(masked.visible, x, fill).flatten(0, 1))
         eps = noise.at("inpainting", f"start {step}").normal(masked.batch.index, len(donors), vae.latent_dim, like=x)

@@ -95,7 +95,7 @@ def propose(vae: VAE, batch: Batch, noise: Noise, steps: int = STEPS) -> Proposa
         modes.append(first)
         if len(rows):
             some = Batch(*(each[rows] for each in batch))
-            more = refine_full(vae, some, noise, (codes, *(each[rows] for each in start[1:])), steps)
+            more = refine_full(vae, some, noise, (codes, start[1][rows], start[2][rows]), steps)
             modes[-1] = FullGaussian(
                 first.loc.index_copy(0, rows, more.loc), first.scale_tril.index_copy(0, rows, more.scale_tril)
             )

@@ -9,9 +9,11 @@ from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Transform, kl_divergence, register_kl
+from torch.distributions import Distribution, Independent, kl_divergence, register_kl
 
 from src.models.bounds import INTO_FLOW, NATS_OF_FLOW, OUT_OF_FLOW, finite_gradient
+
+Covariance = Literal["diagonal", "full"]
 
 
 class CodeDistribution(Distribution, ABC):
@@ -25,10 +27,10 @@ class CodeDistribution(Distribution, ABC):
     gaussian_covariance: of a Gaussian `diagonal` or `full`, else None
     """
 
-    arg_constraints = {}
+    arg_constraints = {}  # pyright: ignore[reportAssignmentType] (torch declares a property)
     has_rsample = True
     evaluates_any_code = True
-    gaussian_covariance: Literal["diagonal", "full"] | None = None
+    gaussian_covariance: Covariance | None = None
 
     @property
     def is_isotropic(self) -> bool:
@@ -89,7 +91,7 @@ class ImageDistribution(Distribution, ABC):
         all samples equally, and the likelihood is to be updated after each training step
     """
 
-    arg_constraints = {}
+    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
     fits_batch = False
 
     @abstractmethod
@@ -142,7 +144,7 @@ class Flow(CodeDistribution):
     evaluates_any_code: False where f is autoregressive in u, so that inverting it takes D passes
     """
 
-    def __init__(self, base: CodeDistribution, f: Transform, evaluates_any_code: bool):
+    def __init__(self, base: CodeDistribution, f: Any, evaluates_any_code: bool):
         self.base, self.f, self.evaluates_any_code = base, f, evaluates_any_code
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 

@@ -59,6 +59,9 @@ def mmd(a: Tensor, b: Tensor) -> Tensor:
     with torch.autocast(both.device.type, enabled=False):
         distances = (squares[:, None] + squares - 2 * both @ both.T).clamp(min=0)
     sizes = [2 * a.shape[1] * scale for scale in SCALES]
-    kernel = sum(size / (size + distances) for size in sizes) / len(sizes)
+    kernel = torch.zeros_like(distances)
+    for size in sizes:
+        kernel = kernel + size / (size + distances)
+    kernel = kernel / len(sizes)
     within = sum(block.sum() - block.diagonal().sum() for block in (kernel[:n, :n], kernel[n:, n:]))
     return within / (n * (n - 1)) - 2 * kernel[:n, n:].mean()

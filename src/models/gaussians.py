@@ -2,7 +2,7 @@
 
 import math
 from functools import cached_property
-from typing import Literal, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from torch.distributions import (
 )
 
 from src.models.bounds import NATS, bounded_nats, finite_gradient
-from src.models.distributions import CodeDistribution
+from src.models.distributions import CodeDistribution, Covariance
 
 
 class BoundedNormal(Normal):
@@ -45,7 +45,7 @@ class BoundedNormal(Normal):
 class DiagonalGaussian(CodeDistribution, Independent):
     """N(loc, diag(scale^2)); loc, scale and `excess` as in BoundedNormal (..., D), log_prob (...)."""
 
-    gaussian_covariance: Literal["diagonal", "full"] = "diagonal"
+    gaussian_covariance: Covariance | None = "diagonal"
 
     def __init__(self, loc: Tensor, scale: Tensor, excess: Tensor | None = None):
         self.loc, self.scale, self.excess, self.reinterpreted_batch_ndims = loc, scale, excess, 1
@@ -111,7 +111,7 @@ class FullGaussian(CodeDistribution, MultivariateNormal):
     excess: (..., D), of the logarithm of L's diagonal, as in BoundedNormal
     """
 
-    gaussian_covariance: Literal["diagonal", "full"] = "full"
+    gaussian_covariance: Covariance | None = "full"
 
     def __init__(self, loc: Tensor, scale_tril: Tensor, excess: Tensor | None = None):
         super().__init__(loc, scale_tril=scale_tril, validate_args=False)
@@ -160,6 +160,7 @@ class GaussianMixture(CodeDistribution, MixtureSameFamily):
     has_rsample = False
 
     def __init__(self, weights: Categorical, components: DiagonalGaussian | FullGaussian):
+        self.components = components
         super().__init__(weights, components, validate_args=False)
 
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,9 +169,12 @@ class GaussianMixture(CodeDistribution, MixtureSameFamily):
     @torch.no_grad()
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
         """Codes of the components that are chosen; torch draws from all, which are hundreds, and drops the others."""
-        chosen = self.component_distribution.select(self.mixture_distribution.sample(sample_shape))
+        chosen = self.components.select(self.mixture_distribution.sample(sample_shape))
         noise = torch.randn(*chosen.batch_shape, *self.event_shape, device=chosen.loc.device, dtype=chosen.loc.dtype)
         return chosen.rsample_and_log_prob(noise)[0]
+
+
+Scaled = BoundedNormal | DiagonalGaussian | FullGaussian
 
 
 def plus(log_scale: Tensor, excess: Tensor | None) -> Tensor:
@@ -209,7 +213,7 @@ def _(q: BoundedNormal, p: BoundedNormal) -> Tensor:
     return bounded_nats(-exact_log_ratio(-nats, q, p))
 
 
-def exact_log_ratio(log_ratio: Tensor, q: Distribution, p: Distribution) -> Tensor:
+def exact_log_ratio(log_ratio: Tensor, q: Scaled, p: Scaled) -> Tensor:
     """log(s_q / s_p) from that of the scales within their bounds."""
     if q.excess is not None:
         log_ratio = log_ratio + q.excess

@@ -38,9 +38,15 @@ class ContinuousBernoulli(Distribution):
     to one. Here every formula is written in eta and symmetric about x = 1/2, exact at any eta, zero included.
     """
 
-    arg_constraints = {"logits": constraints.real}
-    support = constraints.unit_interval
     has_rsample = True
+
+    @property
+    def arg_constraints(self) -> dict[str, constraints.Constraint]:
+        return {"logits": constraints.real}
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.unit_interval
 
     def __init__(self, logits: Tensor):
         self.logits = logits
@@ -94,8 +100,13 @@ class DiscretizedLogistic(Distribution):
     levels; loc, scale and log_prob (...).
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = GreyLevels()
+    @property
+    def arg_constraints(self) -> dict[str, constraints.Constraint]:
+        return {"loc": constraints.real, "scale": constraints.positive}
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return GreyLevels()
 
     def __init__(self, loc: Tensor, scale: Tensor):
         self.loc, self.scale = loc, scale

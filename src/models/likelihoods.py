@@ -74,24 +74,28 @@ class Gaussian(nn.Module):
 
     def __init__(self, sigma: Sigma = "learned"):
         super().__init__()
-        self.sigma, self.channels = sigma, 2 if sigma == "per_pixel" else 1
+        self.sigma: Sigma = sigma
+        self.channels = 2 if sigma == "per_pixel" else 1
         if sigma == "learned":
             self.log_sigma = nn.Parameter(torch.tensor(math.log(self.START - FLOOR)))
         if sigma == "optimal":
+            self.variance: Tensor
             self.register_buffer("variance", torch.tensor(self.START**2))
 
     def forward(self, raw: Tensor) -> FactorisedImage:
         """raw (..., channels C, H, W) -> distribution over (..., C, H, W), log_prob (...)."""
-        mu, sigma = raw.clamp(-FAR_PIXEL, FAR_PIXEL), self.sigma
-        if sigma == "learned":
+        mu = raw.clamp(-FAR_PIXEL, FAR_PIXEL)
+        if self.sigma == "optimal" and self.training:
+            return FactorisedImage(BatchFittedNormal(mu, self.variance.sqrt()), fits_batch=True)
+        if self.sigma == "optimal":
+            sigma = self.variance.sqrt()
+        elif self.sigma == "learned":
             sigma = FLOOR + self.log_sigma.clamp(max=LOG_FAR).exp()
-        elif sigma == "per_pixel":
+        elif self.sigma == "per_pixel":
             mu, raw_sigma = mu.chunk(2, -3)
             sigma = FLOOR + self.START * raw_sigma.clamp(max=LOG_FAR).exp()
-        elif sigma == "optimal":
-            sigma = self.variance.sqrt()
-            if self.training:
-                return FactorisedImage(BatchFittedNormal(mu, sigma), fits_batch=True)
+        else:
+            sigma = self.sigma
         return FactorisedImage(Normal(mu, sigma, validate_args=False))
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ noise to codes (`has_rsample`). Learned means and scales keep within the bounds 
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,8 @@ class Standard(nn.Module):
 
     def __init__(self, latent_dim: Count):
         super().__init__()
+        self.zeros: Tensor
+        self.ones: Tensor
         self.register_buffer("zeros", torch.zeros(latent_dim), persistent=False)
         self.register_buffer("ones", torch.ones(latent_dim), persistent=False)
 
@@ -75,7 +77,8 @@ class Vamp(nn.Module):
         q = encode(self.logits.sigmoid())
         if q.gaussian_covariance is None:
             raise ValueError("prior=vamp needs the density of any code under the posteriors it is made of")
-        return mixture(torch.zeros(len(self.logits), device=q.mean.device, dtype=q.mean.dtype), q)
+        weights = torch.zeros(len(self.logits), device=q.mean.device, dtype=q.mean.dtype)
+        return mixture(weights, cast(DiagonalGaussian | FullGaussian, q))
 
 
 @checked

@@ -1,15 +1,53 @@
 """The VAE: three distributions, and nothing about how they are trained."""
 
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
 
 from src.models.distributions import CodeDistribution, ImageDistribution, code_distribution, image_distribution
 from src.models.draws import Draws
 
 TOLERANCE = 1e-3  # by which images may exceed [0, 1]
+
+
+class Posterior(Protocol):
+    """A module of posteriors.py: q(z|x) from the `in_features` outputs of the encoder for each image."""
+
+    in_features: int
+
+    def __call__(self, raw: Tensor) -> Distribution:
+        """raw (B, in_features) -> distribution over (B, D)."""
+        ...
+
+
+class Prior(Protocol):
+    """A module of priors.py: p(z), which may be made of posteriors by the VAE's `encode`."""
+
+    def __call__(self, encode: Callable[[Tensor], CodeDistribution]) -> Distribution:
+        """Distribution over (D,)."""
+        ...
+
+
+class Likelihood(Protocol):
+    """A module of likelihoods.py: p(x|z) from `channels` outputs of the decoder for each channel of a pixel.
+
+    support: what images it is a distribution over
+    """
+
+    channels: int
+    support: Constraint
+
+    def __call__(self, raw: Tensor) -> Distribution:
+        """raw (..., channels C, H, W) -> distribution over (..., C, H, W)."""
+        ...
+
+    def update(self, px: ImageDistribution, x: Tensor) -> None:
+        """Take a training batch x into what evaluation uses; needed of those that fit each batch."""
+        ...
 
 
 class VAE(nn.Module):
@@ -27,9 +65,9 @@ class VAE(nn.Module):
         latent_dim: int,
         encoder: Callable[..., nn.Module],
         decoder: Callable[..., nn.Module],
-        posterior: nn.Module,
-        prior: nn.Module,
-        likelihood: nn.Module,
+        posterior: Posterior,
+        prior: Prior,
+        likelihood: Likelihood,
     ):
         super().__init__()
         self.latent_dim = latent_dim

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from src.data.batches import EVALUATION_BATCH, Batch, EvaluationBatches
+from src.data.module import ImageData
 from src.data.pixels import Pixels, as_input
 from src.data.selection import evenly_spread_rows
 from src.inference.metrics import active_units, bits_per_dim, code_gain, mean_image_cost, unexplained
@@ -22,7 +23,7 @@ from src.support import noise
 from src.support.errors import DivergedError, UserError
 from src.support.noise import Noise
 from src.support.statistics import Estimate, estimate, flatten
-from src.training.objectives import Terms
+from src.training.objectives import Objective
 
 LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "elbo_se", "recon", "kl")}
 
@@ -44,7 +45,7 @@ class VAEModule(lightning.LightningModule):
     def __init__(
         self,
         vae: VAE,
-        objective: Callable[..., Terms],
+        objective: Objective,
         schedule: Callable[[float, float], float],
         lr_schedule: Callable[[float], float],
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
@@ -62,12 +63,17 @@ class VAEModule(lightning.LightningModule):
         self.batches: dict[str, list[dict[str, Tensor]]] = {}
         self.started, self.seconds, self.first_batch = 0.0, 0.0, 0
 
-    def __setattr__(self, name: str, value: object) -> None:
+    def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes each hook it calls, forty times a step; torch first looks whether that is a parameter
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    @property
+    def data(self) -> ImageData:
+        """The images that the trainer is given."""
+        return cast(Any, self.trainer).datamodule
 
     def configure_optimizers(self) -> Optimizer:
         try:
@@ -96,7 +102,8 @@ class VAEModule(lightning.LightningModule):
 
     def lr_at(self, epoch: float) -> float:
         """The learning rate when so many epochs are done."""
-        return self.trainer.optimizers[0].defaults["lr"] * self.lr_schedule(epoch / self.trainer.max_epochs)
+        epochs = cast(int, self.trainer.max_epochs)
+        return self.trainer.optimizers[0].defaults["lr"] * self.lr_schedule(epoch / epochs)
 
     def training_step(self, batch: Batch, step: int) -> Tensor:
         size, rank, world = len(batch.x), self.global_rank, self.trainer.world_size
@@ -122,7 +129,7 @@ class VAEModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         trainer, total = self.trainer, self.trainer.fit_loop.total_batch_idx
-        epoch, a_step = self.current_epoch + (not trainer.sanity_checking), trainer.datamodule.images_per_step()
+        epoch, a_step = self.current_epoch + (not trainer.sanity_checking), self.data.images_per_step()
         numbers = {"epoch": epoch, "images_seen": (total + 1) * a_step}
         numbers |= self.summary("val") | {k: v for k, v in self.summary("train").items() if k in LOGGED_OF_TRAIN}
         last = max(0, epoch - 1 / trainer.num_training_batches)  # where the epoch's last step began
@@ -154,17 +161,17 @@ class VAEModule(lightning.LightningModule):
     def use_of_the_code(self) -> dict[str, float]:
         """What tells a model that makes the same of every image: `val/code_gain` and `val/unexplained`, on some of the
         validation images, and, of binary images, what the training images' mean image would cost, `val/mean_image`."""
-        data, found = self.trainer.datamodule, {}
+        data, numbers = self.data, {}
         if data.pixels == Pixels.BINARY:
-            found["val/mean_image"] = mean_image_cost(data.source.train.images, data.val.images)
+            numbers["val/mean_image"] = mean_image_cost(data.source.train.images, data.val.images)
         rows = evenly_spread_rows(len(data.val.images), EVALUATION_BATCH)
         if len(rows) > 1:
             some = EvaluationBatches(*data.on_device(data.val.take(rows)))
             (batch,) = map(self.trainer.precision_plugin.convert_input, some)
             mean = as_input(data.on_device(data.train_subset)[0]).mean(0).to(batch.x)
-            found["val/code_gain"] = float(code_gain(self.vae, batch, Noise(self.seed)).double().mean())
-            found["val/unexplained"] = unexplained(self.vae, batch, mean)
-        return found
+            numbers["val/code_gain"] = float(code_gain(self.vae, batch, Noise(self.seed)).double().mean())
+            numbers["val/unexplained"] = unexplained(self.vae, batch, mean)
+        return numbers
 
     def publish(self, numbers: dict[str, float | np.ndarray]) -> None:
         """Hands `numbers` to the loggers, one row in float64, and to the callbacks that monitor one of them."""
@@ -200,7 +207,7 @@ class VAEModule(lightning.LightningModule):
         means["active_units"] = active_units(columns["mean"].cpu().numpy())
         if "kl_per_dim" in columns:
             means["kl_per_dim"] = columns["kl_per_dim"].double().mean(0).cpu().numpy()
-        data = self.trainer.datamodule
+        data = self.data
         if data.pixels != Pixels.BINARY:
             is_density = data.pixels == Pixels.DEQUANTIZED
             means["bits_per_dim"] = bits_per_dim(-means["elbo"], data.val.images[0].size, is_density)

@@ -11,7 +11,7 @@ batch is added to the loss of each image, so that the mean over the batch holds 
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -39,6 +39,21 @@ class Terms(NamedTuple):
     px: ImageDistribution | None = None
 
 
+class Objective(Protocol):
+    """What training asks of an objective.
+
+    samples: K, the samples of noise for each image
+    scheduled: what the schedule multiplies, by name
+    """
+
+    samples: int
+    scheduled: dict[str, float]
+
+    def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
+        """The terms of images x (B, C, H, W), from standard normal noise (K, B, D)."""
+        ...
+
+
 @checked
 class ELBO:
     """loss = E_q[-log p(x|z)] + beta KL(q(z|x), p(z)): the negative ELBO at beta = 1 (Kingma & Welling, 2014),
@@ -49,7 +64,8 @@ class ELBO:
     """
 
     def __init__(self, beta: NonNegative = 1.0, samples: Count = 1, kl: Estimator = "closed"):
-        self.beta, self.samples, self.kl = beta, samples, kl
+        self.beta, self.samples = beta, samples
+        self.kl: Estimator = kl
         self.scheduled = {"beta": beta}
 
     def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
@@ -74,7 +90,8 @@ class FreeBits:
         samples: Count = 1,
         kl: Estimator = "closed",
     ):
-        self.beta, self.floor, self.per, self.samples, self.kl = beta, floor, per, samples, kl
+        self.beta, self.floor, self.per, self.samples = beta, floor, per, samples
+        self.kl: Estimator = kl
         self.scheduled = {"beta": beta}
 
     def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
@@ -106,7 +123,8 @@ class Capacity:
         samples: Count = 1,
         kl: Estimator = "closed",
     ):
-        self.capacity, self.gamma, self.per, self.samples, self.kl = capacity, gamma, per, samples, kl
+        self.capacity, self.gamma, self.per, self.samples = capacity, gamma, per, samples
+        self.kl: Estimator = kl
         self.scheduled = {"capacity": capacity}
 
     def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
@@ -216,7 +234,8 @@ class MMD:
     def __init__(
         self, beta: NonNegative = 1.0, penalty: NonNegative = 500.0, samples: Count = 1, kl: Estimator = "closed"
     ):
-        self.beta, self.penalty, self.samples, self.kl = beta, penalty, samples + 1, kl
+        self.beta, self.penalty, self.samples = beta, penalty, samples + 1
+        self.kl: Estimator = kl
         self.scheduled = {"beta": beta}
 
     def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:

@@ -19,7 +19,7 @@ from src.data.module import ImageData
 from src.models.vae import VAE
 from src.support.errors import UserError
 from src.training.module import VAEModule
-from src.training.objectives import Terms
+from src.training.objectives import Objective, Terms
 
 log = logging.getLogger(__name__)
 FAR = 100  # by which codes are scaled to see what a decoder can give at all
@@ -98,7 +98,7 @@ def warn_of_range(vae: VAE) -> None:
         )
 
 
-def try_out(vae: VAE, objective: Callable[..., Terms], shape: list[int]) -> None:
+def try_out(vae: VAE, objective: Objective, shape: list[int]) -> None:
     """Evaluates the objective on noise of a shape (B, C, H, W), and its gradient. Raises UserError, naming the parts,
     where one lacks what another needs: before anything is trained, and in the words of the part that needs it."""
     parts = {"objective": objective, "posterior": vae.posterior, "prior": vae.prior_head}
