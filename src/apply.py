@@ -87,7 +87,8 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
         log.warning("the run is %s: what is measured of it may mean nothing", state)
     with results(run.folder / "tasks" / name, cfg.name) as (folder, final):
         began = time.perf_counter()
-        numbers = flatten(task(run, folder))
+        numbers = task(run, folder)
+        flat = flatten(numbers)
         facts = {
             "run": run.config.title,
             "checkpoint": cfg.checkpoint,
@@ -95,14 +96,14 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
             "seconds": time.perf_counter() - began,
         }
         record.write(folder / "task.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        record.write_json(folder / "metrics.json", numbers | facts | record.provenance())
+        record.write_json(folder / "metrics.json", flat | facts | record.provenance())
     log.info("%s", record.table(numbers))
     log.info("pictures and numbers: %s", os.path.relpath(final))
     try:
-        tracking.add(run.config, run.folder, name, numbers, final)
+        tracking.add(run.config, run.folder, name, flat, final)
     except Exception as error:  # whatever W&B meets: the results are there
         log.warning("W&B: nothing was added to the run (%s)", error)
-    return numbers
+    return flat
 
 
 def device(wanted: str) -> str:

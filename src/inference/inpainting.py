@@ -29,6 +29,13 @@ class Masked(NamedTuple):
     visible: Tensor
 
 
+class Fits(NamedTuple):
+    """Gaussians over the codes of B images: J that are fitted to p(z|visible), (J, B, D), and one to p(z|x), (B, D)."""
+
+    visible: FullGaussian
+    whole: DiagonalGaussian | FullGaussian
+
+
 class Inpainting(NamedTuple):
     """The missing pixels of B images.
 
@@ -42,38 +49,28 @@ class Inpainting(NamedTuple):
     effective: Tensor
 
 
-def inpaint(
-    vae: VAE,
-    masked: Masked,
-    whole: DiagonalGaussian | FullGaussian,
-    donors: Tensor,
-    noise: Noise,
-    samples: int,
-    draws: int,
-) -> Inpainting:
-    """The missing pixels, by weighting codes from Gaussians fitted to p(z|visible) and, as many, from `whole`.
+def inpaint(vae: VAE, masked: Masked, fits: Fits, noise: Noise, samples: int, draws: int) -> Inpainting:
+    """The missing pixels, by weighting codes from the Gaussians fitted to p(z|visible) and, as many, to p(z|x).
 
-    whole: a fit to p(z|x). log p(x) - log p(visible) is computed from both: since `whole` has seen the missing pixels,
-        neither density can lose the codes that explain the whole image, as one of them alone would, in favour of the
-        model. The draws of p(z|visible) are resampled from the samples of its own fits only
-    donors: (J, B, C, H, W), images that fill the missing pixels where the J fits begin
+    log p(x) - log p(visible) is computed from both: since the fit to p(z|x) has seen the missing pixels, neither
+    density can lose the codes that explain the whole image, as one of them alone would, in favour of the model. The
+    draws of p(z|visible) are resampled from the samples of its own fits only.
     """
-    vae = vae.given(masked.batch.y)
-    x, index = masked.batch.x, masked.batch.index
-    fits = fit_codes(vae, masked, initial_codes(vae, masked, donors, noise), noise)
+    model, x, index = vae.given(masked.batch.y), masked.batch.x, masked.batch.index
+    (blind, whole), starts = fits, fits.visible.loc.shape[0]
     with torch.no_grad():
-        p, each = vae.prior(), -(-samples // (2 * len(donors)))
-        eps = noise.at("inpainting", "samples").normal(index, each, 2, len(donors), vae.latent_dim, like=x)
-        blind = fits.rsample_and_log_prob(eps[:, 0])[0].flatten(0, 1)
-        z = torch.cat([blind, whole.rsample_and_log_prob(eps[:, 1].flatten(0, 1))[0]])
-        log_fits = (fits.log_prob(z[:, None]).logsumexp(1) - math.log(len(donors))).double()
-        log_both = torch.logaddexp(log_fits, whole.log_prob(z).double()) - math.log(2)
+        p, each = model.prior(), -(-samples // (2 * starts))
+        eps = noise.at("inpainting", "samples").normal(index, each, 2, starts, model.latent_dim, like=x)
+        z_blind = blind.rsample_and_log_prob(eps[:, 0])[0].flatten(0, 1)
+        z = torch.cat([z_blind, whole.rsample_and_log_prob(eps[:, 1].flatten(0, 1))[0]])
+        log_blind = (blind.log_prob(z[:, None]).logsumexp(1) - math.log(starts)).double()
+        log_both = torch.logaddexp(log_blind, whole.log_prob(z).double()) - math.log(2)
         log_visible, log_missing = log_likelihoods(vae, masked, z)
         joint = log_visible + p.log_prob(z).double()
         nll = (joint - log_both).logsumexp(0) - (joint - log_both + log_missing).logsumexp(0)
-        log_w = (joint - log_fits)[: len(blind)]
-        codes = resample(blind, log_w, noise.at("inpainting", "draws").normal(index, draws, like=x).T)
-        means = torch.cat([vae.decode(part).mean for part in codes.split(max(1, DECODED // len(x)))])
+        log_w = (joint - log_blind)[: len(z_blind)]
+        codes = resample(z_blind, log_w, noise.at("inpainting", "draws").normal(index, draws, like=x).T)
+        means = torch.cat([model.decode(part).mean for part in codes.split(max(1, DECODED // len(x)))])
     return Inpainting(nll, means, effective_samples(log_w))
 
 
@@ -81,33 +78,37 @@ def inpaint(
 def initial_codes(vae: VAE, masked: Masked, donors: Tensor, noise: Noise) -> Tensor:
     """Codes (J, B, D) to begin with: `donors` fill the missing pixels, then encoder and decoder take turns, giving a
     code of the filled image and the missing pixels of the code (Rezende et al., 2014)."""
-    x, fill, z = masked.batch.x, donors, torch.empty(0)
+    (x, y, index), fill, z = masked.batch, donors, torch.empty(0)
+    encoder, decoder = vae.given(y.repeat(len(donors))), vae.given(y)
     for step in range(ROUNDS):
-        q = vae.encode(torch.where(masked.visible, x, fill).flatten(0, 1))
-        eps = noise.at("inpainting", f"start {step}").normal(masked.batch.index, len(donors), vae.latent_dim, like=x)
+        q = encoder.encode(torch.where(masked.visible, x, fill).flatten(0, 1))
+        eps = noise.at("inpainting", f"start {step}").normal(index, len(donors), vae.latent_dim, like=x)
         z = q.rsample_and_log_prob(eps.flatten(0, 1))[0].unflatten(0, eps.shape[:2])
-        fill = vae.decode(z).mean
+        fill = decoder.decode(z).mean
     return z
 
 
 @torch.enable_grad()
-def fit_codes(vae: VAE, masked: Masked, starts: Tensor, noise: Noise) -> FullGaussian:
-    """The Gaussians over codes (J, B, D) that maximise E_q[log p(visible|z)] - KL(q, p(z)), from `starts` on, by Adam
-    and the gradient without the score (Roeder et al., 2017)."""
+def fit_codes(vae: VAE, masked: Masked, donors: Tensor, noise: Noise, steps: int = STEPS) -> FullGaussian:
+    """Gaussians over codes (J, B, D) that maximise E_q[log p(visible|z)] - KL(q, p(z)), by Adam and the gradient
+    without the score (Roeder et al., 2017).
+
+    donors: (J, B, C, H, W), images that fill the missing pixels where the J fits begin
+    """
+    starts, (x, y, index) = initial_codes(vae, masked, donors, noise), masked.batch
+    vae = vae.given(y)
     with torch.no_grad():
         p = vae.prior()
     log_scale = torch.full_like(starts, math.log(SPREAD))
     below = starts.new_zeros(*starts.shape, starts.shape[-1])
     parameters = [each.clone().requires_grad_() for each in (starts, log_scale, below)]
     optimizer = torch.optim.Adam(parameters)
-    for step in range(STEPS):
-        optimizer.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
-        eps = noise.at("inpainting", f"fit {step}").normal(
-            masked.batch.index, len(starts), vae.latent_dim, like=masked.batch.x
-        )
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = RATE * (1 - step / steps)
+        eps = noise.at("inpainting", f"fit {step}").normal(index, len(starts), vae.latent_dim, like=x)
         q = full_gaussian(*parameters)
         z, _ = q.rsample_and_log_prob(eps)
-        log_visible = visible_log_prob(vae.decode(z), masked.batch.x, masked.visible)
+        log_visible = visible_log_prob(vae.decode(z), x, masked.visible)
         loss = (q.detached().log_prob(z) - p.log_prob(z) - log_visible).sum()
         for each, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
             each.grad = gradient
@@ -128,7 +129,7 @@ def visible_log_prob(px: ImageDistribution, x: Tensor, visible: Tensor) -> Tenso
 
 def log_likelihoods(vae: VAE, masked: Masked, z: Tensor) -> tuple[Tensor, Tensor]:
     """log p of the visible and of the missing pixels given codes z (K, B, D); (K, B) each, float64."""
-    x, visible, parts = masked.batch.x, masked.visible, []
+    vae, x, visible, parts = vae.given(masked.batch.y), masked.batch.x, masked.visible, []
     for part in z.split(max(1, DECODED // len(x))):
         px = vae.decode(part)
         parts.append(torch.stack([visible_log_prob(px, x, visible), visible_log_prob(px, x, ~visible)]).double())

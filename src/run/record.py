@@ -5,6 +5,7 @@ import functools
 import json
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from src.support.files import whole
 from src.support.folders import RunFolder
+from src.support.statistics import Estimate
 
 SOURCES = [f":/{name}" for name in ("src", "callbacks", "conf", "pyproject.toml")]
 PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "numpy", "wandb", "openTSNE")
@@ -36,24 +38,40 @@ def write_terms(run: Path, terms: dict[str, dict[str, np.ndarray]]) -> None:
             np.savez(partial, **arrays)
 
 
-def table(numbers: dict[str, Any]) -> str:
-    """The numbers of a task as lines for the console: `name` and `name_se` on one line, `row/column` as a table."""
+def table(numbers: Mapping[str, Any]) -> str:
+    """A task's numbers as lines of text: single ones first, then a table of those in rows and columns.
 
-    def text(name: str) -> str:
-        value, error = numbers.get(name, ""), numbers.get(f"{name}_se")
-        mean = value if isinstance(value, str | int) else f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
-        return f"{mean} ± {error:.2g}" if error is not None else str(mean)
-
-    names = [name for name in numbers if not name.endswith("_se") and np.ndim(numbers[name]) == 0]
-    cells = [name.rpartition("/") for name in names]
-    lines = [[name, text(name)] for name, (row, _, _) in zip(names, cells, strict=True) if not row]
-    columns = list(dict.fromkeys(column for row, _, column in cells if row))
+    Estimates are shown with their standard errors, arrays left out. Rows within a row are called `row/inner row`.
+    """
+    rows = cells(numbers)
+    lines = [[name, cell] for name, cell in rows.pop("", {}).items()]
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     if columns:
-        rows = dict.fromkeys(row for row, _, _ in cells if row)
-        lines += [["", *columns], *([row, *(text(f"{row}/{column}") for column in columns)] for row in rows)]
+        lines += [["", *columns], *([name, *(row.get(column, "") for column in columns)] for name, row in rows.items())]
     widths = [max(len(line[i]) for line in lines if i < len(line)) for i in range(max(map(len, lines), default=0))]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)) for line in lines)
     return "\n".join(line.rstrip() for line in padded)
+
+
+def cells(numbers: Mapping[str, Any], row: str = "") -> dict[str, dict[str, str]]:
+    """The numbers as text, by row and column; single ones are columns of the row without a name."""
+    rows: dict[str, dict[str, str]] = {row: {}}
+    for name, value in numbers.items():
+        match value:
+            case Mapping():
+                rows |= cells(value, f"{row}/{name}" if row else name)
+            case Estimate(mean, se):
+                rows[row][name] = rounded(mean) + ("" if se is None else f" ± {se:.2g}")
+            case _ if np.ndim(value) == 0:
+                rows[row][name] = rounded(value)
+    return {name: row for name, row in rows.items() if row}
+
+
+def rounded(value: str | float) -> str:
+    """A number with four significant digits below 1 and two decimals above; whole numbers and text as they are."""
+    if isinstance(value, str | int):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
 
 
 def epochs(run: Path) -> list[dict[str, float]]:

@@ -1,9 +1,10 @@
-"""What a finished run is for: one file and one file of options (conf/task/) a task.
+"""What a finished run is used for: a file or a folder a task, and a file of its options in conf/task/.
 
     task(run, folder, **options) -> numbers
 
-run: build.Run; folder: an empty one, for pictures and files, which is kept only if the task succeeds. `numbers` go to
-metrics.json, a table on the console and W&B: `name` -> a number, `name_se` its standard error; names with slashes,
-`row/column`, make a table of their own. Types and ranges of the options stand in their annotations, and are checked
-beforehand; what only the run can tell is a UserError, raised before anything takes long.
+run: build.Run; folder: an empty one for images and other files, which is removed if the task fails. `numbers` map a
+name to a number, a string or an Estimate (a mean with its standard error); a row of a table maps its columns to them.
+src/apply.py shows them on the console and writes them to metrics.json and to W&B, where they are called `name`,
+`name_se` and `row/column`. Types and ranges of the options are in their annotations and checked beforehand; what
+depends on the run is checked by the task, which raises UserError before anything takes long.
 """

@@ -1,4 +1,4 @@
-"""The pictures and films of the training, drawn again from its trace, in another size or format."""
+"""Images and animations of the training, redrawn from its trace in another size or format."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,12 +19,12 @@ def figures(
     formats: Annotated[Sequence[Literal["png", "pdf", "svg"]], MinLen(1)],
     films: bool,
 ) -> dict[str, Any]:
-    """All that stands in RUN/figures, drawn from its trace.npz; RUN/figures stays as it is.
+    """Draw the files of RUN/figures again from its trace.npz; those files are not changed.
 
-    scale: of the stills, 0.5 to 8; at 1 they are 500 to 1,400 pixels wide, at 2 like those of the training
-    formats: of the stills; films: whether to draw the GIFs too
+    scale: of still images, 0.5 to 8: at 1 they are 500 to 1,400 pixels wide, at 2 as large as during training
+    formats: of still images; films: whether to draw the animations (GIF) too
     """
     trace = Trace.load(RunFolder(run.folder).trace)
     written = draw_final(trace, folder, scale, list(dict.fromkeys(formats)), films)
-    drawn = sum(path.suffix == ".gif" for path in written)
-    return {"stills": len(written) - drawn, "films": drawn}
+    animations = sum(path.suffix == ".gif" for path in written)
+    return {"stills": len(written) - animations, "films": animations}

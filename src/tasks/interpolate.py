@@ -1,7 +1,7 @@
-"""From one test image to another: through the latent space, and through the pixels."""
+"""Paths from one test image to another: through the latent space, and through the pixels."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,28 +13,30 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.pixels import Pixels, as_bytes, as_input
+from src.data.batches import Batch
+from src.data.pixels import Pixels, as_bytes
 from src.data.selection import mixed_rows
 from src.figures.animation import write_animation, write_image
 from src.inference.importance import nll
-from src.inference.metrics import estimate
-from src.models import priors
 from src.models.vae import VAE
-from src.support import noise
 from src.support.errors import UserError
+from src.support.noise import Noise, generator
 from src.support.ranges import Count, Whole
+from src.support.statistics import estimate
 from src.tasks import walks
+from src.tasks.examples import describe, example_batch
 
 log = logging.getLogger(__name__)
 FEW = 4  # pairs, the default, that may be asked for however few images there are
 FADE = "pixel fade"
-DRAWS, SAMPLES = 4, 100  # binary draws of an image, and codes that the bound on its -log p(x) is made of
-TOUR, LEG = 6, 8  # images in the film, and frames from one to the next
-OF_IMAGES = {
-    "binary": "−log p of binary images drawn with the intensities shown",
-    "dequantized": "−log p (a density) of the images shown",
-    "levels": "−log p of the images shown",
+DRAWS, SAMPLES = 4, 100  # binary draws of an image, and codes for the bound on the -log p(x) of each
+TOUR, LEG = 6, 8  # images in the animation, and frames from one to the next
+HEADINGS = {
+    Pixels.BINARY: "−log p of binary images drawn with the intensities shown",
+    Pixels.DEQUANTIZED: "−log p (a density) of the images shown",
+    Pixels.LEVELS: "−log p of the images shown",
 }
+LatentPath = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def interpolate(
@@ -45,44 +47,49 @@ def interpolate(
     steps: Annotated[Count, Ge(3)],
     path: Literal["linear", "spherical", "both"],
 ) -> dict[str, Any]:
-    """pair_NUMBER.png of each pair of test images, and interpolation.gif through several images and back.
+    """Write pair_NUMBER.png for each pair of test images, and interpolation.gif through several images and back.
 
-    All paths lead from one reconstruction to another in `steps` points; `images` names the pairs, else random ones of
-    different classes are taken. path: `linear`, `spherical` or `both`, which is linear alone for a learned prior.
+    All paths lead from one reconstruction to another in `steps` points. `images` names the pairs; without it random
+    pairs of different classes are chosen. path: `linear`, `spherical`, or `both`, which is linear alone for a learned
+    prior.
     """
-    ways = latent_ways(path, run.vae)
-    chosen = chosen_pairs(images, pairs, run)
-    x = as_input(torch.from_numpy(run.data.test.images[chosen])).to(run.device)  # (P, 2, C, H, W)
-    z = run.vae.embed(x.flatten(0, 1)).unflatten(0, (-1, 2))
+    paths = latent_paths(path, run.vae)
+    chosen = choose_pairs(images, pairs, run)
+    batch = example_batch(run, chosen.ravel())
+    z = run.vae.given(batch.y).embed(batch.x).unflatten(0, (-1, 2))
+    y = batch.y.unflatten(0, (-1, 2))
     t = torch.linspace(0, 1, steps, device=run.device, dtype=z.dtype)
-    codes = {name: way(z[:, 0], z[:, 1], t) for name, way in ways.items()}
-    means = decoded(run.vae, codes)
-    nats = {name: measured(run, means[name], name) for name in means}
-    with torch.no_grad():
-        prior = {name: -run.vae.prior().log_prob(code).cpu().numpy() for name, code in codes.items()}
+    codes = {name: between(z[:, 0], z[:, 1], t) for name, between in paths.items()}
+    labels = nearer_label(y[:, 0], y[:, 1], t)
+    means = decode_paths(run.vae, codes, labels)
+    nats = {name: path_nll(run, mean, labels, name) for name, mean in means.items()}
+    prior = {name: prior_nll(run.vae, code, labels) for name, code in codes.items()}
     for i, (a, b) in enumerate(chosen):
         figure = walks.strip(
             run.config.title,
-            f"from {described(run, a)} to {described(run, b)}: means of p(x | z) along the path, or faded in between",
-            as_bytes(x[i]),
+            f"from {describe(run, a)} to {describe(run, b)}: means of p(x | z) along the path, or faded in between",
+            as_bytes(batch.x.unflatten(0, (-1, 2))[i]),
             {name: as_bytes(mean[i]) for name, mean in means.items()},
             {
-                f"{OF_IMAGES[run.data.pixels]}: bound of {SAMPLES} samples, nats": {k: v[i] for k, v in nats.items()},
+                f"{HEADINGS[run.data.pixels]}: bound of {SAMPLES} samples, nats": {k: v[i] for k, v in nats.items()},
                 "−log p(z) of the prior, nats": {k: v[i] for k, v in prior.items()},
             },
         )
         write_image(figure, folder / f"pair_{i + 1}.png", scale=1)
-    film(run, folder, list(dict.fromkeys(chosen.ravel()))[:TOUR], ways)
+    write_tour(run, folder, list(dict.fromkeys(chosen.ravel()))[:TOUR], paths)
     return summary(nats, prior)
 
 
-def latent_ways(path: str, vae: VAE) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
-    """The paths that are asked for, by name. Raises UserError for one that there is not, or not for this prior."""
-    ways = {"linear": linear, "spherical": spherical}
-    possible = isinstance(vae.prior_head, priors.Standard) and vae.latent_dim > 1
+@torch.no_grad()
+def latent_paths(path: str, vae: VAE) -> dict[str, LatentPath]:
+    """The paths of an option, by name. Raises UserError for a spherical one where the prior has no sphere."""
+    paths = {"linear": linear, "spherical": spherical}
+    possible = vae.latent_dim > 1 and vae.prior().is_isotropic
     if path == "spherical" and not possible:
         raise UserError("task.path=spherical needs prior=standard and two latent dimensions or more: task.path=linear")
-    return {name: way for name, way in ways.items() if path == name or path == "both" and (possible or way is linear)}
+    if path != "both":
+        return {path: paths[path]}
+    return paths if possible else {"linear": linear}
 
 
 def linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
@@ -91,8 +98,10 @@ def linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """(sin((1 - t) w) a + sin(t w) b) / sin w, w the angle of a and b (Shoemake, 1985; White, 2016): codes of N(0, I)
-    lie near a sphere, which a straight line leaves. (B, S, D) for a and b (B, D) and t (S,); straight for w = 0 or pi.
+    """(sin((1 - t) w) a + sin(t w) b) / sin w, w the angle between a and b (Shoemake, 1985; White, 2016).
+
+    Codes of N(0, I) are near a sphere, which a straight line leaves. (B, S, D) for a and b (B, D) and t (S,); straight
+    for w = 0 or pi.
     """
     angle = functional.cosine_similarity(a, b, dim=-1).clamp(-1, 1).acos()[:, None, None]
     t = t[:, None]
@@ -100,18 +109,23 @@ def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return torch.where(torch.sin(angle) > 1e-3, arc, linear(a, b, t[:, 0]))
 
 
-def chosen_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -> np.ndarray:
-    """Indices (P, 2) of test images. Raises UserError for pairs that are none."""
+def nearer_label(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """The label of the nearer end at each point of a path, (B, S) for labels (B,) of the ends and t (S,)."""
+    return torch.where(t < 0.5, a[:, None], b[:, None])
+
+
+def choose_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -> np.ndarray:
+    """Rows (P, 2) of pairs of test images. Raises UserError for pairs that there are not."""
     labels = run.data.test.labels
     if len(labels) < 2:
         raise UserError("task=interpolate needs two test images or more: there is one")
     if images is None:
-        there = len(labels) // 2
-        if pairs > max(there, FEW):
-            raise UserError(f"task.pairs must be from 1 to {max(there, FEW)}, got {pairs}")
-        if pairs > there:
-            log.warning("task.pairs=%d, but %d test images make no more than %d", pairs, len(labels), there)
-            pairs = there
+        most = len(labels) // 2
+        if pairs > max(most, FEW):
+            raise UserError(f"task.pairs must be from 1 to {max(most, FEW)}, got {pairs}")
+        if pairs > most:
+            log.warning("task.pairs=%d, but %d test images make no more than %d", pairs, len(labels), most)
+            pairs = most
         return mixed_rows(labels, 2 * pairs, run.seed).reshape(-1, 2)
     for pair in images or [[]]:
         if len(pair) != 2 or pair[0] == pair[1] or max(pair) >= len(labels):
@@ -123,67 +137,75 @@ def chosen_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -
 
 
 @torch.no_grad()
-def decoded(vae: VAE, codes: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The decoder's means (P, S, C, H, W) at codes (P, S, D) of each path, and the fade from the first to the last."""
-    means = {name: vae.decode(z).mean for name, z in codes.items()}
+def decode_paths(vae: VAE, codes: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
+    """The decoder's means (P, S, C, H, W) at codes (P, S, D) of each path and labels y (P, S).
+
+    The pixel fade from the first to the last of them is added.
+    """
+    vae = vae.given(y.flatten())
+    means = {name: vae.decode(z.flatten(0, 1)).mean.unflatten(0, y.shape) for name, z in codes.items()}
     ends = next(iter(means.values()))
     t = torch.linspace(0, 1, ends.shape[1], device=ends.device, dtype=ends.dtype)
     return means | {FADE: linear(ends[:, 0], ends[:, -1], t)}
 
 
 @torch.no_grad()
-def measured(run: Run, means: Tensor, name: str) -> np.ndarray:
-    """The importance-weighted bound on -log p(x) in nats, (P, S), of the images means (P, S, C, H, W).
+def path_nll(run: Run, means: Tensor, y: Tensor, name: str) -> np.ndarray:
+    """The importance-weighted bound on -log p(x) in nats, (P, S), of images (P, S, C, H, W) with labels y (P, S).
 
-    Where the likelihood is of binary images, of DRAWS with these intensities. Noise is shared along the paths and by
-    all of them: what differs is the images.
+    For a likelihood of binary images, the mean over DRAWS images that have these intensities. All images share their
+    noise, so that differences along the paths and between them are those of the images.
     """
-    rows = []
-    for mean in tqdm(means, desc=f"-log p(x), {name}", unit="pair", disable=None, leave=False, delay=1):
+    nats = []
+    for mean, labels in zip(progress(means, f"-log p(x), {name}"), y, strict=True):
         x = mean.clamp(0, 1)[None]
         if run.data.pixels == Pixels.BINARY:
-            random = noise.generator(run.seed, "thresholds")
+            random = generator(run.seed, "thresholds")
             thresholds = torch.rand(DRAWS, 1, *mean.shape[1:], generator=random).to(x)
             x = (thresholds < x).to(x.dtype)
         elif run.data.pixels == Pixels.LEVELS:
             x = (x * 255).round() / 255
-        flat = x.flatten(0, 1)
-        shared = torch.zeros(len(flat), dtype=torch.long)
-        rows.append(nll(run.vae, flat, shared, SAMPLES, run.seed)[0].unflatten(0, x.shape[:2]).mean(0))
-    return torch.stack(rows).cpu().numpy()
+        shared = torch.zeros(x.shape[0] * x.shape[1], dtype=torch.long)
+        batch = Batch(x.flatten(0, 1), labels.repeat(len(x)), shared)
+        nats.append(nll(run.vae, batch, SAMPLES, Noise(run.seed))[0].unflatten(0, x.shape[:2]).mean(0))
+    return torch.stack(nats).cpu().numpy()
 
 
-def described(run: Run, image: int) -> str:
-    """A test image in words, with its class where there are classes."""
-    classes = run.data.source.classes
-    label = f" ({classes[run.data.test.labels[image]]})" if len(classes) > 1 else ""
-    return f"test image {image}{label}"
+def progress(means: Tensor, description: str) -> Iterable[Tensor]:
+    """The images of each pair, with a progress bar."""
+    return tqdm(means, desc=description, unit="pair", disable=None, leave=False, delay=1)
 
 
-def film(run: Run, folder: Path, images: list[int], ways: dict[str, Callable[..., Tensor]]) -> None:
-    """interpolation.gif: from image to image and back to the first."""
-    x = as_input(torch.from_numpy(run.data.test.images[images])).to(run.device)
-    z = run.vae.embed(x)
+@torch.no_grad()
+def prior_nll(vae: VAE, codes: Tensor, y: Tensor) -> np.ndarray:
+    """-log p(z) in nats, (P, S), at codes (P, S, D) and labels y (P, S)."""
+    return -vae.given(y.flatten()).prior().log_prob(codes.flatten(0, 1)).unflatten(0, y.shape).cpu().numpy()
+
+
+def write_tour(run: Run, folder: Path, rows: list[int], paths: dict[str, LatentPath]) -> None:
+    """Write interpolation.gif: from test image to test image and back to the first."""
+    batch = example_batch(run, rows)
+    z = run.vae.given(batch.y).embed(batch.x)
     t = torch.linspace(0, 1, LEG + 1, device=z.device, dtype=z.dtype)
-    means = decoded(run.vae, {name: way(z, z.roll(-1, 0), t) for name, way in ways.items()})
-    # the end of a leg is the beginning of the next, but for the last
-    walked = {name: as_bytes(torch.cat([m[:, :-1].flatten(0, 1), m[-1, -1:]])) for name, m in means.items()}
-    caption = f"means of p(x | z) along the paths between {len(images)} test images and back"
-    figure, show = walks.tour(run.config.title, caption, as_bytes(x), walked)
-    write_animation(figure, show, range(len(walked[FADE])), folder / "interpolation.gif")
+    codes = {name: between(z, z.roll(-1, 0), t) for name, between in paths.items()}
+    means = decode_paths(run.vae, codes, nearer_label(batch.y, batch.y.roll(-1, 0), t))
+    # the last frame of a leg is the first of the next, which is dropped from all legs but the last
+    frames = {name: as_bytes(torch.cat([m[:, :-1].flatten(0, 1), m[-1, -1:]])) for name, m in means.items()}
+    caption = f"means of p(x | z) along the paths between {len(rows)} test images and back"
+    figure, show = walks.tour(run.config.title, caption, as_bytes(batch.x), frames)
+    write_animation(figure, show, range(len(frames[FADE])), folder / "interpolation.gif")
 
 
 def summary(nats: dict[str, np.ndarray], prior: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Means over the pairs, with standard errors where there are several: at the ends, along each path, at its highest;
-    and how much more the fade costs than the straight path."""
-    values = {"nll_ends": nats[FADE][:, [0, -1]].mean(1)}
+    """Means over the pairs: at the ends, along each path and at its highest point, and the cost of the fade.
+
+    nats, prior: -log p(x) and -log p(z) along each path, (P, S)
+    """
+    numbers: dict[str, Any] = {"pairs": len(nats[FADE]), "nll_ends": estimate(nats[FADE][:, [0, -1]].mean(1))}
     if "linear" in nats:
-        values["fade_minus_linear"] = (nats[FADE] - nats["linear"]).mean(1)
+        numbers["fade_minus_linear"] = estimate((nats[FADE] - nats["linear"]).mean(1))
     for name, curve in nats.items():
-        values |= {f"{name}/nll_mean": curve.mean(1), f"{name}/nll_highest": curve.max(1)}
+        numbers[name] = {"nll_mean": estimate(curve.mean(1)), "nll_highest": estimate(curve.max(1))}
         if name in prior:
-            values[f"{name}/prior_mean"] = prior[name].mean(1)
-    found: dict[str, Any] = {"pairs": len(nats[FADE])}
-    for name, each in values.items():
-        found |= estimate(name, each)
-    return found
+            numbers[name]["prior_mean"] = estimate(prior[name].mean(1))
+    return numbers

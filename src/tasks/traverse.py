@@ -1,5 +1,6 @@
-"""One latent dimension at a time through the prior's quantiles, the others held at a real image's code."""
+"""Each latent dimension through the prior's quantiles, the others fixed at a real image's code."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,72 +8,87 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.distributions import Normal
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.pixels import as_bytes, as_input
+from src.data.pixels import as_bytes
 from src.data.selection import mixed_rows
 from src.figures.animation import write_animation, write_image
+from src.inference import metrics
 from src.inference.metrics import ACTIVE
-from src.inference.metrics import dimensions as dimensions_of
-from src.models import priors
 from src.models.vae import VAE
 from src.support.errors import UserError
 from src.support.ranges import Count, Several, Whole
 from src.tasks import walks
-from src.tasks.interpolate import described
+from src.tasks.examples import describe, example_batch
 
-ENDS = 0.01, 0.99  # quantiles that a sweep begins and ends at
-PRIOR_DRAWS = 10_000  # that the quantiles of a learned prior are taken from
-MOVING, FRAMES = 6, 15  # images in the film, and frames one way
+ENDS = 0.01, 0.99  # quantiles at which a sweep begins and ends
+PRIOR_DRAWS = 10_000  # from which the quantiles of a learned prior are estimated
+MOVING, FRAMES = 6, 15  # images in the animation, and its frames in one direction
 GRID = 20  # codes along each side of the plane
 
 
 def traverse(run: Run, folder: Path, image: Whole | None, steps: Several, dimensions: Count | None) -> dict[str, Any]:
-    """traversal.png of a test image, traversal.gif of several, and with two latent dimensions the plane of codes as
-    manifold.png.
+    """Write traversal.png of a test image, traversal.gif of several, and for two latent dimensions manifold.png.
 
-    A row for each active dimension, or the first so many `dimensions` of them, the one with the largest KL on top, or
+    Each row is an active dimension, at most `dimensions` of them: the one with the largest KL first, or the one with
     the largest variance where the KL of single dimensions has no closed form.
     """
     test = run.data.test
     if image is not None and image >= len(test.labels):
         raise UserError(f"task.image must be from 0 to {len(test.labels) - 1}, or null, got {image}")
-    batches = run.batches(test if len(test.labels) > 1 else run.train)  # of one image no code varies
-    means, kl = dimensions_of(run.vae, tqdm(batches, "codes", unit="batch", disable=None, leave=False, delay=1))
+    batches = run.batches(test if len(test.labels) > 1 else run.train)  # codes of a single image do not vary
+    progress = tqdm(batches, "codes", unit="batch", disable=None, leave=False, delay=1)
+    means, kl = metrics.dimensions(run.vae, progress)
     variance = means.var(0, dtype=np.float64)
-    weight = variance if kl is None else kl
-    order = [int(d) for d in np.argsort(-weight, kind="stable") if variance[d] > ACTIVE]
-    if not order:
-        raise UserError("no latent dimension is active: all codes are the same, train with a smaller beta")
-    shown = order[:dimensions]
-    said = {d: f"variance {variance[d]:.2f}" if kl is None else f"{kl[d]:.2f} nats" for d in shown}
-    names = {d: f"dimension {d}\n{words}" for d, words in said.items()}
-    others = mixed_rows(test.labels, min(MOVING, len(test.labels)), run.seed)
-    chosen = int(others[0]) if image is None else image
-    words = "the largest variance of codes" if kl is None else "the largest mean KL"
-    still(run, folder, chosen, names, np.linspace(*ENDS, steps), words)
-    film(run, folder, [chosen, *(int(i) for i in others if i != chosen)][:MOVING], names)
+    order = active_dimensions(variance, kl)
+    names = {d: dimension_name(d, variance, kl) for d in order[:dimensions]}
+    random = [int(row) for row in mixed_rows(test.labels, min(MOVING, len(test.labels)), run.seed)]
+    chosen = random[0] if image is None else image
+    criterion = "the largest variance of codes" if kl is None else "the largest mean KL"
+    figure = traversal(run, chosen, names, np.linspace(*ENDS, steps), criterion)
+    write_image(figure, folder / "traversal.png", scale=1)
+    figure, show = animated_traversal(run, [chosen, *(row for row in random if row != chosen)][:MOVING], names)
+    there_and_back = [*range(FRAMES), *range(FRAMES - 2, -1, -1)]
+    write_animation(figure, show, there_and_back, folder / "traversal.gif")
     if run.vae.latent_dim == 2:
         write_image(manifold(run), folder / "manifold.png", scale=1)
-    found: dict[str, Any] = {"image": chosen, "active_units": len(order)}
+    numbers: dict[str, Any] = {"image": chosen, "active_units": len(order)}
     for d in order:
-        found |= {f"dimension {d}/variance": float(variance[d])} | ({} if kl is None else {f"dimension {d}/kl": kl[d]})
-    return found
+        numbers[f"dimension {d}"] = {"variance": float(variance[d])} | ({} if kl is None else {"kl": kl[d]})
+    return numbers
+
+
+def active_dimensions(variance: np.ndarray, kl: np.ndarray | None, threshold: float = ACTIVE) -> list[int]:
+    """The dimensions whose posterior means have a variance (D,) above the threshold, by falling KL (D,) or variance.
+
+    Raises UserError where there are none.
+    """
+    order = np.argsort(-(variance if kl is None else kl), kind="stable")
+    active = [int(d) for d in order if variance[d] > threshold]
+    if not active:
+        raise UserError("no latent dimension is active: all codes are the same, train with a smaller beta")
+    return active
+
+
+def dimension_name(d: int, variance: np.ndarray, kl: np.ndarray | None) -> str:
+    """The number of a dimension, above its KL or its variance."""
+    return f"dimension {d}\n" + (f"variance {variance[d]:.2f}" if kl is None else f"{kl[d]:.2f} nats")
 
 
 @torch.no_grad()
 def quantiles(vae: VAE, levels: np.ndarray) -> Tensor:
-    """The prior's quantiles in each dimension, (S, D) for levels (S,): exact for N(0, I), else of PRIOR_DRAWS draws."""
-    device = next(vae.parameters()).device
-    at = torch.as_tensor(levels, dtype=torch.get_default_dtype(), device=device)
-    if isinstance(vae.prior_head, priors.Standard):
-        return Normal(torch.zeros_like(at), 1).icdf(at)[:, None].expand(-1, vae.latent_dim)
-    return vae.prior().sample((PRIOR_DRAWS,)).quantile(at, dim=0)
+    """The prior's quantiles in each dimension, (S, D) for levels (S,).
+
+    They are exact where the prior has a closed form, and otherwise those of PRIOR_DRAWS samples.
+    """
+    p, device = vae.prior(), next(vae.parameters()).device
+    levels = torch.as_tensor(levels, dtype=torch.get_default_dtype(), device=device)
+    exact = p.quantiles(levels)
+    return p.sample((PRIOR_DRAWS,)).quantile(levels, dim=0) if exact is None else exact
 
 
-def replaced(z: Tensor, dimension: int, values: Tensor) -> Tensor:
+def replace_dimension(z: Tensor, dimension: int, values: Tensor) -> Tensor:
     """The codes z (N, D) with one dimension at each of `values` (S,): (S, N, D)."""
     swept = z.repeat(len(values), 1, 1)
     swept[..., dimension] = values[:, None]
@@ -80,34 +96,34 @@ def replaced(z: Tensor, dimension: int, values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def still(run: Run, folder: Path, image: int, names: dict[int, str], levels: np.ndarray, words: str) -> None:
-    """traversal.png."""
-    x = as_input(torch.from_numpy(run.data.test.images[[image]])).to(run.device)
-    z, values = run.vae.embed(x), quantiles(run.vae, levels)
+def traversal(run: Run, row: int, names: dict[int, str], levels: np.ndarray, criterion: str) -> Figure:
+    """Draw a test image as each named dimension passes the prior's quantiles `levels`; `criterion` orders the names."""
+    batch = example_batch(run, [row])
+    vae = run.vae.given(batch.y)
+    z, values = vae.embed(batch.x), quantiles(vae, levels)
     rows = []
     for d, name in names.items():
-        means = run.vae.decode(replaced(z, d, values[:, d])).mean[:, 0]
+        means = vae.decode(replace_dimension(z, d, values[:, d])).mean[:, 0]
         rows.append((name, as_bytes(means), int((values[:, d] - z[0, d]).abs().argmin())))
-    pair = as_bytes(torch.cat([x, run.vae.decode(z).mean]))
-    caption = f"{described(run, image)}, one latent dimension swept a row, {words} on top"
-    write_image(walks.sweeps(run.config.title, caption, pair, rows, levels), folder / "traversal.png", scale=1)
+    pair = as_bytes(torch.cat([batch.x, vae.decode(z).mean]))
+    caption = f"{describe(run, row)}, one latent dimension swept a row, {criterion} on top"
+    return walks.sweeps(run.config.title, caption, pair, rows, levels)
 
 
 @torch.no_grad()
-def film(run: Run, folder: Path, images: list[int], names: dict[int, str]) -> None:
-    """traversal.gif: up through the quantiles and down again."""
-    x = as_input(torch.from_numpy(run.data.test.images[images])).to(run.device)
-    z, levels = run.vae.embed(x), np.linspace(*ENDS, FRAMES)
-    values = quantiles(run.vae, levels)
-    rows = [(name, as_bytes(run.vae.decode(replaced(z, d, values[:, d])).mean)) for d, name in names.items()]
-    caption = f"one latent dimension swept a row, of {len(images)} images"
-    figure, show = walks.sweeping(run.config.title, caption, as_bytes(x), rows, levels)
-    write_animation(figure, show, [*range(FRAMES), *range(FRAMES - 2, -1, -1)], folder / "traversal.gif")
+def animated_traversal(run: Run, rows: list[int], names: dict[int, str]) -> tuple[Figure, Callable[[int], None]]:
+    """Draw test images as each named dimension passes the prior's quantiles; the function returned draws a frame."""
+    batch = example_batch(run, rows)
+    vae, levels = run.vae.given(batch.y), np.linspace(*ENDS, FRAMES)
+    z, values = vae.embed(batch.x), quantiles(vae, levels)
+    sweeps = [(name, as_bytes(vae.decode(replace_dimension(z, d, values[:, d])).mean)) for d, name in names.items()]
+    caption = f"one latent dimension swept a row, of {len(rows)} images"
+    return walks.sweeping(run.config.title, caption, as_bytes(batch.x), sweeps, levels)
 
 
 @torch.no_grad()
 def manifold(run: Run) -> Figure:
-    """The decoder's means over the plane of codes, evenly in the prior's quantiles (Kingma & Welling, 2014)."""
+    """Draw the decoder's means over the plane of codes, evenly in the prior's quantiles (Kingma & Welling, 2014)."""
     values = quantiles(run.vae, np.linspace(*ENDS, GRID))
     up, across = torch.meshgrid(values[:, 1], values[:, 0], indexing="ij")
     images = as_bytes(run.vae.decode(torch.stack([across, up], -1)).mean)

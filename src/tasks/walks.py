@@ -1,4 +1,4 @@
-"""Walks through the latent space: strips between two images, sweeps of single dimensions, a plane of codes."""
+"""Figures of walks through the latent space: paths between images, sweeps of single dimensions, a plane of codes."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,8 +13,8 @@ from src.figures.grids import enlargement, tile
 COLOURS = {"linear": "#4269d0", "spherical": "#3ca951", "pixel fade": "#e4572e"}
 LABELS = 112  # pixels of the page left of the rows
 GAP = 14  # between an image and the strip that leads from it
-CHART, BETWEEN = 84, 52  # height of a chart, and what lies between two
-PANEL = 168  # pixels of the page along the longer side of a film's images, about
+CHART, BETWEEN = 84, 52  # height of a chart, and the space between two
+PANEL = 168  # approximate pixels of the page along the longer side of the images of an animation
 TOP = page.HEADER + 10
 
 Curves = Mapping[str, np.ndarray]
@@ -23,8 +23,11 @@ Curves = Mapping[str, np.ndarray]
 def strip(
     title: str, caption: str, ends: np.ndarray, rows: Mapping[str, np.ndarray], charts: Mapping[str, Curves]
 ) -> Figure:
-    """Images (S, C, H, W) along each path, row by row, between the two images `ends`; beneath, and in line with them,
-    charts of curves (S,) by path."""
+    """Draw images along paths between two images, with charts of curves beneath the images.
+
+    ends: the two images, (2, C, H, W); rows: the images (S, C, H, W) of each path, by its name
+    charts: by their headings, the curves (S,) of each path
+    """
     scale = enlargement(ends)
     across, down = (scale * (pixels + 1) for pixels in ends.shape[:1:-1])
     steps = len(next(iter(rows.values())))
@@ -38,8 +41,8 @@ def strip(
     for i, (name, images) in enumerate(rows.items()):
         page.write(figure, page.MARGIN, TOP + (i + 0.5) * down, name, color=COLOURS[name], va="center")
         page.paste(figure, left, TOP + i * down, tile(images, steps), scale)
-    for i, (words, curves) in enumerate(charts.items()):
-        axes = chart(figure, page.Area(left, below + 46 + i * (CHART + BETWEEN), steps * across, CHART), words)
+    for i, (heading, curves) in enumerate(charts.items()):
+        axes = chart(figure, page.Area(left, below + 46 + i * (CHART + BETWEEN), steps * across, CHART), heading)
         for name, values in curves.items():
             axes.plot(values, color=COLOURS[name], linewidth=1.6, marker="o", markersize=3, label=name)
         axes.set(xlim=(-0.5, steps - 0.5), xticks=range(steps), xticklabels=[])
@@ -48,24 +51,26 @@ def strip(
 
 
 def tour(
-    title: str, caption: str, images: np.ndarray, walked: Mapping[str, np.ndarray]
+    title: str, caption: str, images: np.ndarray, paths: Mapping[str, np.ndarray]
 ) -> tuple[Figure, Callable[[int], None]]:
-    """A large image for each path, walked (F, C, H, W), over the `images` that they lead through in even steps and back
-    to the first; the function returned draws a frame."""
+    """Draw one large image for each path, above the images that it leads through; the function returned draws a frame.
+
+    images: (N, C, H, W); paths: the frames (F, C, H, W) of each, in even steps through the images and back to the first
+    """
     height, width = images.shape[2:]
     scale, small = max(1, round(PANEL / max(height, width))), enlargement(images)
     step = scale * (width + 2) + 24
-    across = max(len(walked) * step - 24, (len(images) + 1) * (small * (width + 2) + 8))
+    across = max(len(paths) * step - 24, (len(images) + 1) * (small * (width + 2) + 8))
     below = TOP + 22 + scale * (height + 2) + 34
     figure = page.page(max(across, 640) + 2 * page.MARGIN, below + small * (height + 2) + page.MARGIN)
     page.title(figure, title, caption)
-    begin = (page.size(figure)[0] - (len(walked) * step - 24)) / 2
+    begin = (page.size(figure)[0] - (len(paths) * step - 24)) / 2
     panels = []
-    for i, name in enumerate(walked):
+    for i, (name, frames) in enumerate(paths.items()):
         page.write(figure, begin + i * step, TOP, name, points=10, color=COLOURS[name])
-        panels.append(page.paste(figure, begin + i * step, TOP + 22, tile(walked[name][:1], 1), scale))
+        panels.append(page.paste(figure, begin + i * step, TOP + 22, tile(frames[:1], 1), scale))
         panels[-1].set_animated(True)
-    frames = len(walked[name]) - 1
+    last = len(frames) - 1
     thumb = small * (width + 2)
     gap = (page.size(figure)[0] - 2 * page.MARGIN - thumb) / len(images)
     for i, image in enumerate([*images, images[0]]):
@@ -73,12 +78,12 @@ def tour(
     page.band(figure, page.Area(page.MARGIN + thumb / 2, below - 13, len(images) * gap, 2), page.RULE)
     marker = page.band(figure, page.Area(page.MARGIN + thumb / 2 - 5, below - 17, 10, 10), page.ACCENT)
     marker.set_animated(True)
-    first, whole = marker.get_x(), len(images) * gap / page.size(figure)[0]
+    start, length = marker.get_x(), len(images) * gap / page.size(figure)[0]
 
     def show(frame: int) -> None:
-        for panel, pictures in zip(panels, walked.values(), strict=True):
-            panel.set_data(tile(pictures[frame, None], 1))
-        marker.set_x(first + whole * frame / frames)
+        for panel, frames in zip(panels, paths.values(), strict=True):
+            panel.set_data(tile(frames[frame, None], 1))
+        marker.set_x(start + length * frame / last)
 
     return figure, show
 
@@ -86,8 +91,11 @@ def tour(
 def sweeps(
     title: str, caption: str, image: np.ndarray, rows: Sequence[tuple[str, np.ndarray, int]], levels: np.ndarray
 ) -> Figure:
-    """A row for each dimension: (name, images (S, C, H, W) at the prior's quantiles `levels` (S,), the one nearest to
-    the image's own code, which is framed). `image` (2, C, H, W): the image and its reconstruction."""
+    """Draw an image as each dimension passes the prior's quantiles.
+
+    image: the image and its reconstruction, (2, C, H, W); levels: of the quantiles, (S,)
+    rows: for each dimension its name, the images (S, C, H, W), and which of them is nearest to the image's own code
+    """
     scale = enlargement(image)
     across, down = (scale * (pixels + 1) for pixels in image.shape[:1:-1])
     left, top = page.MARGIN + LABELS, TOP + down + 22
@@ -96,23 +104,24 @@ def sweeps(
     page.title(figure, title, caption)
     page.write(figure, page.MARGIN, TOP + down / 2, "image, and its\nreconstruction", points=8.5, va="center")
     page.paste(figure, left, TOP, tile(image, 2), scale)
-    words = "framed: the quantile nearest to the image's own code"
-    page.write(figure, left + 2 * across + 18, TOP + down / 2, words, points=8.5, color=page.ACCENT, va="center")
+    legend = "framed: the quantile nearest to the image's own code"
+    page.write(figure, left + 2 * across + 18, TOP + down / 2, legend, points=8.5, color=page.ACCENT, va="center")
     for i, (name, images, own) in enumerate(rows):
         page.write(figure, page.MARGIN, top + (i + 0.5) * down, name, points=8.5, va="center")
         page.paste(figure, left, top + i * down, tile(images, len(images)), scale)
-        outline(figure, left + own * across, top + i * down, across, down, scale)
+        outline(figure, page.Area(left + own * across, top + i * down, across, down), scale)
     for i, level in enumerate(levels):
         page.write(figure, left + (i + 0.5) * across, bottom + 10, f"{100 * level:.0f} %", points=8.5, ha="center")
     page.write(figure, page.MARGIN, bottom + 10, "prior's quantile", points=8.5)
     return figure
 
 
-def outline(figure: Figure, left: float, top: float, width: float, height: float, scale: int) -> None:
-    """Frames the cell of a tiled image in the accent colour, over the line around it."""
+def outline(figure: Figure, cell: page.Area, scale: int) -> None:
+    """Frame a cell of a tiled image in the accent colour, over the line around it."""
     across, down = page.size(figure)
-    corner = (left + scale / 2) / across, 1 - (top + height + scale / 2) / down
-    frame = Rectangle(corner, width / across, height / down, fill=False, edgecolor=page.ACCENT, linewidth=1.6)
+    corner = (cell.left + scale / 2) / across, 1 - (cell.top + cell.height + scale / 2) / down
+    size = cell.width / across, cell.height / down
+    frame = Rectangle(corner, *size, fill=False, edgecolor=page.ACCENT, linewidth=1.6)
     frame.set_zorder(5)
     figure.add_artist(frame)
 
@@ -120,8 +129,10 @@ def outline(figure: Figure, left: float, top: float, width: float, height: float
 def sweeping(
     title: str, caption: str, images: np.ndarray, rows: Sequence[tuple[str, np.ndarray]], levels: np.ndarray
 ) -> tuple[Figure, Callable[[int], None]]:
-    """A row for each dimension: (name, the `images` (N, C, H, W) as it passes the quantiles `levels` (F,), an array
-    (F, N, C, H, W)); above them the images. The function returned draws a frame."""
+    """Draw images (N, C, H, W) above a row for each dimension; the function returned draws a frame.
+
+    rows: for each dimension its name, and the images (F, N, C, H, W) as it passes the prior's quantiles `levels` (F,)
+    """
     scale = enlargement(images)
     across, down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])
     left, top, width = page.MARGIN + LABELS, TOP + down + 60, len(images) * across
@@ -132,27 +143,30 @@ def sweeping(
     page.write(figure, page.MARGIN, top - 35, "prior's quantile", points=8.5)
     page.band(figure, page.Area(left, top - 29, width, 2), page.RULE)
     marker = page.band(figure, page.Area(left - 5, top - 33, 10, 10), page.ACCENT)
-    words = page.write(figure, left, top - 52, "", points=8.5, color=page.ACCENT, ha="center")
+    level = page.write(figure, left, top - 52, "", points=8.5, color=page.ACCENT, ha="center")
     grids = []
-    for i, (name, pictures) in enumerate(rows):
+    for i, (name, frames) in enumerate(rows):
         page.write(figure, page.MARGIN, top + (i + 0.5) * down, name, points=8.5, va="center")
-        grids.append(page.paste(figure, left, top + i * down, tile(pictures[0], len(images)), scale))
-    for artist in (marker, words, *grids):
+        grids.append(page.paste(figure, left, top + i * down, tile(frames[0], len(images)), scale))
+    for artist in (marker, level, *grids):
         artist.set_animated(True)
-    first, begin, whole = marker.get_x(), words.get_position()[0], width / page.size(figure)[0]
+    marker_start, level_start, length = marker.get_x(), level.get_position()[0], width / page.size(figure)[0]
 
     def show(frame: int) -> None:
-        for grid, (_, pictures) in zip(grids, rows, strict=True):
-            grid.set_data(tile(pictures[frame], len(images)))
-        marker.set_x(first + whole * levels[frame])
-        words.set_x(begin + whole * levels[frame])
-        words.set_text(f"{100 * levels[frame]:.0f} %")
+        for grid, (_, frames) in zip(grids, rows, strict=True):
+            grid.set_data(tile(frames[frame], len(images)))
+        marker.set_x(marker_start + length * levels[frame])
+        level.set_x(level_start + length * levels[frame])
+        level.set_text(f"{100 * levels[frame]:.0f} %")
 
     return figure, show
 
 
 def plane(title: str, caption: str, images: np.ndarray, names: tuple[str, str]) -> Figure:
-    """images (N, N, C, H, W) on a square grid of codes, the first row lowest; `names` of the axes, across and up."""
+    """Draw images (N, N, C, H, W) on a square grid of codes, the first row lowest.
+
+    names: of the axes, across and up
+    """
     count, scale = len(images), max(1, enlargement(images) // 2)
     sheet = tile(images[::-1].reshape(-1, *images.shape[2:]), count)
     height, width = (scale * pixels for pixels in sheet.shape[:2])

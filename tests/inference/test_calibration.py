@@ -5,27 +5,28 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
-from src.inference.calibration import DRAWS, inside, p_values, ranks, reliability
+from src.inference.calibration import DRAWS, coverage, p_values, ranks, reliability
+from src.support.noise import Noise
 from tests.helpers.models import linear_gaussian
 
 
 @pytest.mark.usefixtures("float64")
 def test_ranks_under_the_true_posterior_are_uniform():
     vae, _ = linear_gaussian()
-    found = ranks(vae, 2000, 0)
+    found = ranks(vae, 2000, Noise(0))
     assert found.shape == (2000, 3)
     assert found.min() == 0 and found.max() == DRAWS
     assert (p_values(found) > 0.001).all()
-    share = inside(found)
+    share = coverage(found)
     assert share.mean() == pytest.approx(0.9, abs=4 * share.std() / len(share) ** 0.5)
 
 
 @pytest.mark.usefixtures("float64")
 def test_ranks_under_a_wrong_posterior_are_not():
     vae, _ = linear_gaussian(error=0.5)
-    found = ranks(vae, 2000, 0)
+    found = ranks(vae, 2000, Noise(0))
     assert (p_values(found) < 1e-6).all()
-    assert inside(found).mean() < 0.8
+    assert coverage(found).mean() < 0.8
 
 
 @pytest.mark.usefixtures("float64")
@@ -33,23 +34,23 @@ def test_a_posterior_that_is_too_wide_covers_too_much():
     vae, _ = linear_gaussian()
     with torch.no_grad():
         vae.encoder[1].bias[3:] += 2
-    assert inside(ranks(vae, 500, 0)).mean() > 0.98
+    assert coverage(ranks(vae, 500, Noise(0))).mean() > 0.98
 
 
 @pytest.mark.usefixtures("float64")
 def test_simulations_leave_the_random_numbers_alone_and_come_out_again():
     vae, _ = linear_gaussian()
     state = torch.get_rng_state()
-    assert (ranks(vae, 100, 3) == ranks(vae, 100, 3)).all()
-    assert (ranks(vae, 100, 3) != ranks(vae, 100, 4)).any()
+    assert (ranks(vae, 100, Noise(3)) == ranks(vae, 100, Noise(3))).all()
+    assert (ranks(vae, 100, Noise(3)) != ranks(vae, 100, Noise(4))).any()
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_central_ranks_are_inside():
     central = np.arange(5, DRAWS - 4)
-    assert inside(central[:, None]).all()
-    assert not inside(np.array([[4], [DRAWS - 4]])).any()
-    assert inside(np.arange(DRAWS + 1)[:, None]).mean() == pytest.approx(0.9)
+    assert coverage(central[:, None]).all()
+    assert not coverage(np.array([[4], [DRAWS - 4]])).any()
+    assert coverage(np.arange(DRAWS + 1)[:, None]).mean() == pytest.approx(0.9)
 
 
 def test_reliability_is_torchmetrics():

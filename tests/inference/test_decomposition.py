@@ -8,10 +8,20 @@ import torch
 from torch.distributions import Bernoulli, MultivariateNormal, kl_divergence
 
 from src.data.batches import Batch
-from src.inference.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
+from src.inference.decomposition import (
+    best_code_cost,
+    bounds,
+    clip_parts,
+    fit_mixture,
+    noise_floor,
+    posterior_codes,
+    prior_gain,
+)
 from src.models.likelihoods import Bernoulli as BernoulliLikelihood
 from src.models.posteriors import Gaussian
 from src.models.priors import Standard
+from src.support.noise import Noise
+from tests.helpers.batches import as_batch
 from tests.helpers.models import SIGMA, linear_gaussian, small
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -21,7 +31,7 @@ def gaps(images=20, steps=150, samples=500, **options):
     """Bounds of images drawn from p(x), and log p(x), of a linear-Gaussian VAE; its true posteriors."""
     vae, px = linear_gaussian(**options)
     x = px.sample((images,))
-    found = bounds(vae, x.view(-1, 1, 1, 6), torch.arange(images), 0, samples, steps)
+    found = bounds(vae, as_batch(x), Noise(0), samples, steps)
     w, b = vae.decoder[0].weight.detach(), vae.decoder[0].bias.detach()
     precision = torch.eye(3) + w.T @ w / SIGMA**2
     posterior = MultivariateNormal((x - b) @ w / SIGMA**2 @ precision.inverse(), precision_matrix=precision)
@@ -77,23 +87,23 @@ def test_the_best_code_is_the_least_squares_solution():
     w, b = vae.decoder[0].weight.detach(), vae.decoder[0].bias.detach()
     residual = (x - b) - (x - b) @ w @ (w.T @ w).inverse() @ w.T
     expected = residual.square().sum(1) / (2 * SIGMA**2) + 6 * math.log(SIGMA * math.sqrt(2 * math.pi))
-    images = x.view(-1, 1, 1, 6)
-    torch.testing.assert_close(best_code(vae, images, images, 500), expected, atol=1e-3, rtol=0)
+    batch = as_batch(x)
+    torch.testing.assert_close(best_code_cost(vae, batch, batch.x, 500), expected, atol=1e-3, rtol=0)
     assert all(weight.grad is None for weight in vae.parameters())
 
 
 def test_a_code_for_the_intensities_serves_all_draws():
     vae = small(Gaussian(3), Standard(3), BernoulliLikelihood())
-    greys = torch.rand(2, 1, 4, 4)
-    floor = noise_floor(greys)
-    torch.testing.assert_close(floor, Bernoulli(greys).entropy().flatten(1).sum(1))
-    best = best_code(vae, greys, greys)
+    intensity = torch.rand(2, 1, 4, 4)
+    floor = noise_floor(intensity)
+    torch.testing.assert_close(floor, Bernoulli(intensity).entropy().flatten(1).sum(1))
+    best = best_code_cost(vae, as_batch(intensity), intensity)
     assert (best > floor).all()
     z = torch.randn(20_000, 3)
-    assert (best - 1e-3 < -vae.decode(z[:, None].expand(-1, 2, -1)).log_prob(greys).amax(0)).all()
-    draws = Bernoulli(greys).sample((50_000,))
+    assert (best - 1e-3 < -vae.decode(z[:, None].expand(-1, 2, -1)).log_prob(intensity).amax(0)).all()
+    draws = Bernoulli(intensity).sample((50_000,))
     cost = -vae.decode(z[:1].expand(100_000, 3)).log_prob(draws.flatten(0, 1)).view(-1, 2).mean(0)
-    torch.testing.assert_close(cost, -vae.decode(z[:1].expand(2, 3)).log_prob(greys), atol=0.05, rtol=0)
+    torch.testing.assert_close(cost, -vae.decode(z[:1].expand(2, 3)).log_prob(intensity), atol=0.05, rtol=0)
 
 
 def test_noise_floor_of_black_and_white_is_nothing():
@@ -107,27 +117,27 @@ def test_a_prior_that_misses_the_codes_loses_their_kl():
 
     def batch(images: int, scale: float) -> Batch:
         x = px.mean + scale * (px.sample((images,)) - px.mean)
-        return Batch(x.view(-1, 1, 1, 6), torch.zeros(images), torch.arange(images))
+        return as_batch(x)
 
     for scale in (1.0, 2.0):
         aggregate = MultivariateNormal(torch.zeros(3), torch.diag(spread + scale**2 * (1 - spread)))
         expected = kl_divergence(aggregate, MultivariateNormal(torch.zeros(3), torch.eye(3))).item()
-        density = fitted(drawn_codes(vae, batch(2_000, scale), 1, 1)[0].numpy(), 0)
-        gain = gain_of(density, vae, batch(500, scale), 2).numpy()
+        density = fit_mixture(posterior_codes(vae, batch(2_000, scale), Noise(1), 1)[0].numpy(), 0)
+        gain = prior_gain(density, vae, batch(500, scale), Noise(2)).numpy()
         error = gain.std() / math.sqrt(len(gain))
         assert gain.mean() < expected + 4 * error
         assert gain.mean() > expected - 4 * error - 0.1
 
 
 def test_few_codes_make_few_components():
-    assert fitted(np.random.default_rng(0).normal(size=(250, 2)), 0).n_components == 2
+    assert fit_mixture(np.random.default_rng(0).normal(size=(250, 2)), 0).n_components == 2
 
 
 def test_parts_that_cannot_be_negative_are_not():
-    found = at_least_zero({name: np.array([-1.0, 0.5]) for name in ("prior", "family", "amortisation", "code")})
+    found = clip_parts({name: np.array([-1.0, 0.5]) for name in ("prior", "family", "amortisation", "code")})
     assert not any(found[name].any() for name in ("prior", "family", "amortisation"))
     assert found["code"].tolist() == [-1.0, 0.5]
-    assert at_least_zero({"prior": np.array([-1.0, 2.0])})["prior"].tolist() == [-1.0, 2.0]
+    assert clip_parts({"prior": np.array([-1.0, 2.0])})["prior"].tolist() == [-1.0, 2.0]
 
 
 def test_a_bad_refinement_leaves_the_encoders_posterior_the_best_known():

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from src.inference import inpainting
-from src.inference.importance import refine
-from src.inference.inpainting import filled, marginals, resampled
+from src.inference.importance import encoder_parameters, refine
+from src.inference.inpainting import STEPS, Fits, Inpainting, Masked, fit_codes, inpaint, marginals, resample
+from src.models.vae import VAE
+from src.support.noise import Noise
+from tests.helpers.batches import as_batch, select
 from tests.helpers.models import linear_gaussian
 
 COUNT = 40
@@ -30,12 +32,19 @@ def case(**options):
     return vae, px, x, seen
 
 
-def fill(vae, x, seen, samples=2000, draws=400, rows=slice(None)):
-    images, visible = x[:, None, None], seen[:, None, None]
-    donors = torch.stack([images.flip(0), images.roll(1, 0)])
-    index = torch.arange(COUNT)[rows]
-    whole = refine(vae, images[rows], index, 0, full=True)
-    return filled(vae, images[rows], whole, visible[rows], donors[:, rows], index, 0, samples, draws)
+def fill(
+    vae: VAE, x: torch.Tensor, seen: torch.Tensor, samples: int = 2000, draws: int = 400, steps: int = STEPS
+) -> Inpainting:
+    return fill_rows(vae, Masked(as_batch(x), seen[:, None, None]), slice(None), samples, draws, steps)
+
+
+def fill_rows(vae: VAE, masked: Masked, rows: slice, samples: int, draws: int, steps: int) -> Inpainting:
+    """Some of the images, whose fits begin with the missing pixels of the same others in whatever company."""
+    donors = torch.stack([masked.batch.x.flip(0), masked.batch.x.roll(1, 0)])[:, rows]
+    batch = select(masked.batch, rows)
+    whole = refine(vae, batch, Noise(0), encoder_parameters(vae, batch, Noise(0)))
+    part = Masked(batch, masked.visible[rows])
+    return inpaint(vae, part, Fits(fit_codes(vae, part, donors, Noise(0), steps), whole), Noise(0), samples, draws)
 
 
 @pytest.mark.parametrize("options", [{}, {"error": 0.1}, {"posterior": "full", "correlated": True}], ids=str)
@@ -64,11 +73,11 @@ def test_draws_spread_as_the_posterior_given_the_visible_pixels(float64):
         torch.testing.assert_close(fills.T.cov(), w @ spread @ w.T, atol=0.5, rtol=0.2)
 
 
-def test_chunks_change_no_number(float64, monkeypatch):
+def test_chunks_change_no_number(float64):
     vae, _, x, seen = case(error=0.1)
-    monkeypatch.setattr(inpainting, "STEPS", 20)
-    whole = fill(vae, x, seen, 200, 5)
-    parts = [fill(vae, x, seen, 200, 5, rows) for rows in (slice(0, 13), slice(13, None))]
+    whole = fill(vae, x, seen, 200, 5, 20)
+    masked = Masked(as_batch(x), seen[:, None, None])
+    parts = [fill_rows(vae, masked, rows, 200, 5, 20) for rows in (slice(0, 13), slice(13, None))]
     torch.testing.assert_close(torch.cat([part.nll for part in parts]), whole.nll)
     torch.testing.assert_close(torch.cat([part.means for part in parts], 1), whole.means)
 
@@ -76,8 +85,8 @@ def test_chunks_change_no_number(float64, monkeypatch):
 def test_codes_are_resampled_as_often_as_they_weigh(float64):
     z = torch.arange(3.0)[:, None, None].expand(3, 2, 1)
     weights = torch.tensor([[0.2, 0.0], [0.5, 1.0], [0.3, 0.0]])
-    drawn = resampled(z, weights.log() + 7, torch.randn(20_000, 2))[..., 0]
-    shares = torch.stack([(drawn == value).double().mean(0) for value in range(3)])
+    chosen = resample(z, weights.log() + 7, torch.randn(20_000, 2))[..., 0]
+    shares = torch.stack([(chosen == value).double().mean(0) for value in range(3)])
     torch.testing.assert_close(shares, weights, atol=0.02, rtol=0)
 
 

@@ -8,12 +8,14 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
+from src.data.batches import Batch
 from src.inference import importance, proposals
 from src.models.gaussians import DiagonalGaussian, FullGaussian
 from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.priors import Standard
 from src.models.vae import VAE
-from src.tasks.anomaly.scores import scores
+from src.support.noise import Noise
+from tests.helpers.batches import as_batch, select
 from tests.helpers.models import POSTERIORS, PRIORS, linear_gaussian
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -48,8 +50,8 @@ def quadrature(vae: VAE, x: torch.Tensor, points: int) -> torch.Tensor:
     """log p(x), (B,), over a grid of the latent plane."""
     line = torch.linspace(-6, 6, points)
     z = torch.cartesian_prod(line, line)
-    log_px = vae.decode(z[:, None]).base_dist
-    joint = torch.stack([log_px.log_prob(image).flatten(2).sum(-1)[:, 0] for image in x], 1)
+    pixels = vae.decode(z[:, None]).factors()
+    joint = torch.stack([pixels.log_prob(image).flatten(2).sum(-1)[:, 0] for image in x], 1)
     joint = joint + vae.prior().log_prob(z)[:, None]
     return joint.logsumexp(0) + 2 * math.log(12 / (points - 1))
 
@@ -63,11 +65,11 @@ def test_nll_of_posteriors_that_the_encoder_misses_against_quadrature(posterior,
     x = vae.decode(torch.randn(16, 2)).sample()
     exact = quadrature(vae, x, 361)
     torch.testing.assert_close(quadrature(vae, x, 301), exact, atol=1e-3, rtol=0)
-    index = torch.arange(16)
-    alone = importance.refine(vae, x, index, 0, full=True)
-    missed = importance.nll(vae, x, index, 1000, 0, alone)[0] + exact
-    mixture = proposals.propose(vae, x, index, 0).mixture
-    estimate, effective = importance.nll(vae, x, index, 1000, 0, mixture)
+    batch, noise = as_batch(x), Noise(0)
+    alone = importance.refine(vae, batch, noise, importance.encoder_parameters(vae, batch, noise))
+    missed = importance.nll(vae, batch, 1000, noise, alone)[0] + exact
+    mixture = proposals.propose(vae, batch, noise).mixture
+    estimate, effective = importance.nll(vae, batch, 1000, noise, mixture)
     error = estimate + exact
     assert missed.mean() > 0.3  # a mode of two is log 2
     assert abs(error.mean()) < 0.1
@@ -99,9 +101,10 @@ def linear(latents: int, pixels: int) -> tuple[VAE, MultivariateNormal]:
 
 def test_nll_in_sixteen_dimensions():
     vae, px = linear(16, 30)
-    x, index = px.sample((40,)), torch.arange(40)
-    mixture = proposals.propose(vae, x.view(40, 1, 1, 30), index, 0).mixture
-    error = importance.nll(vae, x.view(40, 1, 1, 30), index, 1000, 0, mixture)[0] + px.log_prob(x)
+    x = px.sample((40,))
+    batch = as_batch(x)
+    mixture = proposals.propose(vae, batch, Noise(0)).mixture
+    error = importance.nll(vae, batch, 1000, Noise(0), mixture)[0] + px.log_prob(x)
     assert abs(error.mean()) < 0.05
     assert error.std() < 0.2
 
@@ -109,8 +112,7 @@ def test_nll_in_sixteen_dimensions():
 @pytest.mark.parametrize("samples", [7, 250, 1000])
 def test_balanced_weights_are_those_of_the_samples_proportions(samples):
     vae, px = linear_gaussian(error=0.1)
-    x = px.sample((3,)).view(3, 1, 1, 6)
-    mixture = proposals.propose(vae, x, torch.arange(3), 0, steps=5).mixture
+    mixture = proposals.propose(vae, as_batch(px.sample((3,))), Noise(0), steps=5).mixture
     z, log_q = mixture.rsample_and_log_prob(torch.randn(samples, 3, 3))
     chosen = [proposals.ORDER[k % 10] for k in range(samples)]
     expected = sum(
@@ -123,7 +125,7 @@ def test_the_mean_weight_is_unbiased_however_few_samples():
     """For a density inside the mixture, so that weights are bounded: E[mean of w] = 1."""
     inner = DiagonalGaussian(torch.zeros(1, 2), torch.full((1, 2), 0.5))
     parts = [FullGaussian(torch.full((1, 2), i / 4), torch.eye(2)[None]) for i in range(4)]
-    mixture = proposals.Balanced([*parts, DiagonalGaussian(torch.zeros(1, 2), torch.ones(1, 2))])
+    mixture = proposals.BalancedMixture([*parts, DiagonalGaussian(torch.zeros(1, 2), torch.ones(1, 2))])
     means = []
     for _ in range(1000):
         z, log_q = mixture.rsample_and_log_prob(torch.randn(4, 1, 2))
@@ -134,27 +136,28 @@ def test_the_mean_weight_is_unbiased_however_few_samples():
 
 def test_an_image_has_its_proposal_in_whatever_company():
     vae = two_modes()
-    x, index = vae.decode(torch.randn(6, 2)).sample(), torch.tensor([0, 1, 205, 3, 4, 7])
-    together = proposals.propose(vae, x, index, 0, steps=5).mixture
-    apart = [proposals.propose(vae, x[rows], index[rows], 0, steps=5).mixture for rows in torch.arange(6).split(4)]
-    both = importance.nll(vae, x, index, 300, 0, together)[0]
-    parts = [
-        importance.nll(vae, x[r], index[r], 300, 0, p)[0] for r, p in zip(torch.arange(6).split(4), apart, strict=True)
-    ]
-    torch.testing.assert_close(torch.cat(parts), both)
+    batch = as_batch(vae.decode(torch.randn(6, 2)).sample(), [0, 1, 205, 3, 4, 7])
+
+    def estimate(batch: Batch) -> torch.Tensor:
+        mixture = proposals.propose(vae, batch, Noise(0), steps=5).mixture
+        return importance.nll(vae, batch, 300, Noise(0), mixture)[0]
+
+    parts = [estimate(select(batch, rows)) for rows in torch.arange(6).split(4)]
+    torch.testing.assert_close(torch.cat(parts), estimate(batch))
 
 
 def test_proposing_leaves_torchs_generator_alone():
     vae = two_modes()
     x, state = torch.rand(2, 1, 4, 4), torch.get_rng_state()
-    proposals.propose(vae, x, torch.arange(2), 0, steps=1)
+    proposals.propose(vae, as_batch(x), Noise(0), steps=1)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_the_nll_of_an_anomaly_is_that_of_the_model():
+def test_the_nll_of_unusual_images_is_that_of_the_model():
     """Far from the training images the encoder is wrong, and its posterior alone several nats off."""
     vae, px = linear_gaussian(error=0.3)
     x = px.mean + 2 * (px.sample((20,)) - px.mean)
-    found = scores(vae, x.view(20, 1, 1, 6), torch.arange(20), ["nll"], 0, 100, 30)["nll"]
-    assert (importance.nll(vae, x.view(20, 1, 1, 6), torch.arange(20), 100, 0)[0] + px.log_prob(x)).mean() > 2
-    assert abs((found + px.log_prob(x)).mean()) < 0.5
+    batch, log_p = as_batch(x), px.log_prob(x)
+    mixture = proposals.propose(vae, batch, Noise(0), steps=30).mixture
+    assert (importance.nll(vae, batch, 100, Noise(0))[0] + log_p).mean() > 2
+    assert abs((importance.nll(vae, batch, 100, Noise(0), mixture)[0] + log_p).mean()) < 0.5

@@ -14,7 +14,6 @@ from torch.distributions import kl_divergence
 from tqdm import tqdm
 
 from src.build import open_run
-from src.data.batches import Batch
 from src.data.pixels import dequantize
 from src.figures.histogram import span
 from src.models.gaussians import DiagonalGaussian
@@ -24,6 +23,7 @@ from src.support.statistics import Estimate, flatten
 from src.tasks.anomaly import pictures
 from src.tasks.anomaly import task as module
 from src.tasks.anomaly.scores import BASELINES, SCORES, detection, evaluate_scores, make_scores, png_nats
+from tests.helpers.batches import as_batch
 from tests.helpers.models import linear_gaussian
 
 QUICK = ["task.images=20", "task.samples=5", "task.steps=2"]
@@ -31,10 +31,9 @@ QUICK = ["task.images=20", "task.samples=5", "task.steps=2"]
 
 def scores_of(vae, x, names, samples, steps):
     """The scores `names` of images x (B, C, H, W), by name."""
-    rows = torch.arange(len(x))
+    scores = make_scores(names, samples, steps)
     with torch.no_grad():
-        scores = make_scores(names, samples, steps)
-        return {name: score(vae, Batch(x, torch.zeros_like(rows), rows), Noise(0)) for name, score in scores.items()}
+        return {name: score(vae, as_batch(x), Noise(0)) for name, score in scores.items()}
 
 
 def test_with_the_true_posterior_every_likelihood_score_is_log_p(float64):

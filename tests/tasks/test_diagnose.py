@@ -1,15 +1,16 @@
 """task=diagnose."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from src.build import open_run
 from src.support.errors import UserError
-from src.tasks.diagnose import task as diagnose
+from src.support.statistics import Estimate
 from src.tasks.diagnose.pictures import bars, limits
-from src.tasks.diagnose.task import remedies
+from src.tasks.diagnose.task import active_dimensions, remedies
 
 FAST = ("task.count=30", "task.samples=20", "task.steps=5", "task.simulations=100")
 FILES = {"nats.png", "calibration.png", "parts.npz", "metrics.json", "task.yaml"}
@@ -31,20 +32,20 @@ def test_parts_sum_to_the_total(applied, finished):
         costs = (terms["recon"] + terms["kl"])[index]
     error = float(costs.std(ddof=1)) / 30**0.5  # of one draw an image, where ours averages many
     assert numbers["total/nats"] == pytest.approx(float(costs.mean()), abs=error)
-    greys = open_run(finished).data.source.val.images[index] / 255
+    p = open_run(finished).data.source.val.images[index] / 255
     with np.errstate(divide="ignore", invalid="ignore"):
-        entropy = np.nan_to_num(-greys * np.log(greys)) + np.nan_to_num(-(1 - greys) * np.log(1 - greys))
+        entropy = np.nan_to_num(-p * np.log(p)) + np.nan_to_num(-(1 - p) * np.log(1 - p))
     np.testing.assert_allclose(parts["noise_floor"], entropy.sum((1, 2, 3)), rtol=1e-4)
     assert (parts["decoder"] > 0).all()
     assert 0 < numbers["calibration_error"] < 1 and 0 < numbers["coverage_90"] <= 1
 
 
-def test_active_dimensions_are_counted_on_all_validation_images(applied, finished, monkeypatch):
+def test_active_dimensions_are_those_of_all_validation_images():
     """As val/active_units is, however few images are diagnosed."""
-    run = open_run(finished)
-    monkeypatch.setattr(diagnose, "ACTIVE", 0.9 * run.codes(run.data.val).var(0).min())
-    numbers, _ = applied(finished, "task=diagnose", *FAST, "task.count=2")
-    assert numbers["dimensions_off"].endswith(" of 3")
+    codes = np.stack([np.linspace(0, 1, 60), np.zeros(60), np.eye(60)[-1]], 1)  # the last dimension varies at the end
+    run = SimpleNamespace(codes=lambda split: codes[split], data=SimpleNamespace(val=slice(None)))
+    assert active_dimensions(run, 0.9 * codes[:, 2].var()).tolist() == [0, 2]
+    assert active_dimensions(run, 9).tolist() == [0, 1, 2]
 
 
 def test_densities_have_no_floor_and_no_diagram(applied, run):
@@ -65,7 +66,7 @@ def test_flows_have_one_part_for_the_posterior(applied, run):
 
 
 @pytest.mark.parametrize(
-    ("option", "words"),
+    ("option", "message"),
     [
         ("task.count=1", "task.count must be a whole number, 2 or more, got 1"),
         ("task.samples=0", "task.samples must be a whole number, 1 or more"),
@@ -73,20 +74,20 @@ def test_flows_have_one_part_for_the_posterior(applied, run):
         ("task.simulations=99", "task.simulations must be a whole number, 100 or more"),
     ],
 )
-def test_bad_options_are_refused(applied, finished, option, words):
-    with pytest.raises(UserError, match=words):
+def test_bad_options_are_refused(applied, finished, option, message):
+    with pytest.raises(UserError, match=message):
         applied(finished, "task=diagnose", option)
 
 
 @pytest.mark.parametrize("options", [[], ["posterior=flow", "prior=flow"]], ids=" ".join)
 def test_remedies_are_options(composed, options):
-    for words in remedies(composed(*options)).values():
-        for option in re.findall(r"\S+=[^\s,]+", words):
+    for remedy in remedies(composed(*options)).values():
+        for option in re.findall(r"\S+=[^\s,]+", remedy):
             composed(*options, option)
 
 
-def row(nats: float) -> dict[str, float]:
-    return {"nats": nats, "nats_se": 0.1}
+def row(nats: float) -> dict[str, Estimate]:
+    return {"nats": Estimate(nats, 0.1)}
 
 
 def test_bars_begin_where_the_one_before_ends():

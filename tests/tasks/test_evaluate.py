@@ -9,10 +9,10 @@ import pytest
 from src.build import open_run
 from src.data.sources import Split
 from src.evaluation import samplers
-from src.inference import decomposition
 from src.inference.metrics import elbo_terms
 from src.support.errors import UserError
-from src.tasks.evaluate import task as evaluate
+from src.support.noise import Noise
+from src.tasks.evaluate.latents import latent_use, training_codes
 
 FEW = ["task.samples=20", "task.images=20", "task.tight_images=10", "task.sample_quality=false"]
 
@@ -44,23 +44,25 @@ def test_the_bound_is_that_of_the_training(applied, finished):
     assert "nll_0" not in numbers
 
 
-def test_a_part_of_the_images_that_stands_for_all_is_spread_evenly(finished, monkeypatch):
-    """Here with the test images ordered by what their codes cost, as files are ordered by their class."""
+def test_a_subset_of_the_images_is_spread_evenly(finished):
+    """Here with the test images ordered by the KL of their codes, as files are ordered by class."""
     run = open_run(finished)
-    kl = elbo_terms(run.vae, run.batches(run.data.test), run.seed)["kl"]
+    kl = elbo_terms(run.vae, run.batches(run.data.test), Noise(run.seed))["kl"]
     order = np.argsort(kl)
     ordered = Split(*(array[order] for array in run.data.test))
-    monkeypatch.setattr(evaluate, "AGGREGATE", 20)
-    monkeypatch.setattr(evaluate, "FITTED", 328)  # as many codes as there are training images, which have 153 each
-    given, fitted = [], decomposition.fitted
-    monkeypatch.setattr(decomposition, "fitted", lambda codes, seed: given.append(codes) or fitted(codes, seed))
-    found = evaluate.latent(run, ordered, kl[order], run.codes(ordered))
-    mean = found["aggregate_kl_at_most"] + found["mutual_information"]  # of the 20 images' KL
+    numbers = latent_use(run, ordered, kl[order], run.codes(ordered), 20)
+    mean = numbers["aggregate_kl_at_most"] + numbers["mutual_information"].mean  # of the 20 images' KL
     assert mean == pytest.approx(kl.mean(), abs=0.1)
     assert kl[order][:20].mean() < kl.mean() - 0.3
+
+
+def test_a_subset_of_the_training_codes_is_spread_evenly(finished):
+    """The test takes as many codes as there are training images, each of which has 153 samples."""
+    run = open_run(finished)
     codes = samplers.codes(run).numpy()
-    index = [int(np.flatnonzero((codes == row.astype(np.float32)).all(1))[0]) for row in given[0]]
-    assert np.ptp(index) > 0.98 * len(codes)
+    subset = training_codes(run, 328)
+    index = [int(np.flatnonzero((codes == row.astype(np.float32)).all(1))[0]) for row in subset]
+    assert len(index) == 328 and np.ptp(index) > 0.98 * len(codes)
 
 
 def test_bf16_is_near(applied, finished):
@@ -89,7 +91,7 @@ def test_every_kind_of_part(applied, run, options):
 
 
 def assert_consistent(numbers: dict) -> None:
-    """That no bound says less than what is known."""
+    """Assert that no bound is weaker than what is known anyway."""
     information = numbers.get("mutual_information", 0)
     assert 0 <= information <= numbers["mutual_information_at_most"] <= max(numbers["kl"], 0)
     assert 0 <= numbers["aggregate_kl_at_least"] <= numbers["aggregate_kl_at_most"] <= max(numbers["kl"], 0)
@@ -97,13 +99,13 @@ def assert_consistent(numbers: dict) -> None:
 
 
 @pytest.mark.parametrize("options", [["beta=100"], ["beta=100", "posterior=full", "latent_dim=1"]], ids=" ".join)
-def test_a_code_that_says_nothing(applied, run, options, caplog):
+def test_a_collapsed_code(applied, run, options, caplog):
     numbers, folder = applied(run(*options, "trainer.max_epochs=4"), "task=evaluate", *FEW)
     assert numbers["kl"] < 0.1
     assert_consistent(numbers)
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     expected = [f"{name}: 100 % of the images have fewer than 20 effective" for name in ("nll_20", "nll_tight")]
-    assert [any(line.startswith(words) for line in warnings) for words in expected] == [True, True]
+    assert [any(line.startswith(start) for line in warnings) for start in expected] == [True, True]
 
 
 def test_two_images(applied, finished):

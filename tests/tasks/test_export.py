@@ -13,6 +13,7 @@ from src import build
 from src.models import likelihoods, networks, posteriors, priors
 from src.models.vae import VAE
 from src.support.errors import UserError
+from src.support.statistics import flatten
 from src.tasks import export
 from tests.helpers.models import POSTERIORS
 
@@ -28,7 +29,7 @@ def convolutional(posterior=posteriors.Gaussian, likelihood=likelihoods.Bernoull
 
 @pytest.fixture(scope="module")
 def exported(finished, tmp_path_factory):
-    """The numbers and the folder of an export of the finished run."""
+    """Numbers and folder of an export of the finished run."""
     folder = tmp_path_factory.mktemp("exported")
     return export.export(build.open_run(finished), folder), folder
 
@@ -46,6 +47,7 @@ def run_onnx(path, *arrays):
 
 def test_files_and_numbers(exported):
     numbers, folder = exported
+    numbers = flatten(numbers)
     files = {"encoder.onnx", "decoder.onnx", "weights.safetensors"}
     assert {path.name for path in folder.iterdir()} == files
     assert {name for name in numbers if name.endswith("MB")} == {f"{name}/MB" for name in files}
@@ -54,15 +56,15 @@ def test_files_and_numbers(exported):
 
 
 @pytest.mark.parametrize("count", [1, 2, 17])
-def test_onnx_says_what_pytorch_says_for_any_batch_size(exported, finished, count):
+def test_onnx_equals_pytorch_for_any_batch_size(exported, finished, count):
     vae = build.load(finished)
     x = torch.rand(count, 1, 28, 28).round()
     z = torch.randn(count, 3)
     with torch.no_grad():
         q, mean = vae.encode(x), vae.decode(z).mean
-    found = run_onnx(exported[1] / "encoder.onnx", x.numpy())
-    np.testing.assert_allclose(found["mean"], q.mean.numpy(), atol=1e-5)
-    np.testing.assert_allclose(found["scale"], q.scale.numpy(), atol=1e-5)
+    outputs = run_onnx(exported[1] / "encoder.onnx", x.numpy())
+    np.testing.assert_allclose(outputs["mean"], q.mean.numpy(), atol=1e-5)
+    np.testing.assert_allclose(outputs["scale"], q.scale.numpy(), atol=1e-5)
     np.testing.assert_allclose(run_onnx(exported[1] / "decoder.onnx", z.numpy())["mean"], mean.numpy(), atol=1e-5)
 
 
@@ -114,7 +116,7 @@ def test_likelihoods_in_colour(likelihood, tmp_path):
     assert export.difference(export.Decoder(vae), z, path) <= 1e-5
 
 
-def test_a_file_that_says_something_else_is_refused(exported, finished):
+def test_a_file_whose_outputs_differ_is_refused(exported, finished):
     vae = build.load(finished)
     with torch.no_grad():
         next(vae.decoder.parameters()).add_(1e-3)
@@ -122,15 +124,15 @@ def test_a_file_that_says_something_else_is_refused(exported, finished):
         export.difference(export.Decoder(vae), torch.randn(5, 3), exported[1] / "decoder.onnx")
 
 
-def test_what_cannot_be_exported_is_refused_in_a_line(tmp_path):
-    class Asks(torch.nn.Module):
+def test_a_network_that_cannot_be_exported_is_refused_in_a_line(tmp_path):
+    class Branches(torch.nn.Module):
         vae = convolutional()
 
         def forward(self, x):
             return (x if x.sum().item() > 0 else -x,)
 
     with pytest.raises(UserError, match=r"encoder.onnx: PyTorch can't export this network .*") as error:
-        export.write_onnx(Asks(), torch.rand(2, 3), tmp_path / "encoder.onnx", "images", ["mean"])
+        export.write_onnx(Branches(), torch.rand(2, 3), tmp_path / "encoder.onnx", "images", ["mean"])
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""task=interpolate, and that all walks go with every kind of part."""
+"""task=interpolate, and the other walks through the latent space with every kind of part."""
 
 import numpy as np
 import pytest
@@ -6,29 +6,35 @@ import torch
 from PIL import Image
 
 from src.build import open_run
-from src.data.pixels import as_input
-from src.inference import inpainting
 from src.models import priors
 from src.models.likelihoods import Bernoulli
 from src.models.posteriors import Gaussian
 from src.support.errors import UserError
-from src.tasks import interpolate as interpolation
-from src.tasks.interpolate import FADE, decoded, latent_ways, linear, measured, spherical
+from src.tasks.examples import example_batch
+from src.tasks.interpolate import (
+    FADE,
+    decode_paths,
+    latent_paths,
+    linear,
+    nearer_label,
+    path_nll,
+    spherical,
+)
 from tests.helpers.models import small
 
 
-def test_pairs_and_a_film_are_drawn(applied, finished):
+def test_pairs_and_an_animation_are_drawn(applied, finished):
     numbers, folder = applied(finished, "task=interpolate", "task.pairs=2", "task.steps=5")
     assert {path.name for path in folder.iterdir()} == {
         *("pair_1.png", "pair_2.png", "interpolation.gif", "metrics.json", "task.yaml")
     }
-    with Image.open(folder / "interpolation.gif") as film:
-        assert film.n_frames == 4 * 8 + 1
-        first = np.asarray(film.convert("RGB"))
-        film.seek(film.n_frames - 1)
-        last = np.asarray(film.convert("RGB"))
+    with Image.open(folder / "interpolation.gif") as animation:
+        assert animation.n_frames == 4 * 8 + 1
+        first = np.asarray(animation.convert("RGB"))
+        animation.seek(animation.n_frames - 1)
+        last = np.asarray(animation.convert("RGB"))
     changed = (first != last).any(-1)
-    assert changed.any() and changed.mean() < 0.002  # the marker alone: the film has come back
+    assert changed.any() and changed.mean() < 0.002  # the marker alone: the last frame shows the first images again
     for name in ("linear", "spherical", FADE):
         assert numbers[f"{name}/nll_highest"] >= numbers[f"{name}/nll_mean"] > 0
     difference = numbers[f"{FADE}/nll_mean"] - numbers["linear/nll_mean"]
@@ -37,29 +43,32 @@ def test_pairs_and_a_film_are_drawn(applied, finished):
 
 def test_all_paths_lead_from_reconstruction_to_reconstruction(finished):
     run = open_run(finished)
-    x = as_input(torch.from_numpy(run.data.test.images[:4]))
+    x, y, _ = example_batch(run, range(4))
     z = run.vae.embed(x)
     t = torch.linspace(0, 1, 7)
-    means = decoded(run.vae, {way.__name__: way(z[:2], z[2:], t) for way in (linear, spherical)})
+    labels = nearer_label(y[:2], y[2:], t)
+    means = decode_paths(run.vae, {path.__name__: path(z[:2], z[2:], t) for path in (linear, spherical)}, labels)
     for mean in means.values():
         ends = torch.cat([mean[:, 0], mean[:, -1]])
         torch.testing.assert_close(ends, run.vae.reconstruct(x), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(means[FADE][:, 3], (means[FADE][:, 0] + means[FADE][:, -1]) / 2)
-    nats = {name: measured(run, mean, name) for name, mean in means.items()}
+    nats = {name: path_nll(run, mean, labels, name) for name, mean in means.items()}
     for curve in nats.values():  # the same images and the same noise: the same number
         np.testing.assert_allclose(curve[:, [0, -1]], nats["linear"][:, [0, -1]], rtol=1e-3)
 
 
 def test_a_fade_leaves_the_data_further_than_a_path_of_codes(finished):
-    """From a disc to another: faded there are two."""
+    """From one disc to another, whose fade has two."""
     run = open_run(finished)
-    x = as_input(torch.from_numpy(run.data.test.images[[0, 1, 2, 3]]))
-    z = run.vae.embed(x)
-    means = decoded(run.vae, {"linear": linear(z[:2], z[2:], torch.linspace(0, 1, 5))})
-    assert measured(run, means[FADE], FADE).mean() > measured(run, means["linear"], "linear").mean() + 5
+    x, y, _ = example_batch(run, [0, 1, 2, 3])
+    z, t = run.vae.embed(x), torch.linspace(0, 1, 5)
+    labels = nearer_label(y[:2], y[2:], t)
+    means = decode_paths(run.vae, {"linear": linear(z[:2], z[2:], t)}, labels)
+    nats = {name: path_nll(run, mean, labels, name).mean() for name, mean in means.items()}
+    assert nats[FADE] > nats["linear"] + 5
 
 
-def test_spherical_goes_evenly_along_the_great_circle(float64):
+def test_spherical_is_even_along_the_great_circle(float64):
     a, b = (2 * torch.nn.functional.normalize(torch.randn(8, 5), dim=1) for _ in range(2))
     path = spherical(a, b, torch.linspace(0, 1, 9))
     torch.testing.assert_close(path.norm(dim=-1), torch.full((8, 9), 2.0))
@@ -72,14 +81,14 @@ def test_spherical_goes_evenly_along_the_great_circle(float64):
 
 def test_a_learned_prior_has_straight_paths_only():
     standard, mixture = (small(Gaussian(3), prior, Bernoulli()) for prior in (priors.Standard(3), priors.Mixture(3, 2)))
-    assert list(latent_ways("both", standard)) == ["linear", "spherical"]
-    assert list(latent_ways("both", mixture)) == list(latent_ways("linear", mixture)) == ["linear"]
+    assert list(latent_paths("both", standard)) == ["linear", "spherical"]
+    assert list(latent_paths("both", mixture)) == list(latent_paths("linear", mixture)) == ["linear"]
     with pytest.raises(UserError, match=r"task.path=spherical needs prior=standard.*task.path=linear"):
-        latent_ways("spherical", mixture)
+        latent_paths("spherical", mixture)
 
 
 @pytest.mark.parametrize(
-    ("option", "words"),
+    ("option", "message"),
     [
         ("steps=2", "task.steps must be a whole number, 3 or more"),
         ("path=curved", "task.path must be linear or spherical or both"),
@@ -91,8 +100,8 @@ def test_a_learned_prior_has_straight_paths_only():
         ("images=[]", "pairs of different test images"),
     ],
 )
-def test_bad_options_are_refused(applied, finished, option, words):
-    with pytest.raises(UserError, match=words):
+def test_bad_options_are_refused(applied, finished, option, message):
+    with pytest.raises(UserError, match=message):
         applied(finished, "task=interpolate", f"task.{option}")
 
 
@@ -104,9 +113,7 @@ def test_bad_options_are_refused(applied, finished, option, words):
     ],
     ids=lambda parts: parts[0],
 )
-def test_walks_go_with_every_kind_of_part(applied, run, parts, monkeypatch):
-    monkeypatch.setattr(inpainting, "STEPS", 10)
-    monkeypatch.setattr(interpolation, "SAMPLES", 10)
+def test_walks_and_inpainting_with_every_kind_of_part(applied, run, parts):
     folder = run(*parts, "trainer.max_epochs=1")
     numbers, _ = applied(folder, "task=interpolate", "task.images=[[1,2]]", "task.steps=3")
     assert "linear/nll_mean" in numbers and "spherical/nll_mean" not in numbers

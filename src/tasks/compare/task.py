@@ -26,7 +26,7 @@ from src.support.files import whole
 from src.support.folders import ResultsFolder
 from src.support.noise import Noise
 from src.support.ranges import Count
-from src.support.statistics import estimate, flatten
+from src.support.statistics import estimate
 from src.tasks.compare import pictures
 from src.tasks.compare.pictures import Table
 
@@ -67,7 +67,7 @@ def compare(
     write_image(figure, folder / "compare.png", scale=1)
     write_image(most_different(title, runs, chosen, paired["elbo"], count), folder / "differ.png", scale=1)
     write_image(side_by_side(title, runs, chosen, count), folder / "codes.png", scale=1)
-    record.write(folder / "options.txt", record.table(flatten(option_table)) + "\n")
+    record.write(folder / "options.txt", record.table(option_table) + "\n")
     with whole(ResultsFolder(folder).terms) as partial:
         arrays = {f"{who}_{name}": values for who, found in terms.items() for name, values in found.items()}
         np.savez(partial, index=np.arange(len(chosen.images)), **arrays)

@@ -1,6 +1,7 @@
-"""Where the nats of a run go, what attacks each part of them, and whether its probabilities mean what they say."""
+"""How many nats each part of a run costs, which options reduce it, and whether its probabilities are calibrated."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from annotated_types import Ge
 from omegaconf import DictConfig
+from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
@@ -17,20 +19,32 @@ from src.data.pixels import Pixels, as_input
 from src.data.selection import random_rows
 from src.data.sources import Split
 from src.figures.animation import write_image
-from src.inference.calibration import Reliability, inside, p_values, ranks, reliability
-from src.inference.decomposition import at_least_zero, best_code, bounds, drawn_codes, fitted, gain_of, noise_floor
+from src.inference.calibration import Reliability, coverage, p_values, ranks, reliability
+from src.inference.decomposition import (
+    Bounds,
+    best_code_cost,
+    bounds,
+    clip_parts,
+    fit_mixture,
+    noise_floor,
+    posterior_codes,
+    prior_gain,
+)
 from src.inference.importance import FEW, TOLERATED, effective_summary
-from src.inference.metrics import ACTIVE, elbo_terms, estimate
+from src.inference.metrics import ACTIVE, elbo_terms
 from src.support.errors import UserError
 from src.support.files import whole
+from src.support.noise import Noise
 from src.support.ranges import Count, Several
+from src.support.statistics import Estimate, estimate
 from src.tasks.diagnose.pictures import calibration, waterfall
 
 AT_ONCE = 50  # images whose posteriors are refined together
-CODES = 20_000  # training images, at most, whose codes tell the aggregate posterior
-EVALUATED = 10_000  # images of the training and of the validation, at most, whose ELBO is compared
+CODES = 20_000  # training images, at most, whose codes represent the aggregate posterior
+EVALUATED = 10_000  # images of each split, at most, whose ELBOs are compared to measure overfitting
 COUNTED = 2_000  # validation images, at most, whose pixels are counted
-SIGNIFICANT = 0.05  # divided by the number of dimensions that are tested
+SIGNIFICANT = 0.05  # level of a test, to be divided by the number of dimensions that are tested
+ORDER = ("noise_floor", "decoder", "code", "prior", "posterior", "family", "amortisation")
 
 log = logging.getLogger(__name__)
 
@@ -38,136 +52,144 @@ log = logging.getLogger(__name__)
 def diagnose(
     run: Run, folder: Path, count: Several, samples: Count, steps: Count, simulations: Annotated[Count, Ge(100)]
 ) -> dict[str, Any]:
-    """The table of decomposition.py: nats per image over `count` validation images with standard errors, and what
-    attacks each; below their sum, `overfitting`, the training images' ELBO minus the validation images'.
+    """The table of decomposition.py: the parts of -ELBO in nats per image, and the options that reduce each.
 
-    coverage_90: the share of true codes inside the central 90 % of q, for images drawn from the model; dimensions_off:
-    those active dimensions whose ranks are not uniform; calibration_error: of the pixels' probabilities (Bernoulli).
-    Writes nats.png, calibration.png and parts.npz (the parts of each image). Raises UserError for a bad option.
+    The parts are means over `count` validation images. Below their sum, `overfitting` is the ELBO of training images
+    minus that of validation images. Writes nats.png, calibration.png, and parts.npz with the parts of each image.
+
+    coverage_90: the share of true codes in the central 90 % of q, for images drawn from the model
+    dimensions_off: how many active dimensions have ranks that are not uniform
+    calibration_error: of the pixels' probabilities, for binary images only
     """
     train, val = run.train, run.data.val
     if len(val.images) < 2:
         raise UserError("task=diagnose needs two validation images or more: there is one")
     rows = random_rows(len(val.images), count, run.seed, "diagnosed")
-    parts, effective = parts_of(run, train, rows, samples, steps)
-    table = {name: estimate("nats", nats) for name, nats in parts.items()}
-    table["total"] = estimate("nats", sum(parts.values()))
-    table["overfitting"] = overfitting(run, train)
+    parts, effective = elbo_parts(run, train, rows, samples, steps)
+    table: dict[str, dict[str, Any]] = {name: {"nats": estimate(nats)} for name, nats in parts.items()}
+    table["total"] = {"nats": estimate(sum(parts.values()))}
+    table["overfitting"] = {"nats": overfitting(run, train)}
     for name, option in remedies(run.config).items():
         if name in table:
             table[name]["attacked_by"] = option
-    numbers = {f"{row}/{column}": value for row, columns in table.items() for column, value in columns.items()}
-    numbers |= {"images": len(rows)} | effective_summary(effective)
-    if (few := (effective < FEW).mean()) > TOLERATED:
-        words = "%.0f %% of the images have fewer than %d effective samples: what their posteriors lose is too small"
-        log.warning(words + "; raise task.samples", 100 * few, FEW)
+    numbers = table | {"images": len(rows)} | effective_summary(effective)
+    if (share := (effective < FEW).mean()) > TOLERATED:
+        log.warning(
+            "%.0f %% of the images have fewer than %d effective samples: what their posteriors lose is too small; "
+            "raise task.samples", 100 * share, FEW,
+        )  # fmt: skip
 
     active = active_dimensions(run)
-    found = ranks(run.vae, simulations, run.seed)[:, active]
-    numbers |= estimate("coverage_90", inside(found))
-    off = int((p_values(found) < SIGNIFICANT / len(active)).sum())
+    active_ranks = ranks(run.vae, simulations, Noise(run.seed))[:, active]
+    numbers["coverage_90"] = estimate(coverage(active_ranks))
+    off = int((p_values(active_ranks) < SIGNIFICANT / len(active)).sum())
     numbers["dimensions_off"] = f"{off} of {len(active)}"
-    counted = pixels_counted(run) if run.data.pixels == Pixels.BINARY else None
-    if counted is not None:
-        numbers["calibration_error"] = counted.error()
+    pixels = pixel_reliability(run) if run.data.pixels == Pixels.BINARY else None
+    if pixels is not None:
+        numbers["calibration_error"] = pixels.error()
     caption = f"{len(rows)} validation images, nats per image; total and parts over the same images, ± standard error"
     write_image(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
-    page = calibration(run.config.title, found, active, numbers, counted)
+    page = calibration(run.config.title, active_ranks, active, numbers["coverage_90"], pixels)
     write_image(page, folder / "calibration.png", scale=1)
     with whole(folder / "parts.npz") as partial:
         np.savez(partial, index=rows, effective_samples=effective, **parts)
     return numbers
 
 
-def parts_of(
+def elbo_parts(
     run: Run, train: Split, rows: np.ndarray, samples: int, steps: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The parts of -ELBO of the validation images `rows`, nats (N,) each, which sum to it; and how many samples of
-    the estimates of log p(x) are effective, (N,)."""
-    density = fitted(training_codes(run, train), run.seed)
-    split, found = run.data.val.take(rows), []
-    greys = torch.from_numpy(run.data.source.val.images[rows])
-    batches = run.batches(split, AT_ONCE)
-    for batch in tqdm(batches, desc="images", unit="batch", disable=None, leave=False, delay=1):
-        found.append(parts_of_batch(run, density, batch, as_input(greys[batch.index.cpu()]), samples, steps))
-    columns = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    """The parts of -ELBO of the validation images `rows`, which sum to it, (N,) nats each.
+
+    Also returns how many samples of each estimate of log p(x) are effective, (N,).
+    """
+    density = fit_mixture(training_codes(run, train), run.seed)
+    grayscale = as_input(torch.from_numpy(run.data.source.val.images[rows]))
+    batches, parts = run.batches(run.data.val.take(rows), AT_ONCE), []
+    for batch in progress(batches, "images"):
+        estimates = bounds(run.vae, batch, Noise(run.seed), samples, steps)
+        columns = batch_parts(run, density, batch, grayscale[batch.index.cpu()].to(batch.x), estimates)
+        parts.append({name: values.detach().double().cpu().numpy() for name, values in columns.items()})
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     effective, total = columns.pop("effective"), columns.pop("total")
-    columns = at_least_zero(columns)
+    columns = clip_parts(columns)
     columns["code"] = total - sum(columns.values())
-    order = ("noise_floor", "decoder", "code", "prior", "posterior", "family", "amortisation")
-    return {name: columns[name] for name in order if name in columns}, effective
+    return {name: columns[name] for name in ORDER if name in columns}, effective
 
 
-def parts_of_batch(
-    run: Run, density: Any, batch: Batch, greys: torch.Tensor, samples: int, steps: int
-) -> dict[str, np.ndarray]:
-    """All but `code`, and the `total`; the posterior's two parts in one where its family can't be refined."""
-    vae, x, parts = run.vae, batch.x, {}
-    greys = greys.to(x)
-    found = bounds(vae, x, batch.index, run.seed, samples, steps)
-    binary = run.data.pixels == Pixels.BINARY
-    parts["decoder"] = best_code(vae, x, greys if binary else x)
-    if binary:
-        parts["noise_floor"] = noise_floor(greys)
+def batch_parts(run: Run, density: Any, batch: Batch, grayscale: Tensor, estimates: Bounds) -> dict[str, Tensor]:
+    """All parts but `code`, their `total`, and how many samples are `effective`, (B,) each.
+
+    Family and amortisation are one part, `posterior`, where the posterior's family cannot be refined.
+
+    density: fitted to codes of training images; grayscale: the images before binarisation
+    """
+    parts = {}
+    if run.data.pixels == Pixels.BINARY:
+        parts["decoder"] = best_code_cost(run.vae, batch, grayscale)
+        parts["noise_floor"] = noise_floor(grayscale)
         parts["decoder"] = parts["decoder"] - parts["noise_floor"]
-    parts["prior"] = gain_of(density, vae, batch, run.seed)
-    if found.refined is None:
-        parts["posterior"] = found.encoder - found.nll
     else:
-        parts["family"] = found.refined - found.nll
-        parts["amortisation"] = found.encoder - found.refined
-    parts |= {"total": found.encoder, "effective": found.effective}
-    return {name: values.detach().double().cpu().numpy() for name, values in parts.items()}
+        parts["decoder"] = best_code_cost(run.vae, batch, batch.x)
+    parts["prior"] = prior_gain(density, run.vae, batch, Noise(run.seed))
+    if estimates.refined is None:
+        parts["posterior"] = estimates.encoder - estimates.nll
+    else:
+        parts["family"] = estimates.refined - estimates.nll
+        parts["amortisation"] = estimates.encoder - estimates.refined
+    return parts | {"total": estimates.encoder, "effective": estimates.effective}
 
 
 def training_codes(run: Run, train: Split) -> np.ndarray:
-    """One code (N, D) from the posterior of each of some training images."""
+    """One sample of the posterior of each of at most CODES training images, (N, D)."""
     batches = run.batches(train.take(random_rows(len(train.images), CODES, run.seed, "codes")))
-    codes = [drawn_codes(run.vae, b, run.seed, 1)[0].double().cpu().numpy() for b in bar(batches, "training codes")]
-    return np.concatenate(codes)
+    codes = [posterior_codes(run.vae, batch, Noise(run.seed), 1)[0] for batch in progress(batches, "training codes")]
+    return torch.cat(codes).double().cpu().numpy()
 
 
-def overfitting(run: Run, train: Split) -> dict[str, float]:
-    """The mean ELBO of training images minus that of as many validation images; they are others, so unpaired."""
-    size, found = min(EVALUATED, len(train.images), len(run.data.val.images)), []
+def overfitting(run: Run, train: Split) -> Estimate:
+    """The mean ELBO of training images minus that of as many validation images; an unpaired difference."""
+    size, elbos = min(EVALUATED, len(train.images), len(run.data.val.images)), []
     for name, split in (("train", train), ("val", run.data.val)):
         batches = run.batches(split.take(random_rows(len(split.images), size, run.seed, name)))
-        found.append(estimate("nats", elbo_terms(run.vae, bar(batches, f"ELBO, {name}"), run.seed)["elbo"]))
-    ours, theirs = found
-    error = float(np.hypot(ours["nats_se"], theirs["nats_se"]))
-    return {"nats": ours["nats"] - theirs["nats"], "nats_se": error}
+        terms = elbo_terms(run.vae, progress(batches, f"ELBO, {name}"), Noise(run.seed))
+        elbos.append(estimate(terms["elbo"]))
+    ours, theirs = elbos
+    return Estimate(ours.mean - theirs.mean, float(np.hypot(ours.se, theirs.se)))
 
 
-def active_dimensions(run: Run) -> np.ndarray:
-    """The latent dimensions whose posterior mean varies with the image, by all validation images: as many as the
-    `val/active_units` of the checkpoint; all where none does."""
+def active_dimensions(run: Run, threshold: float = ACTIVE) -> np.ndarray:
+    """The latent dimensions whose posterior mean varies with the image, or all if none does.
+
+    Computed from all validation images, so that they are as many as the checkpoint's `val/active_units`.
+    """
     codes = run.codes(run.data.val)
-    found = np.flatnonzero(codes.var(0, dtype=np.float64) > ACTIVE)
-    return found if len(found) else np.arange(codes.shape[1])
+    active = np.flatnonzero(codes.var(0, dtype=np.float64) > threshold)
+    return active if len(active) else np.arange(codes.shape[1])
 
 
 @torch.no_grad()
-def pixels_counted(run: Run) -> Reliability:
-    """The decoder's probabilities at a code from each image's posterior, against its pixels."""
+def pixel_reliability(run: Run) -> Reliability:
+    """The decoder's probabilities at a sample of each image's posterior, against the image's pixels."""
     val, probabilities, pixels = run.data.val, [], []
     batches = run.batches(val.take(random_rows(len(val.images), COUNTED, run.seed, "counted")))
-    for batch in bar(batches, "pixels"):
-        z = drawn_codes(run.vae, batch, run.seed, 1)[0]
-        probabilities.append(run.vae.decode(z).mean.cpu().numpy())
+    for batch in progress(batches, "pixels"):
+        z = posterior_codes(run.vae, batch, Noise(run.seed), 1)[0]
+        probabilities.append(run.vae.given(batch.y).decode(z).mean.cpu().numpy())
         pixels.append(batch.x.cpu().numpy())
     return reliability(np.concatenate(probabilities), np.concatenate(pixels))
 
 
-def bar(batches: Any, words: str) -> Any:
-    """Batches with their progress."""
-    return tqdm(batches, desc=words, unit="batch", disable=None, leave=False, delay=1)
+def progress(batches: Iterable[Batch], description: str) -> Iterable[Batch]:
+    """The batches, with a progress bar."""
+    return tqdm(batches, desc=description, unit="batch", disable=None, leave=False, delay=1)
 
 
 def remedies(config: DictConfig) -> dict[str, str]:
-    """The options that attack each part, beyond those that the run has."""
+    """The options that would reduce each part, beyond those of the run."""
     prior, posterior = (choice(config[part]._target_) for part in ("prior", "posterior"))
     family = f"posterior.transforms={2 * config.posterior.transforms}" if posterior == "flow" else "posterior=flow"
-    if posterior != "flow" and (prior == "vamp" or choice(config.objective._target_) == "beta_tc"):  # that refuse it
+    if posterior != "flow" and (prior == "vamp" or choice(config.objective._target_) == "beta_tc"):  # refuse a flow
         family = "none: with these parts a full covariance is the most" if posterior == "full" else "posterior=full"
     return {
         "noise_floor": "none: no model foresees it",

@@ -1,6 +1,7 @@
-"""An evaluation: how the estimates of -log p(x) converge, and the KL of each dimension."""
+"""The picture of an evaluation: how the estimates of -log p(x) converge, and the KL of each dimension."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,25 +13,27 @@ COLOURS = (curves.VALIDATION, page.ACCENT)
 HEIGHT = 280
 
 
-def draw(
-    title: str, caption: str, k: Sequence[int], estimates: dict[str, np.ndarray], images: int, kl: np.ndarray | None
-) -> Figure:
-    """estimates: by proposal, the mean nll_k of so many images for each k, NaN where there is none; kl: mean KL of
-    each dimension (D,); nats."""
+class Convergence(NamedTuple):
+    """The means of nll_k over so many images, (rungs,) nats by proposal, for each k; NaN where there is none."""
+
+    k: Sequence[int]
+    nll: Mapping[str, np.ndarray]
+    images: int
+
+
+def evaluation(title: str, caption: str, convergence: Convergence | None, kl: np.ndarray | None) -> Figure:
+    """Draw the convergence of the estimates, if there are any, beside the mean KL of each dimension (D,), in nats."""
     figure = page.page(960, page.HEADER + 36 + HEIGHT + 70)
     page.title(figure, title, caption)
     top = page.HEADER + 40
-    if estimates:
-        axes = curves.chart(
-            figure,
-            page.Area(page.MARGIN + 34, top, 420, HEIGHT),
-            f"estimate of −log p(x) from k samples, {images:,} images, nats",
-        )
-        for (name, nll), colour in zip(estimates.items(), COLOURS, strict=False):
-            axes.plot(k, nll, color=colour, linewidth=1.6, marker="o", markersize=3.5, label=name)
+    if convergence is not None:
+        heading = f"estimate of −log p(x) from k samples, {convergence.images:,} images, nats"
+        axes = curves.chart(figure, page.Area(page.MARGIN + 34, top, 420, HEIGHT), heading)
+        for (name, nll), colour in zip(convergence.nll.items(), COLOURS, strict=False):
+            axes.plot(convergence.k, nll, color=colour, linewidth=1.6, marker="o", markersize=3.5, label=name)
             axes.annotate(
-                page.number(nll[-1], 2), (k[-1], nll[-1]), (0, 7), textcoords="offset points", fontsize=8.5,
-                color=colour, ha="right",
+                page.number(nll[-1], 2), (convergence.k[-1], nll[-1]), (0, 7), textcoords="offset points",
+                fontsize=8.5, color=colour, ha="right",
             )  # fmt: skip
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -38,10 +41,9 @@ def draw(
         axes.set_xlabel("k", fontsize=8.5, color=page.GREY)
         axes.legend(fontsize=8.5, labelcolor=page.INK, edgecolor="none", title="samples from", title_fontsize=8.5)
     if kl is not None:
-        left = page.MARGIN + 34 + (500 if estimates else 0)
-        axes = curves.chart(
-            figure, page.Area(left, top, 932 - left, HEIGHT), "KL(q(z | x), p(z)) of each dimension, nats"
-        )
+        left = page.MARGIN + 34 + (500 if convergence is not None else 0)
+        heading = "KL(q(z | x), p(z)) of each dimension, nats"
+        axes = curves.chart(figure, page.Area(left, top, 932 - left, HEIGHT), heading)
         order = np.argsort(-kl, kind="stable")
         axes.bar(range(len(kl)), kl[order], width=0.8, color=curves.VALIDATION)
         step = -(-len(kl) * 16 // int(932 - left))
