@@ -53,7 +53,7 @@ def synthesize(
     """
     source = run.data.source
     check_classes(source.train)
-    counts = ascending(source.train, sizes) if judge else []
+    counts = numbers_of_images(source.train, sizes) if judge else []
     densities = class_densities(run.vae, source.train, run.data.pixels, run.seed)
     made = generate(run.vae, densities, per_class, run.seed)
     labels = as_read(source, made.labels)
@@ -63,8 +63,8 @@ def synthesize(
     if not judge:
         return numbers
     generator = partial(generate_from, run, per_class=per_class, vae_steps=vae_steps)
-    options = {"classes": len(source.classes), "steps": classifier_steps, "device": run.device}
-    accuracy, ratio = contest(run, counts, seeds, generator, partial(classifier.train, **options))
+    train = partial(classifier.train, classes=len(source.classes), steps=classifier_steps, device=run.device)
+    accuracy, ratio = contest(run, counts, seeds, generator, train)
     caption = f"{classifier_steps} steps of a classifier, {seeds} seeds, {per_class} synthetic images a class"
     write_image(pictures.accuracies(run.config.title, caption, counts, accuracy), folder / "judged.png", scale=2)
     with whole(folder / "judged.npz") as file:
@@ -83,7 +83,7 @@ def check_classes(train: Split) -> None:
         raise UserError(f"a class has {counts.min()} training image, too few for a density of its codes: give it 2")
 
 
-def ascending(train: Split, sizes: Sequence[int | str]) -> list[int]:
+def numbers_of_images(train: Split, sizes: Sequence[int | str]) -> list[int]:
     """The sizes as numbers of images, ascending, without those that exceed the number of training images.
 
     Raises UserError where none is left, or one is below two images a class.
