@@ -68,11 +68,12 @@ def recipe(model: str) -> Recipe:
     """That of `python -m src.train data=mnist model=...`."""
     from benchmarks.configuration import composed  # it imports all of this project, which a peer does not need
     from src import build
+    from src.config.classes import make
 
     cfg = composed(f"model={model}", f"latent_dim={LATENT_DIM}")
     vae = build.vae(cfg)
-    optimizer = build.make(cfg.optimizer, "optimizer")
-    curve = build.make(cfg.lr_schedule, "lr_schedule")
+    optimizer = make(cfg.optimizer, "optimizer")
+    curve = make(cfg.lr_schedule, "lr_schedule")
     networks = peers.Networks(vae.encoder, vae.decoder)
     return Recipe(networks, optimizer, cfg.optimizer.lr, curve, cfg.data.batch_size, cfg.data.epochs)
 

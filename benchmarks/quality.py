@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from benchmarks import command
 from src.run import record
-from src.support.files import whole
+from src.support.files import atomic_path
 
 TARGETS = (-105, -100, -97, -93)  # nats per image
 LOOK = 0.05  # seconds between two looks at the file
@@ -128,10 +128,10 @@ def sooner(runs: dict[str, list[list[Point]]], limit: float) -> str:
 def validation() -> np.ndarray:
     """The 10,000 validation images (N, 1, 28, 28), 0 or 1, of the published draw."""
     from benchmarks.configuration import composed
-    from src import build
+    from src.config.classes import make
     from src.data.pixels import binarize_as_published
 
-    source = build.make(composed().data.source, "data")
+    source = make(composed().data.source, "data")
     return binarize_as_published(source.val.images, source.test.images)[0] // 255
 
 
@@ -182,7 +182,7 @@ def draw(path: Path, runs: dict[str, list[list[Point]]]) -> None:
     axes.set_ylabel("validation ELBO, nats per image")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         figure.savefig(partial, dpi=150, format="png")
 
 

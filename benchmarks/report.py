@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from src.support.files import whole
+from src.support.files import atomic_path
 
 Result = dict[str, Any]
 Round = dict[str, Result]
@@ -158,5 +158,5 @@ def draw(path: Path, rounds: dict[str, list[Round]], caption: str) -> None:
         panel.spines[["top", "right", "left"]].set_visible(False)
         panel.tick_params(axis="y", length=0)
     figure.supxlabel(caption, fontsize=8, color="tab:gray")
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         figure.savefig(partial, dpi=150)

@@ -31,9 +31,10 @@ from benchmarks import command, peers
 from benchmarks.configuration import MODELS, composed
 from benchmarks.stopwatch import StopsAfter, Stopwatch, WholeEpochs, matmul_gflops
 from src import build
+from src.config.classes import make
 from src.models.vae import VAE
 from src.run.loggers import build_loggers
-from src.train import quieten
+from src.startup import quieten
 
 RSS = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 
@@ -41,7 +42,7 @@ RSS = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 def default(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
     """This project as `python -m src.train` runs it, without the pictures; whole epochs after the first."""
     module = build.module(cfg, [])
-    trainer = build.trainer(cfg, folder, build_loggers(cfg, folder, None, build.make))
+    trainer = build.trainer(cfg, folder, build_loggers(cfg, folder, None))
     trainer.callbacks.insert(0, WholeEpochs(watch))  # first, so that the others' work at an epoch's ends is timed too
     trainer.fit(module, build.data(cfg, module.vae))
     return module.vae
@@ -51,7 +52,7 @@ def lean(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
     """This project's module and data in Lightning's Trainer, with nobody watching: training steps alone."""
     module = build.module(cfg, [])
     options = OmegaConf.masked_copy(cfg.trainer, [name for name in cfg.trainer if name != "ema"])  # that is build's
-    trainer = build.make(
+    trainer = make(
         options,
         "trainer",
         default_root_dir=str(folder),

@@ -22,7 +22,7 @@ from benchmarks.configuration import MODELS, composed
 from benchmarks.sides import bare_steps, lean
 from src import build
 from src.data.batches import TrainingBatches
-from src.train import quieten
+from src.startup import quieten
 
 WARMUP = 50  # steps that are not counted
 BLOCK = 50  # steps whose median is one measurement

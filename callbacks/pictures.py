@@ -10,13 +10,13 @@ from lightning.pytorch.loggers import WandbLogger
 from src.run.trace import Trace
 from src.run.tracking import media
 from src.support.folders import RunFolder
-from src.support.ranges import Share, checked
+from src.support.ranges import Share, check_arguments
 from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
 
 
-@checked
+@check_arguments
 class Pictures(Callback):
     """Draws the recorder's trace into figures/, and hands the figures to W&B.
 

@@ -1,4 +1,4 @@
-"""Ends a training that a search holds for hopeless."""
+"""Ends a trial of a search that is worse than others."""
 
 from lightning.pytorch import Callback, Trainer
 
@@ -8,8 +8,10 @@ from src.training.module import VAEModule
 
 
 class Prune(Callback):
-    """Reports `metric` after each epoch to the trial of src.search that is being trained, and ends it if the search's
-    pruner says so; a run that is no trial, or is resumed by hand, is left alone."""
+    """Reports `metric` to the trial of src.search that is being trained, and ends the trial if the pruner says so.
+
+    The metric is reported after each epoch. A run that is no trial, or is resumed by hand, is left alone.
+    """
 
     def __init__(self, metric: str):
         self.metric = metric

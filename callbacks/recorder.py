@@ -17,10 +17,10 @@ from src.models.vae import VAE
 from src.run.trace import Trace
 from src.support import noise
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import RunFolder
 from src.support.noise import Noise
-from src.support.ranges import Count, checked
+from src.support.ranges import Count, check_arguments
 from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ WORST = 8
 PRIOR_CODES = 500
 
 
-@checked
+@check_arguments
 class Recorder(Callback):
     """Keeps `trace` and saves it as figures/trace.npz after each epoch; a resumed run goes on with it.
 
@@ -107,7 +107,7 @@ class Recorder(Callback):
             self.trace.save(self.path)
             names = {"z": "samples_z", "nearest": "samples_nearest"}
             images = {name: self.trace.frames[f"samples_{name}"][-1] for name in ("mean", "draw")}
-            with whole(self.folder.samples) as partial:
+            with atomic_path(self.folder.samples) as partial:
                 np.savez(partial, **images, **{name: last[key] for name, key in names.items()})
 
     def record(self, trainer: Trainer, module: VAEModule) -> None:

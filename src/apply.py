@@ -19,54 +19,48 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import overrides as words
-from src.config.command_line import errors_in_one_line, readable
-from src.config.options import CONF, ApplyConfig, check_apply, help_text
-from src.support.errors import UserError, of_memory
-from src.train import import_libraries, quieten
+from src.config.command_line import errors_in_one_line, prepare_arguments
+from src.config.help import help_text
+from src.config.options import CONF, ApplyConfig, check_apply
+from src.config.overrides import check_root, restore_working_folder
+from src.startup import as_user_errors, import_libraries, quieten
+from src.support.errors import UserError
+from src.support.folders import ResultsFolder, RunFolder
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """The command line."""
+    """Do a task as the command line says, and end the program with a line about what went wrong."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text("apply"))
         return
     with errors_in_one_line(Path(CONF)):
-        sys.argv[1:] = readable(sys.argv[1:], Path(CONF))
-        job()
+        sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
+        hydra_main()
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="apply")
-def job(cfg: DictConfig) -> None:
-    """Does the task of a configuration."""
+def hydra_main(cfg: DictConfig) -> None:
+    """Do the task of a configuration."""
     try:
-        words.check_root(cfg, ApplyConfig, "apply")
-        words.go_back(HydraConfig.get())
-        apply_alone(cfg)
+        check_root(cfg, ApplyConfig, "apply")
+        restore_working_folder(HydraConfig.get())
+        with as_user_errors(cfg.run, "give the task smaller numbers"):
+            apply(cfg)
     except UserError as error:
         if HydraConfig.get().mode == RunMode.RUN:  # Hydra would print a line of its own before it
             sys.exit(str(error))
-        log.error("run=%s %s", cfg.run, error)  # Hydra tells of the first alone, at the end
+        log.error("run=%s %s", cfg.run, error)  # of several tasks that fail, Hydra names the first alone, at the end
         raise UserError(f"some tasks failed, the first of them: {error}") from error
 
 
-def apply_alone(cfg: DictConfig) -> dict[str, Any]:
-    """As `apply`, with errors of the system as UserErrors."""
-    try:
-        return apply(cfg)
-    except OSError as error:
-        raise UserError(f"{error.strerror or error}: {error.filename or cfg.run}") from error
-    except (MemoryError, RuntimeError) as error:
-        if not of_memory(error):
-            raise
-        raise UserError("there is not enough memory: give the task smaller numbers") from error
-
-
 def apply(cfg: DictConfig) -> dict[str, Any]:
-    """Does a task on a run, and returns its numbers. Leaves metrics.json, task.yaml and what the task writes in
-    RUN/tasks/TASK/NAME/, all of it or nothing. Raises UserError for anything a user can mend."""
+    """Do a task on a run and return its numbers.
+
+    Leaves metrics.json, task.yaml and what the task writes in RUN/tasks/TASK/NAME/, all of it or nothing. Raises
+    UserError for anything that the user can correct.
+    """
     import_libraries(with_wandb=False)
     import torch
 
@@ -76,16 +70,16 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     from src.support.statistics import flatten
 
     quieten()
-    check_apply(cfg)  # before a sweep Hydra's hook sees no single job
+    check_apply(cfg)  # a call from Python has not passed Hydra's hook
     run = build.open_run(cfg.run, cfg.checkpoint, cfg.seed, cfg.data)
     run.vae.to(device(cfg.device))
     task = build.task(cfg.task)
     name = cfg.task._target_.rpartition(".")[2]
     torch.manual_seed(noise.seed_of(run.seed, "task", name))
     log.info("%s of %s, %s checkpoint (epoch %d)", name, run.config.title, cfg.checkpoint, run.epoch)
-    if (state := status.read(run.folder).get("state")) not in (None, "finished"):
+    if (state := status.read(run.folder).get("state")) not in (None, status.State.FINISHED):
         log.warning("the run is %s: what is measured of it may mean nothing", state)
-    with results(run.folder / "tasks" / name, cfg.name) as (folder, final):
+    with results(RunFolder(run.folder).tasks / name, cfg.name) as (folder, final):
         began = time.perf_counter()
         numbers = task(run, folder)
         flat = flatten(numbers)
@@ -95,19 +89,22 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
             "epoch": run.epoch,
             "seconds": time.perf_counter() - began,
         }
-        record.write(folder / "task.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        record.write_json(folder / "metrics.json", flat | facts | record.provenance())
+        record.write(ResultsFolder(folder).options, OmegaConf.to_yaml(cfg, resolve=True))
+        record.write_json(ResultsFolder(folder).metrics, flat | facts | record.provenance())
     log.info("%s", record.table(numbers))
     log.info("pictures and numbers: %s", os.path.relpath(final))
     try:
         tracking.add(run.config, run.folder, name, flat, final)
-    except Exception as error:  # whatever W&B meets: the results are there
+    except Exception as error:  # of any kind: the results are written already
         log.warning("W&B: nothing was added to the run (%s)", error)
     return flat
 
 
 def device(wanted: str) -> str:
-    """`cuda` where it is wanted or, with `auto`, there. Raises UserError where it is wanted and not there."""
+    """The device for a task: `cuda` where it is wanted, or where it is there and `auto` is wanted; else `cpu`.
+
+    Raises UserError where `cuda` is wanted and not there.
+    """
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -117,12 +114,14 @@ def device(wanted: str) -> str:
 
 @contextmanager
 def results(parent: Path, name: str | None) -> Iterator[tuple[Path, Path]]:
-    """A folder to write to, and the `name` (or the time) in `parent` that it gets if all goes well; `latest` is a link
-    to it. Raises UserError where there is one of that name."""
+    """A folder to write to, and the path that it is renamed to if all goes well: `name`, or the time, in `parent`.
+
+    The link `latest` in `parent` then points to it. Raises UserError where there is a folder of that name.
+    """
     final = parent / (name or f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
     if final.exists():
         raise UserError(f"{final} is there already: give another name")
-    made = [folder for folder in (parent, parent.parent) if not folder.exists()]
+    created = [folder for folder in (parent, parent.parent) if not folder.exists()]
     folder = parent / f".{os.getpid()}.{final.name}"
     folder.mkdir(parents=True)
     try:
@@ -133,9 +132,9 @@ def results(parent: Path, name: str | None) -> Iterator[tuple[Path, Path]]:
         link.replace(parent / "latest")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        for empty in made:
-            with suppress(OSError):  # it is not
-                empty.rmdir()
+        for parent_folder in created:
+            with suppress(OSError):  # it is not empty
+                parent_folder.rmdir()
 
 
 if __name__ == "__main__":

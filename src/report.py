@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from src.reporting.conclude import collect, conclude, write_page  # noqa: F401 (src.sweeps and src.search import it)
+from src.reporting.conclude import collect, write_page
 from src.run.status import State
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import SweepFolder
 
 SWEEPS, SWEEP_NAME = Path("outputs/sweeps"), "sweep_name="
@@ -58,7 +58,7 @@ def sweep_folder(folder: Path) -> Path:
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write the table as CSV, with a column for each name in any row."""
     columns = dict.fromkeys(name for row in rows for name in row)
-    with whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)

@@ -1,4 +1,4 @@
-"""What the tests share: small images, and a configuration composed as the command line would."""
+"""Fixtures of all tests: small images, configurations composed as on the command line, and trained runs."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -12,27 +12,32 @@ from omegaconf import DictConfig
 
 from src.config.options import CONF
 from src.data.sources import Images, Split
+from tests.helpers.images import blobs
+from tests.helpers.runs import train_run
 
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two workers with two threads each would fight for two cores, and a copy of a process that has computed with
-    several waits for them in vain. Lightning's strategies set the number anew unless it is in the environment."""
+    """Compute with a single thread.
+
+    Two workers with two threads each would compete for two cores, and a forked process waits forever for the threads
+    that its parent has computed with. Lightning's strategies set the number again unless it is in the environment.
+    """
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the tests have in place of the user's cache folder."""
+    """A folder that replaces the user's cache folder."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(autouse=True)
 def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user_cache: Path) -> None:
-    """No test reaches for an account or the network, writes outside its folder, or leaves its environment behind."""
+    """Keep a test from accounts, the network, folders that are not its own, and lasting changes of the environment."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test's file of that name
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test may have imported a file of that name
     monkeypatch.setenv("XDG_CACHE_HOME", str(user_cache))
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "WANDB_PROJECT"):
         monkeypatch.delenv(name, raising=False)
@@ -43,7 +48,7 @@ def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user_cache:
 
 @pytest.fixture
 def float64() -> Iterator[None]:
-    """Everything new is in float64, and random numbers are the same each time."""
+    """Create tensors in float64, with the same random numbers in every test."""
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(0)
     yield
@@ -52,23 +57,13 @@ def float64() -> Iterator[None]:
 
 @pytest.fixture
 def composed() -> Callable[..., DictConfig]:
-    """composed("beta=4", ...): conf/train.yaml with these options."""
+    """composed("beta=4", ...) is conf/train.yaml with these overrides."""
 
     def compose(*overrides: str) -> DictConfig:
         with hydra.initialize_config_dir(CONF, version_base="1.3"):
             return hydra.compose("train", list(overrides))
 
     return compose
-
-
-def blobs(count: int, seed: int, size: int = 28) -> Split:
-    """Soft discs whose place depends on the label: images that a small VAE learns something of."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 4
-    centre = np.stack([8 + 12 * (labels // 2), 8 + 12 * (labels % 2)], 1) * size / 28 + random.normal(0, 1, (count, 2))
-    y, x = np.mgrid[:size, :size]
-    distance = (y - centre[:, :1, None]) ** 2 + (x - centre[:, 1:, None]) ** 2
-    return Split((255 * np.exp(-distance / 18)).astype(np.uint8)[:, None], labels.astype(np.int64))
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +74,7 @@ def images() -> Images:
 
 @pytest.fixture(scope="session")
 def small(images: Images, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options of a run of a second: 410 small images from a file, two epochs, no W&B, nobody watching."""
+    """The overrides of a run that takes a second: 410 small images from a file, two epochs, no W&B, no callbacks."""
     path = tmp_path_factory.mktemp("data") / "blobs.npz"
     arrays = {
         k: np.concatenate([getattr(s, k) for s in (images.train, images.val, images.test)]) for k in Split._fields
@@ -89,47 +84,38 @@ def small(images: Images, tmp_path_factory: pytest.TempPathFactory) -> list[str]
     return [*options, "latent_dim=3", "logger=csv", "callbacks=none"]
 
 
-def trained(options: list[str], folder: Path, changes: tuple[str, ...] = ()) -> Path:
-    """Trains as the command line would with these options, in `folder`; `changes` are those for a resume alone."""
-    from src.train import train
-
-    folder.mkdir(exist_ok=True)
-    with hydra.initialize_config_dir(CONF, version_base="1.3"):
-        train(hydra.compose("train", options), folder, [*options, *changes])
-    return folder
-
-
 @pytest.fixture
 def run(small: list[str], tmp_path: Path) -> Callable[..., Path]:
-    """run("beta=4", ...): trains with the options of `small` and these; the run's folder."""
+    """run("beta=4", ...) trains with the overrides of `small` and these, and returns the run's folder."""
 
     def train_one(*overrides: str, folder: str = "run") -> Path:
-        # the later of two choices of one group
-        options = list({word.partition("=")[0]: word for word in [*small, *overrides]}.values())
-        return trained(options, tmp_path / folder)
+        # of two values of one option the later counts
+        options = list({each.partition("=")[0]: each for each in [*small, *overrides]}.values())
+        return train_run(options, tmp_path / folder)
 
     return train_one
 
 
 @pytest.fixture
 def resume() -> Callable[..., Path]:
-    """resume(folder, "trainer.max_epochs=4"): goes on with a run, which knows its other options."""
+    """resume(folder, "trainer.max_epochs=4") resumes a run with its own options and these, and returns its folder."""
 
     def resume_one(folder: Path, *overrides: str) -> Path:
-        return trained([f"ckpt_path={folder}/checkpoints/last.ckpt"], folder, overrides)
+        return train_run([f"ckpt_path={folder}/checkpoints/last.ckpt"], folder, overrides)
 
     return resume_one
 
 
 @pytest.fixture(scope="session")
 def finished(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that is trained already; nobody may change it but by src.apply."""
-    return trained([*small, "data.batch_size=16", "trainer.max_epochs=10"], tmp_path_factory.mktemp("finished") / "run")
+    """The folder of a trained run that all tests share: they may apply tasks to it, and change nothing else."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return train_run([*small, "data.batch_size=16", "trainer.max_epochs=10"], folder)
 
 
 @pytest.fixture
 def applied() -> Callable[..., tuple[dict, Path]]:
-    """applied(run, "task=sample", "task.count=4"): does a task; its numbers and the folder of its results."""
+    """applied(run, "task=sample", "task.count=4") applies a task, and returns its numbers and the folder of results."""
 
     def apply_one(run: Path, task: str, *overrides: str) -> tuple[dict, Path]:
         from src.apply import apply

@@ -17,19 +17,11 @@ from PIL import Image
 from src import apply, build
 from src.config.options import CONF
 from src.support.errors import UserError
-from tests.conftest import trained
-from tests.test_cli import LINES as COMMAND_LINES
-from tests.test_imports import HEAVY, told
+from tests.helpers import project
+from tests.helpers.processes import HEAVY, packages_imported
+from tests.helpers.runs import train_run
 
 TASKS = sorted(path.stem for path in Path(CONF, "task").glob("*.yaml"))
-ANSWERED = """
-import atexit, json, sys
-atexit.register(lambda: print(json.dumps(list(sys.modules))))
-from src import apply
-apply.main()
-"""
-
-
 QUICK = ["task.samplers=[prior]", "task.compare=false", "task.count=4"]
 SMALL = {
     "evaluate": ["task.samples=5", "task.images=20", "task.tight_images=5", "task.sample_quality=false"],
@@ -42,7 +34,7 @@ SMALL = {
     "synthesize": ["task.judge=false", "task.sizes=[8]", "task.per_class=3"],
     "figures": ["task.films=false", "task.scale=1"],
 }
-LINES = [line for line in COMMAND_LINES if "src.apply" in line and "--help" not in line]
+LINES = [line for line in project.LINES if "src.apply" in line and "--help" not in line]
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +49,7 @@ def watched(small, tmp_path_factory):
         "callbacks.recorder.images=20",
     ]
     options.remove("callbacks=none")
-    return {name: trained(options, root / name) for name in ("RUN", "OTHER")}
+    return {name: train_run(options, root / name) for name in ("RUN", "OTHER")}
 
 
 @pytest.fixture
@@ -261,7 +253,7 @@ def test_help_names_every_task(command, capsys):
 
 @pytest.mark.parametrize("words", [["--help"], ["task=sample"], ["run=nowhere", "task=sample"]], ids=" ".join)
 def test_the_command_answers_before_anything_heavy_is_imported(words, tmp_path):
-    assert not {name.split(".")[0] for name in told(ANSWERED, tmp_path, *words)} & HEAVY
+    assert not packages_imported("apply", tmp_path, *words) & HEAVY
 
 
 def test_a_loaded_vae_serves_in_three_lines(finished):

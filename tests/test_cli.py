@@ -20,12 +20,10 @@ from hydra.core.global_hydra import GlobalHydra
 from src import figures, train
 from src.data import sources
 from src.training.checkpoints import WholeOrNothing
+from tests.helpers.project import BLOCKS, LINES, README, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
-LINES = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
-ELSEWHERE = ("--help", " sweep=", "hydra/launcher=", "trainer=ddp")  # test_help, test_sweeps.py, test_processes.py
+# tested in test_help, sweeps/test_launchers.py and training/test_ddp.py
+ELSEWHERE = ("--help", " sweep=", "hydra/launcher=", "trainer=ddp")
 COMMANDS = [line for line in LINES if "src.train" in line and not any(word in line for word in ELSEWHERE)]
 SMALL = [
     "model.encoder.hidden=[8]",
@@ -194,7 +192,7 @@ def test_help(command, capsys):
     command("-h")
     assert capsys.readouterr().out == said
     with pytest.raises(SystemExit):
-        train.job()  # Hydra's own, which is slow, and knows no better than to list tasks
+        train.hydra_main()  # Hydra's own, which is slow, and knows no better than to list tasks
     hydras = capsys.readouterr().out.splitlines(keepends=True)
     hydras = "".join(line for line in hydras if not line.startswith("task:"))
     assert hydras.replace("seeds, wandb\n", "seeds\n") == said

@@ -1,33 +1,29 @@
-"""The rules of the layout, read from the source."""
+"""Which room may import from which, and what is imported when: read from the source, and from processes that run it.
 
-import ast
-import json
-import os
-import subprocess
+python -c "from tests.test_imports import rooms; print(rooms())" prints the rooms with their files and lines.
+"""
+
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-FILES = sorted([*ROOT.glob("src/**/*.py"), *ROOT.glob("callbacks/**/*.py")])
-RARE = {"wandb", "torchvision", "sklearn", "openTSNE", "mlxtend"}  # slow to import, and few runs need them at once
-HEAVY = RARE | {"torch", "lightning", "matplotlib", "scipy", "numpy"}
-ANSWERED = """
-import atexit, json, sys
-atexit.register(lambda: print(json.dumps(list(sys.modules))))
-from src import train
-train.main()
-"""
+from tests.helpers.processes import HEAVY, RARE, packages_imported, run_code
+from tests.helpers.project import ROOT
+from tests.helpers.source import ROWS, Source, rank
+
+SOURCE = Source(ROOT)
+TRAINING_LIBRARIES = {"torch", "lightning", "torchvision", "torchmetrics", "zuko"}
+FIGURES_AND_REPORTS = [name for name in SOURCE.modules if name.startswith(("src.figures", "src.report"))]
+FOR_WANDB = (("src.reporting.conclude", "src.run.tracking"),)  # imported where a report goes to W&B, and there alone
 STARTED = """
 import gc, json, sys
 from pathlib import Path
 import hydra
-from src import train
+from src import startup, train
 with hydra.initialize_config_dir(train.CONF, version_base="1.3"):
     cfg = hydra.compose("train", ["trainer.accelerator=cpu"])
-train.import_libraries(with_wandb=True)
+startup.import_libraries(with_wandb=True)
 import torch
 from src import build
 module = build.module(cfg, [])
@@ -53,50 +49,76 @@ except ValueError:
 """
 
 
-def imported(path: Path, everywhere: bool = True) -> set[str]:
-    tree = ast.parse(path.read_text())
-    nodes = list(ast.walk(tree) if everywhere else tree.body)
-    names = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    return names | {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-
-
-def told(code: str, folder: Path, *words: str) -> Any:
-    """What `code` prints last, in a process of its own with the arguments `words`."""
-    env = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder)}
-    command = [sys.executable, "-c", code, *words]
-    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
-    return json.loads(result.stdout.splitlines()[-1])
+def rooms() -> str:
+    """A table of the rooms, from the highest to the lowest, with their files and lines."""
+    lines = [f"{room:<14}{files:>6}{lines:>8}" for room, (files, lines) in SOURCE.sizes().items() if files]
+    return "\n".join([f"{'room':<14}{'files':>6}{'lines':>8}", *lines])
 
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a process is like that has built all of a default run but its loggers."""
-    return told(STARTED, tmp_path_factory.mktemp("started"))
+    return run_code(STARTED, tmp_path_factory.mktemp("started"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_run_one_way_and_files_stay_short(path):
-    names = imported(path)
-    if path.is_relative_to(ROOT / "src"):
-        assert not any(name.split(".")[0] == "callbacks" for name in names)
-    if path.name != "build.py":
-        assert not any("instantiate" in line for line in path.read_text().splitlines() if "import" in line)
-    if path.is_relative_to(ROOT / "src" / "figures"):
-        assert not {name.split(".")[0] for name in names} & {"torch", "lightning"}
-    assert len(path.read_text().splitlines()) <= 300
-    assert path.name != "utils.py"
+def test_every_file_is_in_a_room():
+    assert {SOURCE.room(path) for path in SOURCE.trees} <= {room for row in ROWS for room in row}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_between_rooms_go_down():
+    up = {rooms: lines for rooms, lines in SOURCE.arrows.items() if rank(rooms[1]) > rank(rooms[0])}
+    assert not up
+
+
+def test_no_two_rooms_of_a_row_import_each_other():
+    both = [rooms for rooms in SOURCE.arrows if rooms[::-1] in SOURCE.arrows and rank(rooms[0]) == rank(rooms[1])]
+    assert not both
+
+
+def test_src_imports_no_callback():
+    assert not [rooms for rooms in SOURCE.arrows if rooms[1] == "callbacks"]
+
+
+@pytest.mark.parametrize("module", FIGURES_AND_REPORTS)
+def test_figures_and_reports_reach_no_training_library(module):
+    assert not SOURCE.libraries_reached(module, without=FOR_WANDB).keys() & TRAINING_LIBRARIES
+
+
+def test_what_is_imported_for_wandb_is_imported_inside_a_function():
+    for importer, imported in FOR_WANDB:
+        lines = [each for each in SOURCE.imports(SOURCE.modules[importer]) if each.module == imported]
+        assert lines
+        assert all(each.lazy for each in lines)
+
+
+def test_figures_and_reports_load_no_training_library(tmp_path):
+    """In a process of its own, so that what other libraries import is seen as well."""
+    code = f"import json, sys, {', '.join(FIGURES_AND_REPORTS)}\nprint(json.dumps(list(sys.modules)))"
+    assert not {name.split(".")[0] for name in run_code(code, tmp_path)} & TRAINING_LIBRARIES
+
+
+def test_the_models_need_torch_alone():
+    imports = [each for path in SOURCE.trees if SOURCE.room(path) == "models" for each in SOURCE.imports(path)]
+    libraries = {each.module.split(".")[0] for each in imports} - set(sys.stdlib_module_names)
+    assert libraries <= {"src", "torch", "zuko", "annotated_types"}  # zuko: flows; annotated_types: ranges of options
+
+
+def test_only_build_makes_objects_of_a_configuration():
+    makers = [path for path in SOURCE.trees if any(each.module == "hydra.utils" for each in SOURCE.imports(path))]
+    assert [SOURCE.name(path) for path in makers] == ["src/build.py"]
+
+
+@pytest.mark.parametrize("path", SOURCE.trees, ids=SOURCE.name)
 def test_what_few_runs_need_is_imported_where_it_is_needed(path):
-    assert not {name.split(".")[0] for name in imported(path, everywhere=False)} & RARE
+    imports = [each for each in SOURCE.imports(path) if not each.lazy and not each.typing]
+    assert not {each.module.split(".")[0] for each in imports} & RARE
 
 
 @pytest.mark.parametrize(
     "words", [["--help"], ["--cfg", "job"], ["foo=1"], ["model=transformer"], ["latent_dim=0"]], ids=" ".join
 )
 def test_the_command_line_answers_before_anything_heavy_is_imported(words, tmp_path):
-    loaded = {name.split(".")[0] for name in told(ANSWERED, tmp_path, *words)}
+    loaded = packages_imported("train", tmp_path, *words)
     assert "hydra" in loaded
     assert not loaded & HEAVY
 
@@ -122,4 +144,4 @@ def test_garbage_is_collected_again_once_all_is_imported(started):
 def test_torch_keeps_validating_distributions(started, tmp_path):
     """Some libraries switch it off for the whole process as they are imported, zuko among them."""
     assert started["validates"]
-    assert told(FLOWS, tmp_path)
+    assert run_code(FLOWS, tmp_path)

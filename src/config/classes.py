@@ -1,7 +1,7 @@
-"""A user's own classes, named by `_target_`: found, given the options that they name; each failure is told in one line.
+"""Classes and functions that `_target_` names: located, given their options, and made into objects.
 
-Whatever a class raises is the user's to mend: the line says which option named it, what was raised, and where in the
-user's own file.
+They may be a user's own. Any exception that such a class raises is for its author to correct, and becomes a UserError
+of one line: the option that names the class, the exception, and the line in the user's file.
 """
 
 import difflib
@@ -16,19 +16,49 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from src.config.moved import current_path
 from src.config.options import CONF
 from src.support.errors import UserError
 
 SOURCE = Path(__file__).resolve().parent.parent
 NOT_THE_USERS = (SOURCE, SOURCE.parent / "callbacks", *map(Path, set(sysconfig.get_paths().values())))
-LONGEST = 300  # letters of another's message
+LONGEST = 300  # characters that are quoted of an exception's message
+
+
+def make(node: DictConfig, option: str, kind: type | None = None, /, **arguments: Any) -> Any:
+    """Make the object that a node of the configuration names; `arguments` are passed on as they are.
+
+    Raises UserError with the option's name where the class refuses its options, or makes something that is not of the
+    expected kind.
+    """
+    if "_target_" in node:
+        locate(node["_target_"], option)
+    try:
+        # given to `instantiate`, a dict among the arguments would have its own `_target_` made into an object
+        made = bind(node)(**arguments) if arguments else instantiate(node, _convert_="all")
+    except UserError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, UserError):
+            raise cause from None
+        raise UserError(f"{option}: {explain(cause)}") from error
+    if kind and not isinstance(made, kind):
+        raise UserError(f"{option}: {node['_target_']} makes a {type(made).__name__}, and must make a {kind.__name__}")
+    return made
+
+
+def bind(node: DictConfig) -> Callable[..., Any]:
+    """The class or function that a node names, with the node's options bound to it."""
+    return instantiate(node, _partial_=True, _convert_="all")
 
 
 def locate(target: Any, option: str) -> Callable[..., Any]:
-    """The class or function of that dotted name. Raises UserError that says what of the name is wrong, and why."""
+    """The class or function at a dotted path. Raises UserError that says which part of the path is wrong, and why."""
     if not isinstance(target, str) or not all(target.split(".")):
         raise UserError(f"{option}._target_={target} must be the name of a class, as in mine.Net for Net of mine.py")
     name, *rest = target.split(".")
@@ -50,40 +80,46 @@ def locate(target: Any, option: str) -> Callable[..., Any]:
 
 
 def import_module(name: str, option: str) -> ModuleType:
-    """The module of that name. Raises UserError where there is none, or where it raises anything itself."""
+    """Import a module. Raises UserError where it does not exist, or where it raises any exception itself."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name:  # but one that it imports
+        if error.name != name:  # a module that it imports is missing
             raise UserError(f"{option}: importing {name} failed: {describe(error)}") from error
         parent, _, last = name.rpartition(".")
         missing = f"{parent} has no {last}" if parent else f"there is no module {name}"
-        where = f"a module must lie in the folder where you are ({Path.cwd()}) or in one on PYTHONPATH"
+        where = f"a module must be in the folder where you are ({Path.cwd()}) or in one on PYTHONPATH"
         raise UserError(f"{option}: {missing}; {where}") from error
     except (Exception, SystemExit) as error:
         raise UserError(f"{option}: importing {name} failed: {describe(error)}") from error
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line: its kind, its message, and the line of the user's file that it came through last."""
+    """An exception in one line: its type, its message, and the innermost line of the user's files on its way."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({Path(error.filename).name}, line {error.lineno})"
-    return f"{type(error).__name__}: {words_of(error)}".rstrip(": ") + place_of(error)
+    return f"{type(error).__name__}: {first_line(error)}".rstrip(": ") + place_of(error) + new_place_of(error)
 
 
 def explain(error: Exception) -> str:
-    """As `describe`, but the words alone of what a library or a part of ours refuses."""
-    speaks = words_of(error) and not isinstance(error, LookupError)
-    return words_of(error) if speaks and not place_of(error) else describe(error)
+    """The message of an exception in one line; with the rest of `describe` if it has none, or is of a user's file."""
+    is_message = first_line(error) and not isinstance(error, LookupError)
+    return first_line(error) if is_message and not place_of(error) else describe(error)
 
 
-def words_of(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an exception's message."""
     return str(error).strip().partition("\n")[0][:LONGEST]
 
 
+def new_place_of(error: BaseException) -> str:
+    """Where a module of this project that is no longer found is today, or an empty string."""
+    name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    return f"; {name} is {current_path(name)} now" if current_path(name) != name else ""
+
+
 def place_of(error: BaseException) -> str:
-    """Where in the user's own files an exception was raised, or nothing."""
+    """Where in the user's files an exception was raised, as " (mine.py, line 3)", or an empty string."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if path.is_file() and not any(path.is_relative_to(folder) for folder in NOT_THE_USERS):
@@ -92,12 +128,12 @@ def place_of(error: BaseException) -> str:
 
 
 def guard(function: Callable[..., Any], option: str) -> Callable[..., Any]:
-    """The function, whose exceptions become UserErrors that name the option."""
+    """Have the exceptions of a function become UserErrors that name the option."""
     return partial(call, function, option)
 
 
 def call(function: Callable[..., Any], option: str, /, *arguments: Any, **options: Any) -> Any:
-    """What the function returns. Raises UserError, with the option's name, for anything that it raises."""
+    """Call a function. Raises UserError, with the option's name, for any exception that it raises."""
     try:
         return function(*arguments, **options)
     except UserError:
@@ -106,25 +142,25 @@ def call(function: Callable[..., Any], option: str, /, *arguments: Any, **option
         raise UserError(f"{option}: {explain(error)}") from error
 
 
-def named_options(cfg: DictConfig, option: str, positional: int = 0, trained: bool = False) -> DictConfig:
-    """The node of the configuration that `option` names, without the options that its class does not name.
+def select_options(cfg: DictConfig, option: str, positional: int = 0, trained: bool = False) -> DictConfig:
+    """The node `option` of the configuration, without the options that its class does not accept.
 
-    positional: how many arguments the class is given besides, without a name
-    trained: the configuration is one that has been trained with, and is not to be judged again
+    A user's own class in place of ours inherits the options of the file in conf/: those that it does not accept are
+    left out while they have the values of that file. Raises UserError for any other, since it would be ignored.
 
-    Left out are the options of the shipped file, as they stand there, which were never meant for another class. Raises
-    UserError for any other, since it would be ignored.
+    positional: the number of unnamed arguments that the class is given besides
+    trained: the configuration has been trained with, and is not checked again
     """
     node = OmegaConf.select(cfg, option)
     if not OmegaConf.is_dict(node) or "_target_" not in node:
         raise UserError(f"{option} must name a class: {option}._target_=mine.Net for Net of mine.py")
     target = locate(node["_target_"], option)
-    names = parameters(target, positional)
+    names = option_names(target, positional)
     unnamed = [key for key in node if not key.startswith("_") and names is not None and key not in names]
     if not unnamed:
         return node
     options = OmegaConf.to_container(node, resolve=True)
-    shipped = {} if trained else shipped_options(cfg, option, node)
+    shipped = {} if trained else options_in_conf(cfg, option, node)
     for name in unnamed:
         value = options.pop(name)
         if not trained and (name not in shipped or shipped[name] != value):
@@ -135,10 +171,10 @@ def named_options(cfg: DictConfig, option: str, positional: int = 0, trained: bo
     return OmegaConf.create(options)
 
 
-def parameters(target: Callable[..., Any], positional: int) -> list[str] | None:
-    """The names by which options can be given to a function besides so many unnamed arguments; None if any can."""
+def option_names(target: Callable[..., Any], positional: int) -> list[str] | None:
+    """The names of the options that a function accepts besides so many unnamed arguments; None if any name will do."""
     if inspect.isclass(target) and target.__init__ is nn.Module.__init__:
-        return []  # which says that it takes anything, and refuses it
+        return []  # its signature has **kwargs, but it refuses them
     try:
         found = list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError):  # written in C
@@ -150,8 +186,8 @@ def parameters(target: Callable[..., Any], positional: int) -> list[str] | None:
     return [each.name for each in [*free, *(each for each in found if each.kind is each.KEYWORD_ONLY)]]
 
 
-def shipped_options(cfg: DictConfig, option: str, node: DictConfig) -> dict[str, Any]:
-    """The options of the file in conf/ that the node began as, with the values that they have in this configuration."""
+def options_in_conf(cfg: DictConfig, option: str, node: DictConfig) -> dict[str, Any]:
+    """The options of the file in conf/ that a node was composed from, with interpolations resolved in `cfg`."""
     group, _, key = option.partition(".")
     paths = [Path(CONF, "model", f"{cfg.model.name}.yaml")] if group == "model" else Path(CONF, group).glob("*.yaml")
     files = [OmegaConf.load(path) for path in sorted(paths) if path.is_file()]
@@ -159,6 +195,6 @@ def shipped_options(cfg: DictConfig, option: str, node: DictConfig) -> dict[str,
     fitting = [file for file in files if set(file) <= set(node)]
     if not fitting:
         return {}
-    whole = OmegaConf.create(OmegaConf.to_container(cfg))
-    OmegaConf.update(whole, option, max(fitting, key=len), merge=False)
-    return OmegaConf.to_container(OmegaConf.select(whole, option), resolve=True)
+    copy = OmegaConf.create(OmegaConf.to_container(cfg))
+    OmegaConf.update(copy, option, max(fitting, key=len), merge=False)
+    return OmegaConf.to_container(OmegaConf.select(copy, option), resolve=True)

@@ -1,4 +1,4 @@
-"""What the commands have in common: values that Hydra's grammar lacks, and errors in one line."""
+"""What the commands have in common: arguments that Hydra's grammar lacks, and errors in one line."""
 
 import difflib
 import os
@@ -17,33 +17,35 @@ from src.config.schema import suggestion
 from src.support.errors import UserError
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
-FULL_ERROR = "HYDRA_FULL_ERROR"  # the environment variable with which Hydra shows where an error arose
+FULL_ERROR = "HYDRA_FULL_ERROR"  # the environment variable that makes Hydra show tracebacks
 
 
 @contextmanager
 def errors_in_one_line(groups: Path) -> Iterator[None]:
-    """End the program with one line on an error that its user can correct, with a traceback if HYDRA_FULL_ERROR is 1.
+    """End the program with one line for an error that its user can correct; with a traceback if HYDRA_FULL_ERROR is 1.
 
     groups: the folder of configurations, whose subfolders are groups of options
     """
     if os.environ.get(FULL_ERROR) == "1":
         yield
         return
-    os.environ[FULL_ERROR] = "1"  # Hydra would print the error itself, between two lines of its own
+    os.environ[FULL_ERROR] = "1"  # otherwise Hydra prints the error itself, between two lines of its own
     try:
         yield
+        return
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(in_one_line(error, groups))
+        line = in_one_line(error, groups)
     except ValueError as error:
-        if not is_hydras(error):
+        if not is_from_hydra(error):
             raise
-        sys.exit(str(error))
+        line = str(error)
     finally:
         del os.environ[FULL_ERROR]
+    sys.exit(line)
 
 
-def is_hydras(error: Exception) -> bool:
-    """Whether Hydra itself raised an error: it does so for flags that exclude each other."""
+def is_from_hydra(error: Exception) -> bool:
+    """Whether Hydra's own code raised an error, as it does for flags that exclude each other."""
     trace = error.__traceback__
     while trace.tb_next:
         trace = trace.tb_next
@@ -51,7 +53,7 @@ def is_hydras(error: Exception) -> bool:
 
 
 def in_one_line(error: Exception, groups: Path) -> str:
-    """An error of Hydra's or OmegaConf's, in a line that names the option and what it may be."""
+    """The message for an error of Hydra or OmegaConf: one line with the option and its possible values."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MissingConfigException):
@@ -62,10 +64,10 @@ def in_one_line(error: Exception, groups: Path) -> str:
     if text.startswith("Could not override '"):
         return unknown_option(text.split("'")[1], cause, groups)
     if text.startswith("Ambiguous value for argument '"):
-        word = text.split("'")[1]
-        option, _, values = word.partition("=")
+        override = text.split("'")[1]
+        option, _, values = override.partition("=")
         a_list = "" if (groups / option).is_dir() else f"; a list is {option}=[{values}]"
-        return f"{word} has several values: -m tries each of them{a_list}"
+        return f"{override} has several values: -m tries each of them{a_list}"
     if text.startswith("BasicSweeper does not support"):
         return "a sweep (-m) tries values: option=a,b or option=range(2,8); python -m src.search searches a space"
     lines = text.removeprefix("Error merging override ").splitlines() or [type(error).__name__]
@@ -75,7 +77,7 @@ def in_one_line(error: Exception, groups: Path) -> str:
 
 
 def unknown_choice(error: MissingConfigException, groups: Path) -> str:
-    """What to say of a file of a group that does not exist."""
+    """The message for a choice that its group does not have."""
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
     if not group:
         return str(error).partition("\n")[0]  # a list of folders follows
@@ -83,14 +85,17 @@ def unknown_choice(error: MissingConfigException, groups: Path) -> str:
 
 
 def choice_suggestion(group: str, name: str, groups: Path) -> str:
-    """The choice of a group that a name was probably meant to be, else all choices."""
+    """The end of a message: the choice of a group that a name resembles, otherwise all its choices."""
     choices = sorted(path.stem for path in (groups / group).glob("*.yaml"))
     near = difflib.get_close_matches(name, choices, 1)
     return f"did you mean {group}={near[0]}?" if near else f"{group} has {', '.join(choices)}"
 
 
 def unknown_option(option: str, cause: BaseException | None, groups: Path) -> str:
-    """What to say of an option that does not exist; `cause` knows the node in which a key was not found."""
+    """The message for an option that does not exist.
+
+    cause: OmegaConf's error, with the node in which a key was not found
+    """
     names = [folder.name for folder in groups.iterdir() if folder.is_dir() and folder.name != option]
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         parts = option.split(".")
@@ -99,47 +104,53 @@ def unknown_option(option: str, cause: BaseException | None, groups: Path) -> st
     return f"there is no option {option}; {suggestion(option, names)}"
 
 
-def readable(words: list[str], groups: Path) -> list[str]:
-    """Command-line words as Hydra takes them: a value that its grammar lacks (`café.png`, `a=b`, `f(1).npz`) is quoted,
-    in a sweep each of the values between commas. Raises UserError for a group that is to be nothing (`logger=null`)."""
-    parser, is_sweep = OverridesParser.create(), bool({"-m", "--multirun"} & set(words))
-    for word in words:
-        group, _, value = word.partition("=")
+def prepare_arguments(arguments: list[str], groups: Path) -> list[str]:
+    """Rewrite command-line arguments as Hydra accepts them: flags first, and values that its grammar lacks
+    (`café.png`, `a=b`, `f(1).npz`) quoted, in a sweep each of the values between commas.
+
+    Raises UserError for a group without a choice (`prior=null`).
+    """
+    parser, is_sweep = OverridesParser.create(), bool({"-m", "--multirun"} & set(arguments))
+    for argument in arguments:
+        group, _, value = argument.partition("=")
         is_nothing = value.lower() in ("null", "none", "") and not (groups / group / f"{value}.yaml").is_file()
         if is_nothing and group and group not in NONE and (groups / group).is_dir():
-            raise UserError(f"{word}: there is no such choice; {choice_suggestion(group, 'none', groups)}")
-    return [word if is_readable(word, parser) else quoted(word, parser, is_sweep) for word in flags_first(words)]
+            raise UserError(f"{argument}: there is no such choice; {choice_suggestion(group, 'none', groups)}")
+    return [
+        argument if is_valid(argument, parser) else quote_values(argument, parser, is_sweep)
+        for argument in flags_first(arguments)
+    ]
 
 
-def flags_first(words: list[str]) -> list[str]:
-    """The words with flags and their values before the options: Hydra takes no flag between two options."""
-    flags, options, rest = [], [], iter(words)
-    for word in rest:
-        if not word.startswith("-"):
-            options.append(word)
+def flags_first(arguments: list[str]) -> list[str]:
+    """The arguments with flags and their values before the options, since Hydra accepts no flag between two options."""
+    flags, options, rest = [], [], iter(arguments)
+    for argument in rest:
+        if not argument.startswith("-"):
+            options.append(argument)
             continue
-        flags.append(word)
-        if word in WITH_VALUE and (value := next(rest, None)) is not None:
+        flags.append(argument)
+        if argument in WITH_VALUE and (value := next(rest, None)) is not None:
             flags.append(value)
     return [*flags, *options]
 
 
-def is_readable(word: str, parser: OverridesParser) -> bool:
-    """Whether a word is a flag, or an override of Hydra's grammar."""
+def is_valid(argument: str, parser: OverridesParser) -> bool:
+    """Whether an argument is a flag, or an override in Hydra's grammar."""
     try:
-        return word.startswith("-") or bool(parser.parse_overrides([word]))
+        return argument.startswith("-") or bool(parser.parse_overrides([argument]))
     except HydraException:
         return False
 
 
-def quoted(word: str, parser: OverridesParser, is_sweep: bool) -> str:
-    """A word with its value, or values, in quotes; as it is where that is no override either."""
-    option, equals, value = word.partition("=")
+def quote_values(argument: str, parser: OverridesParser, is_sweep: bool) -> str:
+    """Quote the value of an override, in a sweep each of its values; an argument that stays invalid is not changed."""
+    option, equals, value = argument.partition("=")
     values = value.split(",") if is_sweep else [value]
     attempt = f"{option}={','.join(map(in_quotes, values))}"
-    return attempt if equals and is_readable(attempt, parser) else word
+    return attempt if equals and is_valid(attempt, parser) else argument
 
 
 def in_quotes(value: str) -> str:
-    """A value in single quotes; backslashes count as such but before a quote, where Hydra takes them for escapes."""
+    """A value in single quotes. Backslashes are doubled only before a quote, where Hydra reads them as escapes."""
     return "'" + re.sub(r"(\\*)(?='|$)", r"\1\1", value).replace("'", "\\'") + "'"

@@ -1,33 +1,56 @@
-"""Where classes and functions that old configurations name are found today.
+"""Where the modules and classes that older versions named are today.
 
-Checkpoints and the files of runs name parts by their dotted paths, which were other ones before src/ had rooms.
+Checkpoints and other files of runs name parts by their dotted paths, which changed when src/ was divided into folders.
 """
 
 import re
 from typing import Any
 
-MOVED = {
-    "src.likelihoods.": "src.models.likelihoods.",
-    "src.lr_schedules.": "src.training.lr_schedules.",
-    "src.networks.": "src.models.networks.",
-    "src.objectives.": "src.training.objectives.",
-    "src.posteriors.": "src.models.posteriors.",
-    "src.priors.": "src.models.priors.",
-    "src.schedules.": "src.training.schedules.",
-    "src.sources.": "src.data.sources.",
-    "src.tracking.": "src.run.tracking.",
+# Modules that runs name or that a user's own class may import, but for data.py, whose name a folder has now.
+MODULES = {
+    "src.bounds": "src.models.bounds",
+    "src.checkpoints": "src.training.checkpoints",
+    "src.classifier": "src.evaluation.classifier",
+    "src.distributions": "src.models.distributions",
+    "src.divergences": "src.models.divergences",
+    "src.errors": "src.support.errors",
+    "src.flows": "src.models.flows",
+    "src.gaussians": "src.models.gaussians",
+    "src.importance": "src.inference.importance",
+    "src.likelihoods": "src.models.likelihoods",
+    "src.lr_schedules": "src.training.lr_schedules",
+    "src.metrics": "src.inference.metrics",
+    "src.module": "src.training.module",
+    "src.networks": "src.models.networks",
+    "src.noise": "src.support.noise",
+    "src.objectives": "src.training.objectives",
+    "src.posteriors": "src.models.posteriors",
+    "src.priors": "src.models.priors",
+    "src.quality": "src.evaluation.quality",
+    "src.ranges": "src.support.ranges",
+    "src.samplers": "src.evaluation.samplers",
+    "src.schedules": "src.training.schedules",
+    "src.sources": "src.data.sources",
+    "src.trace": "src.run.trace",
+    "src.tracking": "src.run.tracking",
+    "src.vae": "src.models.vae",
 }
-TARGET = re.compile(r"(?<=\b_target_=)src\.\w+\.")
+# Tasks whose module became a folder of the same name.
+TASKS = {
+    f"src.tasks.{name}.{name}": f"src.tasks.{name}.task.{name}"
+    for name in ("anomaly", "compare", "diagnose", "evaluate", "sample", "synthesize")
+}
+TARGET = re.compile(r"(?<=\b_target_=)[\w.]+")
 
 
-def current_path(target: str) -> str:
-    """The dotted path by which something is imported today, from the one of any version."""
-    old = next((prefix for prefix in MOVED if target.startswith(prefix)), "")
-    return MOVED.get(old, "") + target.removeprefix(old)
+def current_path(path: str) -> str:
+    """The dotted path by which something is imported today, given its path in any version."""
+    module = ".".join(path.split(".")[:2])
+    return TASKS.get(path) or MODULES.get(module, module) + path.removeprefix(module)
 
 
 def current_paths(config: Any) -> Any:
-    """A plain configuration, or the options of a command line in it, with each `_target_` as it is named today."""
+    """A plain configuration, or a list of overrides in it, with each `_target_` as it is named today."""
     if isinstance(config, dict):
         return {
             name: current_path(value) if name == "_target_" and isinstance(value, str) else current_paths(value)
@@ -35,4 +58,4 @@ def current_paths(config: Any) -> Any:
         }
     if isinstance(config, list):
         return [current_paths(each) for each in config]
-    return TARGET.sub(lambda path: current_path(path[0]), config) if isinstance(config, str) else config
+    return TARGET.sub(lambda match: current_path(match[0]), config) if isinstance(config, str) else config

@@ -1,4 +1,4 @@
-"""The jobs of a multirun, composed before the first of them starts."""
+"""All jobs of a multirun, composed before the first one starts."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from src.support.errors import UserError
 
 
 def compose_jobs(config: DictConfig, groups: Path) -> tuple[list[list[str]], list[DictConfig]]:
-    """All combinations that a multirun tries: the options and the configuration of each job.
+    """Compose the jobs of a multirun: the overrides and the configuration of each combination that it tries.
 
     groups: the folder of the groups of options. Raises UserError for a combination that does not compose.
     """
@@ -26,6 +26,6 @@ def compose_jobs(config: DictConfig, groups: Path) -> tuple[list[list[str]], lis
         overrides = OverridesParser.create(loader).parse_overrides([*params, *config.hydra.overrides.task])
         (jobs,) = BasicSweeper.split_arguments(overrides, None)
         bar = tqdm(jobs, "Checking the jobs", unit="job", disable=None, leave=False, delay=1)
-        return jobs, [loader.load_configuration(name, options, RunMode.RUN) for options in bar]
+        return jobs, [loader.load_configuration(name, job, RunMode.RUN) for job in bar]
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(in_one_line(error, groups)) from error

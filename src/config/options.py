@@ -1,34 +1,41 @@
-"""What the command line may say: types and ranges of the flat options, checked before anything is made."""
+"""The options of src.train and src.apply: their schemas, and all checks that need nothing but the configuration."""
 
 import math
 import re
-import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.experimental.callback import Callback
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config.multirun import compose_jobs
-from src.config.overrides import check_folder
+from src.config.names import PLAIN, option_name
 from src.config.schema import check_parts, check_value, is_referred_to, suggestion
 from src.config.trainer_options import check_trainer
 from src.support.errors import UserError
 from src.support.folders import EXAMPLE, RunFolder
 
-# our own defaults for a launcher of that name
+# conf/hydra/launcher/ has defaults of our own for these launchers
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 CONF = str(Path(__file__).resolve().parent.parent.parent / "conf")
+MOST_LATENTS = 100_000
+LARGEST = 32e9  # bytes of the decoded images of a step
+MEASURED = ("elbo", "loss", "recon", "kl")
+# the metrics of each epoch, and whether their smallest or their largest value is the best
+MONITORED = {
+    **{f"{split}/{name}": "max" if name == "elbo" else "min" for split in ("val", "train") for name in MEASURED},
+    "val/active_units": "max",
+    "val/bits_per_dim": "min",
+}
+PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
+FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "sweep_name")
 
 
 @dataclass
 class Config:
-    """The root of conf/train.yaml; each group is a node of its own."""
+    """The flat options of src.train, and its groups; the defaults are in conf/train.yaml too."""
 
     latent_dim: int = 16
     beta: float = 1.0
@@ -52,7 +59,7 @@ class Config:
 
 @dataclass
 class ApplyConfig:
-    """The root of conf/apply.yaml; `task` is a group."""
+    """The flat options of src.apply; `task` is a group."""
 
     run: str = MISSING
     task: Any = MISSING
@@ -63,8 +70,8 @@ class ApplyConfig:
     data: Any = MISSING
 
 
-def check(options: dict[str, Any]) -> None:
-    """Raises UserError for a flat option of the wrong type or out of range."""
+def check_flat(options: dict[str, Any]) -> None:
+    """Raise UserError for a flat option of src.train of the wrong type or out of range."""
     try:
         cfg = OmegaConf.merge(OmegaConf.structured(Config), options)
     except OmegaConfBaseException as error:
@@ -89,13 +96,13 @@ def check(options: dict[str, Any]) -> None:
 
 
 def check_run(cfg: DictConfig) -> None:
-    """Raise UserError for an option of src.train that does not exist, is of another type, out of range, or would be
-    ignored: all that a configuration says of itself, before anything heavy is imported."""
+    """Raise UserError for an option of src.train that does not exist, has another type, is out of range, or would be
+    ignored. Nothing heavy is imported."""
     for part in (*PARTS, "model.encoder", "model.decoder"):
         if OmegaConf.select(cfg, part) is None:
             raise UserError(f"{part} must be given: {part}=..." if part in PARTS else f"{part} must name a class")
-    options = plain(cfg)
-    check({name: options[name] for name in FLAT})
+    options = to_plain_dict(cfg)
+    check_flat({name: options[name] for name in FLAT})
     check_names(options, cfg, Config)
     for part in PARTS:
         check_value(part, options[part], dict)
@@ -110,12 +117,12 @@ def check_run(cfg: DictConfig) -> None:
         raise UserError(f"data.path={data['path']}: there is no such file")
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as a plain dict, without Hydra's own. Raises UserError where an option is missing, or
-    refers to nothing."""
-    own = OmegaConf.masked_copy(cfg, [name for name in cfg if name != "hydra"])
+def to_plain_dict(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as a plain dict, without Hydra's own node. Raises UserError where an option is missing
+    or refers to one that does not exist."""
+    ours = OmegaConf.masked_copy(cfg, [name for name in cfg if name != "hydra"])
     try:
-        return OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+        return OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         text = str(error).splitlines()[0]
         if missing := re.search(r"Missing mandatory value: ([\w.]+)", text):
@@ -126,7 +133,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def check_names(options: dict[str, Any], cfg: DictConfig, schema: type) -> None:
-    """Raise UserError for an option at the root that is not the schema's, and that nothing refers to."""
+    """Raise UserError for an option at the root that the schema does not have and that no other option refers to."""
     names = [each.name for each in fields(schema)]
     for name in options:
         if name not in names and not is_referred_to(name, cfg):
@@ -134,7 +141,7 @@ def check_names(options: dict[str, Any], cfg: DictConfig, schema: type) -> None:
 
 
 def check_members(options: dict[str, Any]) -> None:
-    """Raise UserError for a callback or logger that names no class, and is not switched off either."""
+    """Raise UserError for a callback or logger that is neither null nor a node with a class."""
     for group in ("callbacks", "logger"):
         for name, node in (options[group] or {}).items():
             if node is not None and not (isinstance(node, dict) and "_target_" in node):
@@ -142,7 +149,7 @@ def check_members(options: dict[str, Any]) -> None:
 
 
 def check_monitors(callbacks: dict[str, Any]) -> None:
-    """Raise UserError for a callback that monitors what is not measured, or takes what is better for what is worse."""
+    """Raise UserError for a callback that monitors what is not measured, or in the wrong direction."""
     for name, node in callbacks.items():
         if not isinstance(node, dict) or node.get("monitor") is None:
             continue
@@ -155,7 +162,7 @@ def check_monitors(callbacks: dict[str, Any]) -> None:
 
 
 def check_memory(options: dict[str, Any]) -> None:
-    """Raise UserError for more images decoded at once than any memory holds."""
+    """Raise UserError for a step that decodes more images at once than any memory holds."""
     samples, size = options["objective"].get("samples", 1), options["data"]["batch_size"]
     nbytes = 4 * samples * size * math.prod(options["data"]["shape"])
     if nbytes > LARGEST:
@@ -166,53 +173,18 @@ def check_memory(options: dict[str, Any]) -> None:
 
 
 def check_beta(cfg: DictConfig) -> None:
-    """Raises UserError for a beta that the objective would ignore."""
+    """Raise UserError for a beta that the objective would ignore."""
     if cfg.beta != 1 and "beta" not in cfg.objective:
-        name = choice(cfg.objective._target_)
+        name = option_name(cfg.objective._target_)
         raise UserError(f"beta={cfg.beta:g}: objective={name} has no beta; leave it at 1, or choose objective=elbo")
 
 
-MOST_LATENTS = 100_000
-LARGEST = 32e9  # bytes of the images that are decoded in a step
-MEASURED = ("elbo", "loss", "recon", "kl")
-MONITORED = {  # what is measured after each epoch, and whether its least or its largest value is the best
-    **{f"{split}/{name}": "max" if name == "elbo" else "min" for split in ("val", "train") for name in MEASURED},
-    "val/active_units": "max",
-    "val/bits_per_dim": "min",
-}
-PLAIN = {
-    "posterior": "gaussian",
-    "prior": "standard",
-    "likelihood": "bernoulli",
-    "objective": "elbo",
-    "schedule": "constant",
-}
-PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
-FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "sweep_name")
-
-
-class CheckApply(Callback):
-    """Hydra's hook before a task: refuses bad values before anything heavy is imported."""
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        refuse(check_apply, config)
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        refuse(check_applications, config)
-
-
-def check_applications(config: DictConfig) -> None:
-    """Raise UserError where one of the tasks of a multirun is wrong."""
-    for cfg in compose_jobs(config, Path(CONF))[1]:
-        check_apply(cfg)
-
-
 def check_apply(cfg: DictConfig) -> None:
-    """Raise UserError for an option of src.apply that is missing, does not exist, is of another type or out of range,
-    or names no run."""
+    """Raise UserError for an option of src.apply that is missing, does not exist, has another type, is out of range, or
+    names no run."""
     if OmegaConf.is_missing(cfg, "run"):
         raise UserError("run must be given: run=outputs/runs/RUN")
-    options = plain(cfg)
+    options = to_plain_dict(cfg)
     check_names(options, cfg, ApplyConfig)
     check_parts(options, cfg)
     if cfg.checkpoint not in ("best", "last"):
@@ -232,60 +204,5 @@ def check_apply(cfg: DictConfig) -> None:
         raise UserError(f"run={cfg.run} holds no {name}: give the folder of a trained run")
 
 
-class CheckFirst(Callback):
-    """Hydra's hook before a run: refuses bad values before a folder is made. For a sweep, src.sweeps.jobs does."""
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        refuse(check_run, config)
-        refuse(check_folder, config)
-        if config.sweep_name is not None:
-            sys.exit("sweep_name names a sweep: add -m, or sweep=NAME")
-
-
-def refuse(check: Callable[[Any], None], options: Any) -> None:
-    """Ends the program with one line where an option is bad; Hydra's hooks would turn an exception into a warning."""
-    try:
-        check(options)
-    except UserError as error:
-        sys.exit(str(error))
-
-
-def choice(name: str) -> str:
-    """The option that names a class of a part: FreeBits is free_bits."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.rpartition(".")[2]).lower()
-
-
-def parts(*, _root_: DictConfig) -> str:
-    """What a run's title says of its parts: those that are not the plain VAE's."""
-    found = {group: choice(_root_[group]._target_) for group in PLAIN}
-    return "".join(f" {group}={name}" for group, name in found.items() if name != PLAIN[group])
-
-
-def run_folder(ckpt_path: str | None, fresh: str) -> str:
-    """The folder of the run that `ckpt_path` (RUN/checkpoints/last.ckpt) belongs to, else a fresh one."""
-    return str(Path(ckpt_path).absolute().parent.parent) if ckpt_path else fresh
-
-
-def help_text(command: str) -> str:
-    """The text of conf/hydra/help/ for `train`, with each group and its choices, or `apply`, with each task.
-
-    Hydra's own --help says the same a second later: for each group it copies all the configurations that it knows.
-    """
-    conf = Path(CONF)
-    text = OmegaConf.load(conf / "hydra" / "help" / f"{command}.yaml")
-    template = OmegaConf.create({"hydra": {"help": text}}).hydra.help.template
-    if command == "apply":
-        first_lines = {path.stem: path.read_text().partition("\n")[0] for path in sorted(conf.glob("task/*.yaml"))}
-        choices = "".join(f"  {name:<13}{line.strip('# ')}\n" for name, line in first_lines.items())
-    else:
-        folders = sorted(path for path in conf.iterdir() if path.is_dir() and path.name not in ("hydra", "task"))
-        files = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
-        files["sweep"].remove("wandb")  # for W&B's agents, not for Hydra
-        choices = "".join(f"{group}: {', '.join(names)}\n" for group, names in files.items())
-    return template.replace("$APP_CONFIG_GROUPS", choices)
-
-
 ConfigStore.instance().store(name="schema", node=Config)
 ConfigStore.instance().store(name="apply_schema", node=ApplyConfig)
-OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
-OmegaConf.register_new_resolver("parts", parts, replace=True)

@@ -1,4 +1,8 @@
-"""The words of a command line, before Hydra composes: what it would not take, and what it is not to compose."""
+"""The overrides of a command line before Hydra composes a configuration from them.
+
+Some are rewritten, because Hydra would reject them. Those that change the configuration of a resumed run are kept from
+Hydra, because they apply to the configuration in the checkpoint and not to that of conf/.
+"""
 
 import functools
 import logging
@@ -18,76 +22,76 @@ from omegaconf import DictConfig
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 
-NONE = {"logger": "csv", "callbacks": "none"}  # the choice that is nothing: Hydra takes no null for a group
-HYDRAS = ("ckpt_path", "hydra", "sweep", "sweep_name")  # never changes of a run's configuration
-lines: ContextVar[tuple[list[str], list[str]]] = ContextVar("the whole command line, and its words for a resume")
+NONE = {"logger": "csv", "callbacks": "none"}  # the choices that mean nothing: Hydra accepts no null for a group
+HYDRAS = ("ckpt_path", "hydra", "sweep", "sweep_name")  # options that never change the configuration of a resumed run
+deferred: ContextVar[tuple[list[str], list[str]]] = ContextVar("the complete sys.argv, and the overrides for a resume")
 
 log = logging.getLogger(__name__)
 
 
-def name_of(word: str) -> str:
-    """The option that a word sets, adds or removes: +trainer.ema=0.9 is of trainer.ema."""
-    return word.lstrip("+~").partition("=")[0]
+def name_of(override: str) -> str:
+    """The name of the option that an override sets, adds or removes: trainer.ema of +trainer.ema=0.9."""
+    return override.lstrip("+~").partition("=")[0]
 
 
-def without_null(words: list[str]) -> list[str]:
-    """The words, with `logger=null`, `logger={}` and the like as choices that Hydra knows."""
+def replace_null(overrides: list[str]) -> list[str]:
+    """Replace `logger=null`, `callbacks={}` and the like by choices that Hydra knows."""
     pattern = re.compile(rf"({'|'.join(NONE)})=(null|\{{\s*\}})")
-    return [f"{match[1]}={NONE[match[1]]}" if (match := pattern.fullmatch(word)) else word for word in words]
+    matches = [(override, pattern.fullmatch(override)) for override in overrides]
+    return [f"{match[1]}={NONE[match[1]]}" if match else override for override, match in matches]
 
 
-def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """The words that Hydra composes from, and those that change the configuration in the checkpoint of a resume.
+def split_for_resume(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments that Hydra composes from, and the overrides of the configuration in the checkpoint of a resume.
 
-    Composed from conf/, an option that only the run has (data.root, of another data set) would be unknown.
+    If composed from conf/, an option that only the run has (data.root, of another data set) would be unknown.
     """
-    parsed = get_args_parser().parse_known_args(words)[0]
-    names = {name_of(word): word for word in parsed.overrides}
+    parsed = get_args_parser().parse_known_args(arguments)[0]
+    names = {name_of(override): override for override in parsed.overrides}
     resumes = not names.get("ckpt_path", "=null").endswith(("=null", "=")) and "sweep" not in names
     if not resumes or parsed.multirun or parsed.cfg or parsed.info or parsed.help or parsed.hydra_help:
-        return words, []
+        return arguments, []
     if parsed.config_name:
         log.warning(
             "--config-name=%s is not read: the run goes on with the configuration in its checkpoint", parsed.config_name
         )
-    changes = [word for word in parsed.overrides if re.split("[./]", name_of(word))[0] not in HYDRAS]
-    # Hydra would write what it composes to RUN/.hydra before a word is refused: resume.update_hydra_folder does it
+    changes = [override for override in parsed.overrides if re.split("[./]", name_of(override))[0] not in HYDRAS]
+    # Hydra would overwrite RUN/.hydra before an override is refused; src/run/resume.py writes there instead
     quiet = [] if "hydra.output_subdir" in names else ["hydra.output_subdir=null"]
-    return [*(word for word in words if word not in changes), *quiet], changes
+    return [*(argument for argument in arguments if argument not in changes), *quiet], changes
 
 
 def defer_changes(command: Callable[[], None]) -> Callable[[], None]:
-    """A command of Hydra's that composes without the words that are for a resume, which `deferred_changes` has."""
+    """Have a command of Hydra's compose without the overrides for a resume, which `take_changes` returns."""
 
     @functools.wraps(command)
-    def started() -> None:
+    def run_command() -> None:
         line = sys.argv
-        words, changes = split(without_null(line[1:]))
-        token, sys.argv = lines.set((line, changes)), [line[0], *words]
+        arguments, changes = split_for_resume(replace_null(line[1:]))
+        token, sys.argv = deferred.set((line, changes)), [line[0], *arguments]
         try:
             return command()
         finally:
             sys.argv = line
-            lines.reset(token)
+            deferred.reset(token)
 
-    return started
+    return run_command
 
 
-def deferred_changes() -> list[str]:
-    """The words that are for a resume. From now on sys.argv is the whole line, which Lightning starts other processes
-    with."""
-    line, changes = lines.get((sys.argv, []))
+def take_changes() -> list[str]:
+    """The overrides for a resume. Restores the complete sys.argv, with which Lightning starts further processes."""
+    line, changes = deferred.get((sys.argv, []))
     sys.argv = line
     return changes
 
 
-def option(name: str, value: str) -> str:
-    """NAME=VALUE as a shell and Hydra take it."""
+def format_option(name: str, value: str) -> str:
+    """NAME=VALUE, quoted where a shell or Hydra needs it."""
     return f"{name}={value}" if re.fullmatch(r"[\w./~%+-]+", value) else shlex.quote(f"{name}='{value}'")
 
 
 def check_folder(config: DictConfig) -> None:
-    """Raises UserError for a folder that can't be made, that holds another run, or that a resume would leave."""
+    """Raise UserError for a run's folder that can't be made, that holds another run, or is not that of ckpt_path."""
     folder, path = Path(config.hydra.run.dir), config.ckpt_path
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
@@ -95,14 +99,14 @@ def check_folder(config: DictConfig) -> None:
     if path is None and RunFolder(folder).has_checkpoints:
         raise UserError(
             f"hydra.run.dir={folder} holds a run already: give another folder, or go on with that run by "
-            f"{option('ckpt_path', str(RunFolder(folder).checkpoint('last')))}"
+            f"{format_option('ckpt_path', str(RunFolder(folder).checkpoint('last')))}"
         )
     if path is not None and folder.absolute() != Path(path).absolute().parent.parent:
         raise UserError("hydra.run.dir: a run goes on in its own folder, that of ckpt_path; leave hydra.run.dir out")
 
 
 def check_root(cfg: DictConfig, schema: type, command: str) -> None:
-    """Raises UserError for a configuration of another command, or one's own that is not built on this command's."""
+    """Raise UserError for a --config-name that is another command's, or one that does not extend this command's."""
     if absent := [field.name for field in fields(schema) if field.name not in cfg]:
         raise UserError(
             f"--config-name={HydraConfig.get().job.config_name} is not for this command, since it lacks "
@@ -110,8 +114,8 @@ def check_root(cfg: DictConfig, schema: type, command: str) -> None:
         )
 
 
-def go_back(here: DictConfig) -> None:
-    """Returns to the folder that the program was started in, which its paths are relative to."""
+def restore_working_folder(here: DictConfig) -> None:
+    """Go back to the folder where the program was started, since paths in options are relative to it."""
     if here.job.chdir:
         log.warning("hydra.job.chdir=true has no effect: paths are relative to where the program is started")
         os.chdir(here.runtime.cwd)

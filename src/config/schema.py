@@ -1,7 +1,7 @@
 """Types and ranges of all options, checked as soon as a configuration is composed.
 
-A part states its options once, as the annotated arguments of its class or function (signatures.py reads them).
-Stated here are those of groups that are no call, and of library classes, whose annotations leave the ranges open.
+A part states its options once, as the annotated arguments of its class or function, which signatures.py reads. Only
+options of groups that are not a call, and of library classes, whose annotations have no ranges, are stated here.
 """
 
 import difflib
@@ -17,11 +17,12 @@ from src.config.trainer_options import Trainer
 from src.support.errors import UserError
 from src.support.ranges import Count, NonNegative, Positive, fault
 
-EXACT = ("trainer", "optimizer", "callbacks", "logger")  # groups whose foreign classes get what is given, and no less
+# groups whose classes get all options they are given, even those of other libraries
+EXACT = ("trainer", "optimizer", "callbacks", "logger")
 
 
 class Data(TypedDict, total=False):
-    """A data set besides its `source`."""
+    """The options of a data set; those of its `source` are in that function's signature."""
 
     name: str
     root: str | None
@@ -44,7 +45,7 @@ class Model(TypedDict, total=False):
 
 
 class Optimizer(TypedDict, total=False):
-    """What optimizers have in common."""
+    """The options that optimizers have in common."""
 
     lr: NonNegative
     weight_decay: NonNegative
@@ -55,21 +56,21 @@ STATED = {"data": Data, "model": Model, "optimizer": Optimizer, "trainer": Train
 
 
 def check_parts(parts: Mapping[str, Any], cfg: DictConfig) -> None:
-    """Check every option of `parts`, the configuration `cfg` as a plain dict of resolved values.
+    """Check every option of the parts: `parts` is the configuration `cfg` with its values resolved, as a plain dict.
 
-    Raises UserError for an option that its part does not have and nothing refers to, and for a value of another type or
-    out of range.
+    Raises UserError for an option that its part does not have and that no interpolation refers to, and for a value of
+    another type or out of range.
     """
-    for option, value, known in options(parts):
+    for option, value, owner in options(parts):
         name = option.rpartition(".")[2]
-        if name in known.options:
-            check_value(option, value, known.options[name])
-        elif not known.is_open and not is_referred_to(name, cfg):
-            raise UserError(f"there is no option {option}; {suggestion(option, known.options)}")
+        if name in owner.options:
+            check_value(option, value, owner.options[name])
+        elif not owner.is_open and not is_referred_to(name, cfg):
+            raise UserError(f"there is no option {option}; {suggestion(option, owner.options)}")
 
 
 def is_referred_to(name: str, cfg: DictConfig) -> bool:
-    """Whether an interpolation of the configuration has the name of an option in it: ${data.side}, ${.side}, ..."""
+    """Whether an interpolation in the configuration contains an option's name: ${data.side}, ${.side}, ..."""
     return bool(re.search(rf"\$\{{[^{{}}]*\b{re.escape(name)}\b", OmegaConf.to_yaml(cfg)))
 
 
@@ -78,13 +79,13 @@ def options(node: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, An
     for name, value in node.items():
         if isinstance(value, Mapping):
             option = f"{within}{name}"
-            if known := signature_at(option, value):
-                yield from ((f"{option}.{key}", each, known) for key, each in value.items() if not key.startswith("_"))
+            if owner := signature_at(option, value):
+                yield from ((f"{option}.{key}", each, owner) for key, each in value.items() if not key.startswith("_"))
             yield from options(value, f"{option}.")
 
 
 def signature_at(option: str, node: Mapping[str, Any]) -> Signature | None:
-    """The signature of the part that a node describes, None where nothing is known of it."""
+    """The signature of the part that a node describes; None where nothing is known about it."""
     stated = get_type_hints(STATED[option], include_extras=True) if option in STATED else {}
     if "_target_" not in node:
         return Signature(stated, False) if stated else None
@@ -101,13 +102,13 @@ def signature_at(option: str, node: Mapping[str, Any]) -> Signature | None:
 
 
 def check_value(option: str, value: Any, kind: Any) -> None:
-    """Raise UserError for a value that is not of a kind (an annotation)."""
+    """Raise UserError for a value that does not fit an annotation."""
     if problem := fault(value, kind):
         raise UserError(f"{option} {problem}")
 
 
 def suggestion(option: str, names: Iterable[str]) -> str:
-    """The name that an option which does not exist was probably meant to have, else all names there are."""
+    """The end of a message about an option that does not exist: the most similar name, otherwise all names."""
     within, _, name = option.rpartition(".")
     names = sorted(name for name in map(str, names) if not name.startswith("_"))
     if near := difflib.get_close_matches(name, names, 1):

@@ -1,4 +1,4 @@
-"""The options of a class or function, read from the syntax tree of its file: nothing is imported for it."""
+"""The options of a class or function, read from the syntax tree of its file, so that nothing is imported."""
 
 import ast
 import functools
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from src.config.moved import current_path
 from src.support import ranges
 from src.support.errors import UserError
 
@@ -24,18 +25,20 @@ class Source(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """The options of a target by name, each with its annotated type (`Any` where it says none), and whether the target
-    takes others, too."""
+    """The options of a class or function by name, each with its annotated type, or `Any` where there is none.
+
+    is_open: whether it takes other options, too
+    """
 
     options: dict[str, Any]
     is_open: bool
 
 
 def signature(target: str) -> Signature | None:
-    """The signature of the class or function at a dotted path; None where its source is not to be found.
+    """The signature of the class or function at a dotted path; None where its source can't be found.
 
-    Types are those of this project's own parts; of others, the names alone are known. Raises UserError where the path
-    is one of this project's and names nothing, or its package is not installed.
+    Only this project's own parts have types, of other libraries only the names are read. Raises UserError where a path
+    into this project leads to nothing, or where the package is not installed.
     """
     top = target.partition(".")[0]
     if not is_installed(top):
@@ -43,7 +46,8 @@ def signature(target: str) -> Signature | None:
     source = definition(target)
     if source is None:
         if top in OURS:
-            raise UserError(f"{target}: there is no such class or function")
+            now = current_path(target)
+            raise UserError(f"{target}: there is no such class or function" + f"; it is {now} now" * (now != target))
         return None
     if isinstance(source.node, ast.expr):
         return None
@@ -54,30 +58,30 @@ def signature(target: str) -> Signature | None:
         return Signature(
             {each.target.id: annotation(source.path, each.annotation) for each in fields(source.node)}, False
         )
-    given = source.node.args
-    names = [each for each in (*given.posonlyargs, *given.args, *given.kwonlyargs) if each.arg != "self"]
+    arguments = source.node.args
+    names = [each for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs) if each.arg != "self"]
     types = {each.arg: annotation(source.path, each.annotation) if top in OURS else Any for each in names}
-    return Signature(types, given.kwarg is not None)
+    return Signature(types, arguments.kwarg is not None)
 
 
 def is_installed(top: str) -> bool:
-    """Whether there is a module or package of that name, which has no dot in it."""
+    """Whether there is a top-level module or package of this name."""
     try:
         return importlib.util.find_spec(top) is not None
-    except ValueError:  # of a module that was started as a program
+    except ValueError:  # a module that was started as a program has no spec
         return False
 
 
 def constructor(source: Source) -> Source | None:
-    """The `__init__` of a class or of its base, or the class itself where its options are its `fields`; None where that
-    is not to be found."""
+    """The `__init__` of a class or of its base, or the class itself where its options are its `fields`; None where
+    neither can be found."""
     own = [node for node in source.node.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
     if own:
-        return Source(source.path, own[-1])  # which others may be typing's overloads of
+        return Source(source.path, own[-1])  # those before it may be typing's overloads
     bases = [base for base in source.node.bases if ast.unparse(base) != "nn.Module"]  # which has no options
     if not bases:
         return source
-    if len(bases) > 1 or fields(source.node):  # whose order of look-up is Python's to tell
+    if len(bases) > 1 or fields(source.node):  # only Python knows which of them is called
         return None
     found = defined_in(source.path, ast.unparse(bases[0]))
     return constructor(found) if found and isinstance(found.node, ast.ClassDef) else None
@@ -90,13 +94,13 @@ def fields(node: ast.ClassDef) -> list[ast.AnnAssign]:
 
 
 def definition(target: str) -> Source | None:
-    """What a dotted path names, found through the imports of packages that only pass it on."""
+    """The definition at a dotted path, followed through packages that only re-export it."""
     path, names = module_file(target)
     return defined_in(path, names[0]) if path and len(names) == 1 else None
 
 
 def defined_in(path: Path, name: str) -> Source | None:
-    """The class, function or alias of that name in a file, or in the file that this one imports it from."""
+    """The class, function or alias of a name in a file, or in the file that it is imported from there."""
     for node in tree(path).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return Source(path, node)
@@ -129,7 +133,7 @@ def module_file(target: str) -> tuple[Path | None, list[str]]:
 
 @functools.cache
 def tree(path: Path) -> ast.Module:
-    """The syntax tree of a file. Raises UserError where it is no Python."""
+    """The syntax tree of a file. Raises UserError where it is not valid Python."""
     try:
         return ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as error:
@@ -137,7 +141,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def annotation(path: Path, node: ast.expr | None) -> Any:
-    """The type that an annotation in a file means; `Any` where it names something that no option can be."""
+    """The type that an annotation in a file stands for; `Any` where it uses a name that no option's type does."""
     if node is None:
         return Any
     try:
@@ -147,7 +151,7 @@ def annotation(path: Path, node: ast.expr | None) -> Any:
 
 
 class Names(dict):
-    """The names in the annotations of a file: those of typing and src/support/ranges.py, and aliases made of them."""
+    """Names for the annotations of a file: those of typing and src/support/ranges.py, and the file's own aliases."""
 
     def __init__(self, path: Path):
         super().__init__(KNOWN)

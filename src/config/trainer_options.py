@@ -1,4 +1,4 @@
-"""Arguments of Lightning's Trainer: which a run can honour, judged before anything heavy is imported."""
+"""The arguments of Lightning's Trainer: types, ranges, and which of them a run can't honour."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, TypedDict
 from annotated_types import Gt, Le
 
 from src.support.errors import UserError
-from src.support.ranges import Count, NonNegative, OpenShare, Whole, as_typed
+from src.support.ranges import Count, NonNegative, OpenShare, Whole, as_argument
 
 WHOLE = "a run is measured on all of its images, once an epoch: leave it out"
 
-# What a run sets itself, and how one gets what the argument is for.
+# Arguments that the program sets itself, and how to get what they are for.
 SET = {
     "logger": "choose logger=csv or logger=wandb, or add one with +logger.NAME._target_=...",
     "callbacks": "add one with +callbacks.NAME._target_=...",
@@ -19,9 +19,9 @@ SET = {
     "default_root_dir": "give hydra.run.dir=FOLDER",
     "num_sanity_val_steps": "the untrained model is always measured: leave it out",
     "enable_progress_bar": "~callbacks.progress does without the bar",
-    "model_registry": "checkpoints lie in the run's folder: leave it out",
+    "model_registry": "checkpoints are in the run's folder: leave it out",
 }
-# What a run can't honour unless it has one of these values (None always), and why or what to use instead.
+# Arguments that must be None or have one of these values, with the reason or what to use instead.
 FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
     "fast_dev_run": ((False, 0), "trainer.max_epochs=1 +trainer.limit_train_batches=1 tries a run out"),
     "barebones": ((False,), "callbacks=none logger=csv does without all that can be spared"),
@@ -40,7 +40,7 @@ FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
 
 
 class Trainer(TypedDict, total=False):
-    """The others whose range Lightning's annotations leave open, and the average of the weights, `ema`."""
+    """Arguments whose ranges Lightning's annotations leave open, and `ema`, the decay of the averaged weights."""
 
     max_epochs: Count
     min_epochs: Count | None
@@ -66,8 +66,10 @@ class Trainer(TypedDict, total=False):
 
 
 def check_trainer(options: Mapping[str, Any]) -> None:
-    """Raise UserError for an argument in the node `trainer` that a run would ignore or can't honour; types and ranges
-    are src/config/schema.py's."""
+    """Raise UserError for an argument in the node `trainer` that a run would ignore or can't honour.
+
+    Types and ranges are checked by src/config/schema.py.
+    """
     if "max_epochs" not in options:
         raise UserError("trainer.max_epochs must be given: trainer.max_epochs=...")
     for name, value in options.items():
@@ -77,7 +79,7 @@ def check_trainer(options: Mapping[str, Any]) -> None:
             check_fixed(name, value)
     if not is_duration(options.get("max_time")):
         example = "a time above zero as DD:HH:MM:SS, such as 00:01:30:00 in quotes"
-        raise UserError(f"trainer.max_time must be {example}, got {as_typed(options['max_time'])}")
+        raise UserError(f"trainer.max_time must be {example}, got {as_argument(options['max_time'])}")
     if options.get("gradient_clip_algorithm") and not options.get("gradient_clip_val"):
         raise UserError("trainer.gradient_clip_algorithm does nothing without trainer.gradient_clip_val")
     least, most = options.get("min_epochs") or 0, options["max_epochs"]
@@ -86,15 +88,15 @@ def check_trainer(options: Mapping[str, Any]) -> None:
 
 
 def check_fixed(name: str, value: Any) -> None:
-    """Raise UserError for a value that a run can't honour: 1.0 batches are all, but 1 is one."""
+    """Raise UserError for a value that a run can't honour. Types matter: 1.0 means all batches, 1 a single one."""
     allowed, remedy = FIXED[name]
     if value is not None and not any(type(value) is type(each) and value == each for each in allowed):
-        raise UserError(f"trainer.{name}={as_typed(value)} is not possible: {remedy}")
+        raise UserError(f"trainer.{name}={as_argument(value)} is not possible: {remedy}")
 
 
 def is_duration(value: Any) -> bool:
-    """Whether Lightning's Timer takes a value for a time above zero (DD:HH:MM:SS, or arguments of timedelta), or there
-    is none."""
+    """Whether a value is None, or a time above zero that Lightning's Timer accepts: DD:HH:MM:SS, or arguments of
+    timedelta."""
     if value is None:
         return True
     if isinstance(value, str):

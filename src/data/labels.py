@@ -1,4 +1,4 @@
-"""Which classes of a data set an option names: labels are known by their names, not by their places."""
+"""The classes that data.exclude_labels names; labels are identified by their names, not by their positions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,68 +8,69 @@ import numpy as np
 from src.data.sources import Images, Split
 from src.support.errors import UserError
 
-SHOWN = 20  # names that a refusal lists
-PARTS = {"train": "training", "val": "validation", "test": "test"}
+MOST_LISTED = 20  # names in an error message
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def numbers_of(images: Images, labels: Any, by_place: bool = False) -> list[int]:
-    """The classes, ascending, that these labels name: one label, or several.
+    """The numbers of the classes, ascending, that one label or a list of labels stands for.
 
-    A label names the class that is called like it, as str() writes both; where the classes are `numbered`, also that
-    of this number. by_place: numbers are places among the sorted labels, as they were for runs of the first versions.
-    Raises UserError, with the names there are, for a label that names none.
+    A label stands for the class whose name is equal to it as a string and, if the data set's classes are `numbered`,
+    for the class of that number. Raises UserError with the possible names for any other.
+
+    by_place: a number is a position among the sorted labels, as in runs of the first versions
     """
     names = {name: i for i, name in enumerate(images.classes)}
     if images.numbered:
         names = {str(i): i for i in range(len(images.classes))} | names
     elif by_place:
         names = {str(i): i for i in range(len(images.classes))}
-    found = set()
-    for label in several(labels):
+    numbers = set()
+    for label in as_list(labels):
         if str(label) not in names:
-            raise UserError(f"data.exclude_labels: {images.name} has no label {label!r}, but {listed(images)}")
-        found.add(names[str(label)])
-    return sorted(found)
+            raise UserError(f"data.exclude_labels: {images.name} has no label {label!r}, but {label_list(images)}")
+        numbers.add(names[str(label)])
+    return sorted(numbers)
 
 
-def several(labels: Any) -> list[Any]:
-    """The labels of an option that is a list, a single one, or null."""
+def as_list(labels: Any) -> list[Any]:
+    """The labels of an option that is a list, a single label, or null."""
     if labels is None:
         return []
     return list(labels) if isinstance(labels, Sequence) and not isinstance(labels, str) else [labels]
 
 
-def as_read(images: Images, labels: np.ndarray) -> np.ndarray:
-    """Labels (N,) of a data set as a file for data=npz has them: numbers where these are known, else names."""
+def labels_for_npz(images: Images, labels: np.ndarray) -> np.ndarray:
+    """Labels (N,) for a file that data=npz reads: class numbers if the data set is `numbered`, otherwise names."""
     if images.numbered:
         return labels
     names = np.array(images.classes)
-    whole = all(name.lstrip("-").isdecimal() and name == str(int(name)) for name in images.classes)
-    return (names.astype(np.int64) if whole else names)[labels]
+    are_integers = all(name.lstrip("-").isdecimal() and name == str(int(name)) for name in images.classes)
+    return (names.astype(np.int64) if are_integers else names)[labels]
 
 
-def listed(images: Images) -> str:
-    """The names of a data set's labels, and that numbers stand for them too."""
-    names = ", ".join(images.classes[:SHOWN]) + (", ..." if len(images.classes) > SHOWN else "")
+def label_list(images: Images) -> str:
+    """The names of a data set's labels for a message, and whether numbers are possible, too."""
+    names = ", ".join(images.classes[:MOST_LISTED]) + (", ..." if len(images.classes) > MOST_LISTED else "")
     numbers = images.numbered and not all(name.isdigit() for name in images.classes)
     return f"{names} (or their numbers, 0 to {len(images.classes) - 1})" if numbers else names
 
 
-def excluding(images: Images, labels: Any, by_place: bool = False) -> Images:
-    """A data set without the images of these labels, in all three parts; see `numbers_of`.
+def exclude_labels(images: Images, labels: Any, by_place: bool = False) -> Images:
+    """Leave out the images of these labels from all three splits; see `numbers_of`.
 
-    Raises UserError for a label that there is not, and where a part is left without images.
+    Raises UserError for a label that does not exist, and where a split would be left without images.
     """
     numbers = numbers_of(images, labels, by_place)
     if not numbers:
         return images
     if len(numbers) == len(images.classes):
-        raise UserError(f"data.exclude_labels leaves no class of {listed(images)}")
-    parts = {}
-    for part, words in PARTS.items():
-        split: Split = getattr(images, part)
+        raise UserError(f"data.exclude_labels leaves no class of {label_list(images)}")
+    splits = {}
+    for name, adjective in SPLITS.items():
+        split: Split = getattr(images, name)
         keep = ~np.isin(split.labels, numbers)
         if not keep.any():
-            raise UserError(f"data.exclude_labels leaves no {words} image: of {len(keep)} all have these labels")
-        parts[part] = split.take(keep)
-    return images._replace(**parts, without=tuple(images.classes[i] for i in numbers))
+            raise UserError(f"data.exclude_labels leaves no {adjective} image: of {len(keep)} all have these labels")
+        splits[name] = split.take(keep)
+    return images._replace(**splits, without=tuple(images.classes[i] for i in numbers))

@@ -1,4 +1,4 @@
-"""A user's own images in an npz file: read without trust, and refused in one line that says what to do."""
+"""A user's own images in an npz file: nothing in it is trusted, and a refusal is one line that says what to do."""
 
 import math
 from pathlib import Path
@@ -8,37 +8,38 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.lib import format as npy
 
-from src.data.formats import form_of
-from src.support.errors import UserError
+from src.data.formats import detect_format
+from src.support.errors import UserError, one_line
 
 White = int | Literal["auto"]
-RATIO = 1100  # deflate packs at most 1,032 bytes into one
+RATIO = 1100  # deflate compresses by a factor of 1,032 at most
 UNREADABLE = (BadZipFile, OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, SyntaxError)
 
 
 class Header(NamedTuple):
-    """What an npz file says of an array before it is read."""
+    """Shape and type of an array in an npz file, known before the array is read."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
 
 
-def arrays_of(path: Path, option: str, labelled: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
-    """`images` (N, C, H, W) uint8 with 1 or 3 channels and `labels` (N,), integers or strings, of an npz file; None for
-    labels that are not there or, with `labelled` false, not wanted.
+def read_arrays(path: Path, option: str, labelled: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read `images` (N, C, H, W) uint8 with 1 or 3 channels, and `labels` (N,), integers or strings, of an npz file.
 
-    option: what the user gave, `data.path=...`, which begins each refusal. Raises UserError for what is no such file;
-    nothing is unpickled, and no array is made that the file is too small to hold.
+    Labels are None where the file has none, or if `labelled` is false. Nothing is unpickled, and no array is allocated
+    that the file is too small to hold.
+
+    option: what the user gave, `data.path=...`; the first words of a UserError, which is raised for any other file
     """
     try:
-        headers = headers_of(path, option)
+        headers = read_headers(path, option)
         names = [name for name in ("images", "labels")[: 1 + labelled] if name in headers]
         if "images" not in headers:
             held = ", ".join(sorted(headers)) or "no array at all"
-            raise UserError(f"{option} holds no `images`, but {held}: {renamed(headers)}")
-        fault = wrong_images(headers["images"])
+            raise UserError(f"{option} holds no `images`, but {held}: {renaming_hint(headers)}")
+        fault = images_fault(headers["images"])
         if "labels" in names:
-            fault = fault or wrong_labels(headers["labels"], headers["images"].shape[0])
+            fault = fault or labels_fault(headers["labels"], headers["images"].shape[0])
         if fault:
             raise UserError(f"{option}: {fault}")
         with np.load(path, allow_pickle=False) as arrays:
@@ -46,18 +47,19 @@ def arrays_of(path: Path, option: str, labelled: bool = True) -> tuple[np.ndarra
     except MemoryError:
         raise UserError(f"{option}: its arrays do not fit into memory: save fewer images") from None
     except UNREADABLE as error:
-        raise UserError(f"{option} is damaged ({line(error)}): save it again") from error
+        raise UserError(f"{option} is damaged ({one_line(error)}): save it again") from error
     if images.dtype != np.uint8:
-        raise UserError(f"{option}: `images` is {images.dtype}, but must be uint8, 0 to 255: {in_bytes(images)}")
+        remedy = conversion_to_bytes(images)
+        raise UserError(f"{option}: `images` is {images.dtype}, but must be uint8, 0 to 255: {remedy}")
     return images[:, None] if images.ndim == 3 else images, labels
 
 
-def headers_of(path: Path, option: str) -> dict[str, Header]:
-    """The arrays that an npz file says to hold. Raises UserError where it is none, and says what it is instead."""
+def read_headers(path: Path, option: str) -> dict[str, Header]:
+    """Read shapes and types of the arrays in an npz file. Raises UserError, with its format, for another file."""
     if not path.exists():
         raise UserError(f"{option}: no such file")
-    if form := form_of(path):
-        raise UserError(f"{option} is {form.name}, but must be an npz file with `images`: {form.remedy}")
+    if found := detect_format(path):
+        raise UserError(f"{option} is {found.name}, but must be an npz file with `images`: {found.remedy}")
     try:
         file = ZipFile(path)
     except BadZipFile:
@@ -69,25 +71,25 @@ def headers_of(path: Path, option: str) -> dict[str, Header]:
                 continue
             with file.open(info) as member:
                 version = npy.read_magic(member)
-                # as NumPy reads it: later versions differ in how names are written alone
-                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                shape, _, dtype = read(member)
-                claimed, there = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
-            packed = there <= RATIO * info.compress_size + 1000 if info.compress_type else True
-            if not dtype.hasobject and (claimed != there or not packed or min(shape, default=0) < 0):
+                # NumPy does the same: later versions differ from 2.0 only in the encoding of field names
+                read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                shape, _, dtype = read_header(member)
+                claimed, present = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
+            plausible = present <= RATIO * info.compress_size + 1000 if info.compress_type else True
+            if not dtype.hasobject and (claimed != present or not plausible or min(shape, default=0) < 0):
                 raise BadZipFile(f"{info.filename[:-4]} is said to be {dtype} {shape}, {claimed:,} bytes")
             found[info.filename[:-4]] = Header(shape, dtype)
     return found
 
 
-def renamed(headers: dict[str, Header]) -> str:
-    """The line that gives the array that could be the images its name."""
+def renaming_hint(headers: dict[str, Header]) -> str:
+    """The line of NumPy that saves the array which is probably the images under the name `images`."""
     likely = [name for name, header in headers.items() if len(header.shape) in (3, 4)]
     return f'np.savez("my.npz", images=arrays[{(likely or ["NAME"])[0]!r}])'
 
 
-def wrong_images(header: Header) -> str | None:
-    """What makes `images` unusable whatever its values, and the remedy."""
+def images_fault(header: Header) -> str | None:
+    """Why `images` can't be used whatever its values, and the remedy; None if it can."""
     shape, dtype = header
     if dtype.hasobject:
         return "`images` holds Python objects, as images of several sizes are: resize them, np.stack(list(images))"
@@ -105,12 +107,12 @@ def wrong_images(header: Header) -> str | None:
             return f"`images` {shape} has an alpha channel, but must have 1 channel or 3: images = {colours}"
         if shape[3] in (1, 2, 3):
             return f"`images` {shape} has its channels last: save images.transpose(0, 3, 1, 2)"
-        return f"`images` has {shape[1]} channels, but must have 1 (greys) or 3 (colours), to be drawn"
+        return f"`images` has {shape[1]} channels, but must have 1 (grayscale) or 3 (colours), to be drawn"
     return None
 
 
-def wrong_labels(header: Header, count: int) -> str | None:
-    """What makes `labels` of `count` images unusable, and the remedy."""
+def labels_fault(header: Header, count: int) -> str | None:
+    """Why `labels` of `count` images can't be used, and the remedy; None if they can."""
     shape, dtype = header
     remedy = None
     if dtype.hasobject:
@@ -133,8 +135,8 @@ def wrong_labels(header: Header, count: int) -> str | None:
     return f"`labels` is {kind} {shape}, but must be ({count},) integers or strings: {remedy}"
 
 
-def in_bytes(images: np.ndarray) -> str:
-    """The line of NumPy that makes bytes of images of another type, as their range suggests."""
+def conversion_to_bytes(images: np.ndarray) -> str:
+    """The line of NumPy that converts images of another type to bytes, as their range suggests."""
     if images.size == 0:
         return "images = images.astype(np.uint8)"
     low, high = images.min(), images.max()
@@ -143,7 +145,7 @@ def in_bytes(images: np.ndarray) -> str:
     if images.dtype == bool:
         return "images = images.astype(np.uint8) * 255"
     if low < 0:
-        # bytes of a sign overflow where their least is taken from them
+        # signed bytes would overflow when their minimum is subtracted
         spread = f"(images.astype(float) - {low:g}) / {high - float(low):g} * 255"
         scaled = "(images + 1) * 127.5" if low >= -1 and high <= 1 else spread
     elif images.dtype.kind == "f" and high <= 1:
@@ -157,15 +159,16 @@ def in_bytes(images: np.ndarray) -> str:
 
 
 def check_white(white: White, option: str) -> None:
-    """Raises UserError unless `white` is `auto` or a level from 1 to 255."""
+    """Raise UserError unless `white` is `auto` or a level from 1 to 255."""
     if white != "auto" and (type(white) is not int or not 1 <= white <= 255):
         raise UserError(f"{option} must be auto or a level from 1 to 255, got {white}")
 
 
-def brightened(images: np.ndarray, white: White, option: str, where: str) -> np.ndarray:
-    """Images (uint8) whose level `white` is 255; `auto` takes them as they are, if they span half of 0 to 255 or more.
+def scale_to_white(images: np.ndarray, white: White, option: str, where: str) -> np.ndarray:
+    """Scale images (uint8) so that their level `white` becomes 255; `auto` does not scale them.
 
-    option: the name of `white`; where: the images' place, for the refusal. Raises UserError for another range.
+    option, where: the option that gives `white`, and the images' file, for messages. Raises UserError for levels above
+        `white`, and with `auto` for images that do not span half of 0 to 255 or more
     """
     check_white(white, option)
     low, high = int(images.min()), int(images.max())
@@ -191,7 +194,7 @@ def brightened(images: np.ndarray, white: White, option: str, where: str) -> np.
 
 
 def odd_range(images: np.ndarray, low: int, high: int) -> str | None:
-    """What is odd about the levels of images: they span less than half of the range, or are -1 to 1 cast to bytes."""
+    """What is wrong with the levels of images: less than half of the range, or numbers from -1 to 1 cast to bytes."""
     if high <= 1 and high > low:
         return "`images` holds only 0 and 1"
     if high - low < 128:
@@ -199,8 +202,3 @@ def odd_range(images: np.ndarray, low: int, high: int) -> str | None:
     if any(((part > 3) & (part < 252)).any() for part in images) or not ((images > 0) & (images < 4)).any():
         return None
     return "`images` holds only levels below 4 and above 251, as numbers around 0 cast to bytes do, instead"
-
-
-def line(error: Exception) -> str:
-    """What an exception says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__

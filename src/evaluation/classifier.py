@@ -17,7 +17,7 @@ from src.data.pixels import as_input
 from src.data.sources import Images, Split
 from src.support import noise
 from src.support.errors import UserError
-from src.support.files import cache, whole
+from src.support.files import atomic_path, cache_folder
 
 FEATURES = 64
 BATCH = 128
@@ -129,7 +129,7 @@ def load_or_train(
     classifier = train(source.train, len(source.classes), seed, augment=draw, device=device)
     with suppress(OSError):  # without a cache folder that can be written, it is trained each time
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as partial:
+        with atomic_path(path) as partial:
             torch.save(classifier.state_dict(), partial)
     return classifier
 
@@ -141,4 +141,4 @@ def _cache_file(source: Images, pixels: str, seed: int) -> Path:
     for content in (images, labels):
         key.update(np.ascontiguousarray(content).data)
     key.update(Path(__file__).read_bytes())
-    return cache() / f"classifier_{pixels}_{key.hexdigest()[:16]}.pt"
+    return cache_folder() / f"classifier_{pixels}_{key.hexdigest()[:16]}.pt"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from src.figures.page import render, render_each
-from src.support.files import whole
+from src.support.files import atomic_path
 
 STEP, HOLD = 280, 2500  # milliseconds for which a frame, and the last frame, is shown
 COLOURS = 96
@@ -31,7 +31,7 @@ def evenly_in_log(images_seen: np.ndarray, count: int = 30) -> np.ndarray:
 
 def write_image(figure: Figure, path: Path, scale: float) -> Path:
     """Write the figure to `path` as PNG, `scale` times its size in pixels, and return `path`."""
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         render(figure, scale).save(partial, "PNG", compress_level=3)
     return path
 
@@ -44,7 +44,7 @@ def write_animation(figure: Figure, show: Callable[[int], None], frames: Sequenc
     indices = np.stack([image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images])
     options = {"mode": "P", "palette": bytes(palette.getpalette()), "optimize": False}
     options |= {"duration": [STEP] * (len(images) - 1) + [HOLD] if len(images) > 1 else HOLD, "loop": 0}
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         imageio.imwrite(partial, indices, extension=".gif", plugin="pillow", **options)
     return path
 

@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from src.figures.page import DPI, animated_artists
-from src.support.files import whole
+from src.support.files import atomic_path
 
 
 def write_vector(figure: Figure, path: Path, scale: float) -> Path:
@@ -23,7 +23,7 @@ def write_vector(figure: Figure, path: Path, scale: float) -> Path:
     options = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": path.name}
     date = {"CreationDate": None} if path.suffix == ".pdf" else {"Date": None}
     try:
-        with whole(path) as partial, rc_context(options):
+        with atomic_path(path) as partial, rc_context(options):
             figure.savefig(partial, format=path.suffix[1:], dpi=scale * DPI, metadata=date)
     finally:
         for artist in animated:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from src.models.bounds import bounded
+from src.models.bounds import clamp_location
 from src.models.distributions import CodeDistribution
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the MMD's kernels, relative to the distance of two codes of N(0, I)
@@ -54,7 +54,7 @@ def mmd(a: Tensor, b: Tensor) -> Tensor:
     k(u, v) = mean_s C / (C + |u - v|^2), C = 2 D s, for s in SCALES (Tolstikhin et al., 2018). Needs N >= 2.
     """
     n = len(a)
-    both = bounded(torch.cat([a, b]))
+    both = clamp_location(torch.cat([a, b]))
     squares = both.square().sum(1)
     with torch.autocast(both.device.type, enabled=False):
         distances = (squares[:, None] + squares - 2 * both @ both.T).clamp(min=0)

@@ -15,14 +15,14 @@ from zuko.lazy import LazyComposedTransform  # noqa: E402
 Distribution.set_default_validate_args(VALIDATES)
 
 
-def autoregressive(
+def autoregressive_transform(
     features: int, context: int, transforms: int, hidden: Sequence[int], passes: int | None = None
 ) -> LazyComposedTransform:
-    """Affine autoregressive layers y_d = x_d exp(s_d(x_<d, c)) + t_d(x_<d, c), every other one in reversed order;
-    called with the context c (..., context), or None, it gives the bijection of x (..., features).
+    """Affine autoregressive layers y_d = x_d exp(s_d(x_<d, c)) + t_d(x_<d, c), every other one in reversed order.
 
-    x -> y takes one pass of the masked networks, back takes `passes`, `features` by default; with 2 the layers are
-    coupling layers. It starts near the identity, so that a flow starts as its base (Kingma et al., 2016).
+    Called with the context c (..., context), or None, it returns the bijection of x (..., features). x -> y takes one
+    pass of the masked networks, y -> x takes `passes`, by default `features`; with 2 the layers are coupling layers.
+    It is initialised near the identity, so that a flow begins as its base (Kingma et al., 2016).
     """
     flow = zuko.flows.MAF(features, context, transforms, hidden_features=list(hidden), passes=passes)
     transform = cast(LazyComposedTransform, flow.transform)  # zuko declares a LazyTransform

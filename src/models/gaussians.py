@@ -16,14 +16,14 @@ from torch.distributions import (
     register_kl,
 )
 
-from src.models.bounds import NATS, bounded_nats, finite_gradient
+from src.models.bounds import NATS, clamp_nats, finite_gradient
 from src.models.distributions import CodeDistribution, Covariance
 
 
 class BoundedNormal(Normal):
-    """N(loc, scale^2) of numbers, whose log_prob is finite, as bounds.py says.
+    """N(loc, scale^2) of numbers, whose log_prob is always finite (bounds.py).
 
-    excess: what is to be added to the logarithm of the scale to make it exact, where `bounded_scale` has cut it
+    excess: what `clamp_scale` has cut off the logarithm of the scale, which the density adds to it again
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, excess: Tensor | None = None):
@@ -32,12 +32,12 @@ class BoundedNormal(Normal):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Of the shape of `value`."""
-        return bounded_nats(self.unbounded_log_prob(value))
+        return clamp_nats(self.unbounded_log_prob(value))
 
     def unbounded_log_prob(self, value: Tensor) -> Tensor:
-        """As `log_prob`, but minus infinity where the square of (value - loc) / scale leaves the range of numbers."""
+        """As `log_prob`, but minus infinity where the square of (value - loc) / scale overflows."""
         loc, scale, value = (finite_gradient(each) for each in (self.loc, self.scale, value))
-        log_scale = plus(scale.log(), self.excess)
+        log_scale = add_excess(scale.log(), self.excess)
         return -((value - loc) ** 2) / (2 * scale**2) - log_scale - math.log(math.sqrt(2 * math.pi))
 
 
@@ -76,7 +76,7 @@ class DiagonalGaussian(CodeDistribution, Independent):
 
     def detached(self) -> "DiagonalGaussian":
         """The same without a gradient to its parameters."""
-        return DiagonalGaussian(self.loc.detach(), self.scale.detach(), detached(self.excess))
+        return DiagonalGaussian(self.loc.detach(), self.scale.detach(), detach(self.excess))
 
     def select(self, rows: Tensor) -> "DiagonalGaussian":
         """The Gaussians of these rows of a batch, (*rows.shape)."""
@@ -96,11 +96,11 @@ class DiagonalGaussian(CodeDistribution, Independent):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Of codes z (..., D)."""
-        return bounded_nats(self.base_dist.unbounded_log_prob(z).sum(-1))
+        return clamp_nats(self.base_dist.unbounded_log_prob(z).sum(-1))
 
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """z = loc + scale * noise and log q(z), for standard normal noise (..., D)."""
-        half = 0.5 * noise.square() + plus(self.scale.log(), self.excess)
+        half = 0.5 * noise.square() + add_excess(self.scale.log(), self.excess)
         return self.loc + self.scale * noise, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
 
 
@@ -119,11 +119,11 @@ class FullGaussian(CodeDistribution, MultivariateNormal):
 
     def marginals(self) -> BoundedNormal:
         """The distribution of each dimension, (..., D)."""
-        return BoundedNormal(self.loc, bounded_nats(self.scale_tril.square().sum(-1)).sqrt())
+        return BoundedNormal(self.loc, clamp_nats(self.scale_tril.square().sum(-1)).sqrt())
 
     def detached(self) -> "FullGaussian":
         """The same without a gradient to its parameters."""
-        return FullGaussian(self.loc.detach(), self.scale_tril.detach(), detached(self.excess))
+        return FullGaussian(self.loc.detach(), self.scale_tril.detach(), detach(self.excess))
 
     def select(self, rows: Tensor) -> "FullGaussian":
         """The Gaussians of these rows of a batch, (*rows.shape)."""
@@ -144,12 +144,12 @@ class FullGaussian(CodeDistribution, MultivariateNormal):
         nats = MultivariateNormal(loc, scale_tril=scale, validate_args=False).log_prob(z)
         if self.excess is not None:
             nats = nats - self.excess.sum(-1)
-        return torch.where(nats > -NATS, nats, -NATS)  # which takes what is not a number, too
+        return torch.where(nats > -NATS, nats, -NATS)  # unlike clamp, this also replaces NaN
 
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """z = loc + L noise and log q(z), for standard normal noise (..., D)."""
-        z = self.loc + (self.scale_tril * noise[..., None, :]).sum(-1)  # a product that autocast leaves in float32
-        half = 0.5 * noise.square() + plus(self.scale_tril.diagonal(dim1=-2, dim2=-1).log(), self.excess)
+        z = self.loc + (self.scale_tril * noise[..., None, :]).sum(-1)  # autocast leaves this product in float32
+        half = 0.5 * noise.square() + add_excess(self.scale_tril.diagonal(dim1=-2, dim2=-1).log(), self.excess)
         return z, -half.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
 
 
@@ -177,13 +177,13 @@ class GaussianMixture(CodeDistribution, MixtureSameFamily):
 Scaled = BoundedNormal | DiagonalGaussian | FullGaussian
 
 
-def plus(log_scale: Tensor, excess: Tensor | None) -> Tensor:
+def add_excess(log_scale: Tensor, excess: Tensor | None) -> Tensor:
     """The exact logarithm of a scale, from that of the scale within its bounds."""
     return log_scale if excess is None else log_scale + excess
 
 
-def detached(excess: Tensor | None) -> Tensor | None:
-    """The same, without a gradient."""
+def detach(excess: Tensor | None) -> Tensor | None:
+    """The same without a gradient."""
     return None if excess is None else excess.detach()
 
 
@@ -193,7 +193,7 @@ def _(q: FullGaussian, p: DiagonalGaussian) -> Tensor:
     spread = (q.scale_tril / p.scale[..., None]).square().sum(-1)
     squares = spread + ((q.loc - p.loc) / p.scale).square()
     log_det = q.scale_tril.diagonal(dim1=-2, dim2=-1).log() - p.scale.log()
-    return bounded_nats((0.5 * (squares - 1) - exact_log_ratio(log_det, q, p)).sum(-1))
+    return clamp_nats((0.5 * (squares - 1) - exact_log_ratio(log_det, q, p)).sum(-1))
 
 
 @register_kl(DiagonalGaussian, DiagonalGaussian)
@@ -201,7 +201,7 @@ def _(q: DiagonalGaussian, p: DiagonalGaussian) -> Tensor:
     """sum_d ((s_q^2 + (m_q - m_p)^2) / s_p^2 - 1) / 2 - log(s_q / s_p), (...)."""
     ratio = q.scale / p.scale
     squares = ratio.square() + ((q.loc - p.loc) / p.scale).square()
-    return bounded_nats((0.5 * (squares - 1) - exact_log_ratio(ratio.log(), q, p)).sum(-1))
+    return clamp_nats((0.5 * (squares - 1) - exact_log_ratio(ratio.log(), q, p)).sum(-1))
 
 
 @register_kl(BoundedNormal, BoundedNormal)
@@ -210,7 +210,7 @@ def _(q: BoundedNormal, p: BoundedNormal) -> Tensor:
     ratio = (q.scale / p.scale).pow(2).clamp(1 / NATS, NATS)
     squares = ((q.loc - p.loc) / p.scale).pow(2)
     nats = 0.5 * (ratio + squares - 1 - ratio.log())
-    return bounded_nats(-exact_log_ratio(-nats, q, p))
+    return clamp_nats(-exact_log_ratio(-nats, q, p))
 
 
 def exact_log_ratio(log_ratio: Tensor, q: Scaled, p: Scaled) -> Tensor:

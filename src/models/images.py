@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, constraints
 from torch.nn import functional
 
-from src.models.bounds import bounded_nats
+from src.models.bounds import clamp_nats
 from src.models.distributions import ImageDistribution
 
 FLOOR = 1 / 512  # of a pixel's scale: half the distance of two grey levels
@@ -28,7 +28,7 @@ class BinaryImage(ImageDistribution, Independent):
         """In fewer passes over the pixels than torch's: they cost more than all else about a small model's loss."""
         logits = self.base_dist.logits
         nats = functional.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
-        return bounded_nats(-nats.flatten(-3).sum(-1))
+        return clamp_nats(-nats.flatten(-3).sum(-1))
 
 
 class ContinuousBernoulli(Distribution):

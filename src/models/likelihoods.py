@@ -27,7 +27,7 @@ from src.models.bounds import LOG_FAR
 from src.models.distributions import FactorisedImage, ImageDistribution
 from src.models.images import FLOOR, BatchFittedNormal, BinaryImage, DiscretizedLogistic, batch_variance
 from src.models.images import ContinuousBernoulli as ContinuousBernoulliDistribution
-from src.support.ranges import checked
+from src.support.ranges import check_arguments
 
 Sigma = Literal["learned", "per_pixel", "optimal"] | Annotated[float, Ge(FLOOR), Lt(math.inf)]
 FAR_PIXEL = 1e10  # of a pixel's location, of a grey range of 1
@@ -60,7 +60,7 @@ class ContinuousBernoulli(nn.Module):
         return FactorisedImage(ContinuousBernoulliDistribution(logits))
 
 
-@checked
+@check_arguments
 class Gaussian(nn.Module):
     """p(x | z) = N(x; mu, sigma^2), mu from the decoder (sigma-VAE: Rybkin et al., 2021).
 

@@ -1,6 +1,6 @@
 """Encoders (B, C, H, W) -> (B, features) and decoders (B, features) -> (B, C, H, W).
 
-An encoder is made with (shape, out_features), a decoder with (in_features, shape), both completed by VAE; the other
+An encoder is constructed with (shape, out_features), a decoder with (in_features, shape), which VAE fills in; the other
 arguments are options of conf/model.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.support.ranges import Count, Widths, checked
+from src.support.ranges import Count, Widths, check_arguments
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -25,9 +25,7 @@ ACTIVATIONS = {
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]
 Shape = tuple[int, int, int]
-FORMAT = (
-    torch.channels_last
-)  # in which convolutions, and what passes between them, lie in memory: faster than torch's own
+FORMAT = torch.channels_last  # of convolutions and their inputs in memory, which is faster than torch's default
 
 
 def activate(name: Activation) -> nn.Module:
@@ -36,16 +34,16 @@ def activate(name: Activation) -> nn.Module:
 
 
 class Skip(nn.Sequential):
-    """x + f(x), f its layers one after the other (He et al., 2016)."""
+    """x + f(x), f the composition of its layers (He et al., 2016)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x + super().forward(x)
 
 
 def mlp(widths: Sequence[int], activation: Activation, residual: bool = False) -> nn.Sequential:
-    """Linear layers of the given widths with an activation between them, none after the last.
+    """Linear layers of the given widths with an activation between them, and none after the last.
 
-    residual: a hidden layer as wide as the one before it adds to that one's output instead of replacing it.
+    residual: a hidden layer as wide as the one before adds to the output of that one instead of replacing it
     """
     layers = [nn.Linear(widths[0], widths[1])]
     for i in range(1, len(widths) - 1):
@@ -55,7 +53,7 @@ def mlp(widths: Sequence[int], activation: Activation, residual: bool = False) -
     return nn.Sequential(*layers)
 
 
-@checked
+@check_arguments
 class MLPEncoder(nn.Module):
     """Fully connected layers of the widths `hidden` on the flattened image; `residual` as in `mlp`."""
 
@@ -74,7 +72,7 @@ class MLPEncoder(nn.Module):
         return self.layers(x.flatten(1))
 
 
-@checked
+@check_arguments
 class MLPDecoder(nn.Module):
     """Fully connected layers of the widths `hidden`, reshaped to an image; `residual` as in `mlp`."""
 
@@ -94,7 +92,7 @@ class MLPDecoder(nn.Module):
         return self.layers(z).unflatten(1, self.shape)
 
 
-def halved(shape: Shape, channels: Sequence[int]) -> Shape:
+def shape_after_strides(shape: Shape, channels: Sequence[int]) -> Shape:
     """The shape after one stride-2 convolution for each of `channels`. Raises ValueError where it does not divide."""
     _, height, width = shape
     factor = 2 ** len(channels)
@@ -106,7 +104,7 @@ def halved(shape: Shape, channels: Sequence[int]) -> Shape:
     return channels[-1], height // factor, width // factor
 
 
-@checked
+@check_arguments
 class ConvEncoder(nn.Module):
     """A stride-2 convolution for each of `channels`, then one hidden layer."""
 
@@ -118,7 +116,7 @@ class ConvEncoder(nn.Module):
         for c_in, c_out in zip([shape[0], *channels], channels, strict=False):
             layers += [nn.Conv2d(c_in, c_out, kernel_size=4, stride=2, padding=1), activate(activation)]
         self.convolutions = nn.Sequential(*layers).to(memory_format=FORMAT)
-        self.head = mlp([math.prod(halved(shape, channels)), hidden, out_features], activation)
+        self.head = mlp([math.prod(shape_after_strides(shape, channels)), hidden, out_features], activation)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.convolutions(x).flatten(1))
@@ -127,7 +125,8 @@ class ConvEncoder(nn.Module):
 class DoublingConvTranspose2d(nn.ConvTranspose2d):
     """A transposed convolution that doubles height and width.
 
-    To one channel it is a product and a sum of overlapping patches, which takes half the time of PyTorch's on a CPU.
+    With one output channel it is computed as a matrix product and a sum of overlapping patches, which takes half the
+    time of PyTorch's on a CPU.
     """
 
     def __init__(self, c_in: int, c_out: int):
@@ -142,7 +141,7 @@ class DoublingConvTranspose2d(nn.ConvTranspose2d):
         return summed + cast(Tensor, self.bias)[:, None, None]  # None only where bias=False
 
 
-@checked
+@check_arguments
 class ConvDecoder(nn.Module):
     """One hidden layer, then a stride-2 transposed convolution for each of `channels` (in the encoder's order)."""
 
@@ -150,7 +149,7 @@ class ConvDecoder(nn.Module):
         self, in_features: int, shape: Shape, channels: Widths, hidden: Count, activation: Activation = "relu"
     ):
         super().__init__()
-        self.start = halved(shape, channels)
+        self.start = shape_after_strides(shape, channels)
         self.head = mlp([in_features, hidden, math.prod(self.start)], activation)
         layers = []
         for c_in, c_out in zip(reversed(channels), [*reversed(channels[:-1]), shape[0]], strict=True):

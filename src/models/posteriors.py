@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from src.models import distributions
-from src.models.bounds import bounded, bounded_scale
+from src.models.bounds import clamp_location, clamp_scale
 from src.models.gaussians import DiagonalGaussian, FullGaussian
-from src.support.ranges import Count, Whole, Widths, checked
+from src.support.ranges import Count, Whole, Widths, check_arguments
 
 
-@checked
+@check_arguments
 class Gaussian(nn.Module):
     """q(z | x) = N(mu, diag(exp(logvar))), the encoder giving mu and logvar (Kingma & Welling, 2014)."""
 
@@ -25,11 +25,11 @@ class Gaussian(nn.Module):
 
     def forward(self, raw: Tensor) -> DiagonalGaussian:
         """raw (B, 2D) -> distribution over (B, D)."""
-        mu, logvar = bounded(raw).chunk(2, -1)
-        return DiagonalGaussian(mu, *bounded_scale(0.5 * logvar))
+        mu, logvar = clamp_location(raw).chunk(2, -1)
+        return DiagonalGaussian(mu, *clamp_scale(0.5 * logvar))
 
 
-@checked
+@check_arguments
 class Full(nn.Module):
     """q(z | x) = N(mu, L L^T), L = diag(exp(logvar / 2)) (I + A), A strictly lower triangular, all from the encoder.
 
@@ -46,15 +46,15 @@ class Full(nn.Module):
     def forward(self, raw: Tensor) -> FullGaussian:
         """raw (B, 2D + D(D-1)/2) -> distribution over (B, D)."""
         d = self.latent_dim
-        mu, logvar, a = bounded(raw).split([d, d, raw.shape[-1] - 2 * d], -1)
+        mu, logvar, a = clamp_location(raw).split([d, d, raw.shape[-1] - 2 * d], -1)
         row, column = torch.tril_indices(d, d, -1, device=raw.device)
         unit = torch.eye(d, dtype=raw.dtype, device=raw.device).repeat(raw.shape[0], 1, 1)
         unit[:, row, column] = a.clamp(-self.STEEPEST, self.STEEPEST)
-        scale, excess = bounded_scale(0.5 * logvar)
+        scale, excess = clamp_scale(0.5 * logvar)
         return FullGaussian(mu, scale[..., None] * unit, excess)
 
 
-@checked
+@check_arguments
 class Flow(nn.Module):
     """z = f(u; c(x)), u ~ N(mu(x), diag(exp(logvar(x)))): an inverse-autoregressive flow on a Gaussian, with mu, logvar
     and the context c from the encoder (Kingma et al., 2016).
@@ -68,15 +68,15 @@ class Flow(nn.Module):
 
     def __init__(self, latent_dim: Count, transforms: Count = 2, hidden: Widths = (64,), context: Whole = 16):
         super().__init__()
-        from src.models.flows import autoregressive  # zuko takes a second to import
+        from src.models.flows import autoregressive_transform  # zuko takes a second to import
 
         self.latent_dim = latent_dim
         self.in_features = 2 * latent_dim + context
         self.base = Gaussian(latent_dim)
-        self.f = autoregressive(latent_dim, context, transforms, hidden)
+        self.f = autoregressive_transform(latent_dim, context, transforms, hidden)
 
     def forward(self, raw: Tensor) -> distributions.Flow:
         """raw (B, 2D + context) -> distribution over (B, D)."""
         head, context = raw[..., : 2 * self.latent_dim], raw[..., 2 * self.latent_dim :]
-        f = self.f(bounded(context) if context.shape[-1] else None)
+        f = self.f(clamp_location(context) if context.shape[-1] else None)
         return distributions.Flow(self.base(head), f, evaluates_any_code=False)

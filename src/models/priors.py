@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from src.models.bounds import bounded, bounded_scale
+from src.models.bounds import clamp_location, clamp_scale
 from src.models.distributions import CodeDistribution
 from src.models.distributions import Flow as FlowDistribution
 from src.models.gaussians import DiagonalGaussian, FullGaussian, GaussianMixture
-from src.support.ranges import Count, Widths, checked
+from src.support.ranges import Count, Widths, check_arguments
 
 Encode = Callable[[Tensor], CodeDistribution]
 
 
-@checked
+@check_arguments
 class Standard(nn.Module):
     """p(z) = N(0, I)."""
 
@@ -39,7 +39,7 @@ class Standard(nn.Module):
         return DiagonalGaussian(self.zeros, self.ones)
 
 
-@checked
+@check_arguments
 class Mixture(nn.Module):
     """p(z) = sum_k softmax(logits)_k N(z; m_k, diag(s_k^2)), all learned.
 
@@ -56,10 +56,10 @@ class Mixture(nn.Module):
 
     def forward(self, encode: Encode) -> GaussianMixture:
         """Distribution over (D,)."""
-        return mixture(self.logits, DiagonalGaussian(bounded(self.means), *bounded_scale(self.log_scales)))
+        return mixture(self.logits, DiagonalGaussian(clamp_location(self.means), *clamp_scale(self.log_scales)))
 
 
-@checked
+@check_arguments
 class Vamp(nn.Module):
     """p(z) = 1/K sum_k q(z | u_k), the posteriors of K learned pseudo-inputs u_k (Tomczak & Welling, 2018).
 
@@ -81,7 +81,7 @@ class Vamp(nn.Module):
         return mixture(weights, cast(DiagonalGaussian | FullGaussian, q))
 
 
-@checked
+@check_arguments
 class Flow(nn.Module):
     """z = f(u), u ~ N(0, I): a normalizing flow of affine layers.
 
@@ -97,11 +97,13 @@ class Flow(nn.Module):
         hidden: Widths = (64, 64),
     ):
         super().__init__()
-        from src.models.flows import autoregressive  # zuko takes a second to import
+        from src.models.flows import autoregressive_transform  # zuko takes a second to import
 
         self.base = Standard(latent_dim)
         # the network computes u from z, so that a density takes one pass
-        self.to_base = autoregressive(latent_dim, 0, transforms, hidden, passes=2 if kind == "coupling" else None)
+        self.to_base = autoregressive_transform(
+            latent_dim, 0, transforms, hidden, passes=2 if kind == "coupling" else None
+        )
 
     def forward(self, encode: Encode) -> FlowDistribution:
         """Distribution over (D,)."""

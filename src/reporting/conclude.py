@@ -13,7 +13,7 @@ from src.reporting import page, pictures
 from src.reporting.groups import Group, group_runs
 from src.reporting.runs import Run, find, natural_key, read
 from src.reporting.tables import option_rows, run_rows
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import SweepFolder
 
 log = logging.getLogger(__name__)
@@ -93,5 +93,5 @@ def progress(items: Iterable, title: str, count: int) -> tqdm:
 def write_page(out: Path, folders: list[Path], comparison: Comparison) -> None:
     """Write the page that compares the runs in `folders`."""
     title = folders[0].resolve().name if len(folders) == 1 else ", ".join(folder.name for folder in folders)
-    with whole(out) as partial:
+    with atomic_path(out) as partial:
         partial.write_text(page.page(title, *comparison, out.parent), encoding="utf-8")

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from src.config.options import choice
+from src.config.names import option_name
 from src.reporting.runs import Run, natural_key
 from src.run.options import ABSENT, as_text, differences, part, repeats_or_follows
 from src.run.status import State
@@ -84,7 +84,7 @@ def kind(run: Run) -> tuple[str, str, str]:
     Raises KeyError, TypeError or AttributeError for a configuration without them.
     """
     data, likelihood = run.config["data"], run.config["likelihood"]["_target_"].rpartition(".")[2]
-    name = choice(data["source"]["_target_"])
+    name = option_name(data["source"]["_target_"])
     path = data.get("path") or data["source"].get("path")
     excluded = data.get("exclude_labels") or []
     excluded = run.data.get("without") or (excluded if isinstance(excluded, list) else [excluded])
@@ -132,4 +132,4 @@ def option_differences(configs: list[dict]) -> dict[str, list[Any]]:
 def option_value(name: str, value: Any) -> Any:
     """The value of an option; of one of our own classes the name under which it is chosen."""
     is_ours = name.rpartition(".")[2] == "_target_" and str(value).startswith("src.")
-    return choice(str(value)) if is_ours else value
+    return option_name(str(value)) if is_ours else value

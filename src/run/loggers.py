@@ -1,26 +1,21 @@
 """The loggers of a run: metrics.csv, Weights & Biases, and the user's own."""
 
 import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.classes import locate
-from src.config.options import plain
+from src.config.classes import locate, make
+from src.config.options import to_plain_dict
 from src.run import record
+from src.run.job import Job
 from src.run.tracking import WANDB
 from src.support.folders import RunFolder
-from src.sweeps.jobs import Job
-
-Make = Callable[..., Any]
 
 
-def build_loggers(
-    cfg: DictConfig, run: Path, job: Job | None, make: Make, resumed_at: int | None = None
-) -> list[Logger]:
+def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int | None = None) -> list[Logger]:
     """The logger of metrics.csv and those of the configuration.
 
     Args:
@@ -28,7 +23,6 @@ def build_loggers(
         run: its folder.
         job: the job of a sweep that it is, if any; W&B then names the run by the options in which it differs from
             other jobs, and has a column for each of them.
-        make: builds the object that a node of the configuration names, as src.build does.
         resumed_at: the step at which a resumed run continues; metrics.csv keeps the rows up to there.
     """
     rows = [] if resumed_at is None else [row for row in record.epochs(run) if row["step"] <= resumed_at]
@@ -38,14 +32,14 @@ def build_loggers(
     table.save()
     nodes = {key: node for key, node in (cfg.logger or {}).items() if node is not None}
     options = wandb_options(cfg, run, job)
-    return [table, *(build_logger(node, f"logger.{key}", run, options, make) for key, node in nodes.items())]
+    return [table, *(build_logger(node, f"logger.{key}", run, options) for key, node in nodes.items())]
 
 
 def wandb_options(cfg: DictConfig, run: Path, job: Job | None) -> dict[str, Any]:
     """What our logger for W&B needs beyond its node of the configuration."""
     wandb_id = RunFolder(run).wandb_id
     title = None if wandb_id.is_file() else cfg.title
-    options: dict[str, Any] = {"title": title, "sweep": None, "options": plain(cfg), "resume_from": wandb_id}
+    options: dict[str, Any] = {"title": title, "sweep": None, "options": to_plain_dict(cfg), "resume_from": wandb_id}
     if job:
         texts = dict(each.lstrip("+").split("=", 1) for each in job.options if "=" in each)
         values = {name: OmegaConf.select(cfg, name) for name in texts}
@@ -57,14 +51,14 @@ def wandb_options(cfg: DictConfig, run: Path, job: Job | None) -> dict[str, Any]
     return options
 
 
-def build_logger(node: DictConfig, name: str, run: Path, options: dict[str, Any], make: Make) -> Logger:
+def build_logger(node: DictConfig, name: str, run: Path, options: dict[str, Any]) -> Logger:
     """The logger that a node of the configuration names.
 
     Our logger for W&B also gets `options`. Any other logger gets what its node says, and the run's folder if it
     requires a `save_dir` which the node lacks.
     """
     if node["_target_"] == WANDB:
-        return make(node, name, **options)
+        return make(node, name, Logger, **options)
     folder = inspect.signature(locate(node["_target_"], name)).parameters.get("save_dir")
     is_required = folder is not None and folder.default is folder.empty and "save_dir" not in node
-    return make(node, name, **({"save_dir": str(run)} if is_required else {}))
+    return make(node, name, Logger, **({"save_dir": str(run)} if is_required else {}))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import RunFolder
 from src.support.statistics import Estimate
 
@@ -22,7 +22,7 @@ PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "num
 
 def write(path: Path, text: str) -> None:
     """Write a text file."""
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         partial.write_text(text)
 
 
@@ -34,7 +34,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_terms(run: Path, terms: dict[str, dict[str, np.ndarray]]) -> None:
     """Write for each split the `index`, `loss`, `recon` and `kl` of each image, nats."""
     for split, arrays in terms.items():
-        with whole(RunFolder(run).terms(split)) as partial:
+        with atomic_path(RunFolder(run).terms(split)) as partial:
             np.savez(partial, **arrays)
 
 

@@ -17,10 +17,10 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from src.config.moved import current_paths
 from src.config.options import Config
-from src.config.overrides import name_of, without_null
+from src.config.overrides import name_of, replace_null
 from src.run.options import REQUEST
 from src.support.errors import DamagedError, UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import RunFolder
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def compose(path: Path, overrides: list[str]) -> tuple[DictConfig, list[str]]:
     """
     run = read_run(path)
     own = {name_of(each): each for each in run["overrides"]}  # of two for one option the later counts
-    given = {name_of(each): each for each in without_null(overrides) if name_of(each) != "ckpt_path"}
+    given = {name_of(each): each for each in replace_null(overrides) if name_of(each) != "ckpt_path"}
     new = [each for name, each in given.items() if own.get(name) != each]
     latest = own | {name_of(each): each for each in new}
     if run.get("composition"):
@@ -202,5 +202,5 @@ def update_hydra_folder(run: Path, cfg: DictConfig, overrides: list[str]) -> Non
     folder = RunFolder(run).hydra
     if folder.is_dir():
         for name, content in (("config", cfg), ("overrides", OmegaConf.create(overrides))):
-            with whole(folder / f"{name}.yaml") as partial:
+            with atomic_path(folder / f"{name}.yaml") as partial:
                 partial.write_text(OmegaConf.to_yaml(content))

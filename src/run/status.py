@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from src.support.errors import DivergedError, UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import RunFolder
 
 MIN_CODE_GAIN = 0.05  # nats by which an image's own code must lower its cost, or the decoder ignores the code
@@ -82,7 +82,7 @@ def read(run: Path) -> dict[str, Any]:
 
 def write(run: Path, status: dict[str, Any]) -> None:
     """Write status.json."""
-    with whole(RunFolder(run).status) as partial:
+    with atomic_path(RunFolder(run).status) as partial:
         partial.write_text(json.dumps(status, indent=2) + "\n")
 
 

@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 
 UNSCHEDULED = ("epoch", "images_seen", "lr")  # the rows of an epoch that every training has, besides its measurements
 
@@ -20,8 +20,7 @@ class Trace:
             validation images `pixels` (P, C, H, W) uint8 as the model gets them and `labels` (P,)
     epochs  one row for each epoch, from the untrained model on. `epoch`, `images_seen`,
             `{train,val}/{loss,elbo,recon,kl}` (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `lr`, and
-            by its name
-            the effective value of what the objective schedules, `beta`, `capacity` or another
+            by its name the effective value of what the objective schedules, `beta`, `capacity` or another
     frames  one row for each recorded epoch. `epoch`; `codes` (P, D), the posterior means of `pixels`; `samples_mean`
             and `samples_draw` (S, C, H, W), the mean of p(x|z) and a draw from it at z from the prior, the same base
             noise at every epoch; `recon_mean` and `recon_draw` (R, C, H, W), the decoder's mean at the posterior's
@@ -59,7 +58,7 @@ class Trace:
     def save(self, path: Path) -> None:
         """Write the trace to `path` (npz), which holds either the old or the new trace, never a part of one."""
         groups = vars(self).items()
-        with whole(path) as partial:
+        with atomic_path(path) as partial:
             np.savez(partial, **{f"{group}/{name}": a for group, arrays in groups for name, a in arrays.items()})
 
     @classmethod
@@ -67,7 +66,7 @@ class Trace:
         """The trace in `path`. Raises UserError where the file is missing or damaged."""
         trace = cls()
         try:
-            with np.load(path) as arrays:
+            with path.open("rb") as file, np.load(file) as arrays:  # of a damaged file NumPy would leave its own open
                 for key in arrays.files:
                     group, name = key.split("/", 1)
                     getattr(trace, group)[name] = arrays[key]

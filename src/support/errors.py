@@ -1,21 +1,26 @@
-"""The exceptions that a user's input can cause."""
+"""Exceptions that a user can do something about, and what exceptions of libraries say."""
 
 from hydra.errors import CompactHydraException
 
 
 class UserError(CompactHydraException):
-    """What is wrong and how to mend it, in one line; Hydra prints it without a traceback, in a sweep too."""
+    """What is wrong and how to correct it, in one line; Hydra prints it without a traceback, in a sweep too."""
 
 
 class DivergedError(UserError):
-    """The training came to nothing: its loss is no number any more."""
+    """The training diverged: its loss is not a finite number, or higher than at the start."""
 
 
 class DamagedError(UserError):
-    """A file was cut short, or is none of ours."""
+    """A file is truncated, or was not written by this program."""
 
 
-def of_memory(error: Exception) -> bool:
-    """Whether an error of NumPy or PyTorch says that there is not enough memory for what was asked for."""
-    words = ("allocate memory", "out of memory", "calculation overflowed", "invalid array size")
-    return isinstance(error, MemoryError) or any(each in str(error).lower() for each in words)
+def is_memory_error(error: Exception) -> bool:
+    """Whether an error of NumPy or PyTorch says that there is not enough memory."""
+    messages = ("allocate memory", "out of memory", "calculation overflowed", "invalid array size")
+    return isinstance(error, MemoryError) or any(message in str(error).lower() for message in messages)
+
+
+def one_line(error: Exception) -> str:
+    """The message of an exception in one line, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written completely or not at all, and the program's cache folder."""
 
 import os
 import re
@@ -7,24 +7,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def cache() -> Path:
+def cache_folder() -> Path:
     """This program's folder in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae-lab"
 
 
-def tidy(folder: Path) -> None:
-    """Removes what `whole` has left in a folder, and in those within, where its process was killed."""
-    for path in folder.rglob(".*.*"):
-        if re.match(r"\.\d+\.", path.name) and path.is_file():
-            path.unlink(missing_ok=True)
-
-
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffix, to write to; renamed to it if all goes well, else removed."""
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, with its suffix, to write to; it replaces `path` unless an exception is
+    raised, and is removed then."""
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove the temporary files of `atomic_path` that killed processes left in a folder and its subfolders."""
+    for path in folder.rglob(".*.*"):
+        if re.match(r"\.\d+\.", path.name) and path.is_file():
+            path.unlink(missing_ok=True)

@@ -126,9 +126,14 @@ class SweepFolder:
         return self.path / "jobs.json"
 
     @property
-    def skipped(self) -> Path:
-        """The folder that Hydra writes to for jobs that are over."""
-        return self.path / ".skipped"
+    def multirun(self) -> Path:
+        """Hydra's configuration of the sweep as it was last started."""
+        return self.path / "multirun.yaml"
+
+    @property
+    def picture(self) -> Path:
+        """The picture of a search."""
+        return self.path / "search.png"
 
     @property
     def search(self) -> Path:

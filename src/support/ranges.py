@@ -1,6 +1,6 @@
-"""Types of options with their ranges, for the annotations of a part's arguments, and what they say of a value.
+"""Types of options with their ranges, for the annotations of a part's arguments, and messages about them.
 
-src/config/schema.py checks them for a configuration, `checked` for an object that is made in Python.
+src/config/schema.py checks the options of a configuration, `check_arguments` those of an object made in Python.
 """
 
 import functools
@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-MOST = 10_000_000  # of anything that is counted: more would take all memory, or years
-Count = Annotated[int, Ge(1), Le(MOST)]
-Whole = Annotated[int, Ge(0), Le(MOST)]
-Several = Annotated[int, Ge(2), Le(MOST)]
+MAX_COUNT = 10_000_000  # more of anything would take all memory, or years
+Count = Annotated[int, Ge(1), Le(MAX_COUNT)]
+Whole = Annotated[int, Ge(0), Le(MAX_COUNT)]
+Several = Annotated[int, Ge(2), Le(MAX_COUNT)]
 Positive = Annotated[float, Gt(0), Lt(math.inf)]
 NonNegative = Annotated[float, Ge(0), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Le(1)]
@@ -26,8 +26,8 @@ STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 Part = TypeVar("Part", bound=type)
 
 
-def checked(part: Part) -> Part:
-    """Have a class check the annotated types and ranges of its arguments: ValueError for a bad value."""
+def check_arguments(part: Part) -> Part:
+    """Have a class raise ValueError for an argument that does not fit its annotated type and range."""
     make = part.__init__
 
     @functools.wraps(make)
@@ -43,12 +43,12 @@ def checked(part: Part) -> Part:
 
 
 def fault(value: Any, kind: Any) -> str | None:
-    """What is wrong with a value for its kind (an annotation): "must be ..., got ..."; None where nothing is."""
+    """The message about a value that does not fit an annotation, "must be ..., got ..."; None where it fits."""
     try:
         adapter(kind).validate_python(value)
     except ValidationError as error:
-        is_too_large = any(each.get("ctx") == {"le": MOST} for each in error.errors())
-        return f"must be {f'at most {MOST}' if is_too_large else in_words(kind)}, got {as_typed(value)}"
+        is_too_large = any(each.get("ctx") == {"le": MAX_COUNT} for each in error.errors())
+        return f"must be {f'at most {MAX_COUNT}' if is_too_large else describe_type(kind)}, got {as_argument(value)}"
     return None
 
 
@@ -58,37 +58,37 @@ def adapter(kind: Any) -> TypeAdapter:
     return TypeAdapter(kind, config=STRICT)
 
 
-def as_typed(value: Any) -> str:
-    """A value as it is given on the command line."""
+def as_argument(value: Any) -> str:
+    """A value as it is written on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return f"[{','.join(map(as_typed, value))}]" if isinstance(value, list | tuple) else str(value)
+    return f"[{','.join(map(as_argument, value))}]" if isinstance(value, list | tuple) else str(value)
 
 
-def in_words(kind: Any) -> str:
-    """An annotation in words: `Count` is "a whole number, 1 or more"."""
+def describe_type(kind: Any) -> str:
+    """An annotation for a message: "a whole number, 1 or more" for `Count`."""
     simple = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     if kind in simple:
         return simple[kind]
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return in_words(arguments[0]) + limits_in_words(arguments[1:])
+        return describe_type(arguments[0]) + describe_limits(arguments[1:])
     if origin is Literal:
-        return " or ".join(map(as_typed, arguments))
+        return " or ".join(map(as_argument, arguments))
     if isinstance(origin, type) and issubclass(origin, Sequence):
-        return f"a list, each element {in_words(arguments[0])}"
-    return " or ".join(map(in_words, arguments)) if arguments else "a group of options"
+        return f"a list, each element {describe_type(arguments[0])}"
+    return " or ".join(map(describe_type, arguments)) if arguments else "a group of options"
 
 
-def limits_in_words(limits: Sequence[Any]) -> str:
-    """The constraints of an annotation in words."""
+def describe_limits(limits: Sequence[Any]) -> str:
+    """The constraints of an annotation for a message: ", 1 or more"."""
     bounds = {type(limit): getattr(limit, limit.__match_args__[0]) for limit in limits}
-    if bounds.get(Le) == MOST:  # which is told where it is exceeded
+    if bounds.get(Le) == MAX_COUNT:  # mentioned only in the message for a larger value
         del bounds[Le]
     if {Ge, Le} <= set(bounds):
         return f" from {bounds[Ge]} to {bounds[Le]}"
     if bounds.get(MinLen, 0) == bounds.get(MaxLen):
         return f", {bounds[MinLen]} of them"
-    words = {Ge: ", {:.4g} or more", Gt: " above {:.4g}", Le: ", at most {:.4g}", Lt: " and below {:.4g}"}
-    words[MinLen] = ", {} or more of them"
-    return "".join(words[kind].format(bound) for kind, bound in bounds.items() if bound != math.inf)
+    texts = {Ge: ", {:.4g} or more", Gt: " above {:.4g}", Le: ", at most {:.4g}", Lt: " and below {:.4g}"}
+    texts[MinLen] = ", {} or more of them"
+    return "".join(texts[kind].format(bound) for kind, bound in bounds.items() if bound != math.inf)

@@ -1,7 +1,8 @@
-"""A search in one picture: how far it came, and what each option had to do with it."""
+"""A search in one picture: its metric trial by trial, and against each option that varies."""
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,10 @@ from src.figures import page
 from src.figures.curves import STEPS, VALIDATION, chart
 from src.figures.histogram import counts_beyond
 
-WIDTH, HEIGHT, ACROSS = 250, 220, 3
+if TYPE_CHECKING:
+    from optuna import Study
+
+WIDTH, HEIGHT, COLUMNS = 250, 220, 3
 NAMES = {
     "val/elbo": "ELBO, nats",
     "val/loss": "loss, nats",
@@ -25,9 +29,13 @@ NAMES = {
 }
 
 
-class Tried(NamedTuple):
-    """A trial: its number, its metrics (the last known, if it was pruned; none if it failed), its options, and whether
-    it was pruned, and whether no other is better."""
+class TrialPoint(NamedTuple):
+    """A trial as it is drawn.
+
+    values: its metrics; the last ones that were measured if it was pruned, none if it failed
+    options: the values of the options that vary
+    best: whether no other trial is better
+    """
 
     number: int
     values: Sequence[float]
@@ -36,15 +44,30 @@ class Tried(NamedTuple):
     best: bool
 
 
-def search(title: str, metrics: list[str], maximise: bool, logarithmic: dict[str, bool], trials: list[Tried]) -> Figure:
-    """One metric over the trials, or two in their plane; then each metric against each option of `logarithmic`, which
-    says whether its axis is."""
+def trial_points(study: "Study", best: set[int]) -> list[TrialPoint]:
+    """The trials of a study that came to an end, whose `best` ones are given by their numbers."""
+    points = []
+    for trial in study.get_trials():
+        values = trial.values if trial.values and all(map(math.isfinite, trial.values)) else []
+        pruned = trial.state.name == "PRUNED"
+        if values or trial.state.name == "FAIL":
+            points.append(TrialPoint(trial.number, values, trial.params, pruned, trial.number in best))
+    return points
+
+
+def draw_search(
+    title: str, metrics: list[str], maximise: bool, logarithmic: dict[str, bool], trials: list[TrialPoint]
+) -> Figure:
+    """One metric over the trials, or two in their plane; then each metric against each option.
+
+    logarithmic: for each option that varies, whether its axis is logarithmic
+    """
     charts = 1 + len(metrics) * len(logarithmic)
-    rows = -(-charts // ACROSS)
+    rows = -(-charts // COLUMNS)
     figure = page.page(960, page.HEADER + 36 + rows * (HEIGHT + 92))
     pruned, failed = sum(each.pruned for each in trials), sum(not each.values for each in trials)
     counts = {"trained to the end": len(trials) - pruned - failed, "pruned": pruned, "failed": failed}
-    caption = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    caption = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     page.title(figure, title, f"{len(trials)} trials: {caption}")
     page.write(figure, 960 - page.MARGIN, 44, "● best", points=9.5, color=page.ACCENT, ha="right")
     if failed:
@@ -52,25 +75,27 @@ def search(title: str, metrics: list[str], maximise: bool, logarithmic: dict[str
     if pruned:
         right = (830 if failed else 900) - page.MARGIN
         page.write(figure, right, 44, "○ pruned, at its last epoch", points=9.5, color=VALIDATION, ha="right")
-    panels = iter([_place(figure, i) for i in range(charts)])
+    places = iter([_place(figure, i) for i in range(charts)])
     if len(metrics) == 1:
-        history(next(panels), metrics[0], maximise, trials)
+        draw_history(chart(*next(places), f"{NAMES[metrics[0]]}, trial by trial"), maximise, trials)
     else:
-        plane(next(panels), metrics, trials)
+        is_rate_distortion = metrics == ["val/recon", "val/kl"]
+        draw_front(chart(*next(places), "distortion and rate" if is_rate_distortion else "the front"), metrics, trials)
     for i, metric in enumerate(metrics):
-        for option, scaled in logarithmic.items():
-            against(next(panels), metric, i, option, scaled, trials)
+        for option, is_logarithmic in logarithmic.items():
+            axes = chart(*next(places), NAMES[metric])
+            axes.set_xlabel(option, fontsize=8.5, color=page.GREY)
+            draw_dependence(axes, i, option, is_logarithmic, trials)
     return figure
 
 
-def history(place: tuple, metric: str, maximise: bool, trials: list[Tried]) -> None:
-    """A metric over the numbers of the trials, with the best so far."""
-    axes = chart(*place, f"{NAMES[metric]}, trial by trial")
+def draw_history(axes: Axes, maximise: bool, trials: list[TrialPoint]) -> None:
+    """The metric over the numbers of the trials, with the best so far."""
     numbers, ended = [each.number for each in trials], [each for each in trials if each.values]
     values = [each.values[0] for each in ended]
-    readable(axes, values)
-    points(axes, [each.number for each in ended], values, ended, axes.get_ylim())
-    crosses(axes, [each.number for each in trials if not each.values])
+    limit_y(axes, values)
+    draw_points(axes, [each.number for each in ended], values, ended, axes.get_ylim())
+    draw_crosses(axes, [each.number for each in trials if not each.values])
     done = sorted((each.number, each.values[0]) for each in ended if not each.pruned)
     if done:
         at, reached = zip(*done, strict=True)
@@ -80,82 +105,81 @@ def history(place: tuple, metric: str, maximise: bool, trials: list[Tried]) -> N
     axes.set_xlabel("trial", fontsize=8.5, color=page.GREY)
 
 
-def plane(place: tuple, metrics: list[str], trials: list[Tried]) -> None:
-    """Two metrics, and the front of the trials that no other beats in both."""
-    axes = chart(*place, "distortion and rate" if metrics == ["val/recon", "val/kl"] else "the front")
+def draw_front(axes: Axes, metrics: list[str], trials: list[TrialPoint]) -> None:
+    """Two metrics, and the front of the trials that no other trial beats in both."""
     trials = [each for each in trials if each.values]
-    points(axes, [each.values[1] for each in trials], [each.values[0] for each in trials], trials)
+    draw_points(axes, [each.values[1] for each in trials], [each.values[0] for each in trials], trials)
     front = sorted((each.values[1], each.values[0]) for each in trials if each.best)
     axes.plot(*zip(*front, strict=True), color=page.ACCENT, linewidth=1, zorder=1)
     axes.set_xlabel(NAMES[metrics[1]], fontsize=8.5, color=page.GREY)
     axes.set_ylabel(NAMES[metrics[0]], fontsize=8.5, color=page.GREY)
 
 
-def against(place: tuple, metric: str, i: int, option: str, logarithmic: bool, trials: list[Tried]) -> None:
+def draw_dependence(axes: Axes, i: int, option: str, is_logarithmic: bool, trials: list[TrialPoint]) -> None:
     """The i-th metric against an option."""
-    axes = chart(*place, NAMES[metric])
-    known = [each for each in trials if option in each.options]
-    places = [each.options[option] for each in known]
-    if any(isinstance(value, str) for value in places):
-        names = sorted(set(map(str, places)), key=natural)
-        places = [names.index(str(value)) for value in places]
+    trials = [each for each in trials if option in each.options]
+    positions = [each.options[option] for each in trials]
+    if any(isinstance(value, str) for value in positions):
+        names = sorted(set(map(str, positions)), key=numbers_first)
+        positions = [names.index(str(value)) for value in positions]
         axes.set(xticks=range(len(names)), xticklabels=[name[:16] for name in names], xlim=(-0.6, len(names) - 0.4))
-    elif logarithmic:
+    elif is_logarithmic:
         axes.set_xscale("log")
         ticks = [n * 10.0**power for power in range(-8, 9) for n in (1, 2, 5)]
-        inside = [tick for tick in ticks if min(places) / 1.05 <= tick <= max(places) * 1.05]
+        inside = [tick for tick in ticks if min(positions) / 1.05 <= tick <= max(positions) * 1.05]
         inside = inside[:: 1 + len(inside) // 6]
         axes.set_xticks(inside, [f"{tick:g}" for tick in inside])
         axes.minorticks_off()
-    ended = [(place, each.values[i], each) for place, each in zip(places, known, strict=True) if each.values]
-    across, up, trials = (list(column) for column in zip(*ended, strict=True))
-    readable(axes, up)
-    points(axes, across, up, trials, axes.get_ylim())
-    crosses(axes, [place for place, each in zip(places, known, strict=True) if not each.values])
-    axes.set_xlabel(option, fontsize=8.5, color=page.GREY)
+    placed = list(zip(positions, trials, strict=True))
+    ended = [(position, each) for position, each in placed if each.values]
+    heights = [each.values[i] for _, each in ended]
+    limit_y(axes, heights)
+    draw_points(axes, [position for position, _ in ended], heights, [each for _, each in ended], axes.get_ylim())
+    draw_crosses(axes, [position for position, each in placed if not each.values])
 
 
-def points(
+def draw_points(
     axes: Axes,
-    across: Sequence[float],
-    up: Sequence[float],
-    trials: Sequence[Tried],
+    x: Sequence[float],
+    y: Sequence[float],
+    trials: Sequence[TrialPoint],
     limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> None:
-    """A point a trial; those beyond the limits stand at the border, where a note counts them."""
+    """A point for each trial; those beyond the limits are drawn at the border, and counted in a note there."""
     low, high = limits
-    for x, y, each in zip(across, up, trials, strict=True):
+    for across, up, each in zip(x, y, trials, strict=True):
         colour = page.ACCENT if each.best else VALIDATION
         face = "white" if each.pruned else colour
-        options = {"color": colour, "markerfacecolor": face, "markersize": 6, "zorder": 3 + each.best}
-        axes.plot(x, np.clip(y, low, high), "o", **options, clip_on=False)
-    below, above = counts_beyond(np.asarray(up, dtype=float), low, high)
-    for height, side, words in ((0.03, "bottom", below.replace("◂", "▾")), (0.97, "top", above.replace("▸", "▴"))):
-        axes.text(0.02, height, words, transform=axes.transAxes, fontsize=7.5, color=page.GREY, va=side)
+        style = {"color": colour, "markerfacecolor": face, "markersize": 6, "zorder": 3 + each.best}
+        axes.plot(across, np.clip(up, low, high), "o", **style, clip_on=False)
+    below, above = counts_beyond(np.asarray(y, dtype=float), low, high)
+    for height, side, note in ((0.03, "bottom", below.replace("◂", "▾")), (0.97, "top", above.replace("▸", "▴"))):
+        axes.text(0.02, height, note, transform=axes.transAxes, fontsize=7.5, color=page.GREY, va=side)
 
 
-def crosses(axes: Axes, across: Sequence[float]) -> None:
+def draw_crosses(axes: Axes, x: Sequence[float]) -> None:
     """A cross at the lower edge for each trial that failed."""
     edge = axes.get_xaxis_transform()
-    axes.plot(across, [0.03] * len(across), "x", color=page.GREY, markersize=5, transform=edge, clip_on=False)
+    axes.plot(x, [0.03] * len(x), "x", color=page.GREY, markersize=5, transform=edge, clip_on=False)
 
 
-def natural(word: str) -> tuple[float, str]:
-    """Sorts numbers by their size, and words behind them."""
+def numbers_first(name: str) -> tuple[float, str]:
+    """A key that sorts numbers by their size, before all other names."""
     try:
-        return float(word), word
+        return float(name), name
     except ValueError:
-        return np.inf, word
+        return np.inf, name
 
 
-def readable(axes: Axes, values: Sequence[float]) -> None:
-    """Limits that a few trials which came to little do not stretch: they stand at the border."""
+def limit_y(axes: Axes, values: Sequence[float]) -> None:
+    """Set limits that a few trials with extreme values do not stretch."""
     low, quarter, half, most, high = np.percentile(values, (0, 25, 50, 75, 100))
     reach = max(4 * (most - quarter), 1e-3 * abs(half), 1e-9)
     axes.set_ylim(max(low, half - reach) - 0.06 * reach, min(high, half + reach) + 0.06 * reach)
 
 
 def _place(figure: Figure, i: int) -> tuple[Figure, page.Area]:
-    row, column = divmod(i, ACROSS)
+    """The figure and the area of its i-th chart."""
+    row, column = divmod(i, COLUMNS)
     left, top = page.MARGIN + 34 + column * 310, page.HEADER + 36 + row * (HEIGHT + 92)
     return figure, page.Area(left, top, WIDTH, HEIGHT)

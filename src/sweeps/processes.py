@@ -1,6 +1,5 @@
-"""Work in a process of its own, and locks that no process leaves behind."""
+"""Work in a child process, and locks that end with the process that holds them."""
 
-import fcntl
 import functools
 import logging
 import os
@@ -8,7 +7,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,33 +17,35 @@ from tqdm import tqdm
 from src.support.errors import UserError
 
 log = logging.getLogger(__name__)
-HELD: dict[Path, int] = {}
 
 
-def lock(path: Path, patience: float = 0) -> bool:
-    """Locks a file until `unlock` or this process's end; False where another holds it for longer than `patience`, s."""
-    handle, until = os.open(path, os.O_CREAT | os.O_RDWR, 0o644), time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                os.close(handle)
-                return False
-            time.sleep(0.1)
-        else:
-            HELD[path] = handle
-            return True
+@contextmanager
+def lock(path: Path, refusal: str, patience: float = 0) -> Iterator[None]:
+    """Hold the lock of a file, which the operating system gives up when this process ends, however it ends.
 
+    A child of this process does not hold it: filelock closes the descriptor in the child of a fork.
 
-def unlock(path: Path) -> None:
-    """Gives a file up that `lock` locked."""
-    os.close(HELD.pop(path))
+    Args:
+        path: the file, which is created and left in place
+        refusal: the message of the UserError that is raised where another process holds the lock
+        patience: seconds to wait for that process before
+    """
+    from filelock import FileLock, Timeout  # imports asyncio, some 25 ms that a single run can do without
+
+    holder = FileLock(path, timeout=patience)
+    try:
+        holder.acquire(poll_interval=0.1)
+    except Timeout:
+        raise UserError(refusal) from None
+    try:
+        yield
+    finally:
+        holder.release()
 
 
 @functools.cache
-def end_with(parent: int) -> None:
-    """Has this process killed when its parent, the process `parent`, is gone."""
+def die_with_parent(parent: int) -> None:
+    """Have this process killed within half a second after its parent, the process `parent`, has ended."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -53,39 +55,45 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def apart(work: Callable[[], object], words: Path | None = None) -> int:
-    """Works in a copy of this process, so that nothing that ends it ends this one; 0 where all went well.
+def run_in_child(work: Callable[[], object], console: Path | None = None) -> int:
+    """Run a function in a fork of this process, so that nothing that ends the fork ends this process.
 
-    The copy has the modules of this process, which must not have computed yet: threads and CUDA do not come along.
-    Ctrl-C stops the copy before this process. words: a file for what it would say on the console
+    The child has all modules that this process has imported. This process must not have computed yet, because neither
+    the threads of PyTorch nor CUDA survive a fork. Ctrl-C ends the child before this process.
+
+    Args:
+        work: the function
+        console: a file for the child's standard error; its standard output is then dropped
+
+    Returns:
+        The exit code of the child: 0 where all went well, -N where signal N ended it.
     """
-    parent, copy = os.getpid(), os.fork()
-    if copy == 0:
-        within(work, parent, words)
+    parent, child = os.getpid(), os.fork()
+    if child == 0:
+        _child_main(work, parent, console)
     try:
-        return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     except BaseException:
-        os.kill(copy, signal.SIGINT)
-        os.waitpid(copy, 0)
+        os.kill(child, signal.SIGINT)
+        os.waitpid(child, 0)
         raise
 
 
-def within(work: Callable[[], object], parent: int, words: Path | None) -> NoReturn:
-    """What the copy does: works, says what went wrong, and ends."""
+def _child_main(work: Callable[[], object], parent: int, console: Path | None) -> NoReturn:
+    """Run the child's work, log what went wrong, and end the child."""
     code = 1
     try:
-        os.setpgid(0, 0)  # the terminal's Ctrl-C is for the parent, which passes it on
+        os.setpgid(0, 0)  # the terminal sends Ctrl-C to the parent alone, which passes it on
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        for number in (signal.SIGUSR1, signal.SIGUSR2):  # SLURM's, which the parent answers
+        for number in (signal.SIGUSR1, signal.SIGUSR2):  # SLURM's signals, which the parent answers
             signal.signal(number, signal.SIG_IGN)
-        for path in list(HELD):
-            unlock(path)
-        tqdm.set_lock(threading.RLock())  # its own: a copy that is killed would keep one that all have in common
-        end_with(parent)
-        if words is not None:
+        # the lock of the parent's progress bars is shared by its forks: a killed child would keep it for ever
+        tqdm.set_lock(threading.RLock())
+        die_with_parent(parent)
+        if console is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os.dup2(os.open(words, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), 2)
+            os.dup2(os.open(console, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), 2)
         work()
         code = 0
     except UserError as error:
@@ -97,5 +105,6 @@ def within(work: Callable[[], object], parent: int, words: Path | None) -> NoRet
             logging.shutdown()
             sys.stdout.flush()
             sys.stderr.flush()
-        finally:  # even where nobody reads what it says, or its disk is full: it must not go on as its parent
+        finally:
+            # the child must not go on as its parent, even where its output is closed or the disk is full
             os._exit(code)

@@ -1,4 +1,4 @@
-"""What a search varies and what it judges by: its plan, read from the words of a command line."""
+"""What a search varies and what it judges by: its plan, read from the overrides of a command line."""
 
 import re
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.command_line import in_one_line
 from src.config.options import CONF, MONITORED, check_run
-from src.config.overrides import without_null
+from src.config.overrides import replace_null
 from src.config.schema import check_value
 from src.support.errors import UserError
 from src.support.ranges import Count, Whole
 
-BETTER = {  # of what metrics.json holds; the test set is for what was selected
+DIRECTIONS = {  # of the numbers in metrics.json that a search may judge by, without those of the test set
     **{name: f"{best}imize" for name, best in MONITORED.items() if name.startswith("val/")},
     **dict.fromkeys(("parameters", "training_seconds"), "minimize"),
 }
@@ -27,12 +27,16 @@ BETTER = {  # of what metrics.json holds; the test set is for what was selected
 
 @dataclass
 class Plan:
-    """What a search keeps for as long as it lives, since its trials could not be compared otherwise.
+    """What a search keeps from its first trial to its last, since its trials could not be compared otherwise.
 
-    metric: one of BETTER, or two of them
-    startup: trials that are drawn at random, and never pruned by the median, before the others learn from them
-    warmup: epochs in which the median prunes none
-    words: options of src.train, each with one value or a space of values
+    The fields are the keys of SEARCH/search.yaml.
+
+    metric: one of DIRECTIONS, or two of them
+    direction: of a single metric; None for the usual one
+    pruner: which of optuna's pruners ends trials that are worse than others
+    startup: how many trials are drawn at random, and never pruned by the median, before the others learn from them
+    warmup: epochs in which the median prunes no trial
+    words: overrides of src.train, each with one value or a space of values (the name is the key in the file)
     """
 
     metric: str | Sequence[str] = "val/elbo"
@@ -44,11 +48,13 @@ class Plan:
 
     @property
     def metrics(self) -> list[str]:
+        """The metric, or both."""
         return [self.metric] if isinstance(self.metric, str) else list(self.metric)
 
     @property
     def directions(self) -> list[str]:
-        return [self.direction or BETTER[name] for name in self.metrics]
+        """Whether each metric is to be maximized or minimized."""
+        return [self.direction or DIRECTIONS[name] for name in self.metrics]
 
     @property
     def prunes(self) -> bool:
@@ -57,37 +63,41 @@ class Plan:
 
 
 class Dimension(NamedTuple):
-    """An option with the values it may take: the method of optuna's Trial that suggests one, and its arguments."""
+    """An option and the values it may take.
+
+    method: of optuna's Trial, which suggests a value; arguments: of that method, beside the option's name
+    """
 
     option: str
     method: str
     arguments: dict[str, Any]
 
-    def word(self, value: Any) -> str:
-        """OPTION=VALUE; four digits of a number that is not whole, so that the names of runs stay readable."""
+    def override(self, value: Any) -> str:
+        """OPTION=VALUE; of a floating-point number four digits, so that the names of runs stay prepare_arguments."""
         return f"{self.option}={value:.4g}" if isinstance(value, float) else f"{self.option}={value}"
 
     def edges(self) -> list[str]:
-        """All choices, or the least and the largest value, as words; of a continuum also one that is not whole."""
+        """The overrides with all choices, or with the least and the largest value; of a continuum also one between."""
         values = self.arguments.get("choices") or [self.arguments[name] for name in ("low", "high")]
         if self.method == "suggest_float" and "step" not in self.arguments:
             values = [*values, values[0] + 0.382 * (values[1] - values[0])]
-        return [self.word(value) for value in values]
+        return [self.override(value) for value in values]
 
-    def suggested(self, trial: Any) -> str:
-        """The word of a trial of optuna's: a trial that had one already keeps it."""
-        return self.word(getattr(trial, self.method)(self.option, **self.arguments))
+    def suggest(self, trial: Any) -> str:
+        """The override for one of optuna's trials; a trial that was given a value before keeps it."""
+        return self.override(getattr(trial, self.method)(self.option, **self.arguments))
 
 
-def split(words: list[str]) -> tuple[list[str], list[Dimension]]:
-    """The words that name one value, and the dimensions that the others span.
+def split(overrides: list[str]) -> tuple[list[str], list[Dimension]]:
+    """The overrides of a plan that have one value, and the dimensions that the others span.
 
-    Hydra's grammar: `choice(a,b)` or `a,b`; `range(2,33)`, without its end; `interval(0.5,8)`, `int(interval(2,64))`;
-    `tag(log,interval(0.5,8))` where factors count, not differences. Raises UserError for a space without a point.
+    The grammar is Hydra's: `choice(a,b)` or `a,b`; `range(2,33)`, without its end; `interval(0.5,8)`,
+    `int(interval(2,64))`; `tag(log,interval(0.5,8))` where factors count, not differences. Raises UserError for a space
+    without a point.
     """
-    overrides = OverridesParser.create().parse_overrides(words)
-    fixed = [each.input_line for each in overrides if not each.is_sweep_override()]
-    return fixed, [dimension(each) for each in overrides if each.is_sweep_override()]
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    fixed = [each.input_line for each in parsed if not each.is_sweep_override()]
+    return fixed, [dimension(each) for each in parsed if each.is_sweep_override()]
 
 
 def dimension(override: Override) -> Dimension:
@@ -110,26 +120,26 @@ def dimension(override: Override) -> Dimension:
             raise UserError(f"{line}: there is nothing in that range")
         arguments = {"low": values[0], "high": values[-1], "step": abs(sweep.step)}
     if not arguments["low"] < arguments["high"]:
-        raise UserError(f"{line}: the end must lie above the start")
+        raise UserError(f"{line}: the end must be above the start")
     if log:
         if arguments["low"] <= 0 or arguments.pop("step", 1) != 1:
             raise UserError(f"{line}: a log scale begins above 0 and has no step")
         arguments["log"] = True
-    whole = isinstance(arguments["low"], int)
-    return Dimension(option, "suggest_int" if whole else "suggest_float", arguments)
+    is_integer = isinstance(arguments["low"], int)
+    return Dimension(option, "suggest_int" if is_integer else "suggest_float", arguments)
 
 
-def parsed(words: list[str]) -> tuple[str, int, Plan | None]:
-    """The name of a search, how many trials it shall have in all, and its plan, if anything else is given."""
+def parse_command_line(arguments: list[str]) -> tuple[str, int, Plan | None]:
+    """The name of a search, how many trials it shall have in all, and its plan; None if nothing else is given."""
     own: dict[str, Any] = {"name": None, "trials": 20}
     names = {*own, *(each.name for each in fields(Plan))} - {"words"}
     others = []
-    if flags := [word for word in words if word.startswith("-")]:
+    if flags := [argument for argument in arguments if argument.startswith("-")]:
         raise UserError(f"{flags[0]}: a search takes options alone, NAME=VALUE; see --help")
-    for override in OverridesParser.create().parse_overrides(without_null(words)):
+    for override in OverridesParser.create().parse_overrides(replace_null(arguments)):
         if override.key_or_group.startswith("hydra"):
             raise UserError(
-                f"{override.input_line}: trials lie in outputs/sweeps/NAME/NUMBER; leave hydra's options out"
+                f"{override.input_line}: trials are in outputs/sweeps/NAME/NUMBER; leave hydra's options out"
             )
         if override.get_key_element() not in names:
             others.append(override.input_line)
@@ -146,11 +156,11 @@ def parsed(words: list[str]) -> tuple[str, int, Plan | None]:
     return name, trials, Plan(**own, words=others) if own or others else None
 
 
-def kept(path: Path, asked: Plan | None) -> Plan:
-    """The plan in a search's file. Raises UserError where another is asked for."""
+def load_space(path: Path, requested: Plan | None) -> Plan:
+    """The plan in a search's file. Raises UserError where another plan is requested."""
     plan = Plan(**OmegaConf.to_container(OmegaConf.load(path)))
-    if asked not in (plan, None):
-        now, before = asdict(asked), asdict(plan)
+    if requested not in (plan, None):
+        now, before = asdict(requested), asdict(plan)
         changed = ", ".join(name for name in before if now[name] != before[name])
         raise UserError(
             f"{path.parent} is another search (its {changed} in {path.name}): to go on with it give name and trials "
@@ -160,11 +170,11 @@ def kept(path: Path, asked: Plan | None) -> Plan:
 
 
 def check_plan(plan: Plan) -> DictConfig:
-    """Raises UserError for a plan that can't work, before anything is made; the configuration of one of its trials."""
+    """The configuration of one of a plan's trials. Raises UserError for a plan that can't work."""
     for name, kind in get_type_hints(Plan, include_extras=True).items():
         check_value(name, getattr(plan, name), kind)
-    if unknown := [name for name in plan.metrics if name not in BETTER]:
-        raise UserError(f"metric must be one of {', '.join(BETTER)}, or two of them, got {unknown[0]}")
+    if unknown := [name for name in plan.metrics if name not in DIRECTIONS]:
+        raise UserError(f"metric must be one of {', '.join(DIRECTIONS)}, or two of them, got {unknown[0]}")
     if not 1 <= len(set(plan.metrics)) == len(plan.metrics) <= 2:
         raise UserError(f"metric must be one, or two that differ, got {', '.join(plan.metrics)}")
     if len(plan.metrics) == 2 and plan.direction:
@@ -173,9 +183,12 @@ def check_plan(plan: Plan) -> DictConfig:
 
 
 def check_edges(plan: Plan) -> DictConfig:
-    """Composes the configurations at the edges of the space, each dimension's while the others rest; the last one."""
+    """Check the configurations at the edges of each dimension, with the others at their first edge; the last of them.
+
+    Raises UserError where one of them, or the space itself, is not valid.
+    """
     fixed, dimensions = split(plan.words)
-    names = [word.partition("=")[0] for word in plan.words]
+    names = [override.partition("=")[0] for override in plan.words]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{twice[0]} is given twice")
     if not dimensions:

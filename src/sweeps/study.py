@@ -1,4 +1,4 @@
-"""A search on disk: optuna's journal in the folder of the search, each trial a folder of its own beside it."""
+"""A search on disk: optuna's journal in the folder of the search, beside a folder for each trial."""
 
 import os
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from src.support import noise
 from src.support.errors import UserError
+from src.support.folders import SweepFolder
 from src.sweeps.space import Plan
 
 if TYPE_CHECKING:
@@ -16,29 +17,28 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import Trial
 
-JOURNAL = "study.journal"
 current: ContextVar["Trial | None"] = ContextVar("the trial that is being trained", default=None)
 
 
 class PrunedError(UserError):
-    """A trial was hopeless, and ended before its last epoch."""
+    """A trial was ended before its last epoch, because it was worse than others."""
 
 
 def storage(folder: Path) -> "BaseStorage":
-    """optuna's storage in the journal of a folder that this process holds."""
+    """optuna's storage in the journal of a search's folder, which this process has locked."""
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-    mend(folder / JOURNAL)
-    return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    repair(folder)
+    return JournalStorage(JournalFileBackend(str(SweepFolder(folder).journal)))
 
 
-def opened(where: "BaseStorage", name: str, plan: Plan) -> "Study":
-    """The study of that name, or a new one."""
+def open_study(store: "BaseStorage", name: str, plan: Plan) -> "Study":
+    """The study of that name in a storage; a new one where there is none."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
-        storage=where,
+        storage=store,
         study_name=name,
         directions=plan.directions,
         pruner=pruner(plan),
@@ -46,45 +46,46 @@ def opened(where: "BaseStorage", name: str, plan: Plan) -> "Study":
     )
 
 
-def mend(journal: Path) -> None:
-    """Drops what a crash may leave: a lock that nobody holds, and a last line cut short."""
-    Path(f"{journal}.lock").unlink(missing_ok=True)
+def repair(folder: Path) -> None:
+    """Remove what a crash may leave: a lock that nobody holds, and a last line of the journal that was cut short."""
+    journal = SweepFolder(folder).journal
+    SweepFolder(folder).journal_lock.unlink(missing_ok=True)
     if journal.is_file():
         text = journal.read_bytes()
         os.truncate(journal, text.rfind(b"\n") + 1)
 
 
 def pruner(plan: Plan) -> "BasePruner":
-    """optuna's pruner of that name."""
+    """optuna's pruner for a plan."""
     from optuna import pruners
 
     if plan.pruner == "median":
-        return pruners.MedianPruner(plan.startup, n_warmup_steps=plan.warmup + 1)  # optuna spares what is below
+        return pruners.MedianPruner(plan.startup, n_warmup_steps=plan.warmup + 1)  # optuna: none below this step
     return pruners.HyperbandPruner() if plan.pruner == "hyperband" else pruners.NopPruner()
 
 
-def due(study: "Study", where: "BaseStorage", total: int, startup: int) -> Iterator["Trial"]:
-    """The trials that a crash left unfinished, then new ones, until there are `total`.
+def pending_trials(study: "Study", store: "BaseStorage", total: int, startup: int) -> Iterator["Trial"]:
+    """The trials that a crash left unfinished, then new ones until there are `total`; the first `startup` at random.
 
-    What a trial suggests depends on its number and the trials before it alone, not on how often the search was stopped.
+    A trial's suggestions depend on its number and the trials before it alone, not on how often the search was stopped.
     """
     from optuna.samplers import TPESampler
     from optuna.trial import Trial, TrialState
 
-    def seeded(number: int) -> None:
+    def seed_sampler(number: int) -> None:
         study.sampler = TPESampler(n_startup_trials=startup, seed=noise.seed_of(0, "search", number) % 2**32)
 
-    here = where.get_study_id_from_name(study.study_name)
+    study_id = store.get_study_id_from_name(study.study_name)
     for left in study.get_trials(states=(TrialState.RUNNING,)):
-        seeded(left.number)
-        yield Trial(study, where.get_trial_id_from_study_id_trial_number(here, left.number))
+        seed_sampler(left.number)
+        yield Trial(study, store.get_trial_id_from_study_id_trial_number(study_id, left.number))
     while (count := len(study.get_trials(deepcopy=False))) < total:
-        seeded(count)
+        seed_sampler(count)
         yield study.ask()
 
 
 def report(trial: "Trial", epoch: int, value: float) -> None:
-    """Reports an epoch once: a trial that is resumed meets the epoch after its last checkpoint again."""
-    known = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-    if epoch not in known:
+    """Report the value of an epoch, unless it was reported before the trial was resumed from its last checkpoint."""
+    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    if epoch not in reported:
         trial.report(value, epoch)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from src.build import Run
 from src.models.vae import VAE
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime", "safetensors")
 TOLERANCE = 1e-5  # difference of onnxruntime's outputs from PyTorch's, in units of their range where that is above 1
@@ -81,7 +81,7 @@ def write_onnx(module: nn.Module, example: Tensor, path: Path, input_name: str, 
     """Write a module as a file for any batch size. Raises UserError where PyTorch cannot export it."""
     sizes = ({0: torch.export.Dim("batch")},)
     try:
-        with whole(path) as partial, quiet():
+        with atomic_path(path) as partial, quiet():
             program = torch.export.export(module, (example,), dynamic_shapes=sizes)
             torch.onnx.export(
                 program,
@@ -127,7 +127,7 @@ def write_weights(run: Run, vae: VAE, path: Path) -> None:
 
     weights = {name: weight.contiguous() for name, weight in vae.state_dict().items()}
     config = json.dumps(OmegaConf.to_container(run.config, resolve=True))
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         partial.write_bytes(save(weights, {"format": "pt", "title": run.config.title, "config": config}))
 
 

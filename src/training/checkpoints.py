@@ -12,42 +12,48 @@ from torch import nn
 
 from src.config.moved import current_paths
 from src.support.errors import DamagedError, UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import EXAMPLE
 
 
 class WholeOrNothing(TorchCheckpointIO):
-    """Writes beside the target and renames. Lightning's own copies across file systems: a full disk cuts the file."""
+    """Writes a checkpoint beside its target and renames it.
+
+    Lightning copies it from another file system, so that a full disk truncates the target.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with whole(Path(path)) as partial:
+        with atomic_path(Path(path)) as partial:
             try:
                 torch.save(checkpoint, partial)
-            except RuntimeError as error:  # so torch tells of a disk that is full
+            except RuntimeError as error:  # torch's exception for a full disk
                 if "inline_container" not in str(error):
                     raise
                 raise OSError(errno.EIO, "the checkpoint can't be written, the disk may be full", path) from error
 
 
 class Average(EMAWeightAveraging):
-    """Swaps the averaged weights in for the whole validation, until those who watch it have seen them too.
+    """Swaps the averaged weights in for the whole validation, so that the other callbacks get them too.
 
-    Buffers are copied, not averaged: an average of counts and indices is none.
+    Buffers are copied, not averaged, since an average of counts or indices has no meaning.
     """
 
     def __init__(self, decay: float):
         super().__init__(decay=decay, use_buffers=False)
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Nothing yet."""
+        """Do nothing, so that the averaged weights stay until `on_validation_end`."""
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         super().on_validation_epoch_end(trainer, module)
 
 
 class EveryEpoch(ModelCheckpoint):
-    """`folder`/`name`.ckpt after each epoch, or after those with the lowest `monitor`; a run may be moved meanwhile."""
+    """Writes `folder`/`name`.ckpt after each epoch, or after those with the lowest `monitor`.
+
+    A run may be moved to another folder between its start and a resume.
+    """
 
     def __init__(self, folder: Path, name: str, monitor: str | None = None):
         super().__init__(
@@ -55,22 +61,22 @@ class EveryEpoch(ModelCheckpoint):
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # Lightning forgets the best where the folder's name differs from that in the checkpoint
+        # Lightning discards the best checkpoint if the folder differs from the one recorded in the checkpoint
         folder = Path(str(self.dirpath))
 
-        def moved(path: str) -> str:
+        def relocate(path: str) -> str:
             return path and str(folder / Path(path).name)
 
         paths = ("best_model_path", "kth_best_model_path", "last_model_path")
-        state = state | {name: moved(state[name]) for name in paths}
-        state["best_k_models"] = {moved(path): score for path, score in state["best_k_models"].items()}
+        state = state | {name: relocate(state[name]) for name in paths}
+        state["best_k_models"] = {relocate(path): score for path, score in state["best_k_models"].items()}
         super().load_state_dict(state | {"dirpath": self.dirpath})
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A checkpoint's contents, weights and plain values only.
+    """Read a checkpoint: weights and plain values only.
 
-    Raises UserError where the file is missing, cut short, or none of ours.
+    Raises UserError for a file that is missing, truncated, or was not written by this program.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -87,8 +93,8 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def check_fit(state: dict[str, Any], module: nn.Module, averages: bool) -> None:
-    """Raises UserError where a checkpoint's weights are not those of the module that is to go on with them, or are an
-    average where none is wanted."""
+    """Raise UserError if the weights of a checkpoint do not fit the module that is to resume from it, or are averages
+    where the configuration asks for none."""
     if "current_model_state" in state and not averages:
         raise UserError("the run averages its weights: give trainer.ema=... to go on with it")
     ours, theirs = ({k: v.shape for k, v in d.items()} for d in (module.state_dict(), state["state_dict"]))

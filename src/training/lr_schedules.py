@@ -1,12 +1,12 @@
-"""Curves by which the learning rate is multiplied: the share of the training that is done, in [0, 1] -> factor.
+"""Curves that multiply the learning rate: completed share of the training, in [0, 1] -> factor.
 
-They hold no state, unlike torch's schedulers: a resumed run needs nothing but its step, and obeys new options.
+Unlike torch's schedulers they have no state: a resumed run needs only its step, and follows new options.
 """
 
 import math
 from dataclasses import dataclass
 
-from src.support.ranges import OpenShare, Share, checked
+from src.support.ranges import OpenShare, Share, check_arguments
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,11 @@ class Constant:
         return 1.0
 
 
-@checked
+@check_arguments
 @dataclass(frozen=True)
 class OneCycle:
-    """From `start` to 1 within the share `rise` of the training, then to 0, both along half a cosine.
-
-    Smith & Topin (2018), without their cycle of the momentum.
-    """
+    """A factor that rises from `start` to 1 in the share `rise` of the training and then falls to 0, both along half a
+    cosine (Smith & Topin, 2018, without their cycle of the momentum)."""
 
     rise: OpenShare = 0.1
     start: Share = 0.04
@@ -36,7 +34,7 @@ class OneCycle:
 
 @dataclass(frozen=True)
 class Cosine:
-    """From 1 to 0 along half a cosine (Loshchilov & Hutter, 2017, without restarts)."""
+    """factor = (1 + cos(pi done)) / 2 (Loshchilov & Hutter, 2017, without restarts)."""
 
     def __call__(self, done: float) -> float:
         return half_cosine(done)

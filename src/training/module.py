@@ -29,17 +29,17 @@ LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "elbo_se", "reco
 
 
 class VAEModule(lightning.LightningModule):
-    """Minimises the mean over images of `objective`, with beta (or what it has scheduled) multiplied by `schedule` and
-    the optimizer's lr by `lr_schedule`.
+    """Minimises the mean of `objective` over images, with beta, or what else it schedules, multiplied by `schedule` and
+    the learning rate of the optimizer by `lr_schedule`.
 
-    After each epoch `numbers` holds what was measured on the validation images and on a fixed subset of the training
-    images, both in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/`
-    `loss` (the objective, at the schedule's final value), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta, its
-    standard error over images `elbo_se` (of two images or more), `val/active_units`, where each dimension's KL has a
-    closed form `val/kl_per_dim` (D,), and for greys `val/bits_per_dim`. `terms` holds them per image.
+    After each epoch `numbers` has the measurements on the validation images and on a fixed subset of the training
+    images, in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/loss`
+    (the objective at the final value of the schedule), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta, `elbo_se`,
+    its standard error over two images or more, `val/active_units`, `val/kl_per_dim` (D,) if the KL of each dimension
+    has a closed form, and `val/bits_per_dim` unless the images are binary. `terms` has those of each image.
 
-    config: the resolved configuration, plain, stored in every checkpoint with the `overrides` that made it and the
-        `composition`: the same with its interpolations, which a resume changes and resolves anew
+    config: the resolved configuration as a plain dict, stored in every checkpoint together with the `overrides` that
+        produced it and the `composition`, the same with its interpolations, which a resume changes and resolves again
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class VAEModule(lightning.LightningModule):
         checkpoint["run"] = self.run
 
     def on_train_start(self) -> None:
-        # A resume brings the optimizer's old options back with its state; what is configured now counts.
+        # a resume restores the options of the optimizer with its state, but those configured now apply
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group.update(optimizer.defaults)
 
     def on_train_epoch_start(self) -> None:
-        # A resume at an epoch's border meets the noise of a run that never stopped; dropout, if any, too.
+        # a resume at the start of an epoch gets the noise of a run that was not interrupted, and its dropout
         torch.manual_seed(noise.seed_of(self.seed, "training noise", self.current_epoch))
         self.started, self.first_batch = time.perf_counter(), self.trainer.fit_loop.total_batch_idx
 
@@ -101,7 +101,7 @@ class VAEModule(lightning.LightningModule):
                 group["lr"] = self.lr_at(self.current_epoch + step / self.trainer.num_training_batches)
 
     def lr_at(self, epoch: float) -> float:
-        """The learning rate when so many epochs are done."""
+        """The learning rate after so many epochs."""
         epochs = cast(int, self.trainer.max_epochs)
         return self.trainer.optimizers[0].defaults["lr"] * self.lr_schedule(epoch / epochs)
 
@@ -118,7 +118,7 @@ class VAEModule(lightning.LightningModule):
 
     def on_validation_start(self) -> None:
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # what was asked for is not yet done
+            torch.cuda.synchronize(self.device)  # kernels run asynchronously, and would be missing from the time
         self.seconds = time.perf_counter() - self.started
 
     def on_validation_epoch_start(self) -> None:
@@ -132,7 +132,7 @@ class VAEModule(lightning.LightningModule):
         epoch, a_step = self.current_epoch + (not trainer.sanity_checking), self.data.images_per_step()
         numbers = {"epoch": epoch, "images_seen": (total + 1) * a_step}
         numbers |= self.summary("val") | {k: v for k, v in self.summary("train").items() if k in LOGGED_OF_TRAIN}
-        last = max(0, epoch - 1 / trainer.num_training_batches)  # where the epoch's last step began
+        last = max(0, epoch - 1 / trainer.num_training_batches)  # when the last step of the epoch began
         weight = self.schedule(last, max(0, self.global_step - 1))
         numbers |= {name: value * weight for name, value in self.objective.scheduled.items()}
         numbers["lr"] = self.lr_at(last)
@@ -155,12 +155,12 @@ class VAEModule(lightning.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         test = self.summary("test")
-        self.numbers = test | self.summary("val") | self.use_of_the_code()
+        self.numbers = test | self.summary("val") | self.code_metrics()
         self.publish(test)
 
-    def use_of_the_code(self) -> dict[str, float]:
-        """What tells a model that makes the same of every image: `val/code_gain` and `val/unexplained`, on some of the
-        validation images, and, of binary images, what the training images' mean image would cost, `val/mean_image`."""
+    def code_metrics(self) -> dict[str, float]:
+        """Numbers that reveal a decoder which ignores the code: `val/code_gain` and `val/unexplained`, on some of the
+        validation images, and for binary images the cost of the mean training image, `val/mean_image`."""
         data, numbers = self.data, {}
         if data.pixels == Pixels.BINARY:
             numbers["val/mean_image"] = mean_image_cost(data.source.train.images, data.val.images)
@@ -174,7 +174,7 @@ class VAEModule(lightning.LightningModule):
         return numbers
 
     def publish(self, numbers: dict[str, float | np.ndarray]) -> None:
-        """Hands `numbers` to the loggers, one row in float64, and to the callbacks that monitor one of them."""
+        """Send `numbers` to the loggers, as one row in float64, and to the callbacks that monitor one of them."""
         flat = scalars(numbers)
         for name, value in flat.items():
             self.log(name, value, logger=False, prog_bar=name == "val/elbo")
@@ -215,7 +215,7 @@ class VAEModule(lightning.LightningModule):
 
 
 def scalars(numbers: dict[str, float | np.ndarray]) -> dict[str, float]:
-    """`numbers` for a logger: a vector becomes one number a dimension, `val/kl_per_dim/003`."""
+    """`numbers` for a logger, where a vector becomes one number for each dimension, `val/kl_per_dim/003`."""
     flat = {}
     for name, value in numbers.items():
         if isinstance(value, np.ndarray):

@@ -20,7 +20,7 @@ from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.divergences import mmd
 from src.models.draws import Draws, Estimator
 from src.models.vae import VAE
-from src.support.ranges import Count, NonNegative, checked
+from src.support.ranges import Count, NonNegative, check_arguments
 
 
 class Terms(NamedTuple):
@@ -54,7 +54,7 @@ class Objective(Protocol):
         ...
 
 
-@checked
+@check_arguments
 class ELBO:
     """loss = E_q[-log p(x|z)] + beta KL(q(z|x), p(z)): the negative ELBO at beta = 1 (Kingma & Welling, 2014),
     the beta-VAE (Higgins et al., 2017) otherwise.
@@ -74,7 +74,7 @@ class ELBO:
         return Terms(recon + self.beta * weight * divergence, recon, divergence, draws.q, draws.p, draws.px)
 
 
-@checked
+@check_arguments
 class FreeBits:
     """loss = E_q[-log p(x|z)] + beta sum_d max(floor, KL_d), KL_d the batch's mean KL of a dimension, or of all
     dimensions together: below `floor` nats the KL costs nothing and has no gradient (Kingma et al., 2016).
@@ -103,7 +103,7 @@ class FreeBits:
         return Terms(recon + self.beta * weight * charged.sum(1), recon, parts.sum(1), draws.q, draws.p, draws.px)
 
 
-@checked
+@check_arguments
 class Capacity:
     """loss = E_q[-log p(x|z)] + gamma |KL(q(z|x), p(z)) - C|: a code of C nats, which a schedule increases from zero
     (Burgess et al., 2018).
@@ -135,7 +135,7 @@ class Capacity:
         return Terms(loss, recon, divergence, draws.q, draws.p, draws.px)
 
 
-@checked
+@check_arguments
 class IWAE:
     """loss = -log 1/K sum_k w_k, w_k = p(x|z_k) p(z_k) / q(z_k|x): the importance-weighted bound (Burda et al., 2016).
     recon and kl are means over the K samples.
@@ -175,7 +175,7 @@ class IWAE:
         return Terms(loss, draws.recon(), draws.log_ratio().mean(0), draws.q, draws.p, draws.px)
 
 
-@checked
+@check_arguments
 class BetaTC:
     """loss = E_q[-log p(x|z)] + I(x; z) + beta TC(q(z)) + sum_d KL(q(z_d), p(z_d)): the KL decomposed, with the total
     correlation weighted by beta (Chen et al., 2018).
@@ -219,7 +219,7 @@ def decompose(draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
     return information.mean(0), correlation.mean(0), (log_marginals - draws.log_pz).mean(0)
 
 
-@checked
+@check_arguments
 class MMD:
     """loss = E_q[-log p(x|z)] + beta KL(q(z|x), p(z)) + penalty MMD^2(q(z), p(z)): InfoVAE (Zhao et al., 2019); with
     beta = 0 the MMD-VAE, which is the Wasserstein autoencoder of Tolstikhin et al. (2018) with a noisy encoder.

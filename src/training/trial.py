@@ -1,7 +1,7 @@
-"""The parts are tried before anything is trained: a step on two images of noise, which costs milliseconds.
+"""Tries the parts before anything is trained, with one step on two images of noise, which takes milliseconds.
 
-What the networks give is checked for its kind, shape and range, what the objective gives for its shape. Each failure is
-a UserError of one line that names the option.
+The networks' output is checked for its type, shape and range, the objective's for its shape. Each failure is a
+UserError of one line that names the option.
 """
 
 import logging
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from src.config.classes import describe, explain
-from src.config.options import choice
+from src.config.names import option_name
 from src.data.module import ImageData
 from src.models.vae import VAE
 from src.support.errors import UserError
@@ -22,9 +22,9 @@ from src.training.module import VAEModule
 from src.training.objectives import Objective, Terms
 
 log = logging.getLogger(__name__)
-FAR = 100  # by which codes are scaled to see what a decoder can give at all
-CODES = 8
-DARK, LIGHT = 0.2, 0.8  # means that a decoder's pixels must be able to pass
+FAR = 100  # factor on codes, to see the whole range of a decoder's output
+CODES = 8  # for which the range is determined
+DARK, LIGHT = 0.2, 0.8  # a decoder's pixels must be able to have means below and above these
 REMEDY = {
     "encoder": "its last layer must be out_features wide: the second argument that it is made with",
     "decoder": "it must return images, channels first, of the shape that is the second argument it is made with",
@@ -32,42 +32,45 @@ REMEDY = {
 
 
 def try_networks(vae: VAE, shape: list[int]) -> None:
-    """Runs both networks on noise of the shape (B, C, H, W), in training and in evaluation. Raises UserError where what
-    they return is not what posterior and likelihood need; warns where it can't be the likelihood's raw numbers."""
+    """Run both networks on noise of the shape (B, C, H, W), in training and in evaluation mode.
+
+    Raises UserError where their output is not what posterior and likelihood need, and warns where its range is not that
+    of a likelihood's raw numbers.
+    """
     channels = vae.likelihood.channels * shape[1]
-    wanted = {"encoder": (shape[0], vae.posterior.in_features), "decoder": (shape[0], channels, *shape[2:])}
-    parts = {"encoder": f"posterior={name_of(vae.posterior)}", "decoder": f"likelihood={name_of(vae.likelihood)}"}
-    given = {"encoder": noise_images(shape), "decoder": noise_codes(shape[0], vae.latent_dim)}
-    with untouched(vae), torch.no_grad():
+    shapes = {"encoder": (shape[0], vae.posterior.in_features), "decoder": (shape[0], channels, *shape[2:])}
+    heads = {"encoder": f"posterior={name_of(vae.posterior)}", "decoder": f"likelihood={name_of(vae.likelihood)}"}
+    inputs = {"encoder": noise_images(shape), "decoder": noise_codes(shape[0], vae.latent_dim)}
+    with preserve_state(vae), torch.no_grad():
         for training in (True, False):
             vae.train(training)
             for name, network in (("encoder", vae.encoder), ("decoder", vae.decoder)):
-                raw = run(network, given[name], f"model.{name}", training)
-                check_raw(raw, wanted[name], f"model.{name}", parts[name], REMEDY[name])
+                raw = run_network(network, inputs[name], f"model.{name}", training)
+                check_raw(raw, shapes[name], f"model.{name}", heads[name], REMEDY[name])
         warn_of_range(vae)
 
 
-def run(network: nn.Module, given: Tensor, option: str, training: bool) -> Any:
-    """What a network returns. Raises UserError for anything that it raises."""
+def run_network(network: nn.Module, x: Tensor, option: str, training: bool) -> Any:
+    """The output of a network. Raises UserError for any exception that it raises."""
     try:
-        return network(given)
+        return network(x)
     except UserError:
         raise
     except Exception as error:
         mode = "in training" if training else "in evaluation"
-        more = "" if len(given) > 1 else "; data.batch_size=1 is too little for some layers"
-        raise UserError(f"{option}: fails {mode} on {tuple(given.shape)}: {describe(error)}{more}") from error
+        more = "" if len(x) > 1 else "; data.batch_size=1 is too little for some layers"
+        raise UserError(f"{option}: fails {mode} on {tuple(x.shape)}: {describe(error)}{more}") from error
 
 
-def check_raw(raw: Any, wanted: tuple[int, ...], option: str, part: str, remedy: str) -> None:
-    """Raises UserError where a network's output is no tensor of numbers of that shape."""
+def check_raw(raw: Any, shape: tuple[int, ...], option: str, part: str, remedy: str) -> None:
+    """Raise UserError unless a network's output is one tensor of finite numbers of the shape that a head needs."""
     if not isinstance(raw, Tensor):
         raise UserError(
-            f"{option}: gives a {type(raw).__name__}, but {part} needs one tensor {wanted}: "
+            f"{option}: gives a {type(raw).__name__}, but {part} needs one tensor {shape}: "
             "put several side by side, as in torch.cat([mu, logvar], 1)"
         )
-    if raw.shape != wanted:
-        raise UserError(f"{option}: gives {tuple(raw.shape)}, but {part} needs {wanted}: {remedy}")
+    if raw.shape != shape:
+        raise UserError(f"{option}: gives {tuple(raw.shape)}, but {part} needs {shape}: {remedy}")
     widest = torch.get_default_dtype()
     if not raw.is_floating_point() or torch.promote_types(raw.dtype, widest) != widest:
         raise UserError(f"{option}: gives numbers of {raw.dtype}, but {part} needs {widest}: convert them at its end")
@@ -76,17 +79,17 @@ def check_raw(raw: Any, wanted: tuple[int, ...], option: str, part: str, remedy:
 
 
 def warn_of_range(vae: VAE) -> None:
-    """Warns of a decoder whose output is bounded or of one sign, where no pixel could then be dark, or none light.
+    """Warn of a decoder whose output is bounded or of one sign, so that no pixel can become dark, or none light.
 
-    Most often it ends in an activation, a sigmoid say, though its likelihood takes logits. Of a likelihood whose means
-    are the raw numbers themselves, that is as it should be.
+    The usual reason is a sigmoid at its end although the likelihood expects logits. No warning where the raw numbers
+    are the means themselves, and such an output is right.
     """
     raw = vae.decoder(FAR * noise_codes(CODES, vae.latent_dim)).to(torch.get_default_dtype())
     low, high = float(raw.min()), float(raw.max())
-    if not math.isfinite(low + high) or (raw == raw[:1]).all():  # the same for all codes: it is to be learned yet
+    if not math.isfinite(low + high) or (raw == raw[:1]).all():  # does not depend on the codes yet
         return
-    at_its_ends = max(abs(low), abs(high)) <= 1 and (raw.abs() > 0.99).float().mean() > 0.5  # as of tanh
-    if low < 0 < high and not at_its_ends:
+    is_saturated = max(abs(low), abs(high)) <= 1 and (raw.abs() > 0.99).float().mean() > 0.5  # a tanh
+    if low < 0 < high and not is_saturated:
         return
     means = vae.likelihood(torch.stack([torch.full_like(raw[0], low), torch.full_like(raw[0], high)])).mean
     darkest, lightest = float(means.min()), float(means.max())
@@ -98,15 +101,17 @@ def warn_of_range(vae: VAE) -> None:
         )
 
 
-def try_out(vae: VAE, objective: Objective, shape: list[int]) -> None:
-    """Evaluates the objective on noise of a shape (B, C, H, W), and its gradient. Raises UserError, naming the parts,
-    where one lacks what another needs: before anything is trained, and in the words of the part that needs it."""
+def try_objective(vae: VAE, objective: Objective, shape: list[int]) -> None:
+    """Evaluate the objective and its gradient on noise of a shape (B, C, H, W).
+
+    Raises UserError that names the parts and repeats the message of the part that can't use another one.
+    """
     parts = {"objective": objective, "posterior": vae.posterior, "prior": vae.prior_head}
     names = " ".join(f"{group}={name_of(part)}" for group, part in parts.items())
     try:
         noise = torch.randn(objective.samples, shape[0], vae.latent_dim)
         labels = torch.zeros(shape[0], dtype=torch.long)
-        with untouched(vae):
+        with preserve_state(vae):
             with torch.no_grad():
                 check_densities(vae.eval().given(labels), noise_images(shape), noise)
                 check_terms(objective(vae.given(labels), noise_images(shape), noise, 1.0), shape[0])
@@ -122,18 +127,18 @@ def try_out(vae: VAE, objective: Objective, shape: list[int]) -> None:
         raise UserError(f"{names}: a step on {shape[0]} images of noise fails: {describe(error)}") from error
 
 
-def try_few(module: VAEModule, data: ImageData) -> None:
-    """Raise UserError where the objective needs more images than a part of the data has."""
-    parts = {"training": data.source.train, "validation": data.val, "test": data.test}
-    if few := [name for name, split in parts.items() if len(split.images) == 1]:
+def try_single_image(module: VAEModule, data: ImageData) -> None:
+    """Raise UserError where a split has a single image and the objective needs two or more."""
+    splits = {"training": data.source.train, "validation": data.val, "test": data.test}
+    if few := [name for name, split in splits.items() if len(split.images) == 1]:
         try:
-            try_out(module.vae, module.objective, [1, *data.source.train.images.shape[1:]])
+            try_objective(module.vae, module.objective, [1, *data.source.train.images.shape[1:]])
         except UserError as error:
             raise UserError(f"{error}, but there is one {few[0]} image: give more images") from None
 
 
 def check_densities(vae: VAE, x: Tensor, noise: Tensor) -> None:
-    """Raises UserError where a log-density is not one number for each image or code."""
+    """Raise UserError where a log-density is not one number for each image or code."""
     q, p = vae.encode(x), vae.prior()
     z, log_q = q.rsample_and_log_prob(noise)
     if z.shape != noise.shape:
@@ -151,7 +156,7 @@ def check_densities(vae: VAE, x: Tensor, noise: Tensor) -> None:
 
 
 def check_terms(terms: Any, images: int) -> None:
-    """Raises UserError where an objective does not return finite Terms of that many images."""
+    """Raise UserError unless an objective returned finite Terms of that many images."""
     try:
         loss, recon, kl, _, _, _ = terms
     except (TypeError, ValueError):
@@ -178,7 +183,7 @@ def check_update(vae: VAE, terms: Terms) -> None:
 
 
 def check_gradients(vae: VAE) -> None:
-    """Raises UserError where a gradient is not finite, warns where none reaches a network."""
+    """Raise UserError where a gradient is not finite, and warn where none reaches a network."""
     for option, network in (("model.encoder", vae.encoder), ("model.decoder", vae.decoder)):
         trained = [weight for weight in network.parameters() if weight.requires_grad]
         gradients = [weight.grad for weight in trained if weight.grad is not None]
@@ -191,7 +196,7 @@ def check_gradients(vae: VAE) -> None:
 
 
 def try_schedules(schedule: Callable[[float, float], float], lr_schedule: Callable[[float], float]) -> None:
-    """Raises UserError where a schedule gives no finite number at the training's start or end."""
+    """Raise UserError where a schedule is not a finite number at the start or the end of the training."""
     at = {"schedule": (schedule, [(0.0, 0), (math.inf, math.inf)]), "lr_schedule": (lr_schedule, [(0.0,), (1.0,)])}
     for option, (curve, places) in at.items():
         for place in places:
@@ -204,8 +209,8 @@ def try_schedules(schedule: Callable[[float, float], float], lr_schedule: Callab
 
 
 @contextmanager
-def untouched(vae: VAE) -> Iterator[None]:
-    """Leaves the VAE as it was: its mode, buffers, gradients; and the process's random numbers."""
+def preserve_state(vae: VAE) -> Iterator[None]:
+    """Restore the VAE's mode, buffers and gradients afterwards, and the state of torch's random numbers."""
     modes = {module: module.training for module in vae.modules()}
     buffers = {name: buffer.clone() for name, buffer in vae.named_buffers()}
     with torch.random.fork_rng(devices=[]):
@@ -233,4 +238,4 @@ def noise_codes(count: int, latent_dim: int) -> Tensor:
 
 def name_of(part: object) -> str:
     """The option that names a part."""
-    return choice(type(part).__name__)
+    return option_name(type(part).__name__)

@@ -20,8 +20,8 @@ from benchmarks.sides import bare_loss
 from src import build
 from src.data.batches import Batch
 from src.training.objectives import ELBO
+from tests.helpers.project import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 ENV = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 

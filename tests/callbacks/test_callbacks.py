@@ -10,7 +10,9 @@ from callbacks.recorder import due, watching
 from src import build, figures
 from src.inference.metrics import nearest
 from src.run.trace import Trace
-from tests.training.test_module import MINE, identical, weights
+from tests.helpers.own_parts import OWN_ENCODER
+from tests.helpers.runs import identical, train_run, weights
+from tests.helpers.traces import ANIMATIONS, TSNE
 
 WATCHED = ["callbacks=default", "callbacks.recorder.images=40", "~callbacks.progress"]
 PICTURES = {
@@ -22,26 +24,22 @@ PICTURES = {
     "samples.npz",
     "trace.npz",
 }
-FILMS = {"samples.gif", "reconstructions.gif", "latent.gif"}
-TSNE = {"latent_tsne.gif", "latent_tsne.png"}
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory, images):
     """A run of three epochs with every callback."""
-    from tests.conftest import trained
-
     root = tmp_path_factory.mktemp("watched")
     arrays = {"images": images.train.images, "labels": images.train.labels}
     np.savez(root / "blobs.npz", **arrays)
     options = ["data=npz", f"data.path={root}/blobs.npz", "data.batch_size=32", "trainer.max_epochs=3", "latent_dim=4"]
-    return trained([*options, "logger=csv", "trainer.accelerator=cpu", *WATCHED], root / "run")
+    return train_run([*options, "logger=csv", "trainer.accelerator=cpu", *WATCHED], root / "run")
 
 
 def test_pictures_and_animations(watched):
     folder = watched / "figures"
-    assert {path.name for path in folder.iterdir()} == PICTURES | FILMS | TSNE
-    for name in FILMS | {"latent_tsne.gif"}:
+    assert {path.name for path in folder.iterdir()} == PICTURES | ANIMATIONS | TSNE
+    for name in ANIMATIONS | {"latent_tsne.gif"}:
         with Image.open(folder / name) as film:
             assert film.n_frames == 4, name  # the untrained model and three epochs
             assert min(film.size) > 200
@@ -85,7 +83,7 @@ def test_samples_file(watched):
 
 def test_figures_drawn_again_from_the_trace_are_the_same(watched, tmp_path):
     drawn = figures.draw_final(Trace.load(watched / "figures" / "trace.npz"), tmp_path)
-    assert {path.name for path in drawn} == PICTURES - {"samples.npz", "trace.npz"} | FILMS | TSNE
+    assert {path.name for path in drawn} == PICTURES - {"samples.npz", "trace.npz"} | ANIMATIONS | TSNE
     for path in drawn:
         assert path.read_bytes() == (watched / "figures" / path.name).read_bytes(), path.name
 
@@ -93,7 +91,7 @@ def test_figures_drawn_again_from_the_trace_are_the_same(watched, tmp_path):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli"])
 def test_watching_changes_no_weight(run, likelihood, monkeypatch, tmp_path):
     """With dropout and batch statistics, which a look in training mode, or at the process's random state, changes."""
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.py").write_text(OWN_ENCODER)
     monkeypatch.syspath_prepend(tmp_path)
     options = [f"likelihood={likelihood}", "model.encoder._target_=mine.Encoder"]
     unwatched = run(*options, folder="unwatched")
@@ -105,11 +103,9 @@ def test_watching_changes_no_weight(run, likelihood, monkeypatch, tmp_path):
 
 
 def test_a_resume_from_the_best_checkpoint_forgets_what_came_after(run, tmp_path, small):
-    from tests.conftest import trained
-
     recorded = ["callbacks=default", "~callbacks.progress", "callbacks.recorder.images=40", "optimizer.lr=0"]
     folder = run(*recorded, "trainer.max_epochs=3")
-    trained([f"ckpt_path={folder}/checkpoints/best.ckpt", "trainer.max_epochs=2"], folder)
+    train_run([f"ckpt_path={folder}/checkpoints/best.ckpt", "trainer.max_epochs=2"], folder)
     trace = Trace.load(folder / "figures" / "trace.npz")
     assert trace.epochs["epoch"].tolist() == trace.frames["epoch"].tolist() == [0, 1, 2]
 

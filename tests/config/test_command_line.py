@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from src.config.command_line import errors_in_one_line, in_one_line, readable
+from src.config.command_line import errors_in_one_line, in_one_line, prepare_arguments
 from src.config.options import CONF
 from src.support.errors import UserError
 
@@ -19,7 +19,7 @@ GROUPS = Path(CONF)
     ["été.png", "a(b).png", "a=b.npz", "it's (1).png", "日本語", "C:\\x(", "[1,2", "${", "#1", "plain.png", "a\\'(b"],
 )
 def test_any_text_is_a_value(value):
-    (word,) = readable([f"task.input={value}"], GROUPS)
+    (word,) = prepare_arguments([f"task.input={value}"], GROUPS)
     (override,) = OverridesParser.create().parse_overrides([word])
     assert override.value() == value
 
@@ -29,16 +29,16 @@ def test_any_text_is_a_value(value):
     ["beta=4", "model.encoder.hidden=[8,8]", "+a.b=null", "~logger", "callbacks=none", "-m", "beta=1,4", "x='é'"],
 )
 def test_what_hydra_reads_is_left_as_it_is(word):
-    assert readable([word], GROUPS) == [word]
+    assert prepare_arguments([word], GROUPS) == [word]
 
 
 def test_flags_may_stand_anywhere():
-    words = readable(["beta=1,2", "-m", "--config-dir", "my", "seed=3"], GROUPS)
+    words = prepare_arguments(["beta=1,2", "-m", "--config-dir", "my", "seed=3"], GROUPS)
     assert words == ["-m", "--config-dir", "my", "beta=1,2", "seed=3"]
 
 
 def test_values_of_a_sweep_are_quoted_one_by_one():
-    _, word = readable(["-m", "data.path=é.npz,a=b.npz"], GROUPS)
+    _, word = prepare_arguments(["-m", "data.path=é.npz,a=b.npz"], GROUPS)
     (override,) = OverridesParser.create().parse_overrides([word])
     assert [each.strip("'") for each in override.sweep_string_iterator()] == ["é.npz", "a=b.npz"]
 
@@ -46,7 +46,7 @@ def test_values_of_a_sweep_are_quoted_one_by_one():
 @pytest.mark.parametrize("word", ["prior=null", "model=", "experiment=None"])
 def test_a_group_needs_a_choice(word):
     with pytest.raises(UserError, match=f"{word}: there is no such choice; "):
-        readable([word], GROUPS)
+        prepare_arguments([word], GROUPS)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from src import build
-from src.config.options import check
+from src.config.options import CONF, check
 from src.support.errors import UserError
-from tests.conftest import CONF
 
 PARTS = (
     "model",

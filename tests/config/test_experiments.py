@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from tests.conftest import CONF
+from src.config.options import CONF
+from tests.helpers.project import README, ROOT
 
-ROOT = Path(CONF).parent
 ROW = re.compile(r"^\| ([^|]+) \| (?:`([^`]*)`|\(the default\)) \| `(\w+)` \|$", re.MULTILINE)
-ROWS = ROW.findall((ROOT / "README.md").read_text())
+ROWS = ROW.findall(README)
 
 
 def test_the_table_holds_every_experiment():

@@ -14,8 +14,7 @@ from src.config.options import CONF, check_apply, check_run
 from src.config.signatures import signature
 from src.support.errors import UserError
 from src.support.ranges import Count, Share, Widths, in_words
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.helpers.project import ROOT
 
 
 def targets(node: Any) -> set[str]:

@@ -10,15 +10,9 @@ from lightning.pytorch import Trainer
 from src.config import trainer_options
 from src.config.options import check_run
 from src.support.errors import UserError
-from tests.test_imports import HEAVY, told
-from tests.training.test_module import identical, rows, weights
+from tests.helpers.processes import HEAVY, packages_imported
+from tests.helpers.runs import identical, rows, weights
 
-CHECKED = """
-import atexit, json, sys
-atexit.register(lambda: print(json.dumps(list(sys.modules))))
-from src import train
-train.main()
-"""
 REFUSED = {
     "val_check_interval": ["0.5", "1", "10"],
     "check_val_every_n_epoch": ["2", "0"],
@@ -103,7 +97,7 @@ def test_no_trainer_is_refused(composed):
 
 
 def test_a_refusal_comes_before_anything_heavy_is_imported(tmp_path):
-    loaded = {name.split(".")[0] for name in told(CHECKED, tmp_path, "+trainer.fast_dev_run=true")}
+    loaded = packages_imported("train", tmp_path, "+trainer.fast_dev_run=true")
     assert "hydra" in loaded
     assert not loaded & HEAVY
     assert not list(tmp_path.glob("outputs"))

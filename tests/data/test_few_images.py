@@ -12,8 +12,8 @@ from src import build, figures
 from src.evaluation import samplers
 from src.support.errors import UserError
 from src.tasks.interpolate import chosen_pairs
-from tests.conftest import blobs
-from tests.data.test_data import epoch_of, serving
+from tests.helpers.images import blobs, epoch_of, image_data
+from tests.helpers.runs import train_run
 
 WATCHED = ["callbacks=default", "~callbacks.progress"]
 
@@ -32,14 +32,14 @@ def few(run, tmp_path):
 
 
 def test_a_step_takes_all_images_where_the_batch_would_be_larger(images, caplog):
-    data = serving(images, batch_size=400)
+    data = image_data(images, batch_size=400)
     x, _, index = epoch_of(data)
     assert len(data.train_dataloader()) == 1 and sorted(index.tolist()) == list(range(300))
     assert data.images_per_step() == 300
     assert "data.batch_size=400, but a step takes all 300 training images" in caplog.text
-    assert torch.equal(x, epoch_of(serving(images, batch_size=300))[0])
+    assert torch.equal(x, epoch_of(image_data(images, batch_size=300))[0])
     caplog.clear()
-    epoch_of(serving(images, batch_size=300))
+    epoch_of(image_data(images, batch_size=300))
     assert not caplog.text
 
 
@@ -87,13 +87,11 @@ def test_each_task_of_one_image_is_done_or_refused_in_a_line(few_run, applied, t
 @pytest.fixture(scope="module")
 def few_run(tmp_path_factory):
     """A run on eight images, with one to validate and one to test."""
-    from tests.conftest import trained
-
     root = tmp_path_factory.mktemp("few")
     np.savez(root / "few.npz", images=blobs(10, 0, 16).images)
     options = ["data=npz", f"data.path={root}/few.npz", "data.shape=[1,16,16]", "trainer.max_epochs=30", "latent_dim=2"]
     small = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "trainer.accelerator=cpu"]
-    return trained([*options, *small, "beta=0.1", "logger=csv", "callbacks=none"], root / "run")
+    return train_run([*options, *small, "beta=0.1", "logger=csv", "callbacks=none"], root / "run")
 
 
 def test_the_pairs_there_are_are_taken(few, caplog):

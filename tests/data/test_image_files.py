@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.data.image_files import border, fitted, levels, negative, read
+from src.data.image_files import as_levels, border, fit_to_shape, is_negative, read
 from src.support.errors import UserError
 
 SHAPE = (1, 28, 28)
@@ -52,7 +52,7 @@ def test_a_camera_s_rotation_is_undone(ramp, tmp_path):
 def test_what_is_transparent_shows_the_ground_that_the_ink_stands_out_from(ink, ground):
     array = np.full((20, 20, 4), 0, np.uint8)
     array[5:15, 5:15] = (ink, ink, ink, 255)
-    found = levels(Image.fromarray(array), 1)
+    found = as_levels(Image.fromarray(array), 1)
     assert (found[0] == ground).all()
     assert (found[5:15, 5:15] == ink).all()
 
@@ -60,7 +60,7 @@ def test_what_is_transparent_shows_the_ground_that_the_ink_stands_out_from(ink, 
 def test_proportions_are_kept_and_the_rest_is_border():
     image = np.full((40, 20, 3), (200, 100, 50), np.uint8)
     image[10:30, 5:15] = 0
-    found = fitted(image, (3, 28, 28))
+    found = fit_to_shape(image, (3, 28, 28))
     assert (found[:, :, :6] == np.array([200, 100, 50])[:, None, None]).all()
     dark = found.max(0) < 25
     assert abs(dark.any(0).sum() - 7) <= 1
@@ -75,7 +75,7 @@ def test_the_border_is_each_pixel_of_it_once():
     ("paper", "ground", "turned"), [(250, 0, True), (5, 0, False), (5, 255, True), (250, 255, False), (250, 120, False)]
 )
 def test_polarity_follows_the_border(paper, ground, turned):
-    assert negative(np.full((5, 5, 1), paper, np.uint8), ground) is turned
+    assert is_negative(np.full((5, 5, 1), paper, np.uint8), ground) is turned
 
 
 def test_inversion_is_applied_where_it_is_due_and_told(ramp, tmp_path):
@@ -237,7 +237,7 @@ def test_an_npz_file_has_a_range_too(tmp_path):
 def test_every_colour_space_comes_through(mode, channels):
     picture = Image.new("RGB", (28, 28), (200, 200, 200))
     picture = Image.new("LAB", (28, 28), (200, 128, 128)) if mode == "LAB" else picture.convert(mode)
-    found = levels(picture, channels)
+    found = as_levels(picture, channels)
     assert found.shape == (28, 28, channels)
     assert abs(int(found[0, 0, 0]) - 200) < 12
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src import build
-from src.data.labels import as_read, excluding, numbers_of
+from src.data.labels import exclude_labels, labels_for_npz, numbers_of
 from src.data.sources import DIGITS, GARMENTS, Images, Split, npz
 from src.support.errors import UserError
 from src.tasks.compare.task import images_of
@@ -42,7 +42,7 @@ def own(tmp_path, labels) -> Images:
 )
 def test_labels_of_an_own_file_are_known_by_name(labels, excluded, gone, tmp_path):
     images = own(tmp_path, list(labels))
-    left = excluding(images, excluded)
+    left = exclude_labels(images, excluded)
     assert set(left.without) == gone
     for before, after in zip((images.train, images.val, images.test), (left.train, left.val, left.test), strict=True):
         names = np.array(images.classes)
@@ -80,7 +80,7 @@ def test_official_labels_are_known_by_number_too(images, labels, numbers):
 )
 def test_a_label_that_there_is_not_is_told_the_names(images, labels, words):
     with pytest.raises(UserError, match=words):
-        excluding(images, labels)
+        exclude_labels(images, labels)
 
 
 def test_a_part_without_images_is_refused(tmp_path):
@@ -88,9 +88,9 @@ def test_a_part_without_images_is_refused(tmp_path):
     np.savez(tmp_path / "own.npz", images=images, labels=np.arange(20) // 19)
     two = npz(str(tmp_path / "own.npz"))
     with pytest.raises(UserError, match="leaves no training image: of 16 all"):
-        excluding(two, [0])
+        exclude_labels(two, [0])
     with pytest.raises(UserError, match="leaves no class of 0, 1"):
-        excluding(two, [0, 1])
+        exclude_labels(two, [0, 1])
 
 
 def test_a_run_leaves_its_labels_out_by_name_everywhere(run, applied, small, tmp_path):
@@ -98,7 +98,7 @@ def test_a_run_leaves_its_labels_out_by_name_everywhere(run, applied, small, tmp
         np.savez(tmp_path / "own.npz", images=arrays["images"], labels=10 * arrays["labels"] + 1)
     folder = run(f"data.path={tmp_path}/own.npz", "data.exclude_labels=[11,21]")
     made = build.open_run(folder)
-    assert made.excluded == [1, 2]
+    assert made.excluded_labels == [1, 2]
     assert {made.data.source.classes[label] for label in made.data.test.labels} == {"1", "31"}
     assert images_of(made)["data.exclude_labels"] == "[11, 21]"
     assert made.data.description()["without"] == ["11", "21"]
@@ -124,13 +124,13 @@ def test_runs_from_before_keep_what_they_left_out(run, resume, small, tmp_path):
     assert build.open_run(folder).data.source.without == ("4",)
     resume(folder, "trainer.max_epochs=3")
     assert build.open_run(folder, "last").data.source.without == ("4",)
-    assert build.open_run(folder, "last").known["without"] == ["4"]
+    assert build.open_run(folder, "last").data_record["without"] == ["4"]
     resume(folder, "trainer.max_epochs=4")
-    assert build.open_run(folder, "last").known["without"] == ["4"]
+    assert build.open_run(folder, "last").data_record["without"] == ["4"]
 
 
 def test_labels_are_written_as_they_are_read():
     labels = np.array([0, 2, 1])
-    assert as_read(classes(*GARMENTS, numbered=True), labels).tolist() == [0, 2, 1]
-    assert as_read(classes("-1", "7", "10"), labels).tolist() == [-1, 10, 7]
-    assert as_read(classes("01", "1", "cat"), labels).tolist() == ["01", "cat", "1"]
+    assert labels_for_npz(classes(*GARMENTS, numbered=True), labels).tolist() == [0, 2, 1]
+    assert labels_for_npz(classes("-1", "7", "10"), labels).tolist() == [-1, 10, 7]
+    assert labels_for_npz(classes("01", "1", "cat"), labels).tolist() == ["01", "cat", "1"]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from src.data.sources import npz
 from src.support.errors import UserError
+from tests.helpers.official_files import idx
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 6), np.uint8)
 
@@ -26,10 +27,6 @@ def refusal(path: Path, **options) -> str:
     (said,) = str(error.value).splitlines()
     assert f"{path}" in said
     return said
-
-
-def idx(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
 
 
 def csv(columns: int, header: str = "") -> str:

@@ -8,7 +8,7 @@ from src.data.sources import Split
 from src.evaluation import classifier
 from src.evaluation.classifier import accuracy, features, load_or_train, train
 from src.support.errors import UserError
-from tests.conftest import blobs
+from tests.helpers.images import blobs
 
 
 @pytest.fixture

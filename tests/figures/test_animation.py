@@ -1,15 +1,15 @@
-"""Animations: the background that is drawn only once must not hold anything that changes."""
+"""Films: what is drawn once and kept may hold nothing that changes."""
 
 import numpy as np
 import pytest
 
 from src.figures import grids, latent, page
-from tests.figures.test_figures import a_trace
+from tests.helpers.traces import make_trace
 
 
 @pytest.mark.parametrize("dimensions", [1, 4])
 def test_animations_show_what_drawing_each_frame_anew_would(dimensions):
-    trace = a_trace(dimensions=dimensions)
+    trace = make_trace(dimensions=dimensions)
     planes = {frame: np.repeat(codes[:, :1], 2, axis=1) for frame, codes in enumerate(trace.frames["codes"])}
     for figure, show in (
         grids.samples(trace),

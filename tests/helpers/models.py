@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from src.models import priors
+from src.models.likelihoods import Bernoulli
 from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.posteriors import Flow, Full, Gaussian
 from src.models.vae import VAE
@@ -85,3 +86,9 @@ def small(posterior: nn.Module, prior: nn.Module, likelihood: nn.Module, latents
         return nn.Sequential(nn.Linear(in_features, 8), nn.Tanh(), nn.Linear(8, size), nn.Unflatten(1, shape))
 
     return VAE((1, 4, 4), latents, encoder, decoder, posterior, prior, likelihood)
+
+
+def binary_vae(latents: int = 3) -> tuple[VAE, Tensor, Tensor]:
+    """A small VAE, a batch of 12 binary images and noise (1, 12, D) for it."""
+    vae = small(Gaussian(latents), priors.Standard(latents), Bernoulli(), latents)
+    return vae, (torch.rand(12, 1, 4, 4) < 0.5).double(), torch.randn(1, 12, latents)

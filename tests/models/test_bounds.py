@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from src.models import likelihoods, posteriors, priors
-from src.models.bounds import LOG_FAR, bounded_scale
+from src.models.bounds import LOG_FAR, clamp_scale
 from src.models.divergences import kl_per_dim
 from src.models.images import GreyLevels
 from src.models.vae import VAE
@@ -182,7 +182,7 @@ def test_the_density_of_any_code_is_exact_within_the_range_of_float32(posterior)
 
 def test_within_the_bounds_a_scale_is_the_exponential_to_the_last_bit():
     logarithm = torch.linspace(-LOG_FAR, LOG_FAR, 10_001)
-    scale, excess = bounded_scale(logarithm)
+    scale, excess = clamp_scale(logarithm)
     assert torch.equal(scale, logarithm.exp())
     assert not excess.any()
 

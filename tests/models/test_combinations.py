@@ -5,12 +5,12 @@ import itertools
 import pytest
 import torch
 
-from src.build import try_out
-from src.config.options import choice
+from src.config.names import option_name
 from src.models import likelihoods
 from src.models.images import GreyLevels
 from src.support.errors import UserError
 from src.training import objectives
+from src.training.trial import try_objective
 from tests.helpers.models import POSTERIORS, PRIORS, small
 
 D = 3
@@ -57,10 +57,10 @@ def test_every_combination_trains_all_its_parameters_or_is_refused(posterior, pr
         name = f"{posterior} {prior} {likelihood} {objective}"
         vae = small(POSTERIORS[posterior](D), PRIORS[prior](D), LIKELIHOODS[likelihood]())
         minimised = OBJECTIVES[objective]
-        chosen = [choice(type(part).__name__) for part in (minimised, vae.posterior, vae.prior_head)]
+        chosen = [option_name(type(part).__name__) for part in (minimised, vae.posterior, vae.prior_head)]
         named = "objective={} posterior={} prior={}: ".format(*chosen)
         try:
-            try_out(vae, minimised, [2, 1, 4, 4])
+            try_objective(vae, minimised, [2, 1, 4, 4])
         except UserError as error:
             assert named in str(error)
             assert refused(posterior, prior, likelihood, objective) or prior not in KNOWN, error

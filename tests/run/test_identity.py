@@ -15,7 +15,7 @@ from src.reporting import conclude, groups, tables
 from src.reporting.runs import find
 from src.run import identity
 from src.support.errors import UserError
-from src.sweeps import jobs as sweeps
+from src.sweeps.jobs import fingerprint
 
 CHANGES = {
     "appended": lambda images, labels: (np.concatenate([images, images[:100]]), np.concatenate([labels, labels[:100]])),
@@ -104,7 +104,7 @@ def test_runs_without_a_fingerprint_are_not_checked(own, run, resume, applied, t
     change(own, "appended")
     applied(ours, "task=interpolate", "task.steps=3")
     resume(ours, "trainer.max_epochs=3")
-    assert build.open_run(ours, "last").known["fingerprint"] == identity.fingerprint(npz(str(own)))
+    assert build.open_run(ours, "last").data_record["fingerprint"] == identity.fingerprint(npz(str(own)))
 
 
 @pytest.fixture
@@ -118,7 +118,6 @@ def sweep(small, tmp_path, monkeypatch):
 
     def start(*words: str) -> object:
         GlobalHydra.instance().clear()
-        sweeps.Sweep.config = None
         options = list({word.partition("=")[0]: word for word in [*small, "trainer.max_epochs=1", *words]}.values())
         monkeypatch.setattr(sys, "argv", ["train.py", "-m", *options, "sweep_name=mine"])
         try:
@@ -168,5 +167,5 @@ def test_a_new_option_at_its_default_keeps_the_fingerprint_of_a_job(composed):
     then = now.copy()
     OmegaConf.set_struct(then, False)
     del then.data["white"], then.data.source["white"]
-    assert sweeps.fingerprint(then) == sweeps.fingerprint(now)
-    assert sweeps.fingerprint(composed("data=npz", "data.path=a.npz", "data.white=16")) != sweeps.fingerprint(now)
+    assert fingerprint(then) == fingerprint(now)
+    assert fingerprint(composed("data=npz", "data.path=a.npz", "data.white=16")) != fingerprint(now)

@@ -7,8 +7,7 @@ import pytest
 
 from src.run import tracking
 from src.support.errors import UserError
-from tests.run.test_tracking import inspected
-from tests.training.test_module import rows
+from tests.helpers.runs import inspect_wandb, rows, wandb_records
 
 MINE = """
 from lightning.pytorch.loggers import Logger
@@ -127,9 +126,9 @@ def test_a_logger_that_is_switched_off(run):
 def test_the_users_names_win_over_the_title_in_wandb(run, tmp_path):
     given = ["name=mine", "group=ours", "tags=[a,b]", "notes=why", "job_type=try", "entity=team"]
     run("logger=wandb", f"logger.wandb.dir={tmp_path}", *(f"+logger.wandb.{word}" for word in given))
-    found = json.loads(inspected(tmp_path, "--summary"))
+    found = json.loads(inspect_wandb(tmp_path, "--summary"))
     assert found["name"] == "mine"
-    record = next(json.loads(line)["run"] for line in inspected(tmp_path).splitlines() if '"type":"run"' in line)
+    (record,) = wandb_records(tmp_path, "run")
     assert (record["run_group"], record["tags"], record["notes"]) == ("ours", ["a", "b"], "why")
     assert (record["job_type"], record["entity"]) == ("try", "team")
 
@@ -139,7 +138,7 @@ def test_wandbs_environment_wins_over_the_title(run, tmp_path, monkeypatch):
         monkeypatch.setenv(f"WANDB_{name}", value)
     (tmp_path / "w").mkdir()
     run("logger=wandb")
-    found = json.loads(inspected(tmp_path / "w", "--summary"))
+    found = json.loads(inspect_wandb(tmp_path / "w", "--summary"))
     assert (found["name"], found["project"]) == ("mine", "other")
-    record = next(json.loads(line)["run"] for line in inspected(tmp_path / "w").splitlines() if '"type":"run"' in line)
+    (record,) = wandb_records(tmp_path / "w", "run")
     assert record["run_group"] == "ours"

@@ -15,6 +15,7 @@ from src.run import status
 from src.run.status import State
 from src.support.errors import DivergedError
 from src.support.folders import RunFolder
+from src.support.noise import Noise
 
 DEAF = """
 import torch
@@ -127,9 +128,9 @@ def test_the_mean_image_is_measured_without_infinities():
 def test_the_gain_of_a_code(finished):
     run = build.open_run(finished)
     (batch,) = run.batches(run.data.val)
-    assert code_gain(run.vae, batch, 0).shape == (41,)
+    assert code_gain(run.vae, batch, Noise(0)).shape == (41,)
     same = batch._replace(x=batch.x[:1].expand(41, -1, -1, -1))
-    assert abs(code_gain(run.vae, same, 0).mean()) < 0.1 * code_gain(run.vae, batch, 0).mean()
+    assert abs(code_gain(run.vae, same, Noise(0)).mean()) < 0.1 * code_gain(run.vae, batch, Noise(0)).mean()
     assert unexplained(run.vae, batch, run.vae.reconstruct(batch.x)) == 1
     assert np.isnan(unexplained(run.vae, batch, batch.x))
 

@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from src.run import tracking
 from src.support.errors import UserError
-from tests.training.test_module import rows
+from tests.helpers.project import ROOT
+from tests.helpers.runs import inspect_wandb, rows, wandb_records
 
 
 @pytest.fixture(autouse=True)
@@ -87,28 +87,15 @@ def test_an_unknown_mode_is_refused():
 def test_without_a_key_nothing_is_asked(tmp_path):
     """A real process, no key, no terminal, no network needed."""
     code = "from src.run import tracking; print(tracking.resolve_mode('auto'))"
-    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
     assert result.stdout.strip().splitlines()[-1] == "offline", result.stderr
-
-
-def inspected(folder: Path, *flags: str) -> str:
-    """The records that W&B's own reader finds in the single offline run of a folder."""
-    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    wandb = Path(sys.executable).with_name("wandb")
-    command = [str(wandb), "leet", "inspect", *flags, "--json", str(path)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-
-
-def records(folder: Path, kind: str) -> list[dict]:
-    lines = (json.loads(line) for line in inspected(folder).splitlines())
-    return [line[kind] for line in lines if line["type"] == kind]
 
 
 def test_an_offline_run_holds_config_numbers_and_pictures(run, tmp_path):
     watched = ["callbacks=default", "callbacks.recorder.images=40", "~callbacks.progress"]
     folder = run("logger=wandb", f"logger.wandb.dir={tmp_path}", *watched, "beta=2", "latent_dim=2")
-    found = json.loads(inspected(tmp_path, "--summary"))
+    found = json.loads(inspect_wandb(tmp_path, "--summary"))
     assert (found["state"], found["exit_code"], found["project"]) == ("finished", 0, "vae-lab")
     assert found["name"] == "mlp d=2 beta=2.0 on npz"
     assert found["config"]["beta"] == 2
@@ -122,12 +109,12 @@ def test_an_offline_run_holds_config_numbers_and_pictures(run, tmp_path):
     for film in ("samples.gif", "reconstructions.gif", "latent.gif"):
         assert found["summary"][f"figures/{film}"]["path"].endswith(".gif")
 
-    history = [record["item"] for record in records(tmp_path, "history") if "train/elbo" in record["item"]]
+    history = [record["item"] for record in wandb_records(tmp_path, "history") if "train/elbo" in record["item"]]
     for logged, row in zip(history, rows(folder), strict=True):
         for name, value in row.items():
             if value and name != "step":
                 assert logged[name] == pytest.approx(float(value)), name
-    axes = {record.get("glob_name"): record.get("step_metric") for record in records(tmp_path, "metric")}
+    axes = {record.get("glob_name"): record.get("step_metric") for record in wandb_records(tmp_path, "metric")}
     assert axes["*"] == "images_seen"
 
 
@@ -135,5 +122,5 @@ def test_a_failed_run_is_marked_and_does_not_swallow_the_next(run, tmp_path):
     with pytest.raises(UserError, match="diverged"):
         run("logger=wandb", f"logger.wandb.dir={tmp_path / 'a'}", "likelihood=gaussian", "optimizer.lr=1e9")
     run("logger=wandb", f"logger.wandb.dir={tmp_path / 'b'}", folder="second")
-    assert json.loads(inspected(tmp_path / "a", "--summary"))["exit_code"] == 1
-    assert json.loads(inspected(tmp_path / "b", "--summary"))["exit_code"] == 0
+    assert json.loads(inspect_wandb(tmp_path / "a", "--summary"))["exit_code"] == 1
+    assert json.loads(inspect_wandb(tmp_path / "b", "--summary"))["exit_code"] == 0

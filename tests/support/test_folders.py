@@ -8,16 +8,10 @@ from pathlib import Path
 import pytest
 
 from src.support.folders import ResultsFolder, RunFolder, SweepFolder
+from tests.helpers.project import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 HOME = ROOT / "src" / "support" / "folders.py"
-UNCONVERTED = {
-    "src/apply.py",
-    "src/search.py",
-    "src/sweeps/jobs.py",
-    "src/sweeps/study.py",
-    "src/train.py",
-}  # these still name files themselves
+UNCONVERTED = {"src/train.py"}  # still names files itself
 FILES = [
     path
     for room in ("src", "callbacks")
@@ -27,7 +21,7 @@ FILES = [
 NAME = re.compile(
     r"""(config\.yaml|status\.json|metrics\.csv|metrics\.json|data\.json|train\.log|task\.yaml|report\.html
         |jobs\.json|search\.yaml|study\.journal|terms\.npz|trace\w*\.npz|samples\.npz|\.hydra(?!\.)|\.wandb_id|\.lock
-        |\.skipped|\.ckpt|checkpoints/)
+        |multirun\.yaml|search\.png|\.ckpt|checkpoints/)
         |^(checkpoints|figures|tasks)$""",
     re.VERBOSE,
 )

@@ -1,62 +1,85 @@
-"""Several processes train what one process would with the same number of images a step."""
+"""Work in child processes, and locks."""
 
-import json
+import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tqdm import tqdm
 
-from src.run import record, status
-from src.run.trace import Trace
-from tests.training.test_module import weights
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-@pytest.fixture
-def shared(small, tmp_path):
-    """shared("beta=4", ...): python -m src.train in two processes, with their pictures and W&B; the run's folder."""
-
-    def train(*overrides: str) -> Path:
-        own = ("logger", "callbacks", "data.batch_size")
-        options = [*(word for word in small if not word.startswith(own)), "trainer=ddp", "trainer.devices=2"]
-        options += ["data.batch_size=32", f"logger.wandb.dir={tmp_path}", "hydra.run.dir=two", *overrides]
-        env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "src.train", *options]
-        result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
-        assert result.returncode == 0, result.stderr
-        assert "Traceback" not in result.stderr
-        return tmp_path / "two"
-
-    return train
+from src.run import status
+from src.support.errors import UserError
+from src.sweeps import processes
+from tests.helpers.project import ROOT
 
 
-@pytest.mark.slow
-def test_two_processes_equal_one_with_twice_the_batch(run, shared, tmp_path):
-    one, two = run("data.batch_size=64"), shared()
-    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (one, two)]
-    for name in ("images_seen", "epoch", "val/elbo", "test/kl"):
-        assert metrics[0][name] == pytest.approx(metrics[1][name], rel=1e-5), name
-    for split in ("val", "test"):
-        with np.load(one / f"{split}_terms.npz") as ours, np.load(two / f"{split}_terms.npz") as theirs:
-            for name in ours:
-                np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-3)
-    for name, weight in weights(one).items():
-        np.testing.assert_allclose(weight, weights(two)[name], atol=1e-4)
-    assert [row["epoch"] for row in record.epochs(two)] == [0, 1, 2]
-    assert status.read(two)["state"] == "finished"
-    # written by one process, and nothing half-written is left
-    assert {path.name for path in (two / "figures").iterdir()} >= {"loss.png", "samples.gif", "latent.gif", "trace.npz"}
-    assert not [path for path in two.rglob(".*") if path.name not in (".hydra", ".wandb_id")]
-    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 1
+def test_a_copy_ends_even_where_nobody_hears_it(monkeypatch, tmp_path):
+    class Deaf(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError("nobody reads this")
+
+    monkeypatch.setattr(sys, "stdout", Deaf())
+    me, said = os.getpid(), []
+    try:
+        code = processes.run_in_child(lambda: None)
+    except BrokenPipeError as error:
+        said.append(error)
+    finally:
+        if os.getpid() != me:  # the copy has escaped
+            (tmp_path / "escaped").touch()
+            os._exit(0)
+    assert not said
+    assert code == 0
+    assert not (tmp_path / "escaped").exists()
 
 
-@pytest.mark.slow
-def test_two_processes_go_on_where_they_stopped(shared):
-    shared("trainer.max_epochs=1")
-    resumed = shared("trainer.max_epochs=2", "ckpt_path=two/checkpoints/last.ckpt")
-    assert [row["epoch"] for row in record.epochs(resumed)] == [0, 1, 2]
-    assert list(Trace.load(resumed / "figures" / "trace.npz").epochs["epoch"]) == [0, 1, 2]
+def test_a_copy_shares_no_lock_of_progress_bars(tmp_path):
+    def hold() -> None:
+        tqdm.get_lock().acquire()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ours = tqdm.get_lock()  # its copies would have it in common
+    assert processes.run_in_child(hold) == -signal.SIGKILL
+    assert all(lock.acquire(False) for lock in ours.locks)
+    ours.release()
+
+
+ORPHAN = """
+import os, sys, time
+from pathlib import Path
+from src.sweeps import processes
+with processes.lock(Path("lock"), "held"):
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+    print(child, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_ends_with_its_process_even_where_a_fork_of_it_goes_on():
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", ORPHAN], env=env, stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        try:
+            with pytest.raises(UserError, match="taken"), processes.lock(Path("lock"), "taken"):
+                pytest.fail("two hold the lock")
+            process.kill()
+            process.wait()
+            with processes.lock(Path("lock"), "taken", patience=5):
+                assert status.is_alive(child)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_a_child_that_gives_up_its_copy_of_a_lock_leaves_it_to_its_parent():
+    def work() -> None:
+        with pytest.raises(UserError), processes.lock(Path("lock"), "taken"):
+            pytest.fail("two hold the lock")
+
+    with processes.lock(Path("lock"), "taken"):
+        assert processes.run_in_child(work) == 0
+        assert processes.run_in_child(work) == 0  # the first child has ended, and not released it

@@ -1,16 +1,13 @@
 """python -m src.search: what may vary, what is kept, what is stopped and goes on."""
 
-import importlib.util
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import hydra
 import numpy as np
 import optuna
 import pytest
@@ -18,17 +15,13 @@ import torch
 from PIL import Image
 
 from src import search
-from src.config.options import CONF
 from src.run import record, status
 from src.support.errors import UserError
-from src.sweeps import pictures as figures
-from src.sweeps import processes, study
-from src.sweeps import space as plan
-from src.sweeps.space import Plan, split
+from src.sweeps import pictures, processes, study
 from src.training.module import VAEModule
+from tests.helpers.project import README, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-COMMANDS = re.findall(r"^python -m src.search name=.*$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+COMMANDS = re.findall(r"^python -m src.search name=.*$", README, flags=re.MULTILINE)
 SWEEPS = Path("outputs/sweeps")
 SHORT = ["trainer.max_epochs=1"]
 SPACE = ["beta=tag(log,interval(0.5,8))", "latent_dim=int(interval(2,6))"]
@@ -49,28 +42,6 @@ def told(name: str) -> list[optuna.trial.FrozenTrial]:
 
 def results(name: str) -> list[tuple]:
     return [(each.number, each.state.name, each.params, each.values, each.intermediate_values) for each in told(name)]
-
-
-@pytest.mark.parametrize(
-    ("word", "method", "arguments"),
-    [
-        ("beta=interval(1,8)", "suggest_float", {"low": 1.0, "high": 8.0}),
-        ("beta=tag(log,interval(0.5,8))", "suggest_float", {"low": 0.5, "high": 8.0, "log": True}),
-        ("latent_dim=int(interval(2,32))", "suggest_int", {"low": 2, "high": 32}),
-        ("latent_dim=int(tag(log,interval(2,32)))", "suggest_int", {"low": 2, "high": 32, "log": True}),
-        ("latent_dim=range(2,33,2)", "suggest_int", {"low": 2, "high": 32, "step": 2}),
-        ("model=choice(mlp,conv)", "suggest_categorical", {"choices": ["mlp", "conv"]}),
-        ("beta=1,4", "suggest_categorical", {"choices": ["1", "4"]}),
-        ("model.encoder.hidden=choice([8,8],[16])", "suggest_categorical", {"choices": ["[8,8]", "[16]"]}),
-    ],
-)
-def test_a_space_is_what_hydra_understands(word, method, arguments):
-    fixed, (dimension,) = split(["seed=1", word])
-    assert fixed == ["seed=1"]
-    assert (dimension.option, dimension.method) == (word.partition("=")[0], method)
-    assert dimension.arguments == arguments
-    trial = optuna.create_study().ask()
-    assert dimension.suggested(trial) == dimension.word(trial.params[dimension.option])
 
 
 def test_the_search_finds_what_is_best_and_prunes(words, capsys):
@@ -204,58 +175,6 @@ def test_rate_and_distortion_together(words, capsys):
     assert (SWEEPS / "two/search.png").is_file()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ([*SPACE], "name must be given"),
-        (["name=../up", *SPACE], "name must be given, of letters"),
-        (["name=x", "trials=0", *SPACE], "trials must be a whole number, 1 or more, got 0"),
-        (["name=x", "trials=3,4", *SPACE], "trials=3,4: this has one value"),
-        (["name=x"], "there is no search outputs/sweeps/x to go on with"),
-        (["name=x", "beta=4"], "there is nothing to search"),
-        (["name=x", "metric=test/elbo", *SPACE], "metric must be one of val/elbo, .*, got test/elbo"),
-        (["name=x", "metric=[[val/elbo]]", *SPACE], "metric must be text or a list, each element text"),
-        (["name=x", "metric=3", *SPACE], "metric must be text or a list, each element text, got 3"),
-        (["name=x", "metric=[val/kl,val/kl]", *SPACE], "two that differ"),
-        (["name=x", "metric=[val/kl,val/recon]", "direction=maximize", *SPACE], "direction is for one metric"),
-        (["name=x", "direction=up", *SPACE], "direction must be maximize or minimize or null, got up"),
-        (["name=x", "pruner=hope", *SPACE], "pruner must be median or hyperband or none, got hope"),
-        (["name=x", "startup=0", *SPACE], "startup must be a whole number, 1 or more, got 0"),
-        (["name=x", "warmup=-1", *SPACE], "warmup must be a whole number, 0 or more, got -1"),
-        (["name=x", "beta=interval(-1,4)"], "beta must be a finite number, 0 or more"),
-        (
-            ["name=x", "latent_dim=interval(2,8)"],
-            "latent_dim=4.292: Value '4.292' of type 'float' could not be converted to Integer",
-        ),
-        (["name=x", "latent_dim=range(0,4)"], "latent_dim must be at least 1"),
-        (
-            ["name=x", "model=choice(mlp,transformer)"],
-            "model=transformer: there is no such choice; model has",
-        ),
-        (["name=x", "latentdim=range(2,4)"], "there is no option latentdim; did you mean latent_dim"),
-        (["name=x", "objective=choice(elbo,iwae)", "beta=4"], "objective=iwae has no beta"),
-        (["name=x", "model=glob(*)"], "name the choices"),
-        (["name=x", "beta=tag(cubic,interval(1,2))"], "the only tag is log, got cubic"),
-        (["name=x", "beta=tag(log,interval(0,2))"], "a log scale begins above 0"),
-        (["name=x", "beta=interval(2,1)"], "the end must lie above the start"),
-        (["name=x", "latent_dim=range(4,4)"], "nothing in that range"),
-        (["name=x", "beta=interval(1,2)", "beta=4"], "beta is given twice"),
-        (["name=x", *SPACE, "trainer.devices=2"], "one process a trial"),
-        (["name=x", *SPACE, "trainer=ddp"], "one process a trial"),
-        (["name=x", *SPACE, "hydra.run.dir=y"], "hydra.run.dir=y: trials lie in outputs/sweeps/NAME/NUMBER"),
-        (["name=x", *SPACE, "--config-name=apply"], "--config-name=apply: a search takes options alone"),
-        (["name=x", *SPACE, "-m"], "-m: a search takes options alone"),
-        (["name=x", *SPACE, "+trainer.fast_dev_run=true"], "trainer.fast_dev_run=true is not possible"),
-        (["name=x", *SPACE, "+trainer.num_nodes=2"], "one process a trial"),
-        (["name=x", *SPACE, "sweep_name=y"], "leave ckpt_path and sweep_name out"),
-    ],
-)
-def test_mistakes_are_answered_before_anything_is_made(options, message):
-    with pytest.raises(Exception, match=message):
-        search.search(options)
-    assert not Path("outputs").exists()
-
-
 def test_a_search_keeps_its_plan(words, monkeypatch):
     search.search(["name=one", "trials=1", *SPACE, *words, *SHORT])
     with pytest.raises(UserError, match="is another search .its words in search.yaml.: .* name and trials alone"):
@@ -283,8 +202,8 @@ def test_a_trial_that_ends_worse_than_it_began_has_failed(words):
 
 def test_a_trial_that_came_to_little_stands_at_the_border_of_its_chart():
     values = [[-125.0], [-130.0], [-133.0], [-135.0], [-900.0], []]
-    tried = [figures.Tried(i, value, {"beta": 1.0 + i}, False, i == 0) for i, value in enumerate(values)]
-    drawn = figures.search("a", ["val/elbo"], True, {"beta": False}, tried)
+    tried = [pictures.TrialPoint(i, value, {"beta": 1.0 + i}, False, i == 0) for i, value in enumerate(values)]
+    drawn = pictures.draw_search("a", ["val/elbo"], True, {"beta": False}, tried)
     for axes in drawn.axes:
         low, high = axes.get_ylim()
         heights = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o"]
@@ -298,12 +217,9 @@ def test_a_trial_that_came_to_little_stands_at_the_border_of_its_chart():
 
 def test_two_searches_of_one_name_are_refused(words):
     (SWEEPS / "one").mkdir(parents=True)
-    assert processes.lock(SWEEPS / "one/.lock")
-    try:
-        with pytest.raises(UserError, match="is searched already: wait for its end, stop it, or give another name"):
-            search.search(["name=one", "trials=1", *SPACE, *words, *SHORT])
-    finally:
-        processes.unlock(SWEEPS / "one/.lock")
+    message = "is searched already: wait for its end, stop it, or give another name"
+    with processes.lock(SWEEPS / "one/.lock", "held"), pytest.raises(UserError, match=message):
+        search.search(["name=one", "trials=1", *SPACE, *words, *SHORT])
     assert not (SWEEPS / "one/study.journal").exists()
 
 
@@ -321,35 +237,3 @@ def test_ctrl_c_says_how_to_go_on(words, monkeypatch, caplog):
 def test_a_run_that_is_no_trial_is_left_alone(run):
     options = ["+callbacks.prune._target_=callbacks.prune.Prune", "+callbacks.prune.metric=val/elbo"]
     assert (run(*options) / "metrics.json").is_file()
-
-
-def test_a_search_without_optuna_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"optuna is missing: pip install 'vae-lab\[search\]'"):
-        search.search(["name=one", *SPACE])
-
-
-@pytest.mark.parametrize("line", COMMANDS)
-def test_readme_command(line):
-    parts = shlex.split(line, comments=True)
-    name, trials, asked = plan.parsed(parts[parts.index("src.search") + 1 :])
-    assert trials >= 10
-    if asked:  # else it goes on with one
-        with hydra.initialize_config_dir(CONF, version_base="1.3"):
-            plan.check_plan(asked)
-
-
-def test_help_says_why_the_elbo_alone_finds_beta_1(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["search", "--help"])
-    search.main()
-    said = capsys.readouterr().out
-    assert "beta only finds its way to 1" in said
-    for name in ("name", "trials", *(field for field in Plan.__dataclass_fields__ if field != "words"), *plan.BETTER):
-        assert name in said
-
-
-def test_the_command_line_answers_in_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["search", "name=x", "beta=interval(2,1)"])
-    with pytest.raises(SystemExit) as stop:
-        search.main()
-    assert stop.value.code == "beta=interval(2,1): the end must lie above the start"

@@ -136,6 +136,10 @@ def test_options_that_differ_are_named_once_and_the_shortest_way():
     }
 
 
+def test_two_runs_of_a_sweep_do_not_differ_in_its_name():
+    assert option_differences({"sweep_name": "one", "seed": 0}, {"sweep_name": "two", "seed": 0}) == {}
+
+
 def test_options_of_two_groups_are_two_differences():
     ours = {"model": {"encoder": {"hidden": 8}, "decoder": {"hidden": 8}}}
     theirs = {"model": {"encoder": {"hidden": 9}, "decoder": {"hidden": 9}}}

@@ -8,7 +8,7 @@ from PIL import Image
 
 from src.figures import page, vector
 from src.support.errors import UserError
-from tests.figures.test_figures import FILMS, STILLS, TSNE, a_trace
+from tests.helpers.traces import ANIMATIONS, STILLS, TSNE, make_trace
 
 
 @pytest.fixture(scope="module")
@@ -17,14 +17,14 @@ def watched(finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("watched") / "run"
     shutil.copytree(finished, folder)
     (folder / "figures").mkdir()
-    a_trace(points=40).save(folder / "figures" / "trace.npz")
+    make_trace(points=40).save(folder / "figures" / "trace.npz")
     (folder / "figures" / "loss.png").write_text("the old one")
     return folder
 
 
 def test_pictures_and_films_are_drawn_beside_the_old_ones(applied, watched):
     numbers, folder = applied(watched, "task=figures", "task.scale=1")
-    assert {path.name for path in folder.iterdir()} - {"metrics.json", "task.yaml"} == STILLS | FILMS | TSNE
+    assert {path.name for path in folder.iterdir()} - {"metrics.json", "task.yaml"} == STILLS | ANIMATIONS | TSNE
     assert numbers == {"stills": 6, "films": 4}
     assert (watched / "figures" / "loss.png").read_text() == "the old one"
 

@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from src import build
 from src.config.options import CONF
 from src.config.schema import check_parts
-from src.support.errors import UserError, of_memory
-from src.support.ranges import MOST
+from src.support.errors import UserError, is_memory_error
+from src.support.ranges import MAX_COUNT
 
-COUNTS = [None, -1, 0, 1.5, "many", [1, 2], True, MOST + 1]
+COUNTS = [None, -1, 0, 1.5, "many", [1, 2], True, MAX_COUNT + 1]
 CHOICES = [None, -1, 1.5, True, [["a"]], [{"a": 1}], ["nope"], [], "nope"]
 FLAGS = [None, 1, "often", [True]]
 PATHS = [-1, 1.5, True, ["A", "B"], [], {"a": 1}, "nowhere", "file", "empty"]
@@ -84,6 +84,6 @@ def test_options_without_effect_are_not_checked(applied, finished, task, options
 
 
 def test_a_lack_of_memory_is_distinguished_from_other_errors():
-    assert of_memory(MemoryError())
-    assert of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
-    assert not of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert is_memory_error(MemoryError())
+    assert is_memory_error(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    assert not is_memory_error(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from src import build
 from src.build import Run
+from src.config.classes import make
 from src.config.options import CONF
 from src.data import sources
 from src.data.pixels import prepare
@@ -77,19 +77,19 @@ def read_set(run: Run, name: str) -> np.ndarray:
     if name in DATA:
         if name == run.config.data.name:
             raise UserError(f"task.against={name}: the run was trained on it")
-        return build.make(data_config(run, name).source, f"task.against={name}").test.images
+        return make(data_config(run, name).source, f"task.against={name}").test.images
     if name in CORRUPTIONS:
         return run.data.source.test.images
-    if not run.excluded:
+    if not run.excluded_labels:
         raise UserError("task.against=held_out: this run was trained on all labels; train one with data.exclude_labels")
     images, labels = run.complete.test
-    return images[np.isin(labels, run.excluded)]
+    return images[np.isin(labels, run.excluded_labels)]
 
 
 def default_sets(run: Run) -> list[str]:
     """The class that was held out; else flips, noise, and the other one of MNIST and Fashion-MNIST if its files exist:
     nothing is downloaded unless it is asked for."""
-    if run.excluded:
+    if run.excluded_labels:
         return ["held_out"]
     name = COUNTERPART.get(run.config.data.name)
     raw = name and Path(data_config(run, name).root).expanduser() / DATA[name] / "raw"

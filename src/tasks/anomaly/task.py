@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.data import image_files
-from src.data.image_files import Own
+from src.data.image_files import UserImages
 from src.data.pixels import as_bytes, as_input
 from src.evaluation.samplers import draw_labels
 from src.figures.animation import write_image
 from src.figures.grids import sheet
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.ranges import Count, Positive, Several
 from src.tasks.anomaly import pictures
 from src.tasks.anomaly.scores import Columns, Score, detection, evaluate_scores, make_scores, share_below
@@ -52,7 +52,7 @@ def anomaly(
         return score_own_images(run, folder, read_own_images(run, input, invert, white), functions, images)
     sets = {"test": evenly_spread(run.data.test.images, images)} | make_sets(run, against, images)
     columns = score_sets(run, sets, functions)
-    with whole(folder / "scores.npz") as partial:
+    with atomic_path(folder / "scores.npz") as partial:
         np.savez(partial, **{f"{name}/{score}": v for name, values in columns.items() for score, v in values.items()})
     rates = {
         (name, score): detection(columns["test"][score], columns[name][score])
@@ -90,13 +90,15 @@ def score_sets(run: Run, sets: Mapping[str, np.ndarray], scores: Mapping[str, Sc
         return {name: evaluate_scores(run, images, scores, bar) for name, images in sets.items()}
 
 
-def read_own_images(run: Run, input: str, invert: bool | Literal["auto"], white: float | Literal["auto"]) -> Own:
+def read_own_images(run: Run, input: str, invert: bool | Literal["auto"], white: float | Literal["auto"]) -> UserImages:
     """A user's own images, resized to the shape of the run's."""
     ground = image_files.border(run.data.source.train.images).mean()
     return image_files.read(input, tuple(run.config.data.shape), ground, invert, white)
 
 
-def score_own_images(run: Run, folder: Path, own: Own, scores: Mapping[str, Score], images: int) -> dict[str, Any]:
+def score_own_images(
+    run: Run, folder: Path, own: UserImages, scores: Mapping[str, Score], images: int
+) -> dict[str, Any]:
     """Score a user's own images and `images` test images; write scores.csv, histograms.png and images.png."""
     prepared = prepare_set(run, "input", own.images)
     columns = score_sets(run, {"test": evenly_spread(run.data.test.images, images), "yours": prepared}, scores)
@@ -129,10 +131,10 @@ def median(scores: np.ndarray) -> float | str:
     return value if np.isfinite(value) else "not finite"
 
 
-def write_table(path: Path, own: Own, scores: Columns, percentile: np.ndarray) -> None:
+def write_table(path: Path, own: UserImages, scores: Columns, percentile: np.ndarray) -> None:
     """Write a row for each image: its file, its scores, the share of test images (%) below the first score, and whether
     it was inverted."""
-    with whole(path) as partial, partial.open("w", newline="") as file:
+    with atomic_path(path) as partial, partial.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["file", *scores, f"percentile of {next(iter(scores))}", "inverted"])
         for i, name in enumerate(own.names):
@@ -140,7 +142,9 @@ def write_table(path: Path, own: Own, scores: Columns, percentile: np.ndarray) -
             table.writerow([name, *values, f"{percentile[i]:.2f}", str(bool(own.inverted[i])).lower()])
 
 
-def rows_of_own_images(run: Run, own: Own, prepared: np.ndarray, chosen: np.ndarray) -> list[tuple[str, np.ndarray]]:
+def rows_of_own_images(
+    run: Run, own: UserImages, prepared: np.ndarray, chosen: np.ndarray
+) -> list[tuple[str, np.ndarray]]:
     """Those of a user's images that are chosen: resized, prepared for the VAE, and reconstructed."""
     x = as_input(torch.from_numpy(prepared[chosen]))
     inverted = own.inverted[chosen, None, None, None]

@@ -10,7 +10,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run, open_run
-from src.config.options import choice, plain
+from src.config.names import option_name
+from src.config.options import to_plain_dict
 from src.data.pixels import as_bytes, as_input, required_pixels
 from src.data.sources import Split
 from src.evaluation.samplers import draw_labels
@@ -22,7 +23,7 @@ from src.run import record
 from src.run.options import differences, repeats_in_group
 from src.support import noise
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import ResultsFolder
 from src.support.noise import Noise
 from src.support.ranges import Count
@@ -58,7 +59,7 @@ def compare(
     table: Table = {name: {who: float(terms[who][name].mean()) for who in runs} for name in paired}
     for name, difference in paired.items():
         table[name]["difference"] = estimate(difference)
-    options = option_differences(plain(run.config), plain(second.config))
+    options = option_differences(to_plain_dict(run.config), to_plain_dict(second.config))
     option_table = {name: dict(zip(runs, pair, strict=True)) for name, pair in options.items()}
 
     title = f"{run.folder.name}   against   {second.folder.name}"
@@ -68,7 +69,7 @@ def compare(
     write_image(most_different(title, runs, chosen, paired["elbo"], count), folder / "differ.png", scale=1)
     write_image(side_by_side(title, runs, chosen, count), folder / "codes.png", scale=1)
     record.write(folder / "options.txt", record.table(option_table) + "\n")
-    with whole(ResultsFolder(folder).terms) as partial:
+    with atomic_path(ResultsFolder(folder).terms) as partial:
         arrays = {f"{who}_{name}": values for who, found in terms.items() for name, values in found.items()}
         np.savez(partial, index=np.arange(len(chosen.images)), **arrays)
     return {"images": len(chosen.images), "split": split} | table | option_table
@@ -103,9 +104,9 @@ def images_of(run: Run) -> dict[str, Any]:
     """The properties of a run's images that must agree for numbers to be comparable, by the name of the option."""
     data = run.config.data
     return {
-        "data": choice(data.source._target_),
+        "data": option_name(data.source._target_),
         "data.shape": list(data.shape),
-        "data.exclude_labels": f"[{', '.join(run.complete.classes[i] for i in run.excluded)}]",
+        "data.exclude_labels": f"[{', '.join(run.complete.classes[i] for i in run.excluded_labels)}]",
         "the pixels' kind": required_pixels(run.vae.likelihood, data.binarize),
     }
 

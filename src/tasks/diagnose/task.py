@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
-from src.config.options import choice
+from src.config.names import option_name
 from src.data.batches import Batch
 from src.data.pixels import Pixels, as_input
 from src.data.selection import random_rows
@@ -33,7 +33,7 @@ from src.inference.decomposition import (
 from src.inference.importance import FEW, TOLERATED, effective_summary
 from src.inference.metrics import ACTIVE, elbo_terms
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.noise import Noise
 from src.support.ranges import Count, Several
 from src.support.statistics import Estimate, estimate
@@ -91,7 +91,7 @@ def diagnose(
     write_image(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
     page = calibration(run.config.title, active_ranks, active, numbers["coverage_90"], pixels)
     write_image(page, folder / "calibration.png", scale=1)
-    with whole(folder / "parts.npz") as partial:
+    with atomic_path(folder / "parts.npz") as partial:
         np.savez(partial, index=rows, effective_samples=effective, **parts)
     return numbers
 
@@ -187,9 +187,11 @@ def progress(batches: Iterable[Batch], description: str) -> Iterable[Batch]:
 
 def remedies(config: DictConfig) -> dict[str, str]:
     """The options that would reduce each part, beyond those of the run."""
-    prior, posterior = (choice(config[part]._target_) for part in ("prior", "posterior"))
+    prior, posterior = (option_name(config[part]._target_) for part in ("prior", "posterior"))
     family = f"posterior.transforms={2 * config.posterior.transforms}" if posterior == "flow" else "posterior=flow"
-    if posterior != "flow" and (prior == "vamp" or choice(config.objective._target_) == "beta_tc"):  # refuse a flow
+    if posterior != "flow" and (
+        prior == "vamp" or option_name(config.objective._target_) == "beta_tc"
+    ):  # refuse a flow
         family = "none: with these parts a full covariance is the most" if posterior == "full" else "posterior=full"
     return {
         "noise_floor": "none: no model foresees it",

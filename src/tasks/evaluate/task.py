@@ -18,7 +18,7 @@ from src.data.sources import Split
 from src.evaluation import quality, samplers
 from src.figures.animation import write_image
 from src.inference import importance, metrics, proposals
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import ResultsFolder
 from src.support.noise import BLOCK, Noise
 from src.support.ranges import Several, Whole
@@ -78,7 +78,7 @@ def evaluate(
     convergence = mean_curves(curves, samples) if curves else None
     figure = pictures.evaluation(run.config.title, caption, convergence, kl_per_dim)
     write_image(figure, folder / "evaluation.png", scale=2)
-    with whole(ResultsFolder(folder).terms) as path:
+    with atomic_path(ResultsFolder(folder).terms) as path:
         np.savez(path, index=np.arange(len(chosen.images)), **terms)
     return numbers
 

@@ -16,7 +16,7 @@ from src.evaluation import quality
 from src.evaluation.samplers import Generated, check_samplers, generate, make_samplers
 from src.figures.animation import write_image
 from src.inference.metrics import nearest
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.folders import ResultsFolder
 from src.support.ranges import Count, Positive
 from src.tasks.sample.pictures import MOST, side_by_side, strips
@@ -83,7 +83,7 @@ def write_samples(run: Run, folder: Path, images: Generated, name: str) -> None:
     ]
     caption = f"{len(index)} samples" + (f", the first {MOST}" if len(index) > MOST else "")
     write_image(side_by_side(run.config.title, caption, grids), folder / "samples.png", scale=1)
-    with whole(ResultsFolder(folder).samples) as partial:
+    with atomic_path(ResultsFolder(folder).samples) as partial:
         np.savez(partial, **images._asdict(), nearest=index)
 
 

@@ -12,7 +12,7 @@ from annotated_types import MinLen
 from tqdm import tqdm
 
 from src.build import Run
-from src.data.labels import as_read
+from src.data.labels import labels_for_npz
 from src.data.pixels import as_bytes
 from src.data.selection import class_balanced_subset, evenly_spread_rows
 from src.data.sources import Split
@@ -20,7 +20,7 @@ from src.evaluation import classifier
 from src.evaluation.classifier import Classifier
 from src.figures.animation import write_image
 from src.support.errors import UserError
-from src.support.files import whole
+from src.support.files import atomic_path
 from src.support.ranges import Count
 from src.support.statistics import Estimate, estimate
 from src.tasks.synthesize import pictures
@@ -56,8 +56,8 @@ def synthesize(
     counts = numbers_of_images(source.train, sizes) if judge else []
     densities = class_densities(run.vae, source.train, run.data.pixels, run.seed)
     made = generate(run.vae, densities, per_class, run.seed)
-    labels = as_read(source, made.labels)
-    with whole(folder / "synthetic.npz") as file:
+    labels = labels_for_npz(source, made.labels)
+    with atomic_path(folder / "synthetic.npz") as file:
         np.savez(file, images=made.images, labels=labels, classes=np.array(source.classes))
     numbers: dict[str, Any] = {"images": len(made.images)} | compare_with_training_images(run, folder, made)
     if not judge:
@@ -67,7 +67,7 @@ def synthesize(
     accuracy, ratio = contest(run, counts, seeds, generator, train)
     caption = f"{classifier_steps} steps of a classifier, {seeds} seeds, {per_class} synthetic images a class"
     write_image(pictures.accuracies(run.config.title, caption, counts, accuracy), folder / "judged.png", scale=2)
-    with whole(folder / "judged.npz") as file:
+    with atomic_path(folder / "judged.npz") as file:
         np.savez(file, sizes=counts, copy_ratio=ratio, **accuracy)
     return numbers | summary(counts, accuracy, ratio)
 

@@ -6,8 +6,16 @@ import time
 import pytest
 
 from src.data import sources
-
-from .conftest import FILES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, check_splits, put, refused
+from tests.helpers.official_files import (
+    FILES,
+    TEST_IMAGES,
+    TEST_LABELS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    check_splits,
+    refusal,
+    write_files,
+)
 
 
 def test_download(official, mirrors, tmp_path, capsys):
@@ -25,7 +33,7 @@ def test_download(official, mirrors, tmp_path, capsys):
 
 def test_download_of_what_is_missing_alone(official, mirrors, tmp_path, capsys):
     present = {file: official[file] for file in (TRAIN_IMAGES, TEST_IMAGES)}
-    raw = put(tmp_path / "FashionMNIST" / "raw", present)
+    raw = write_files(tmp_path / "FashionMNIST" / "raw", present)
     check_splits(sources.fashion_mnist(str(tmp_path)), official)
     assert f"({TRAIN_LABELS}, {TEST_LABELS})" in capsys.readouterr().out
     assert set(mirrors[0].asked) == {f"/{TRAIN_LABELS}.gz", f"/{TEST_LABELS}.gz"}
@@ -35,7 +43,7 @@ def test_download_of_what_is_missing_alone(official, mirrors, tmp_path, capsys):
 @pytest.mark.parametrize("answer", ["404", "half", "never"])
 def test_second_mirror_has_its_turn(answer, official, mirrors, tmp_path):
     mirrors[0].answer = answer
-    put(tmp_path / "MNIST" / "raw", {file: official[file] for file in FILES[:3]})
+    write_files(tmp_path / "MNIST" / "raw", {file: official[file] for file in FILES[:3]})
     check_splits(sources.mnist(str(tmp_path)), official)
     assert f"/{TEST_LABELS}.gz" in mirrors[0].asked
 
@@ -46,7 +54,7 @@ def test_failed_download_is_soon_over_and_leaves_nothing(answer, mirrors, tmp_pa
         server.answer = answer
     root = tmp_path / "new" / "root"
     start = time.monotonic()
-    message = refused(sources.mnist, str(root))
+    message = refusal(sources.mnist, str(root))
     assert time.monotonic() - start < 10
     assert all(file in message for file in FILES)
     reasons = {
@@ -64,7 +72,7 @@ def test_failed_download_is_soon_over_and_leaves_nothing(answer, mirrors, tmp_pa
 
 def test_given_up_download_never_comes_back(official, mirrors, tmp_path):
     mirrors[0].answer = "drip"
-    refused(sources.mnist, str(tmp_path))
+    refusal(sources.mnist, str(tmp_path))
     mirrors[0].close()
     time.sleep(0.3)
     assert mirrors[1].asked == []
@@ -74,8 +82,8 @@ def test_given_up_download_never_comes_back(official, mirrors, tmp_path):
 def test_no_server(mirrors, tmp_path):
     for server in mirrors:
         server.close()
-    raw = put(tmp_path / "FashionMNIST" / "raw", {})
-    message = refused(sources.fashion_mnist, str(tmp_path))
+    raw = write_files(tmp_path / "FashionMNIST" / "raw", {})
+    message = refusal(sources.fashion_mnist, str(tmp_path))
     assert "refused" in message
     assert "apt install dataset-fashion-mnist" in message
     assert list(raw.iterdir()) == []
@@ -84,18 +92,18 @@ def test_no_server(mirrors, tmp_path):
 def test_download_of_something_else(official, mirrors, tmp_path, monkeypatch):
     """torchvision's checksum fits, ours does not: nothing is kept."""
     monkeypatch.setitem(sources.MD5["MNIST"], TEST_LABELS, "0" * 32)
-    assert "MD5 differs" in refused(sources.mnist, str(tmp_path))
+    assert "MD5 differs" in refusal(sources.mnist, str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_root_that_can_not_be_written(official, mirrors, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
-        assert f"copy the four files to {root}" in refused(sources.mnist, str(root))
+        assert f"copy the four files to {root}" in refusal(sources.mnist, str(root))
 
     def denied(*args: object, **kwargs: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(sources, "TemporaryDirectory", denied)
-    assert "Permission denied" in refused(sources.mnist, str(tmp_path))
+    assert "Permission denied" in refusal(sources.mnist, str(tmp_path))
     assert mirrors[0].asked == []

@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 
 from src.data import sources
-
-from .conftest import (
+from tests.helpers.official_files import (
     TEST_IMAGES,
     TEST_LABELS,
     TRAIN_IMAGES,
     TRAIN_LABELS,
     check_splits,
     idx,
-    put,
-    refused,
+    refusal,
+    write_files,
 )
 
 
@@ -26,7 +25,7 @@ from .conftest import (
     [(sources.mnist, "MNIST", "0"), (sources.fashion_mnist, "FashionMNIST", "T-shirt")],
 )
 def test_files_are_read_and_split(source, dataset, first, zipped, official, tmp_path):
-    folder = put(tmp_path / dataset / "raw", official, zipped)
+    folder = write_files(tmp_path / dataset / "raw", official, zipped)
     images = source(str(tmp_path))
     check_splits(images, official)
     assert (images.name, images.origin, images.classes[0]) == (source.__name__, str(folder), first)
@@ -36,7 +35,7 @@ def test_files_are_read_and_split(source, dataset, first, zipped, official, tmp_
 
 
 def test_relative_root_and_home(official, tmp_path, monkeypatch):
-    put(tmp_path / "here" / "MNIST" / "raw", official)
+    write_files(tmp_path / "here" / "MNIST" / "raw", official)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for root in ("here", "~/here"):
@@ -45,17 +44,17 @@ def test_relative_root_and_home(official, tmp_path, monkeypatch):
 
 def test_root_that_is_no_path(official):
     for root in (2024, "~no-such-user-here/data"):
-        assert "Give the whole path" in refused(sources.mnist, root)
+        assert "Give the whole path" in refusal(sources.mnist, root)
 
 
 def test_debian_folder(official, mirrors, tmp_path, monkeypatch):
     """Its files stand in for those that root lacks, however they are compressed."""
-    debian = put(tmp_path / "debian", official, zipped=True)
+    debian = write_files(tmp_path / "debian", official, zipped=True)
     monkeypatch.setattr(sources, "DEBIAN", {"FashionMNIST": [debian]})
     images = sources.fashion_mnist(str(tmp_path / "root"))
     check_splits(images, official)
     assert images.origin == str(debian)
-    raw = put(tmp_path / "root" / "FashionMNIST" / "raw", {TEST_LABELS: official[TEST_LABELS]})
+    raw = write_files(tmp_path / "root" / "FashionMNIST" / "raw", {TEST_LABELS: official[TEST_LABELS]})
     assert sources.fashion_mnist(str(tmp_path / "root")).origin == f"{debian}, {raw}"
     assert not (tmp_path / "root" / "MNIST").exists()
     assert [path for server in mirrors for path in server.asked] == []
@@ -96,9 +95,9 @@ DAMAGES = {
 def test_damaged_file_is_refused_and_kept(damage, zipped, official, mirrors, tmp_path):
     file, change, fault = DAMAGES[damage]
     damaged = change(official[file])
-    raw = put(tmp_path / "MNIST" / "raw", official | {file: damaged}, zipped)
+    raw = write_files(tmp_path / "MNIST" / "raw", official | {file: damaged}, zipped)
     before = {path.name: path.read_bytes() for path in raw.iterdir()}
-    message = refused(sources.mnist, str(tmp_path))
+    message = refusal(sources.mnist, str(tmp_path))
     assert fault in message
     assert str(raw / file) in message
     assert f"copy the four files to {raw}" in message
@@ -119,11 +118,11 @@ def test_damaged_file_is_refused_and_kept(damage, zipped, official, mirrors, tmp
     ],
 )
 def test_damaged_gzip_is_refused_and_kept(change, fault, official, tmp_path):
-    raw = put(tmp_path / "FashionMNIST" / "raw", official, zipped=True)
+    raw = write_files(tmp_path / "FashionMNIST" / "raw", official, zipped=True)
     path = raw / f"{TRAIN_IMAGES}.gz"
     damaged = change(path.read_bytes())
     path.write_bytes(damaged)
-    message = refused(sources.fashion_mnist, str(tmp_path))
+    message = refusal(sources.fashion_mnist, str(tmp_path))
     assert str(path) in message
     assert fault in message
     assert "apt install dataset-fashion-mnist" in message
@@ -131,20 +130,20 @@ def test_damaged_gzip_is_refused_and_kept(change, fault, official, tmp_path):
 
 
 def test_damage_is_no_reason_to_download_the_rest(official, mirrors, tmp_path):
-    raw = put(tmp_path / "MNIST" / "raw", {TEST_LABELS: b"spoilt"})
-    assert str(raw / TEST_LABELS) in refused(sources.mnist, str(tmp_path))
+    raw = write_files(tmp_path / "MNIST" / "raw", {TEST_LABELS: b"spoilt"})
+    assert str(raw / TEST_LABELS) in refusal(sources.mnist, str(tmp_path))
     assert [path.name for path in raw.iterdir()] == [TEST_LABELS]
     assert mirrors[0].asked == []
 
 
 def test_what_is_no_file_is_refused_and_kept(official, mirrors, tmp_path):
-    raw = put(tmp_path / "MNIST" / "raw", official)
+    raw = write_files(tmp_path / "MNIST" / "raw", official)
     (raw / TEST_LABELS).unlink()
     (raw / TEST_LABELS).symlink_to("gone")
-    assert str(raw / TEST_LABELS) in refused(sources.mnist, str(tmp_path))
+    assert str(raw / TEST_LABELS) in refusal(sources.mnist, str(tmp_path))
     (raw / TEST_LABELS).unlink()
     (raw / TEST_LABELS).mkdir()
-    assert str(raw / TEST_LABELS) in refused(sources.mnist, str(tmp_path))
+    assert str(raw / TEST_LABELS) in refusal(sources.mnist, str(tmp_path))
     assert (raw / TEST_LABELS).is_dir()
     assert mirrors[0].asked == []
 

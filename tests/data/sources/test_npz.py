@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +9,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from src.data import sources
-
-from .conftest import digest, put, refused
-
-PROJECT = Path(__file__).resolve().parents[3]
+from tests.helpers.official_files import digest, refusal, write_files
+from tests.helpers.project import ROOT
 
 
 def grey(*shape: int) -> np.ndarray:
@@ -75,7 +72,7 @@ NPZ_FAULTS = {
 def test_npz_of_unusable_arrays(fault, tmp_path):
     arrays, reason = NPZ_FAULTS[fault]
     np.savez(tmp_path / "mine.npz", **arrays)
-    message = refused(sources.npz, str(tmp_path / "mine.npz"))
+    message = refusal(sources.npz, str(tmp_path / "mine.npz"))
     assert str(tmp_path / "mine.npz") in message
     assert reason in message
 
@@ -91,7 +88,7 @@ def test_npz_that_is_none(content, tmp_path):
         path.write_bytes(path.read_bytes()[:-30])
     elif content is not None:
         path.write_bytes(content)
-    assert str(path) in refused(sources.npz, str(path))
+    assert str(path) in refusal(sources.npz, str(path))
 
 
 @pytest.mark.parametrize("name", ["mnist5k", "mnist", "fashion_mnist", "npz"])
@@ -99,9 +96,9 @@ def test_configured_source(name, official, cache, tmp_path, monkeypatch):
     """conf/data/NAME.yaml calls the source of that name with the options it shows."""
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     for dataset in ("MNIST", "FashionMNIST"):
-        put(tmp_path / dataset / "raw", official)
+        write_files(tmp_path / dataset / "raw", official)
     np.savez(tmp_path / "mine.npz", images=grey(20, 28, 28))
-    data = OmegaConf.load(PROJECT / "conf" / "data" / f"{name}.yaml")
+    data = OmegaConf.load(ROOT / "conf" / "data" / f"{name}.yaml")
     if name == "npz":
         data.path = str(tmp_path / "mine.npz")
     images = instantiate(OmegaConf.create({"data": data}).data.source)
@@ -113,4 +110,4 @@ def test_import_is_light():
     """Reading images starts no torch, no torchvision and no mlxtend."""
     heavy = "{'torch', 'torchvision', 'mlxtend', 'pandas'}"
     code = f"import sys, src.data.sources; sys.exit(bool({heavy} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

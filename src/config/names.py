@@ -1,0 +1,35 @@
+"""What parts, titles and folders of runs are called."""
+
+import re
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+# the choices of the plain VAE, which a title leaves out
+PLAIN = {
+    "posterior": "gaussian",
+    "prior": "standard",
+    "likelihood": "bernoulli",
+    "objective": "elbo",
+    "schedule": "constant",
+}
+
+
+def option_name(target: str) -> str:
+    """The choice on the command line that names a class: free_bits for FreeBits or src.training.objectives.FreeBits."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", target.rpartition(".")[2]).lower()
+
+
+def title_of_parts(*, _root_: DictConfig) -> str:
+    """The parts in a run's title, " prior=vamp objective=iwae": those that differ from the plain VAE's."""
+    choices = {group: option_name(_root_[group]._target_) for group in PLAIN}
+    return "".join(f" {group}={name}" for group, name in choices.items() if name != PLAIN[group])
+
+
+def run_folder(ckpt_path: str | None, fresh: str) -> str:
+    """The folder of the run that `ckpt_path` (RUN/checkpoints/last.ckpt) belongs to, otherwise a fresh one."""
+    return str(Path(ckpt_path).absolute().parent.parent) if ckpt_path else fresh
+
+
+OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+OmegaConf.register_new_resolver("parts", title_of_parts, replace=True)  # checkpoints hold titles with ${parts:}

@@ -1,0 +1,91 @@
+"""The trials of a search: each is a run that is trained, or resumed, and whose result goes to the study."""
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+
+from src.run import status
+from src.run.job import Job
+from src.run.status import State
+from src.support.errors import DivergedError, UserError
+from src.support.folders import RunFolder
+from src.sweeps import study
+from src.sweeps.space import Plan
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial, Trial
+
+log = logging.getLogger(__name__)
+
+
+def train_trial(
+    trial: "Trial", plan: Plan, overrides: list[str], run: Path, train: Callable[..., dict[str, Any]]
+) -> str | None:
+    """Train a trial in the folder `run` and tell the study its result; why it failed, None where it did not.
+
+    train: train(cfg, folder, overrides, job), which returns the content of metrics.json
+    """
+    from optuna.trial import TrialState
+
+    token, reason = study.current.set(trial), None
+    try:
+        job = Job(run.parent.name, trial.user_attrs["words"])
+        metrics = train_or_resume(with_pruning(overrides, plan), run, job, train)
+        if (ending := status.read(run)).get("state") == State.DIVERGED:
+            raise DivergedError(ending["reason"])
+        trial.set_user_attr("warning", ending.get("warning"))
+        if missing := [name for name in plan.metrics if not math.isfinite(metrics.get(name, math.nan))]:
+            raise UserError(f"{missing[0]} was not measured, or is no number")
+        trial.study.tell(trial, [metrics[name] for name in plan.metrics])
+    except study.PrunedError as stop:
+        trial.set_user_attr("reason", str(stop))
+        status.write(run, status.read(run) | {"state": State.PRUNED})
+        trial.study.tell(trial, state=TrialState.PRUNED)
+        log.info("%s", stop)
+    except Exception as error:
+        if not isinstance(error, UserError):
+            log.exception("trial %d", trial.number)
+        reason = status.one_line(error)
+        trial.set_user_attr("reason", reason)
+        trial.study.tell(trial, state=TrialState.FAIL)
+        log.warning("trial %d failed: %s", trial.number, reason)
+    finally:
+        study.current.reset(token)
+    return reason
+
+
+def with_pruning(overrides: list[str], plan: Plan) -> list[str]:
+    """The overrides of a trial with the callback that reports its metric after each epoch, if the plan prunes."""
+    if not plan.prunes:
+        return overrides
+    callback = "+callbacks.prune"
+    return [*overrides, f"{callback}._target_=callbacks.prune.Prune", f"{callback}.metric={plan.metrics[0]}"]
+
+
+def train_or_resume(overrides: list[str], run: Path, job: Job, train: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """The content of a run's metrics.json, after it was resumed from its checkpoint, or trained where it has none."""
+    done, last = RunFolder(run).metrics, RunFolder(run).checkpoint("last")
+    if done.is_file():
+        return json.loads(done.read_text())
+    if last.is_file():
+        overrides = [*overrides, f"ckpt_path={last}"]
+    elif run.exists():
+        shutil.rmtree(run)
+    run.mkdir(parents=True, exist_ok=True)
+    return train(hydra.compose("train", overrides), run, overrides, job)
+
+
+def completed_trials(optuna_study: "Study") -> list["FrozenTrial"]:
+    """The trials of a study that were trained to their end, the best first; of two metrics the first decides."""
+    from optuna.study import StudyDirection
+    from optuna.trial import TrialState
+
+    sign = -1 if optuna_study.directions[0] == StudyDirection.MAXIMIZE else 1
+    return sorted(optuna_study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: sign * trial.values[0])

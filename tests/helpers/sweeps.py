@@ -1,0 +1,37 @@
+"""What several tests of sweeps wait for and compare."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from src.run import record
+from tests.helpers.runs import weights
+
+
+def wait_until(there: Callable[[], object], log: Path) -> None:
+    """Waits until something is there."""
+    deadline = time.monotonic() + 120
+    while not there():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
+def numbers(run: Path) -> dict:
+    """What a run measured, of each epoch and at its end, without what the clock says."""
+    clock = ("seconds", "images_per_second", "training_seconds")
+    rows = [json.loads((run / "metrics.json").read_text()), *record.epochs(run)]
+    return {i: {name: value for name, value in row.items() if name not in clock} for i, row in enumerate(rows)}
+
+
+def assert_same_jobs(one: Path, other: Path, jobs: str) -> None:
+    """The jobs of two sweeps have the same numbers and weights, bit by bit."""
+    for job in jobs:
+        assert numbers(one / job) == numbers(other / job)
+        for name, weight in weights(one / job).items():
+            assert (weight == weights(other / job)[name]).all()
+
+
+def modification_times(folder: Path) -> dict[str, int]:
+    """When each file and folder was last changed."""
+    return {str(path): path.stat().st_mtime_ns for path in (folder, *folder.rglob("*"))}

@@ -1,0 +1,99 @@
+"""The charts and thumbnails of the page show the numbers and images of the runs."""
+
+import numpy as np
+import pytest
+
+from src.reporting import charts, pictures
+from src.reporting.runs import read
+from tests.helpers.reports import add_figures, fake_run, make_report, only_group, write_status
+
+
+def test_hull_has_no_point_below_it():
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        points = [tuple(point) for point in random.integers(0, 9, (random.integers(1, 12), 2)).astype(float)]
+        hull = charts.hull(points)
+        assert set(hull) <= set(points)
+        assert hull[0] == min(points)
+        assert hull[-1][1] == min(y for _, y in points)
+        slopes = [(d - b) / (c - a) for (a, b), (c, d) in zip(hull, hull[1:], strict=False)]
+        assert all(slope < 0 for slope in slopes)
+        assert slopes == sorted(slopes)
+        for (a, b), (c, _), slope in zip(hull, hull[1:], slopes, strict=False):
+            assert all(y >= b + slope * (x - a) - 1e-9 for x, y in points if a <= x <= c)
+
+
+def test_lines_of_equal_elbo_are(tmp_path):
+    lines, names = charts.iso_elbo(0, 30, 60, 110)
+    sums = {x + y for x, y in zip(lines.x, lines.y, strict=True) if x is not None}
+    assert sums == {60, 80, 100, 120, 140} or len(sums) in range(4, 12)
+    for name in names:
+        assert name["x"] + name["y"] == pytest.approx(-float(name["text"].replace("−", "-")))
+        assert 0 <= name["x"] <= 30
+        assert 60 <= name["y"] <= 110
+
+
+def test_charts_show_each_run_where_it_is(tmp_path):
+    for i, (beta, seed) in enumerate([(0.5, 0), (1.0, 0), (8.0, 0), (8.0, 1)]):
+        fake_run(tmp_path / str(i), elbo=-90.0 - i, kl=25.0 - i, beta=beta, seed=seed)
+    write_status(fake_run(tmp_path / "9", elbo=-1, beta=2.0), "interrupted")
+    group = only_group(tmp_path)
+    (points,) = (trace for trace in charts.rate_distortion(group).data if trace.meta == "points")
+    places = {group.runs[place].name: (x, y) for place, x, y in zip(points.customdata, points.x, points.y, strict=True)}
+    assert places == {str(i): (25.0 - i, 65.0 + 2 * i) for i in range(4)}
+
+    figure = charts.against(group, "beta")
+    line, points = figure.data
+    assert figure.layout.xaxis.type == "log"
+    assert dict(zip(line.x, line.y, strict=True)) == {0.5: -90, 1.0: -91, 8.0: -92.5, None: None}
+    assert line.error_y.array[2] == pytest.approx(0.5**0.5)
+    assert sorted(zip(points.x, points.y, strict=True)) == [(0.5, -90), (1.0, -91), (8.0, -93), (8.0, -92)]
+    assert list(figure.layout.meta["kl"]["y"][0])[:3] == [25, 24, 22.5]
+
+    curves = {trace.name: trace for trace in charts.curves(group).data}
+    assert list(curves["0"].x) == [1000, 2000, 3000]
+    assert [curves[name].line.dash for name in "09"] == ["solid", "dot"]
+    dims = charts.kl_per_dim(group).data
+    assert len(dims) == 4
+    assert list(dims[0].y) == [25, charts.MIN_KL]
+
+
+def test_what_can_not_be_drawn_is_left_out(tmp_path):
+    fake_run(tmp_path / "0")
+    group = only_group(tmp_path)
+    assert charts.rate_distortion(group) is None
+    assert not group.knobs
+    make_report(tmp_path)
+
+
+def test_long_curves_are_thinned_to_their_last():
+    kept = charts.thin(list(range(1000)))
+    assert len(kept) == charts.MAX_POINTS
+    assert (kept[0], kept[-1]) == (0, 999)
+    assert charts.thin([1, 2]) == [1, 2]
+    assert charts.thin([]) == []
+
+
+def test_thumbnails_are_of_the_last_frame_and_no_larger_than_allowed(tmp_path):
+    folder = add_figures(fake_run(tmp_path / "0"))
+    with np.load(folder / "figures" / "trace.npz") as arrays:
+        last = arrays["frames/samples_mean"][-1]
+    sheet = np.asarray(pictures.samples(folder / "figures" / "trace.npz"))
+    assert (sheet[29 : 29 + 28, :28, 0] == last[6, 0]).all()
+    for limit in (24_000, 2_000):
+        for uri, file in pictures.thumbnails(read(folder, "0"), limit).values():
+            assert len(uri) <= limit * 4 / 3 + 40
+            assert (folder / file).is_file()
+
+
+def test_the_panels_are_where_they_are_drawn():
+    from src.figures import latent, page
+
+    assert pictures.PANELS["latent_tsne"] == (
+        page.MARGIN + latent.SIDE + latent.GUTTER + latent.COLUMN + page.MARGIN,
+        page.MARGIN,
+        latent.TOP,
+        latent.SIDE,
+    )
+    width, left, *rest = pictures.PANELS["latent"]
+    assert (width - 34, left - 34, *rest) == pictures.PANELS["latent_tsne"]

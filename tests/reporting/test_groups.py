@@ -1,0 +1,103 @@
+"""Which runs compare, what differs between them, and which of them is best."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from src.reporting import conclude, groups, tables
+from src.reporting.runs import find
+from tests.helpers.reports import configuration, fake_run, make_report, only_group
+
+
+def test_knobs_are_named_once_the_shortest_way():
+    configs = [
+        configuration(beta=b, latent_dim=d, model=m, title=str(b), mode=m)
+        for b, d, m in [(1, 2, "mlp"), (4, 2, "conv"), (4, 8, "mlp")]
+    ]
+    expected = {"latent_dim": [2, 2, 8], "beta": [1, 4, 4], "model": ["mlp", "conv", "mlp"]}
+    assert groups.option_differences(configs) == expected
+    configs[0]["model"]["encoder"]["hidden"] = [100]
+    assert groups.option_differences(configs)["model.encoder.hidden"] == [[100], [32, 64], [400, 400]]
+
+
+def test_an_objective_without_a_beta_does_not_repeat_it():
+    configs = [configuration(beta=beta) for beta in (1.0, 4.0, 1.0)]
+    configs[2]["objective"] = {"_target_": "src.training.objectives.IWAE", "samples": 5}
+    assert groups.option_differences(configs) == {"beta": [1.0, 4.0, 1.0], "objective": ["elbo", "elbo", "iwae"]}
+
+
+def test_only_the_same_data_pixels_and_likelihood_compare(tmp_path):
+    fake_run(tmp_path / "0")
+    fake_run(tmp_path / "1", likelihood="Gaussian")
+    other = fake_run(tmp_path / "2")
+    config = yaml.safe_load((other / "config.yaml").read_text())
+    config["data"]["exclude_labels"] = [3]
+    (other / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "1" / "metrics.json").unlink()  # what it is of shows in its configuration too
+    found, ungrouped = groups.group_runs(conclude.read_runs(find([tmp_path])))
+    assert not ungrouped
+    assert [(each.data, each.pixels, each.likelihood) for each in found] == [
+        ("mnist", "binary", "Bernoulli"),
+        ("mnist", "dequantized", "Gaussian"),
+        ("mnist without 3", "binary", "Bernoulli"),
+    ]
+
+
+def test_ranking_seeds_and_paired_differences(tmp_path):
+    random = np.random.default_rng(0)
+    terms = {name: random.normal(-100, 30, 200) for name in "abcd"}
+    terms["b"] = terms["a"] - 2 + random.normal(0, 0.5, 200)
+    for name, beta, seed in (("a", 1.0, 0), ("b", 1.0, 1), ("c", 4.0, 0), ("d", 4.0, 1)):
+        fake_run(tmp_path / name, elbo=terms[name].mean(), terms=terms[name], beta=beta, seed=seed)
+    group = only_group(tmp_path)
+    table = {row["run"]: row for row in tables.run_rows(group)}
+    best = max(terms, key=lambda name: terms[name].mean())
+    assert group.best.name == best
+    assert sorted(row["rank"] for row in table.values()) == [1, 2, 3, 4]
+    assert table[best]["difference"] is None
+    for name in set(terms) - {best}:
+        difference = terms[name] - terms[best]
+        assert table[name]["difference"] == pytest.approx(difference.mean())
+        assert table[name]["difference_se"] == pytest.approx(difference.std(ddof=1) / 200**0.5)
+    pair = [terms["c"].mean(), terms["d"].mean()]
+    assert table["c"]["val/elbo over seeds"] == pytest.approx(np.mean(pair))
+    assert table["d"]["val/elbo over seeds, sd"] == pytest.approx(np.std(pair, ddof=1))
+    assert list(group.knobs) == ["beta"]
+
+
+def test_differences_want_the_same_images(tmp_path):
+    fake_run(tmp_path / "0", elbo=-90, terms=np.full(20, -90.0))
+    fake_run(tmp_path / "1", elbo=-95, terms=np.full(30, -95.0), beta=4.0)
+    fake_run(tmp_path / "2", elbo=-96, beta=2.0)
+    assert [row["difference"] for row in tables.run_rows(only_group(tmp_path))] == [None, None, None]
+
+
+def test_a_seed_that_was_run_twice_counts_once(tmp_path):
+    for name, seed, elbo in [("a", 0, -100.0), ("b", 0, -102.0), ("c", 1, -105.0)]:
+        fake_run(tmp_path / name, elbo=elbo, seed=seed)
+    (row,) = tables.setting_rows(only_group(tmp_path))
+    assert (row["seeds"], row["finished"]) == (2, 2)
+    assert row["val/elbo"] == pytest.approx((-101 - 105) / 2)
+    assert row["val/elbo_sd"] == pytest.approx(4 / 2**0.5)
+    shutil.rmtree(tmp_path / "c")
+    assert "Over seeds" not in make_report(tmp_path)[0].partition("<footer>")[0]
+
+
+def test_a_lucky_seed_is_not_selected(tmp_path):
+    for name, beta, seed, elbo in [
+        ("0", 1.0, 0, -90.0),
+        ("1", 1.0, 1, -120.0),
+        ("2", 4.0, 0, -99.0),
+        ("3", 4.0, 1, -101.0),
+        ("4", 2.0, 0, -95.0),
+    ]:
+        fake_run(tmp_path / name, elbo=elbo, beta=beta, seed=seed)
+    page, table = make_report(tmp_path)
+    said = re.sub("<.*?>", "", page)
+    assert "Selected by validation: runs 2, 3, beta=4" in said
+    assert "−100.00 ± 1.41" in said
+    assert "−107.12 ± 1.41" in said  # the test set's
+    assert {row["run"]: bool(row["test/elbo"]) for row in table} == {each: each in "23" for each in "01234"}

@@ -1,0 +1,38 @@
+"""What the status of a run says of its process, and of how it ended."""
+
+import os
+import subprocess
+
+from src.run import status
+
+
+def test_the_status_of_a_process_that_is_gone(tmp_path):
+    assert status.read(tmp_path) == {}
+    gone = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True).stdout
+    with status.record_status(tmp_path, []):
+        told = status.read(tmp_path)
+        assert told["state"] == "running"
+        status.write(tmp_path, told | {"pid": int(gone)})
+        assert status.read(tmp_path)["state"] == "killed"
+        status.write(tmp_path, told | {"pid": int(gone), "host": "another"})
+        assert status.read(tmp_path)["state"] == "running"
+    assert status.read(tmp_path)["state"] == "finished"
+
+
+def test_a_zombie_is_not_alive():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert not status.is_alive(pid)
+    os.waitpid(pid, 0)
+    assert not status.is_alive(pid)
+    assert status.is_alive(os.getpid())
+
+
+def test_a_training_that_makes_it_worse_has_diverged(run):
+    folder = run("+optimizer.maximize=true", "optimizer.lr=1e-4")
+    told = status.read(folder)
+    assert told["state"] == "diverged"
+    assert "is above the untrained model's" in told["reason"]
+    assert (folder / "metrics.json").is_file()

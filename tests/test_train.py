@@ -1,0 +1,58 @@
+"""The story of a training: what it is made of is built once, and a refused resume leaves everything as it was."""
+
+import pytest
+
+from src import build
+from src.support.errors import UserError
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often the module was built, and the images were read."""
+    counts = {"module": 0, "source": 0}
+
+    def count(name):
+        function = getattr(build, name)
+
+        def counted(*arguments, **options):
+            counts[name] += 1
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(build, name, counted)
+
+    for name in counts:
+        count(name)
+    return counts
+
+
+def test_a_run_and_its_resume_build_the_module_and_read_the_images_once(run, resume, calls):
+    folder = run()
+    assert calls == {"module": 1, "source": 1}
+    resume(folder, "trainer.max_epochs=3")
+    assert calls == {"module": 2, "source": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("data.binarize=none", "data.binarize=none: the likelihood Bernoulli is a distribution over binary images"),
+        ("latent_dim=4", "the checkpoint's weights do not fit latent_dim"),
+        ("trainer.max_epochs=1", "the run is past epoch 2: trainer.max_epochs counts from its start"),
+        ("data.exclude_labels=[9]", "has no label 9"),
+    ],
+)
+def test_a_resume_that_is_refused_changes_nothing(run, resume, change, message):
+    folder = run()
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=message):
+        resume(folder, *(["trainer.max_epochs=3"] if "epochs" not in change else []), change)
+    assert files == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_can_not_be_built_says_so_in_its_folder(run, tmp_path):
+    from src.run import status
+
+    with pytest.raises(UserError, match="data.binarize=none"):
+        run("data.binarize=none")
+    assert status.read(tmp_path / "run")["state"] == "failed"
+    assert (tmp_path / "run" / "config.yaml").is_file()
