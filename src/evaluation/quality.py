@@ -62,10 +62,10 @@ def precision_recall(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
     et al., 2019).
     """
     a, b = torch.from_numpy(real), torch.from_numpy(fake)
-    return _share_covered(b, a), _share_covered(a, b)
+    return _coverage(b, a), _coverage(a, b)
 
 
-def _share_covered(points: Tensor, by: Tensor) -> float:
+def _coverage(points: Tensor, by: Tensor) -> float:
     from sklearn.neighbors import NearestNeighbors
 
     nearest = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(by.numpy())

@@ -32,7 +32,7 @@ def differences(
             name,
             page.number(numbers[key]["run"], 2),
             page.number(numbers[key]["other"], 2),
-            signed(numbers[key]["difference"]),
+            difference_text(numbers[key]["difference"]),
         )
         for key, name in TERMS.items()
     ]
@@ -46,7 +46,7 @@ def differences(
     return figure
 
 
-def signed(difference: Estimate) -> str:
+def difference_text(difference: Estimate) -> str:
     """A difference with its sign and, for two images or more, its standard error."""
     value, error = difference
     return f"{'+' if value > 0 else ''}{page.number(value, 2)}" + ("" if error is None else f" ± {error:.2f}")
