@@ -15,14 +15,18 @@ def import_libraries(with_wandb: bool) -> None:
     """Import what takes seconds, once: so late that --help and a mistyped option are answered before."""
     if "src.build" in sys.modules:
         return
-    gc.disable()  # it would search the modules for garbage time and again, and find nothing
+    # The collector would search all that is imported time and again, and find no garbage: the imports take 3.5 s of CPU
+    # time instead of 4.5 s.
+    gc.disable()
     if with_wandb:
-        import wandb.apis.public  # noqa: F401 (first: each of its classes searches all modules that are there already)
+        # Each of its classes searches all modules that are loaded, so it comes before the others, which saves 0.2 s.
+        import wandb.apis.public  # noqa: F401
     from src import build  # noqa: F401
     from src.run import record
 
-    record.git_commit()  # of this code: a sweep's later jobs run it, too, whatever changes meanwhile
-    gc.freeze()  # what is imported stays
+    record.git_commit()  # of this code: later jobs of a sweep run it too, even if the files change meanwhile
+    # What is imported stays, so that a collection of all objects takes 1 ms instead of 440 ms.
+    gc.freeze()
     gc.enable()
 
 

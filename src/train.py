@@ -212,7 +212,7 @@ def final_metrics(module: "VAEModule", data: "ImageData", run: Path, epoch: int)
         "parameters": sum(weight.numel() for weight in module.vae.parameters()),
         "likelihood": type(module.vae.likelihood).__name__,
         "pixels": data.pixels,
-        "data": data.described(),
+        "data": data.description(),
         "device": str(module.device),
         "precision": module.trainer.precision,
         **record.provenance(),

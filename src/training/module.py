@@ -64,7 +64,8 @@ class VAEModule(lightning.LightningModule):
         self.started, self.seconds, self.first_batch = 0.0, 0.0, 0
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes each hook it calls, forty times a step; torch first looks whether that is a parameter
+        # Lightning assigns the name of each hook that it calls, forty times a step. torch would first look whether each
+        # is a parameter, which takes 1.0 us instead of 0.1 us: 34 us a step.
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:

@@ -18,10 +18,10 @@ def wait_until(there: Callable[[], object], log: Path) -> None:
 
 
 def numbers(run: Path) -> dict:
-    """What a run measured, of each epoch and at its end, without what the clock says."""
-    clock = ("seconds", "images_per_second", "training_seconds")
+    """What a run measured, of each epoch and at its end, without what the clock and the checkout say."""
+    outside = ("seconds", "images_per_second", "training_seconds", "git_commit")
     rows = [json.loads((run / "metrics.json").read_text()), *record.epochs(run)]
-    return {i: {name: value for name, value in row.items() if name not in clock} for i, row in enumerate(rows)}
+    return {i: {name: value for name, value in row.items() if name not in outside} for i, row in enumerate(rows)}
 
 
 def assert_same_jobs(one: Path, other: Path, jobs: str) -> None:
