@@ -1,4 +1,4 @@
-"""Watches a training and writes down what its pictures are drawn from."""
+"""The callback that records what the figures of a training are drawn from."""
 
 import logging
 import math
@@ -30,14 +30,14 @@ PRIOR_CODES = 500
 
 @check_arguments
 class Recorder(Callback):
-    """Keeps `trace` and saves it as figures/trace.npz after each epoch; a resumed run goes on with it.
+    """Records the `trace` of a training and saves it as figures/trace.npz after each epoch; a resume continues it.
 
-    Numbers are recorded every epoch, codes and images at those of `due`. Changes nothing of the training: the random
-    state and the mode of the model are restored.
+    Numbers are recorded at every epoch, codes and images at those of `is_recorded`. The training is not affected: the
+    random state and the mode of the model are restored.
 
-    images: of the validation set, class-balanced, whose codes are followed
-    samples: codes drawn from the prior, whose images are followed
-    reconstructions: images, out of those followed, that are reconstructed
+    images: the number of class-balanced validation images whose codes are recorded
+    samples: the number of codes from the prior whose images are recorded
+    reconstructions: the number of recorded images that are reconstructed
     """
 
     def __init__(self, images: Count, samples: Count, reconstructions: Count):
@@ -60,10 +60,10 @@ class Recorder(Callback):
             }
         )
         if trainer.ckpt_path and self.path.is_file():
-            self.go_on(module)
+            self.resume(module)
 
-    def go_on(self, module: VAEModule) -> None:
-        """Takes up the trace of the run that is resumed; one that is damaged, or saw other things, is set aside."""
+    def resume(self, module: VAEModule) -> None:
+        """Continue the trace of the run that is resumed, or rename one that is damaged or recorded other images."""
         try:
             old = Trace.load(self.path)
             fits = (
@@ -90,7 +90,7 @@ class Recorder(Callback):
         names = ("epoch", "images_seen", *module.objective.scheduled, "lr", "val/active_units", "val/kl_per_dim")
         losses = (f"{split}/{name}" for split in ("train", "val") for name in ("loss", "elbo", "recon", "kl"))
         self.trace.append("epochs", **{k: module.numbers[k] for k in (*names, *losses) if k in module.numbers})
-        if due(module.numbers["epoch"]) or module.numbers["epoch"] == trainer.max_epochs:
+        if is_recorded(module.numbers["epoch"]) or module.numbers["epoch"] == trainer.max_epochs:
             self.record(trainer, module)
         if trainer.is_global_zero:
             self.trace.save(self.path)
@@ -115,7 +115,7 @@ class Recorder(Callback):
         vae, terms, val = module.vae, module.terms["val"], trainer.datamodule.val
         device, labels = module.device, torch.from_numpy(val.labels[self.followed])
         worst = np.argsort(terms["recon"] + terms["kl"])[::-1][:WORST].copy()
-        with watching(vae, seed=module.seed):
+        with evaluation_mode(vae, seed=module.seed):
             codes = vae.given(labels.to(device)).encode(self.pixels.to(device)).mean
             head = codes[: self.reconstructions]
             eps = Noise(module.seed).normal(torch.arange(len(head)), *head.shape[1:], like=head)
@@ -142,18 +142,18 @@ class Recorder(Callback):
 
 
 def prior_codes(vae: VAE) -> np.ndarray:
-    """Draws from a learned prior, which moves: (PRIOR_CODES, D)."""
+    """Codes from a prior that changes during training, (PRIOR_CODES, D)."""
     return vae.prior().sample((PRIOR_CODES,)).float().cpu().numpy()
 
 
-def due(epoch: int) -> bool:
-    """Whether an epoch is recorded: each of the first ten, then ten for every factor e, evenly in log(images seen)."""
+def is_recorded(epoch: int) -> bool:
+    """Whether codes and images of an epoch are recorded: the first ten, then ten for every factor e of epochs."""
     return epoch <= 10 or int(10 * math.log(epoch)) > int(10 * math.log(epoch - 1))
 
 
 @contextmanager
-def watching(vae: VAE, seed: int) -> Iterator[None]:
-    """Evaluation mode, no gradients and a random state of its own, the same each time; all is put back afterwards."""
+def evaluation_mode(vae: VAE, seed: int) -> Iterator[None]:
+    """Evaluation mode without gradients and with a constant random state; all three are restored at the end."""
     training = vae.training
     devices = [p.device for p in vae.parameters() if p.device.type == "cuda"][:1]
     with torch.random.fork_rng(devices), torch.no_grad():

@@ -65,7 +65,7 @@ def code_gain(vae: VAE, batch: Batch, noise: Noise) -> Tensor:
 
 
 @torch.no_grad()
-def unexplained(vae: VAE, batch: Batch, mean: Tensor) -> float:
+def unexplained_share(vae: VAE, batch: Batch, mean: Tensor) -> float:
     """The squared error of the reconstructions over that of `mean` (C, H, W), which is 1 if they are no nearer to the
     images than it; NaN if all images equal the mean."""
     guesses = (vae.given(batch.y).reconstruct(batch.x), mean)

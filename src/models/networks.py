@@ -43,7 +43,8 @@ class Skip(nn.Sequential):
 def mlp(widths: Sequence[int], activation: Activation, residual: bool = False) -> nn.Sequential:
     """Linear layers of the given widths with an activation between them, and none after the last.
 
-    residual: a hidden layer as wide as the one before adds to the output of that one instead of replacing it
+    residual: a hidden layer as wide as the one before adds to the output of that one instead of replacing it. Runs from
+        before there was this option have none, so that it is False where it is not given
     """
     layers = [nn.Linear(widths[0], widths[1])]
     for i in range(1, len(widths) - 1):
@@ -62,7 +63,7 @@ class MLPEncoder(nn.Module):
         shape: Shape,
         out_features: int,
         hidden: Sequence[Count],
-        activation: Activation = "relu",
+        activation: Activation,
         residual: bool = False,
     ):
         super().__init__()
@@ -81,7 +82,7 @@ class MLPDecoder(nn.Module):
         in_features: int,
         shape: Shape,
         hidden: Sequence[Count],
-        activation: Activation = "relu",
+        activation: Activation,
         residual: bool = False,
     ):
         super().__init__()
@@ -108,9 +109,7 @@ def shape_after_strides(shape: Shape, channels: Sequence[int]) -> Shape:
 class ConvEncoder(nn.Module):
     """A stride-2 convolution for each of `channels`, then one hidden layer."""
 
-    def __init__(
-        self, shape: Shape, out_features: int, channels: Widths, hidden: Count, activation: Activation = "relu"
-    ):
+    def __init__(self, shape: Shape, out_features: int, channels: Widths, hidden: Count, activation: Activation):
         super().__init__()
         layers = []
         for c_in, c_out in zip([shape[0], *channels], channels, strict=False):
@@ -145,9 +144,7 @@ class DoublingConvTranspose2d(nn.ConvTranspose2d):
 class ConvDecoder(nn.Module):
     """One hidden layer, then a stride-2 transposed convolution for each of `channels` (in the encoder's order)."""
 
-    def __init__(
-        self, in_features: int, shape: Shape, channels: Widths, hidden: Count, activation: Activation = "relu"
-    ):
+    def __init__(self, in_features: int, shape: Shape, channels: Widths, hidden: Count, activation: Activation):
         super().__init__()
         self.start = shape_after_strides(shape, channels)
         self.head = mlp([in_features, hidden, math.prod(self.start)], activation)

@@ -16,7 +16,7 @@ from src.data.batches import EVALUATION_BATCH, Batch, EvaluationBatches
 from src.data.module import ImageData
 from src.data.pixels import Pixels, as_input
 from src.data.selection import evenly_spread_rows
-from src.inference.metrics import active_units, bits_per_dim, code_gain, mean_image_cost, unexplained
+from src.inference.metrics import active_units, bits_per_dim, code_gain, mean_image_cost, unexplained_share
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
 from src.support import noise
@@ -171,7 +171,7 @@ class VAEModule(lightning.LightningModule):
             (batch,) = map(self.trainer.precision_plugin.convert_input, some)
             mean = as_input(data.on_device(data.train_subset)[0]).mean(0).to(batch.x)
             numbers["val/code_gain"] = float(code_gain(self.vae, batch, Noise(self.seed)).double().mean())
-            numbers["val/unexplained"] = unexplained(self.vae, batch, mean)
+            numbers["val/unexplained"] = unexplained_share(self.vae, batch, mean)
         return numbers
 
     def publish(self, numbers: dict[str, float | np.ndarray]) -> None:

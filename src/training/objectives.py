@@ -189,7 +189,7 @@ class BetaTC:
     beta, latent_dim and batch size. recon, kl and elbo are free of it and compare between all runs.
     """
 
-    def __init__(self, beta: NonNegative = 6.0, samples: Count = 1):
+    def __init__(self, beta: NonNegative, samples: Count = 1):
         self.beta, self.samples = beta, samples
         self.scheduled = {"beta": beta}
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from callbacks.pictures import Pictures
-from callbacks.recorder import due, watching
+from callbacks.recorder import evaluation_mode, is_recorded
 from src import build, figures
 from src.inference.metrics import nearest
 from src.run.trace import Trace
@@ -137,11 +137,11 @@ def test_samples_of_a_learned_prior_keep_their_base_noise(run, prior):
 def test_watching_puts_the_random_state_and_the_mode_back(composed):
     vae = build.vae(composed("model.encoder.hidden=[4]", "model.decoder.hidden=[4]"))
     before = torch.get_rng_state()
-    with watching(vae, seed=0):
+    with evaluation_mode(vae, seed=0):
         first = torch.rand(3)
         assert not vae.training
         assert not torch.is_grad_enabled()
-    with watching(vae, seed=0):
+    with evaluation_mode(vae, seed=0):
         assert torch.equal(first, torch.rand(3))
     assert torch.equal(before, torch.get_rng_state())
     assert vae.training
@@ -173,7 +173,7 @@ def test_share_is_checked():
 
 
 def test_frames_are_spread_over_log_epochs():
-    recorded = [epoch for epoch in range(101) if due(epoch)]
+    recorded = [epoch for epoch in range(101) if is_recorded(epoch)]
     assert recorded[:11] == list(range(11))
     assert 25 < len(recorded) < 40
     steps = np.diff(np.log(recorded[10:]))

@@ -29,7 +29,7 @@ OBJECTIVES = {
     "free_bits": objectives.FreeBits(),
     "capacity": objectives.Capacity(),
     **{f"iwae_{e}": objectives.IWAE(3, e) for e in ("iwae", "stl", "dreg")},
-    "beta_tc": objectives.BetaTC(),
+    "beta_tc": objectives.BetaTC(6),
     "mmd": objectives.MMD(),
 }
 LARGEST = torch.finfo(torch.float32).max

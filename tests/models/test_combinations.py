@@ -29,7 +29,7 @@ OBJECTIVES = {
     "capacity": objectives.Capacity(),
     "capacity_batch": objectives.Capacity(per="batch"),
     **{f"iwae_{e}": objectives.IWAE(3, e) for e in ("iwae", "stl", "dreg")},
-    "beta_tc": objectives.BetaTC(),
+    "beta_tc": objectives.BetaTC(6),
     "mmd": objectives.MMD(),
     "wae": objectives.MMD(beta=0.0),
 }

@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Bernoulli
 
 from src import build, report
-from src.inference.metrics import code_gain, mean_image_cost, unexplained
+from src.inference.metrics import code_gain, mean_image_cost, unexplained_share
 from src.reporting.runs import infer_state, read
 from src.run import status
 from src.run.status import State
@@ -131,8 +131,8 @@ def test_the_gain_of_a_code(finished):
     assert code_gain(run.vae, batch, Noise(0)).shape == (41,)
     same = batch._replace(x=batch.x[:1].expand(41, -1, -1, -1))
     assert abs(code_gain(run.vae, same, Noise(0)).mean()) < 0.1 * code_gain(run.vae, batch, Noise(0)).mean()
-    assert unexplained(run.vae, batch, run.vae.reconstruct(batch.x)) == 1
-    assert np.isnan(unexplained(run.vae, batch, batch.x))
+    assert unexplained_share(run.vae, batch, run.vae.reconstruct(batch.x)) == 1
+    assert np.isnan(unexplained_share(run.vae, batch, batch.x))
 
 
 def test_states_are_plain_text_on_disk(tmp_path):

@@ -153,7 +153,7 @@ def test_mmd_charges_codes_that_miss_the_prior():
     torch.testing.assert_close(wae.loss, wae.recon + added, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("objective", [MMD(), BetaTC()])
+@pytest.mark.parametrize("objective", [MMD(), BetaTC(6)])
 def test_a_batch_of_one_image_has_no_penalty_and_is_refused(objective):
     vae, x, _ = binary_vae()
     with pytest.raises(ValueError, match="two images or more in a batch"):
@@ -170,7 +170,7 @@ def test_a_batch_of_one_image_has_no_penalty_and_is_refused(objective):
         lambda: Capacity(-1),
         lambda: Capacity(per="pixel"),
         lambda: MMD(penalty=-1),
-        lambda: BetaTC(samples=0),
+        lambda: BetaTC(6, samples=0),
         lambda: ELBO(kl="exact"),
     ],
 )

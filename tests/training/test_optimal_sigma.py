@@ -40,7 +40,7 @@ def test_the_optimal_sigma_has_the_gradient_of_its_closed_form():
         FreeBits(floor=0.3, per="total", samples=3),
         Capacity(4, samples=3),
         Capacity(4, per="batch", samples=3),
-        BetaTC(samples=3),
+        BetaTC(6, samples=3),
         MMD(samples=3),
         *(IWAE(1, estimator) for estimator in ("iwae", "stl", "dreg")),
     ],
