@@ -29,7 +29,6 @@ KNOWN_EXITS = {
     "src/config/command_line.py": 1,
 }
 TO_RENAME = {
-    "rounded",
     "_covered",
     "_evaluated",
     "blurred",
@@ -46,10 +45,8 @@ TO_RENAME = {
     "paired",
     "prepared_for",
     "scaled",
-    "scattered",
     "scored",
     "spelt",
-    "sweeping",
     "synthesized",
     "tested",
     "unexplained",
