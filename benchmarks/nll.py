@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from benchmarks import command, peers
 from src.build import Run, open_run
-from src.config.options import choice
+from src.config.names import option_name
 from src.data.batches import Batch
 from src.inference import importance
 from src.support.errors import UserError
@@ -51,7 +51,7 @@ def main() -> None:
         parser.error("--images must be at least 100, --samples a multiple of 100")
     torch.set_num_threads(1)
     run = open_run(args.run)
-    parts = tuple(choice(run.config[part]._target_) for part in ("posterior", "prior", "likelihood"))
+    parts = tuple(option_name(run.config[part]._target_) for part in ("posterior", "prior", "likelihood"))
     if parts != ("gaussian", "standard", "bernoulli"):
         raise UserError(f"{args.run}: pythae's VAE has posterior=gaussian prior=standard likelihood=bernoulli")
     estimators = sides(run, args.samples, args.bf16)

@@ -103,9 +103,9 @@ def test_the_models_need_torch_alone():
     assert libraries <= {"src", "torch", "zuko", "annotated_types"}  # zuko: flows; annotated_types: ranges of options
 
 
-def test_only_build_makes_objects_of_a_configuration():
+def test_one_file_makes_objects_of_a_configuration():
     makers = [path for path in SOURCE.trees if any(each.module == "hydra.utils" for each in SOURCE.imports(path))]
-    assert [SOURCE.name(path) for path in makers] == ["src/build.py"]
+    assert [SOURCE.name(path) for path in makers] == ["src/config/classes.py"]
 
 
 @pytest.mark.parametrize("path", SOURCE.trees, ids=SOURCE.name)

@@ -83,7 +83,7 @@ def constructor(source: Source) -> Source | None:
         return source
     if len(bases) > 1 or fields(source.node):  # only Python knows which of them is called
         return None
-    found = defined_in(source.path, ast.unparse(bases[0]))
+    found = definition_in(source.path, ast.unparse(bases[0]))
     return constructor(found) if found and isinstance(found.node, ast.ClassDef) else None
 
 
@@ -96,10 +96,10 @@ def fields(node: ast.ClassDef) -> list[ast.AnnAssign]:
 def definition(target: str) -> Source | None:
     """The definition at a dotted path, followed through packages that only re-export it."""
     path, names = module_file(target)
-    return defined_in(path, names[0]) if path and len(names) == 1 else None
+    return definition_in(path, names[0]) if path and len(names) == 1 else None
 
 
-def defined_in(path: Path, name: str) -> Source | None:
+def definition_in(path: Path, name: str) -> Source | None:
     """The class, function or alias of a name in a file, or in the file that it is imported from there."""
     for node in tree(path).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
@@ -158,7 +158,7 @@ class Names(dict):
         self.path = path
 
     def __missing__(self, name: str) -> Any:
-        source = defined_in(self.path, name)
+        source = definition_in(self.path, name)
         if source is None or not isinstance(source.node, ast.expr):
             raise KeyError(name)
         return annotation(source.path, source.node)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from src.models.images import GreyLevels
 from src.support.errors import UserError
 
 SEEDS = {"val": 779, "test": 780, "train": 778}  # of pixels that are drawn once; `binarize_as_published` has its own
@@ -41,7 +40,7 @@ def required_pixels(likelihood: nn.Module, binarize: str) -> Pixels:
         raise UserError(f"data.binarize={binarize}: the likelihood {name} is a distribution over {kind}; use auto")
     if binary:
         return Pixels.BINARY
-    return Pixels.LEVELS if isinstance(likelihood.support, GreyLevels) else Pixels.DEQUANTIZED
+    return Pixels.LEVELS if likelihood.support.is_discrete else Pixels.DEQUANTIZED
 
 
 def prepare(images: np.ndarray, pixels: str, seed: int) -> np.ndarray:

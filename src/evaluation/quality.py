@@ -1,14 +1,14 @@
-"""How far samples are from test images, in the features of a classifier trained on the same data (classifier.py).
+"""Distances of samples from test images, in the features of a classifier trained on the same data (classifier.py).
 
-No distance means much alone: each stands beside its floor, the same distance between as many training and test images.
-Means of p(x|z) are compared with grey images, draws with images as the model sees them, binary ones if it does so; the
-two kinds have each their classifier, and are never crossed. A Fréchet distance shrinks with the number of images (Chong
-& Forsyth, 2020), so that number is always the same: `count`.
+A distance means little by itself: it is reported with its floor, the same distance between as many training and test
+images. Means of p(x|z) are compared with grayscale images, draws with images as the model sees them, which may be
+binary; each of the two kinds has its own classifier, and one is never compared with the other. A Fréchet distance
+shrinks with the number of images (Chong & Forsyth, 2020), so that number is always the same: `count`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,18 +16,19 @@ from torch import Tensor, nn
 
 from src.build import Run
 from src.data.pixels import SEEDS, Pixels, prepare
-from src.evaluation.classifier import Classifier, cached, features
+from src.evaluation.classifier import Classifier, features, load_or_train
 from src.support.errors import UserError
+from src.support.statistics import Estimate, estimate
 
-MOST = 10_000  # images that are compared, of either kind
-FEWEST = 20
-BLOCKS = 10  # whose kernel distances are averaged
-NEIGHBOURS = 3
+Distances = dict[str, float | Estimate]
+MOST, FEWEST = 10_000, 20  # samples that are compared at most; test images that a comparison needs
+BLOCKS = 10  # that the images are divided into, and whose kernel distances are averaged
+NEIGHBOURS = 3  # of an image, whose distances give the radius of its ball
 
 
 def frechet(real: np.ndarray, fake: np.ndarray) -> float:
-    """|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)) of two sets of features (N, F): Wasserstein's squared distance of the
-    Gaussians of their moments (Heusel et al., 2017)."""
+    """|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)) of two sets of features (N, F): the squared Wasserstein distance between
+    the Gaussians with their moments (Heusel et al., 2017)."""
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     extractor = nn.Identity()
@@ -38,38 +39,43 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> float:
     return float(metric.compute())
 
 
-def kid(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
-    """The squared MMD of two sets of features (N, F) for the kernel (x'y / F + 1)^3 (Binkowski et al., 2018), and its
-    standard error: the unbiased estimates of ten disjoint random blocks. It may be below zero, and its expectation does
-    not depend on N; sets with equally many of each class are more alike than chance, and come out a little below."""
+def kid(real: np.ndarray, fake: np.ndarray, blocks: int = BLOCKS) -> Estimate:
+    """The squared MMD of two sets of features (N, F) for the kernel (x'y / F + 1)^3 (Binkowski et al., 2018): the mean
+    of the unbiased estimates from disjoint random blocks, with its standard error.
+
+    It may be below zero, and its expectation does not depend on N. Sets with equally many images of each class are more
+    alike than random ones, so that their distance is a little below zero.
+    """
     from torchmetrics.image.kid import poly_mmd
 
-    random, blocks = np.random.default_rng(0), min(BLOCKS, len(real) // 2)
-    # shuffled: files have their order, the first half of MNIST's test images is by other writers than the second
+    random, blocks = np.random.default_rng(0), min(blocks, len(real) // 2)
+    # files have an order: the first half of MNIST's test images is by other writers than the second
     shuffled = (torch.from_numpy(random.permutation(each)).double() for each in (real, fake))
     pairs = zip(*(each.tensor_split(blocks) for each in shuffled), strict=True)
-    values = np.array([float(poly_mmd(a, b)) for a, b in pairs])
-    return float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)
+    return estimate(np.array([float(poly_mmd(a, b)) for a, b in pairs]))
 
 
 def precision_recall(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
-    """The share of fakes that lie among the real, and of reals among the fake: within the ball around one of them that
-    reaches to its third neighbour; features (N, F) (Kynkäänniemi et al., 2019)."""
+    """The share of fake images that the real ones cover, and the share of real ones that the fake ones cover.
+
+    An image covers the ball around it that reaches to its third neighbour of its own set; features (N, F) (Kynkäänniemi
+    et al., 2019).
+    """
     a, b = torch.from_numpy(real), torch.from_numpy(fake)
-    return _covered(b, a), _covered(a, b)
+    return _coverage(b, a), _coverage(a, b)
 
 
-def _covered(points: Tensor, by: Tensor) -> float:
+def _coverage(points: Tensor, by: Tensor) -> float:
     from sklearn.neighbors import NearestNeighbors
 
     nearest = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(by.numpy())
     radii = torch.from_numpy(nearest.kneighbors()[0][:, -1])
-    inside = [(torch.cdist(chunk, by) <= radii).any(1) for chunk in points.split(1000)]
-    return float(torch.cat(inside).double().mean())
+    covered = [(torch.cdist(chunk, by) <= radii).any(1) for chunk in points.split(1000)]
+    return float(torch.cat(covered).double().mean())
 
 
-def unmeasurable(run: Run) -> str | None:
-    """Why samples of a run can't be compared with its images, if so."""
+def obstacle(run: Run) -> str | None:
+    """What keeps samples of a run from being compared with its images; None if nothing does."""
     source = run.data.source
     if len(np.unique(source.train.labels)) < 2:
         return f"the images of {source.name} are of one class, and classifying them gives the features to compare"
@@ -79,14 +85,14 @@ def unmeasurable(run: Run) -> str | None:
 
 
 def count(run: Run) -> int:
-    """How many samples are compared with as many test images: all these, or 10,000."""
+    """The number of samples, and of test images, that are compared: all test images, but 10,000 at most."""
     source = run.data.source
     return min(MOST, len(source.test.images), len(source.train.images))
 
 
 @dataclass
 class Reference:
-    """Test images of one kind: what samples are compared with.
+    """Test images of one kind, with which samples are compared.
 
     classifier: of that kind of images; real: the features (N, F) of the test images; floor: the distances of as many
     training images
@@ -94,32 +100,32 @@ class Reference:
 
     classifier: Classifier
     real: np.ndarray
-    floor: dict[str, float]
+    floor: Distances
 
-    def distances(self, images: np.ndarray) -> dict[str, float]:
-        """The distances of images (N, C, H, W) uint8, as many as are compared."""
+    def distances(self, images: np.ndarray) -> Distances:
+        """The distances of images (N, C, H, W) uint8, as many as the reference has."""
         return distances(self.real, features(self.classifier, images))
 
 
-def distances(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
-    """frechet, kid and kid_se, precision and recall of two sets of features (N, F). Raises ValueError where one is
-    larger: the Fréchet distance would be smaller for it."""
+def distances(real: np.ndarray, fake: np.ndarray) -> Distances:
+    """frechet, kid, precision and recall of two sets of features (N, F).
+
+    Raises ValueError where one is larger: the Fréchet distance would be smaller for it.
+    """
     if len(real) != len(fake):
         raise ValueError(f"{len(fake)} samples against {len(real)} images: a comparison needs as many of both")
-    kernel, error = kid(real, fake)
     precision, recall = precision_recall(real, fake)
-    return {
-        "frechet": frechet(real, fake), "kid": kernel, "kid_se": error, "precision": precision, "recall": recall
-    }  # fmt: skip
+    return {"frechet": frechet(real, fake), "kid": kid(real, fake), "precision": precision, "recall": recall}
 
 
 def references(run: Run) -> dict[str, Reference]:
-    """What the `means` and the `draws` of a run are compared with. Raises UserError where it is `unmeasurable`.
+    """The test images that `means` and `draws` of a run are compared with. Raises UserError if there is an `obstacle`.
 
-    Trains a classifier for each kind of images, unless there was one: a minute for 50,000 images of 28 x 28.
+    Trains a classifier for each kind of images unless the cache has it, which takes a minute for 50,000 images of
+    28 x 28.
     """
-    if why := unmeasurable(run):
-        raise UserError(why)
+    if reason := obstacle(run):
+        raise UserError(reason)
     n, source = count(run), run.data.source
     train, test = (np.linspace(0, len(split.images) - 1, n).astype(int) for split in (source.train, source.test))
     grey = _reference(run, "grey", source.train.images[train], source.test.images[test])
@@ -131,27 +137,21 @@ def references(run: Run) -> dict[str, Reference]:
 
 
 def _reference(run: Run, pixels: Literal["grey", "binary"], train: np.ndarray, test: np.ndarray) -> Reference:
-    classifier = cached(run.data.source, pixels, device=run.device)
+    classifier = load_or_train(run.data.source, pixels, device=run.device)
     real = features(classifier, test)
     return Reference(classifier, real, distances(real, features(classifier, train)))
 
 
-def compared(references: Mapping[str, Reference], samples: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """KIND/frechet, KIND/kid, ... of samples by their kind, `means` or `draws`: (N, C, H, W) uint8."""
-    return rows({kind: references[kind].distances(images) for kind, images in samples.items()})
+def floors(references: Mapping[str, Reference]) -> dict[str, Distances]:
+    """The distances of training images by kind, below which no sampler is expected."""
+    return {kind: reference.floor for kind, reference in references.items()}
 
 
-def floors(references: Mapping[str, Reference]) -> dict[str, float]:
-    """floor/KIND/frechet, ...: the same distances of training images, below which no sampler is expected."""
-    return rows({f"floor/{kind}": reference.floor for kind, reference in references.items()})
+def sample_quality(run: Run, means: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
+    """The distances of `count(run)` samples, the means of p(x|z) and the draws, (N, C, H, W) uint8, with their floors.
 
-
-def rows(numbers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """ROW/COLUMN: a number, as tables are shown."""
-    return {f"{row}/{column}": value for row, columns in numbers.items() for column, value in columns.items()}
-
-
-def sample_quality(run: Run, means: np.ndarray, draws: np.ndarray) -> dict[str, float]:
-    """`compared` and `floors`, for `count(run)` samples: the means of p(x|z) and the draws, (N, C, H, W) uint8."""
+    A table: `means`, `draws` and, in a table of its own, `floor`.
+    """
     against = references(run)
-    return compared(against, {"means": means, "draws": draws}) | floors(against)
+    distances = {kind: against[kind].distances(images) for kind, images in (("means", means), ("draws", draws))}
+    return {**distances, "floor": floors(against)}

@@ -1,8 +1,9 @@
-"""Where the codes of new images come from: the prior, or a density fitted afterwards to the training images' codes.
+"""Samplers of codes for new images: the prior, or a density fitted after training to the codes of the training images.
 
-A sampler is a function n -> codes (n, D) that draws from torch's generator; `generate` seeds that and decodes. What is
-fitted is a sample of the aggregate posterior q(z) = mean_x q(z|x), draws rather than means: it is at draws that the
-decoder was trained, and a dimension that says nothing of an image, whose means are all alike, is as wide as its prior.
+A sampler draws codes (n, D) for the labels y (n,) of the images to come, from torch's global generator; `generate`
+seeds that generator, draws the labels and decodes. Densities are fitted to draws from the aggregate posterior q(z) =
+mean_x q(z|x), not to posterior means: the decoder was trained at draws, and in a dimension that carries no information
+on the image the means are all alike, while the draws are as wide as the prior.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,22 +13,23 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 from tqdm import tqdm
 
 from src.build import Run
 from src.data.batches import EVALUATION_BATCH
 from src.data.pixels import as_bytes, as_input
 from src.models import priors
-from src.models.gaussians import FullGaussian, Mixture
+from src.models.distributions import CodeDistribution
+from src.models.gaussians import FullGaussian, GaussianMixture
 from src.support import noise
 from src.support.errors import UserError
+from src.support.noise import Noise
 
-Sampler = Callable[[int], Tensor]
+Sampler = Callable[[Tensor], Tensor]
 NAMES = ("prior", "gmm", "flow", "aggregate")
-CODES = 50_000  # to fit a density to: of fewer training images, several draws each
-COMPONENTS = 10
-STEPS, BATCH, PEAK = 2000, 512, 5e-3  # of the flow's training
+CODES = 50_000  # that a density is fitted to; where there are fewer training images, several draws of each
+COMPONENTS = 10  # of the mixture
+STEPS, BATCH, PEAK = 2000, 512, 5e-3  # of the flow's training: steps, codes a step, highest learning rate
 
 
 class Generated(NamedTuple):
@@ -38,105 +40,129 @@ class Generated(NamedTuple):
     draws: np.ndarray
 
 
-def check(run: Run, names: Sequence[str], temperature: float) -> None:
-    """Raises UserError for a sampler that there is not, or that has no noise to scale by a temperature."""
+def check_samplers(run: Run, names: Sequence[str], temperature: float) -> None:
+    """Raise UserError for a sampler that is named twice, or has no noise that a temperature could scale."""
     if len(set(names)) < len(names):
-        raise UserError(f"task.samplers must be given each once, got {list(names)}")
+        raise UserError(f"task.samplers must name each sampler once, got {list(names)}")
     with torch.no_grad():
-        scalable = ["prior", "flow"] if hasattr(run.vae.prior(), "rsample_and_log_prob") else ["flow"]
+        has_noise = run.vae.given(draw_labels(run, 1)).prior().has_rsample
+    scalable = ["prior", "flow"] if has_noise else ["flow"]
     if temperature != 1 and (others := [name for name in names if name not in scalable]):
-        words = f"leave out {', '.join(others)}, which have no noise to scale: task.samplers=[{','.join(scalable)}]"
-        raise UserError(f"task.temperature={temperature}: {words}")
+        advice = f"leave out {', '.join(others)}, which have no noise to scale: task.samplers=[{','.join(scalable)}]"
+        raise UserError(f"task.temperature={temperature}: {advice}")
 
 
-def fitted(run: Run, names: Sequence[str], temperature: float = 1.0) -> dict[str, Sampler]:
-    """The samplers of these names, fitted; the noise of `prior` and `flow` is scaled by the temperature."""
+def make_samplers(run: Run, names: Sequence[str], temperature: float = 1.0) -> dict[str, Sampler]:
+    """Make the samplers of these names, and fit those that are fitted; `prior` and `flow` scale their noise by the
+    temperature."""
     data = codes(run) if {"gmm", "flow"} & set(names) else None
-    made = {
+    makers: dict[str, Callable[[], Sampler]] = {
         "prior": lambda: prior(run, temperature),
-        "gmm": lambda: drawn(gmm(data, run.seed)),
+        "gmm": lambda: from_density(gmm(data, run.seed)),
         "flow": lambda: flow(data, run.seed, temperature),
         "aggregate": lambda: partial(aggregate, run),
     }
-    return {name: made[name]() for name in names}
+    return {name: makers[name]() for name in names}
 
 
 @torch.no_grad()
-def codes(run: Run) -> Tensor:
-    """Draws from q(z|x) of all training images (N, D), equally many of each and at least 50,000 in all."""
-    shape = (-(-CODES // len(run.train.images)), run.vae.latent_dim)
-    drawn = []
+def codes(run: Run, count: int = CODES) -> Tensor:
+    """Draws from q(z|x) of all training images (N, D), equally many of each and at least `count` in all."""
+    address, each = Noise(run.seed).at("codes"), -(-count // len(run.train.images))
+    draws = []
     for batch in tqdm(run.batches(run.train), "codes", unit="batch", disable=None, leave=False, delay=1):
-        eps = noise.normal(noise.seed_of(run.seed, "codes"), batch.index, shape).transpose(0, 1)
-        drawn.append(run.vae.encode(batch.x).rsample_and_log_prob(eps.to(run.device))[0].flatten(0, 1))
-    return torch.cat(drawn)
+        eps = address.normal(batch.index, each, run.vae.latent_dim, like=batch.x)
+        draws.append(run.vae.given(batch.y).encode(batch.x).rsample_and_log_prob(eps)[0].flatten(0, 1))
+    return torch.cat(draws)
 
 
-@torch.no_grad()
+def draw_labels(run: Run, n: int, *address: int | str) -> Tensor:
+    """Labels (n,) of training images chosen at random, a function of the run's seed and the address: what a conditional
+    model is given to make new images."""
+    labels = torch.from_numpy(run.data.source.train.labels)
+    chosen = torch.randint(len(labels), (n,), generator=noise.generator(run.seed, "labels", *address))
+    return labels[chosen].to(run.device)
+
+
 def prior(run: Run, temperature: float = 1.0) -> Sampler:
-    """p(z)."""
-    p = run.vae.prior()
-    return scaled(p, temperature, run.device) if temperature != 1 else drawn(p)
+    """Sample p(z)."""
+
+    @torch.no_grad()
+    def sample(y: Tensor) -> Tensor:
+        p = run.vae.given(y).prior()
+        return (from_density(p) if temperature == 1 else from_noise(p, temperature))(y)
+
+    return sample
 
 
-def drawn(p: Distribution) -> Sampler:
-    """p as it is."""
-    return lambda n: p.sample((n,))
+def from_density(p: CodeDistribution) -> Sampler:
+    """Sample p over (D,), whatever the labels."""
+    return lambda y: p.sample(y.shape)
 
 
-def scaled(p: Distribution, temperature: float, device: torch.device) -> Sampler:
-    """p, made from noise of that standard deviation."""
-    return lambda n: p.rsample_and_log_prob(temperature * torch.randn(n, *p.event_shape, device=device))[0]
+def from_noise(p: CodeDistribution, temperature: float) -> Sampler:
+    """Transform normal noise with the temperature as its standard deviation, as p transforms standard normal noise."""
+    return lambda y: p.rsample_and_log_prob(temperature * torch.randn(*y.shape, *p.event_shape, device=y.device))[0]
 
 
-def gmm(codes: Tensor, seed: int) -> Mixture:
+def gmm(codes: Tensor, seed: int) -> GaussianMixture:
     """A mixture of ten Gaussians with full covariance, fitted to codes (N, D) by EM (Ghosh et al., 2020)."""
-    from sklearn.mixture import GaussianMixture
+    from sklearn.mixture import GaussianMixture as Fit
 
     start = noise.seed_of(seed, "gmm") % 2**32
-    fit = GaussianMixture(COMPONENTS, max_iter=200, random_state=start).fit(codes.double().cpu().numpy())
+    fit = Fit(COMPONENTS, max_iter=200, random_state=start).fit(codes.double().cpu().numpy())
     logits, means, covariances = (torch.from_numpy(a) for a in (np.log(fit.weights_), fit.means_, fit.covariances_))
-    parts = (logits, means, torch.linalg.cholesky(covariances))
-    logits, means, scales = (part.to(codes) for part in parts)
+    parameters = (logits, means, torch.linalg.cholesky(covariances))
+    logits, means, scales = (each.to(codes) for each in parameters)
     return priors.mixture(logits, FullGaussian(means, scales))
 
 
-def flow(codes: Tensor, seed: int, temperature: float = 1.0) -> Sampler:
-    """An autoregressive flow, that of prior=flow, fitted to codes (N, D) by maximum likelihood."""
+def flow(codes: Tensor, seed: int, temperature: float = 1.0, steps: int = STEPS, size: int = BATCH) -> Sampler:
+    """An autoregressive flow, that of prior=flow, fitted to codes (N, D) by maximum likelihood, `size` codes a step.
+
+    The temperature is the standard deviation of the noise that it transforms.
+    """
     centre, spread = codes.mean(0), codes.std(0)
-    standard = (codes - centre) / spread
+    standardised = (codes - centre) / spread
     with torch.random.fork_rng(devices=[codes.device] if codes.is_cuda else []):
         torch.manual_seed(noise.seed_of(seed, "flow"))
         model = priors.Flow(codes.shape[1], "autoregressive").to(codes.device)
         optimizer = torch.optim.Adam(model.parameters())
-        curve = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK, total_steps=STEPS)
-        for _ in tqdm(range(STEPS), "flow", unit="step", disable=None, leave=False, delay=1):
-            some = torch.randint(len(codes), (BATCH,), device=codes.device)
-            loss = -model(None).log_prob(standard[some]).mean()
+        curve = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK, total_steps=steps)
+        for _ in tqdm(range(steps), "flow", unit="step", disable=None, leave=False, delay=1):
+            rows = torch.randint(len(codes), (size,), device=codes.device)
+            loss = -model(None).log_prob(standardised[rows]).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             curve.step()
-    draw = scaled(model.requires_grad_(False)(None), temperature, codes.device)
-    return lambda n: centre + spread * draw(n)
+    sample = from_noise(model.requires_grad_(False)(None), temperature)
+    return lambda y: centre + spread * sample(y)
 
 
-def aggregate(run: Run, n: int) -> Tensor:
-    """Draws from q(z|x) of n training images chosen at random: what the decoder was trained on, no new images."""
-    chosen = torch.randint(len(run.train.images), (n,)).numpy()
-    x = as_input(torch.from_numpy(run.train.images[chosen]).to(run.device))
-    eps = torch.randn(n, run.vae.latent_dim, device=run.device)
-    return run.vae.encode(x).rsample_and_log_prob(eps)[0]
+def aggregate(run: Run, y: Tensor) -> Tensor:
+    """Draws from q(z|x) of as many training images, chosen at random: what the decoder was trained on, not new images.
+
+    The images have labels of their own; those of a conditional model are encoded with them and decoded with y.
+    """
+    chosen = torch.randint(len(run.train.images), y.shape).numpy()
+    images, labels = (torch.from_numpy(array[chosen]).to(run.device) for array in run.train)
+    eps = torch.randn(*y.shape, run.vae.latent_dim, device=run.device)
+    return run.vae.given(labels).encode(as_input(images)).rsample_and_log_prob(eps)[0]
 
 
 @torch.no_grad()
 def generate(run: Run, sampler: Sampler, n: int, name: str) -> Generated:
-    """n new images by a sampler. The first do not depend on n."""
+    """Make n new images with a sampler, whose `name` is part of the seed. The first ones do not depend on n.
+
+    A conditional model makes images of the labels of training images chosen at random, the same for every sampler.
+    """
     blocks = []
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
         for i in tqdm(range(0, n, EVALUATION_BATCH), name, unit="batch", disable=None, leave=False, delay=1):
             torch.manual_seed(noise.seed_of(run.seed, "sampler", name, i))
-            z = sampler(EVALUATION_BATCH)
-            px = run.vae.decode(z)
+            y = draw_labels(run, EVALUATION_BATCH, i)
+            z = sampler(y)
+            px = run.vae.given(y).decode(z)
             blocks.append((z.cpu().numpy(), as_bytes(px.mean), as_bytes(px.sample())))
     return Generated(*(np.concatenate(parts)[:n] for parts in zip(*blocks, strict=True)))

@@ -86,6 +86,7 @@ class GreyLevels(constraints.Constraint):
     """Whole multiples of 1/255 in [0, 1]: the levels of an image of 8 bits a channel."""
 
     event_dim = 0
+    is_discrete = True
 
     def check(self, value: Tensor) -> Tensor:
         """Whether each pixel is a grey level."""

@@ -7,9 +7,11 @@ from functools import partial
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from torch import nn
 
 from src import build
+from src.config.classes import make
 from src.models import likelihoods, posteriors, priors
 from src.models.networks import ACTIVATIONS, ConvDecoder, MLPDecoder
 from src.models.vae import VAE
@@ -45,7 +47,7 @@ def mine(composed, monkeypatch, tmp_path):
         cfg = composed("latent_dim=3", "logger=csv", *options)
         for name, node in (cfg.callbacks or {}).items():
             if "mine" in node["_target_"]:
-                build.make(node, f"callbacks.{name}")
+                make(node, f"callbacks.{name}", Callback)
         return build.module(cfg, [])
 
     return made
@@ -185,7 +187,7 @@ def test_another_part_takes_the_options_it_names(mine):
 def test_a_run_is_loaded_by_the_options_it_was_trained_with(mine, run, monkeypatch):
     folder = run(*encoder("mine.Net"), "model.decoder.hidden=[8]")
     assert type(build.load(folder).encoder).__name__ == "Net"
-    monkeypatch.setattr("src.config.classes.shipped_options", lambda *_: {})  # as if conf/ had changed since
+    monkeypatch.setattr("src.config.classes.options_in_conf", lambda *_: {})  # as if conf/ had changed since
     assert type(build.load(folder).encoder).__name__ == "Net"
 
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from src import build
-from src.config.options import CONF, check
+from src.config.options import CONF, ApplyConfig, Config, check_flat
 from src.support.errors import UserError
 
 PARTS = (
@@ -65,7 +66,7 @@ def test_latent_dim_reaches_every_part(composed, model, latent_dim):
 )
 def test_flat_options_are_checked(option, message):
     with pytest.raises(UserError, match=message):
-        check(option)
+        check_flat(option)
 
 
 def test_the_title_names_what_is_not_plain(composed):
@@ -75,4 +76,13 @@ def test_the_title_names_what_is_not_plain(composed):
 
 
 def test_beta_of_zero_is_legal():
-    check({"beta": 0})
+    check_flat({"beta": 0})
+
+
+def test_the_schemas_state_the_defaults_that_conf_does():
+    """A checkpoint from before an option was added has it by the schema."""
+    for name, schema in (("train", Config), ("apply", ApplyConfig)):
+        stated = {k: v for k, v in OmegaConf.to_container(OmegaConf.structured(schema)).items() if v != "???"}
+        shipped = OmegaConf.load(Path(CONF) / f"{name}.yaml")
+        assert {k: shipped[k] for k in stated if k in shipped} == {k: stated[k] for k in stated if k in shipped}
+        assert set(stated) - set(shipped) <= {"logger", "callbacks"}

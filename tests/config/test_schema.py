@@ -13,7 +13,7 @@ import yaml
 from src.config.options import CONF, check_apply, check_run
 from src.config.signatures import signature
 from src.support.errors import UserError
-from src.support.ranges import Count, Share, Widths, in_words
+from src.support.ranges import Count, Share, Widths, describe_type
 from tests.helpers.project import ROOT
 
 
@@ -230,9 +230,9 @@ def test_options_of_tasks_are_checked_alike(finished, words, message):
 
 
 def test_types_are_said_in_words():
-    assert in_words(Count) == "a whole number, 1 or more"
-    assert in_words(Share | None) == "a number from 0 to 1 or null"
-    assert in_words(Widths) == "a list, each element a whole number, 1 or more, 1 or more of them"
+    assert describe_type(Count) == "a whole number, 1 or more"
+    assert describe_type(Share | None) == "a number from 0 to 1 or null"
+    assert describe_type(Widths) == "a list, each element a whole number, 1 or more, 1 or more of them"
 
 
 OWN = """

@@ -1,5 +1,6 @@
 """Few images: what can be had of them is, and what can't is told before anything is trained."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from src import build, figures
 from src.evaluation import samplers
 from src.support.errors import UserError
-from src.tasks.interpolate import chosen_pairs
+from src.tasks.interpolate import choose_pairs
 from tests.helpers.images import blobs, epoch_of, image_data
 from tests.helpers.runs import train_run
 
@@ -63,7 +64,7 @@ def test_an_objective_of_pairs_is_refused_before_it_is_trained(few, objective, t
 
 @pytest.mark.parametrize("task", ["evaluate", "diagnose", "compare", "interpolate", "traverse", "anomaly", "inpaint"])
 def test_each_task_of_one_image_is_done_or_refused_in_a_line(few_run, applied, task, monkeypatch):
-    monkeypatch.setattr(samplers, "CODES", 500)
+    monkeypatch.setattr(samplers, "codes", partial(samplers.codes, count=500))
     options = {
         "evaluate": ["task.samples=0", "task.sample_quality=false"],
         "inpaint": ["task.mask=box", "task.samples=10", "task.draws=3"],
@@ -95,7 +96,7 @@ def few_run(tmp_path_factory):
 
 def test_the_pairs_there_are_are_taken(few, caplog):
     made = build.open_run(few(20, "callbacks=none"))
-    assert sorted(chosen_pairs(None, 4, made)[0]) == [0, 1]
+    assert sorted(choose_pairs(None, 4, made)[0]) == [0, 1]
     assert "task.pairs=4, but 2 test images make no more than 1" in caplog.text
 
 

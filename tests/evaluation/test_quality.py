@@ -1,4 +1,6 @@
-"""Distances of features against closed forms, and which images are compared with which."""
+"""Distances of features against closed forms, and which images are compared."""
+
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,14 +18,14 @@ def gaussian(n, mean, scale, seed):
     return mean + scale * np.random.default_rng(seed).normal(size=(n, len(mean)))
 
 
-def test_frechet_is_that_of_gaussians():
+def test_frechet_equals_the_closed_form_of_gaussians():
     m, s = np.array([0.0, 1.0, -1.0]), np.array([1.0, 2.0, 0.5])
     n, t = np.array([0.5, 1.0, 1.0]), np.array([2.0, 1.0, 0.5])
-    found = quality.frechet(gaussian(200_000, m, s, 0), gaussian(200_000, n, t, 1))
-    assert found == pytest.approx(((m - n) ** 2 + (s - t) ** 2).sum(), rel=0.01)
+    distance = quality.frechet(gaussian(200_000, m, s, 0), gaussian(200_000, n, t, 1))
+    assert distance == pytest.approx(((m - n) ** 2 + (s - t) ** 2).sum(), rel=0.01)
 
 
-def test_frechet_of_correlated_features_by_scipy():
+def test_frechet_of_correlated_features_equals_that_computed_with_scipy():
     from scipy.linalg import sqrtm
 
     random = np.random.default_rng(0)
@@ -34,13 +36,13 @@ def test_frechet_of_correlated_features_by_scipy():
     assert quality.frechet(a, a) == pytest.approx(0, abs=1e-6)
 
 
-def test_fewer_images_than_features_do():
+def test_frechet_is_finite_for_fewer_images_than_features():
     a, b = (gaussian(20, np.zeros(64), 1, seed) for seed in (0, 1))
     assert 0 < quality.frechet(a, b) < np.inf
 
 
-def test_kid_is_that_of_its_kernel():
-    """E k of N(0, I) and N(m, I) for the cubic kernel, from the moments of x'y."""
+def test_kid_is_the_mmd_of_the_cubic_kernel():
+    """The expectations of the kernel under N(0, I) and N(m, I) follow from the moments of x'y."""
     f, m = 3, np.array([0.6, 0.0, 0.0])
 
     def expected(a, b):  # E (x'y / F + 1)^3; x ~ N(a, I), y ~ N(b, I)
@@ -51,32 +53,32 @@ def test_kid_is_that_of_its_kernel():
 
     zero = np.zeros(3)
     truth = expected(zero, zero) + expected(m, m) - 2 * expected(zero, m)
-    found, error = quality.kid(gaussian(10_000, zero, 1, 0), gaussian(10_000, m, 1, 1))
-    assert error < truth / 10
-    assert abs(found - truth) < 3 * error
+    distance = quality.kid(gaussian(10_000, zero, 1, 0), gaussian(10_000, m, 1, 1))
+    assert distance.se < truth / 10
+    assert abs(distance.mean - truth) < 3 * distance.se
 
 
-def test_kid_of_one_block_is_torchmetrics(monkeypatch):
+def test_kid_of_one_block_equals_that_of_torchmetrics():
     a, b = (torch.from_numpy(gaussian(30, np.zeros(4), 1 + seed, seed)) for seed in (0, 1))
     extractor = torch.nn.Identity()
     extractor.num_features = 4
     metric = KernelInceptionDistance(extractor, subsets=1, subset_size=30)
     metric.update(a, real=True)
     metric.update(b, real=False)
-    monkeypatch.setattr(quality, "BLOCKS", 1)
-    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning):
-        assert quality.kid(a.numpy(), b.numpy())[0] == pytest.approx(float(metric.compute()[0]), rel=1e-6)
+    distance = quality.kid(a.numpy(), b.numpy(), blocks=1)
+    assert distance.mean == pytest.approx(float(metric.compute()[0]), rel=1e-6)
+    assert distance.se is None
 
 
-def test_kid_does_not_mind_the_order_of_files():
-    """Halves that differ, as those of MNIST's test set do: the floor is zero all the same."""
+def test_kid_does_not_depend_on_the_order_of_files():
+    """Two sets whose halves differ alike, as in MNIST's test set, are at distance zero."""
     halves = [gaussian(2000, np.full(4, shift), 1, seed) for seed, shift in enumerate((0.0, 3.0, 0.0, 3.0))]
     first, second = np.concatenate(halves[:2]), np.concatenate(halves[:1:-1])
-    found, error = quality.kid(first, second)
-    assert abs(found) < 4 * error
+    distance = quality.kid(first, second)
+    assert abs(distance.mean) < 4 * distance.se
 
 
-def test_precision_and_recall_see_what_is_made_up_and_what_is_missing():
+def test_precision_falls_with_made_up_modes_and_recall_with_missing_ones():
     real = np.concatenate([gaussian(300, np.zeros(2), 1, 0), gaussian(300, np.full(2, 100.0), 1, 1)])
     half = gaussian(600, np.zeros(2), 1, 2)
     precision, recall = quality.precision_recall(real, half)
@@ -88,21 +90,21 @@ def test_precision_and_recall_see_what_is_made_up_and_what_is_missing():
 
 
 def test_balls_reach_to_the_third_neighbour():
-    """Of points 0, 1, 2, 4 on a line the balls' radii are 4, 3, 2, 4: together -4 to 8."""
+    """The balls around 0, 1, 2, 4 on a line have the radii 4, 3, 2, 4 and together cover -4 to 8."""
     real = np.array([[0.0], [1.0], [2.0], [4.0]])
     fake = np.array([[-4.1], [-3.9], [7.9], [8.1]])
     assert quality.precision_recall(real, fake)[0] == 0.5
 
 
-def test_sets_of_different_sizes_are_refused():
+def test_sets_of_different_sizes_are_rejected():
     with pytest.raises(ValueError, match="as many of both"):
         quality.distances(np.zeros((30, 2)), np.zeros((20, 2)))
 
 
 @pytest.fixture(autouse=True)
-def short(monkeypatch, tmp_path):
-    """A classifier takes a second, and is kept here."""
-    monkeypatch.setattr(classifier, "FEWEST_STEPS", 25)
+def short_training(monkeypatch, tmp_path):
+    """Have a classifier trained in a second, with a cache folder of its own."""
+    monkeypatch.setattr(classifier, "train", partial(classifier.train, steps=25))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
@@ -111,35 +113,33 @@ def opened(finished):
     return build.open_run(finished)
 
 
-def test_draws_are_compared_with_binary_images_and_means_with_greys(opened):
+def test_draws_are_compared_with_binary_images_and_means_with_grayscale_images(opened):
     data = opened.data
     n = quality.count(opened)
     assert n == len(data.test.images)
     numbers = quality.sample_quality(opened, data.source.test.images, data.test.images)
-    assert list(dict.fromkeys(name.rpartition("/")[0] for name in numbers)) == [
-        "means", "draws", "floor/means", "floor/draws"
-    ]  # fmt: skip
-    for kind in ("means", "draws"):  # the very images that they are compared with
-        assert numbers[f"{kind}/frechet"] == pytest.approx(0, abs=1e-3)
-        assert numbers[f"{kind}/precision"] == numbers[f"{kind}/recall"] == 1
-        assert numbers[f"floor/{kind}/frechet"] > 0.01
-    assert numbers["floor/means/frechet"] != numbers["floor/draws/frechet"]
+    assert (list(numbers), list(numbers["floor"])) == (["means", "draws", "floor"], ["means", "draws"])
+    for kind in ("means", "draws"):  # the same images that they are compared with
+        assert numbers[kind]["frechet"] == pytest.approx(0, abs=1e-3)
+        assert numbers[kind]["precision"] == numbers[kind]["recall"] == 1
+        assert numbers["floor"][kind]["frechet"] > 0.01
+    floor = numbers["floor"]["means"]["frechet"]
+    assert floor != numbers["floor"]["draws"]["frechet"]
     noise = np.random.default_rng(0).integers(0, 256, data.source.test.images.shape, np.uint8)
-    against = quality.references(opened)
-    assert quality.compared(against, {"means": noise})["means/frechet"] > 10 * numbers["floor/means/frechet"]
+    assert quality.references(opened)["means"].distances(noise)["frechet"] > 10 * floor
     assert set(np.unique(data.test.images)) == {0, 255}
 
 
-def test_greys_are_one_kind(run):
+def test_draws_of_a_density_are_compared_with_grayscale_images(run):
     opened = build.open_run(run("likelihood=gaussian", "trainer.max_epochs=1"))
     against = quality.references(opened)
     assert against["means"] is against["draws"]
     assert np.array_equal(against["draws"].real, features(against["draws"].classifier, opened.data.source.test.images))
 
 
-def test_what_cannot_be_compared_says_why(opened):
+def test_an_obstacle_to_the_comparison_is_named(opened):
     source = opened.data.source
-    assert quality.unmeasurable(opened) is None
+    assert quality.obstacle(opened) is None
     opened.data.source = source._replace(test=Split(*(array[:19] for array in source.test)))
     with pytest.raises(UserError, match="19 test images, and a comparison needs 20"):
         quality.references(opened)

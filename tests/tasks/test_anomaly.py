@@ -1,7 +1,6 @@
-"""task=anomaly, its scores and its measures."""
+"""task=anomaly and its pictures."""
 
 import csv
-import io
 import json
 import math
 
@@ -10,100 +9,18 @@ import pytest
 import torch
 from matplotlib.text import Text
 from PIL import Image
-from torch.distributions import kl_divergence
 
-from src.build import open_run
-from src.data.pixels import dequantize
 from src.figures.histogram import span
-from src.models.gaussians import DiagonalGaussian
 from src.support.errors import UserError
-from src.tasks.anomaly import pictures as figures
-from src.tasks.anomaly import scores as module
-from src.tasks.anomaly.scores import BASELINES, SCORES, detection, png_nats, scores
-from tests.helpers.models import linear_gaussian
+from src.support.statistics import flatten
+from src.tasks.anomaly import pictures
+from src.tasks.anomaly import task as module
+from src.tasks.anomaly.scores import BASELINES, SCORES, detection, make_scores
 
 QUICK = ["task.images=20", "task.samples=5", "task.steps=2"]
 
 
-def test_with_the_true_posterior_every_likelihood_score_is_log_p(float64):
-    vae, truth = linear_gaussian()
-    x = truth.sample((400,))[:, None, None]
-    found = scores(vae, x, torch.arange(400), SCORES, 0, 3, 20)
-    log_p = truth.log_prob(x[:, 0, 0])
-    nll = scores(vae, x, torch.arange(400), ["nll"], 0, 300, 20)["nll"]
-    torch.testing.assert_close(nll.mean(), -log_p.mean(), atol=0.01, rtol=0)
-    assert (nll + log_p).std() < 0.1
-    error = found["-elbo"] + log_p
-    assert abs(error.mean()) < 4 * error.std() / 20
-    assert torch.allclose(found["recon"] + found["kl"], found["-elbo"])
-    assert abs(found["regret"].mean()) < 0.05
-
-
-def test_regret_is_what_the_encoder_lacks(float64):
-    vae, truth = linear_gaussian(error=0.3)
-    exact, _ = linear_gaussian()  # for its size alone
-    x = truth.sample((300,))[:, None, None]
-    w, b = vae.decoder[0].weight.detach(), vae.decoder[0].bias.detach()
-    precision = 1 + w.square().sum(0) / 0.16
-    best = DiagonalGaussian((x[:, 0, 0] - b) @ w / 0.16 / precision, precision.rsqrt().expand(300, 3))
-    with torch.no_grad():
-        lacking = kl_divergence(vae.encode(x), best)
-    found = scores(vae, x, torch.arange(300), ["regret"], 0, 3, 200)["regret"]
-    assert lacking.mean() > 0.2
-    assert found.mean() == pytest.approx(lacking.mean().item(), rel=0.15)
-    assert np.corrcoef(found, lacking)[0, 1] > 0.9
-
-
-def test_chunks_change_no_score(finished, monkeypatch):
-    class Bar:
-        update = staticmethod(lambda count: None)
-
-    run = open_run(finished)
-    images = run.data.test.images[:20]
-    whole = module.evaluated(run, images, SCORES, 5, 2, Bar)
-    monkeypatch.setattr(module, "CHUNK", 7)
-    parts = module.evaluated(run, images, SCORES, 5, 2, Bar)
-    assert list(whole) == [*SCORES, *BASELINES]
-    for name in whole:
-        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-3, atol=1e-2, err_msg=name)
-
-
-def test_complexity_is_the_length_of_a_png():
-    random = np.random.default_rng(0)
-    greys = random.integers(0, 256, (3, 1, 28, 28)).astype(np.uint8)
-    binary = np.where(greys > 127, 255, 0).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(binary[0, 0]).convert("1").save(file, "PNG", optimize=True)
-    assert png_nats(binary, True)[0] == pytest.approx(8 * math.log(2) * len(file.getvalue()))
-    assert np.array_equal(png_nats(dequantize(greys, 1), False), png_nats(greys, False))
-    flat, colours = np.zeros((1, 1, 28, 28), np.uint8), random.integers(0, 256, (1, 3, 28, 28)).astype(np.uint8)
-    assert png_nats(flat, True) < png_nats(binary, True).min() < png_nats(greys, False).min()
-    assert png_nats(greys, False).min() < png_nats(colours, False)
-    together = np.concatenate([binary, greys])
-    assert np.array_equal(png_nats(together, False)[:3], png_nats(binary, False))  # whatever the company
-
-
-def test_detection_is_what_it_says():
-    random = np.random.default_rng(0)
-    normal, anomalous = random.normal(0, 1, 80).round(1), random.normal(1, 1, 40).round(1)
-    found = detection(normal, anomalous)
-    pairs = np.sign(anomalous[:, None] - normal) / 2 + 0.5
-    assert found["auroc"] == pytest.approx(pairs.mean())
-    threshold = max(t for t in np.unique([*normal, *anomalous]) if (anomalous >= t).mean() >= 0.95)
-    assert found["fpr95"] == (normal >= threshold).mean()
-    assert detection(np.zeros(5), np.ones(5)) == {"auroc": 1, "auroc_se": 0, "aupr": 1, "fpr95": 0}
-    chance = detection(np.zeros(30), np.zeros(10))
-    assert (chance["auroc"], chance["aupr"], chance["fpr95"]) == (0.5, 0.25, 1)
-
-
-def test_the_standard_error_of_auroc_is_its_spread():
-    random = np.random.default_rng(0)
-    found = [detection(random.normal(0, 1, 60), random.normal(1, 2, 30)) for _ in range(300)]
-    spread = np.std([each["auroc"] for each in found])
-    assert np.mean([each["auroc_se"] for each in found]) == pytest.approx(spread, rel=0.12)
-
-
-def test_a_run_is_set_against_corruptions_and_other_data(applied, finished):
+def test_a_run_is_compared_with_corruptions_and_other_data(applied, finished):
     numbers, folder = applied(
         finished, "task=anomaly", *QUICK, "task.against=[flip_vertical,rotate,noise,blur,invert,mnist5k]"
     )
@@ -120,39 +37,34 @@ def test_a_run_is_set_against_corruptions_and_other_data(applied, finished):
             "mnist5k",
         }
         assert all(values.shape == (20,) and np.isfinite(values).all() for values in arrays.values())
-        wanted = detection(arrays["test/nll"], arrays["noise/nll"])
+        wanted = flatten(detection(arrays["test/nll"], arrays["noise/nll"]))
         assert (arrays["test/nll"] <= arrays["test/-elbo"] + 5).all()
     assert {key: numbers[f"noise nll/{key}"] for key in wanted} == wanted
-    # discs in black are told from the same with noise, and from their negatives; a mirror image is as dark
+    # discs on black differ from noisy discs and from negatives; a mirror image has the same intensity
     assert numbers["noise -elbo/auroc"] > 0.95
     assert numbers["invert mean_intensity/auroc"] == 1
     assert 0.3 < numbers["flip_vertical mean_intensity/auroc"] < 0.7
 
 
 def overflowing(monkeypatch, broken: dict[str, list[float]]) -> None:
-    """Makes the first scores of every 20 images what `broken` says, by score."""
+    """Replace the first scores of each set by the values in `broken`, by score."""
 
-    def some(vae, x, index, names, *options):
-        found = before(vae, x, index, names, *options)
-        for name, values in broken.items():
-            found[name][: len(values)] = torch.tensor(values)[: len(index)]
-        return found
+    def overflow(score, values):
+        def overflowing_score(vae, batch, noise):
+            result = score(vae, batch, noise)
+            result[: len(values)] = torch.tensor(values)[: len(result)]
+            return result
 
-    before = module.scores
-    monkeypatch.setattr(module, "scores", some)
+        return overflowing_score
+
+    def make(*options):
+        scores = make_scores(*options)
+        return scores | {name: overflow(scores[name], values) for name, values in broken.items()}
+
+    monkeypatch.setattr(module, "make_scores", make)
 
 
 NAN, INF = math.nan, math.inf
-
-
-def test_what_is_no_finite_number_ranks_highest():
-    normal, anomalous = np.array([1.0, 2, 3, NAN]), np.array([INF, -INF, NAN, 2.5])
-    found = detection(normal, anomalous)
-    pairs = [1, 1, 1, 0.5] * 3 + [1, 1, 0, 0]  # of each anomaly with each normal image
-    assert found["auroc"] == pytest.approx(np.mean(pairs))
-    assert detection(np.full(4, NAN), np.full(4, INF))["auroc"] == 0.5
-    finite = detection(np.array([1.0, 2, 3, 9]), np.array([9, 9, 9, 2.5]))
-    assert found == finite
 
 
 def test_images_that_make_the_model_overflow_are_the_most_anomalous_and_counted(applied, finished, monkeypatch, caplog):
@@ -167,7 +79,8 @@ def test_images_that_make_the_model_overflow_are_the_most_anomalous_and_counted(
             assert np.isfinite(arrays[f"{name}/-elbo"][3:]).all()
     assert numbers["noise regret/auroc"] == 0.5
     assert 0.8 < numbers["noise -elbo/auroc"] < 1
-    assert "noise: of 20 images no finite number is -elbo of 3, regret of 20" in caplog.text
+    assert "noise: of 20 images these scores are not finite" in caplog.text
+    assert "most anomalous: -elbo of 3, regret of 20" in caplog.text
     json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)  # NaN and Infinity are no JSON
 
 
@@ -191,13 +104,13 @@ def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
-def test_the_histogram_tells_what_lies_beyond_its_axis():
+def test_the_histogram_counts_the_values_beyond_its_axis():
     random = np.random.default_rng(0)
     normal = random.normal(100, 10, 500)
     other = np.concatenate([random.normal(150, 10, 495), [1738, 900, -1000, NAN, INF]])
-    drawn = figures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {})
-    assert {"◂ 1 down to −1,000", "2 up to 1,738, 2 ∞ ▸"} <= set(texts(drawn))
-    (axes,) = (axes for axes in drawn.axes if axes.patches)
+    figure = pictures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {})
+    assert {"◂ 1 down to −1,000", "2 up to 1,738, 2 ∞ ▸"} <= set(texts(figure))
+    (axes,) = (axes for axes in figure.axes if axes.patches)
     low, high = axes.get_xlim()
     assert -200 < low < high < 300
     assert all(low < tick < high for tick in axes.get_xticks())
@@ -211,27 +124,27 @@ def test_the_histogram_tells_what_lies_beyond_its_axis():
 )
 def test_any_scores_can_be_drawn(normal, other):
     normal, other = np.array(normal), np.array(other)
-    drawn = texts(figures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {}))
+    lines = texts(pictures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {}))
     infinite = int(np.isinf(normal).sum() + np.isinf(other).sum())
-    assert sum(int(line.removesuffix(" ∞ ▸")) for line in drawn if line.endswith(" ∞ ▸")) == infinite
-    assert not any("up to" in line or "down to" in line for line in drawn)
+    assert sum(int(line.removesuffix(" ∞ ▸")) for line in lines if line.endswith(" ∞ ▸")) == infinite
+    assert not any("up to" in line or "down to" in line for line in lines)
 
 
-def test_tails_are_inside_and_far_outliers_outside():
+def test_the_axis_holds_the_tails_but_not_far_outliers():
     values = np.random.default_rng(0).normal(0, 1, 1000)
     assert span(values, values + 1) == (values.min(), values.max() + 1)
     low, high = span(values, np.append(values, 1000))
     assert (low, high) == (values.min(), values.max())
 
 
-def test_by_itself_it_takes_flips_noise_and_what_is_there(applied, finished):
+def test_auto_is_flips_noise_and_other_data_whose_files_exist(applied, finished):
     numbers, _ = applied(finished, "task=anomaly", *QUICK, "task.scores=[kl]")
     rows = {name.split("/")[0] for name in numbers if "/" in name}
     sets = ("flip_vertical", "flip_horizontal", "noise")
     assert rows == {f"{name} {score}" for name in sets for score in ("kl", *BASELINES)}
 
 
-def test_a_class_that_was_held_out_is_found_again(applied, run, small):
+def test_a_class_that_was_held_out_is_detected(applied, run, small):
     folder = run("data.exclude_labels=[2]", "likelihood=gaussian", "prior=vamp", "trainer.max_epochs=6")
     numbers, results = applied(folder, "task=anomaly", *QUICK, "task.images=100")
     with np.load(results / "scores.npz") as arrays:
@@ -240,7 +153,7 @@ def test_a_class_that_was_held_out_is_found_again(applied, run, small):
     assert numbers["held_out -elbo/auroc"] > 0.9
 
 
-def test_a_flow_and_grey_levels_are_scored_too(applied, run):
+def test_scores_of_a_flow_and_of_gray_levels(applied, run):
     folder = run("posterior=flow", "likelihood=logistic256", "trainer.max_epochs=1")
     numbers, _ = applied(folder, "task=anomaly", *QUICK, "task.against=rotate")
     assert {name.split("/")[0] for name in numbers if "/" in name} == {f"rotate {s}" for s in (*SCORES, *BASELINES)}
@@ -264,7 +177,7 @@ def test_own_images_are_scored(applied, finished, images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "words"),
+    ("option", "message"),
     [
         ("task.scores=[-elbo,foo]", "task.scores must be a list, each element -elbo or nll"),
         ("task.scores=[]", "task.scores must be a list, each element -elbo or nll"),
@@ -277,14 +190,14 @@ def test_own_images_are_scored(applied, finished, images, tmp_path):
         ("task.input=nowhere", "no such file or folder"),
     ],
 )
-def test_what_can_not_be_done_is_told_and_nothing_written(applied, finished, option, words):
+def test_bad_options_are_rejected_and_nothing_is_written(applied, finished, option, message):
     before = sorted(finished.rglob("*"))
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         applied(finished, "task=anomaly", option)
     assert sorted(finished.rglob("*")) == before
 
 
-def test_images_of_another_shape_are_refused(applied, run, tmp_path):
+def test_images_of_another_shape_are_rejected(applied, run, tmp_path):
     random = np.random.default_rng(0)
     path = tmp_path / "colours.npz"
     np.savez(path, images=random.integers(0, 256, (60, 3, 12, 8)).astype(np.uint8))

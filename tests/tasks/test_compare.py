@@ -1,18 +1,24 @@
 """task=compare."""
 
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 
-from src.build import open_run
+from src.build import Run, open_run
+from src.models.likelihoods import Bernoulli
 from src.run import record
-from src.support import noise
 from src.support.errors import UserError
-from src.tasks.compare.pictures import cut, differences
-from src.tasks.compare.task import option_differences
+from src.support.noise import Noise
+from src.support.statistics import Estimate
+from src.tasks.compare.pictures import differences, shorten
+from src.tasks.compare.task import option_differences, side_by_side
 from src.training.objectives import ELBO
+from tests.helpers.models import POSTERIORS, PRIORS, small
 
 
 def test_a_run_does_not_differ_from_itself(applied, finished):
@@ -34,9 +40,9 @@ def test_differences_are_paired_over_the_images(applied, finished, run):
     for folder_of_one in (finished, other):
         one = open_run(folder_of_one)
         x = torch.from_numpy(one.data.test.images).float() / 255
-        drawn = noise.normal(0, torch.arange(len(x)), (3, one.vae.latent_dim)).transpose(0, 1)
+        eps = Noise(0).normal(torch.arange(len(x)), 3, one.vae.latent_dim, like=x)
         with torch.no_grad():
-            elbos.append(-ELBO(samples=3)(one.vae, x, drawn).loss.double().numpy())
+            elbos.append(-ELBO(samples=3)(one.vae, x, eps).loss.double().numpy())
     difference = elbos[0] - elbos[1]
     assert numbers["images"] == len(difference)
     assert numbers["elbo/difference"] == pytest.approx(difference.mean(), abs=1e-4)
@@ -49,20 +55,39 @@ def test_differences_are_paired_over_the_images(applied, finished, run):
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("priors", "caption"),
+    [
+        (("standard", "standard"), "the same codes, decoded by both"),
+        (("mixture", "mixture"), "the same codes, decoded by both"),
+        (("standard", "coupling"), "the same noise, through the prior and decoder of each"),
+    ],
+)
+def test_codes_are_called_the_same_where_both_priors_draw_the_same(images, priors, caption):
+    runs = {}
+    for who, prior in zip(("run", "other"), priors, strict=True):
+        torch.manual_seed(0)
+        vae = small(POSTERIORS["gaussian"](3), PRIORS[prior](3), Bernoulli()).eval()
+        runs[who] = Run(Path(), None, vae, seed=0, epoch=1)
+    runs["run"].data = SimpleNamespace(source=images)
+    figure = side_by_side("a", runs, images.test, 3)
+    assert any(caption in text.get_text() for text in figure.findobj(Text))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
     [
         (["likelihood=gaussian"], "the pixels' kind is binary of run, dequantized of other"),
         (["data.exclude_labels=[1]"], r"data.exclude_labels is \[\] of run, \[1\] of other"),
     ],
 )
-def test_runs_on_other_images_are_refused(applied, finished, run, options, words):
+def test_runs_on_other_images_are_rejected(applied, finished, run, options, message):
     other = run(*options, "trainer.max_epochs=1")
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         applied(finished, "task=compare", f"task.other={other}")
     assert not list(finished.glob("tasks/compare/.*"))
 
 
-def test_a_file_that_moved_is_known_and_another_is_refused(applied, finished, run, tmp_path):
+def test_a_file_that_moved_is_recognised_and_another_is_rejected(applied, finished, run, tmp_path):
     same, turned = tmp_path / "same.npz", tmp_path / "turned.npz"
     shutil.copy(open_run(finished).config.data.path, same)
     with np.load(same) as arrays:
@@ -76,7 +101,7 @@ def test_a_file_that_moved_is_known_and_another_is_refused(applied, finished, ru
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ([], "task.other must be given"),
         (["task.other=nowhere"], "nowhere.*no such checkpoint"),
@@ -86,12 +111,12 @@ def test_a_file_that_moved_is_known_and_another_is_refused(applied, finished, ru
         (["task.other=x", "task.count=0"], "task.count must be a whole number"),
     ],
 )
-def test_bad_options_are_refused(applied, finished, options, words):
-    with pytest.raises(UserError, match=words):
+def test_bad_options_are_rejected(applied, finished, options, message):
+    with pytest.raises(UserError, match=message):
         applied(finished, "task=compare", *options)
 
 
-def test_differing_options_are_named_once_and_the_shortest_way():
+def test_options_that_differ_are_named_once_and_the_shortest_way():
     ours = {
         "seed": 0,
         "beta": 1.0,
@@ -103,8 +128,8 @@ def test_differing_options_are_named_once_and_the_shortest_way():
         "beta": 4.0,
         "objective": {"_target_": "src.training.objectives.MMD", "beta": 4.0, "penalty": 9},
     }
-    found = option_differences(ours, theirs | {"title": "b", "data": {"root": "elsewhere"}})
-    assert found == {
+    differing = option_differences(ours, theirs | {"title": "b", "data": {"root": "elsewhere"}})
+    assert differing == {
         "beta": ("1.0", "4.0"),
         "objective": ("objectives.ELBO", "objectives.MMD"),
         "objective.penalty": ("–", "9"),
@@ -115,26 +140,25 @@ def test_two_runs_of_a_sweep_do_not_differ_in_its_name():
     assert option_differences({"sweep_name": "one", "seed": 0}, {"sweep_name": "two", "seed": 0}) == {}
 
 
-def test_options_of_two_groups_are_two():
+def test_options_of_two_groups_are_two_differences():
     ours = {"model": {"encoder": {"hidden": 8}, "decoder": {"hidden": 8}}}
     theirs = {"model": {"encoder": {"hidden": 9}, "decoder": {"hidden": 9}}}
     flows = {group: {"transforms": 2} for group in ("prior", "posterior")}
-    found = option_differences(ours, theirs | flows)
-    assert list(found) == ["model.encoder.hidden", "posterior.transforms", "prior.transforms"]
+    differing = option_differences(ours, theirs | flows)
+    assert list(differing) == ["model.encoder.hidden", "posterior.transforms", "prior.transforms"]
 
 
 def test_long_values_keep_their_end():
-    assert cut("short") == "short"
-    assert cut("x" * 40 + "end").endswith("end") and len(cut("x" * 43)) == 26
+    assert shorten("short") == "short"
+    assert shorten("x" * 40 + "end").endswith("end") and len(shorten("x" * 43)) == 26
 
 
-def test_the_histogram_counts_what_lies_beyond_its_axis():
+def test_the_histogram_counts_the_values_beyond_its_axis():
     difference = np.concatenate([np.random.default_rng(0).normal(1, 5, 995), [-200, 90, 80, 70, -60]])
-    table = {f"{key}/{who}": 1.0 for key in ("elbo", "recon", "kl") for who in ("run", "other", "difference")}
-    numbers = table | {f"{key}/difference_se": 0.1 for key in ("elbo", "recon", "kl")}
-    drawn = differences("a", "b", numbers, {}, difference)
-    words = [text.get_text() for axes in drawn.axes for text in axes.texts]
+    row = {"run": 1.0, "other": 1.0, "difference": Estimate(1.0, 0.1)}
+    figure = differences("a", "b", dict.fromkeys(("elbo", "recon", "kl"), row), {}, difference)
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     limit = np.percentile(np.abs(difference), 99)
     above, below = int((difference > limit).sum()), int((difference < -limit).sum())
     assert above + below == 10
-    assert words == [f"◂ {below} down to −200", f"{above} up to 90 ▸"]
+    assert texts == [f"◂ {below} down to −200", f"{above} up to 90 ▸"]

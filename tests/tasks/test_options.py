@@ -1,4 +1,4 @@
-"""Options of the tasks: of a wrong kind they are one line, and what another option leaves unused is not judged."""
+"""Options of the tasks: a value of a wrong kind is an error of one line, and options without effect are not checked."""
 
 import json
 from pathlib import Path
@@ -14,50 +14,50 @@ from src.support.errors import UserError, is_memory_error
 from src.support.ranges import MAX_COUNT
 
 COUNTS = [None, -1, 0, 1.5, "many", [1, 2], True, MAX_COUNT + 1]
-WORDS = [None, -1, 1.5, True, [["a"]], [{"a": 1}], ["nope"], [], "nope"]
-TRUTHS = [None, 1, "often", [True]]
+CHOICES = [None, -1, 1.5, True, [["a"]], [{"a": 1}], ["nope"], [], "nope"]
+FLAGS = [None, 1, "often", [True]]
 PATHS = [-1, 1.5, True, ["A", "B"], [], {"a": 1}, "nowhere", "file", "empty"]
 WRONG = {
     "compare": {
         "other": [None, "", *PATHS],
-        "checkpoint": WORDS,
-        "split": WORDS,
+        "checkpoint": CHOICES,
+        "split": CHOICES,
         "samples": COUNTS,
         "count": COUNTS,
     },
     "sample": {
         "count": COUNTS,
-        "samplers": WORDS,
+        "samplers": CHOICES,
         "temperature": [None, 0, -1, float("nan"), "warm", True, [1]],
-        "compare": TRUTHS,
-        "files": TRUTHS,
+        "compare": FLAGS,
+        "files": FLAGS,
     },
-    "interpolate": {"pairs": COUNTS, "images": [*WORDS[1:], [[0, 0]], [[0, 1.5]]], "steps": COUNTS, "path": WORDS},
-    "inpaint": {"mask": WORDS, "images": COUNTS, "samples": COUNTS, "draws": COUNTS},
-    "anomaly": {"against": WORDS, "input": PATHS, "scores": WORDS, "images": COUNTS},
-    "synthesize": {"per_class": COUNTS, "judge": TRUTHS, "sizes": [*WORDS, [True], [1e9], [10**9]], "seeds": COUNTS},
-    "figures": {"scale": [None, 0, 9, True, "big", [1]], "formats": WORDS, "films": TRUTHS},
+    "interpolate": {"pairs": COUNTS, "images": [*CHOICES[1:], [[0, 0]], [[0, 1.5]]], "steps": COUNTS, "path": CHOICES},
+    "inpaint": {"mask": CHOICES, "images": COUNTS, "samples": COUNTS, "draws": COUNTS},
+    "anomaly": {"against": CHOICES, "input": PATHS, "scores": CHOICES, "images": COUNTS},
+    "synthesize": {"per_class": COUNTS, "judge": FLAGS, "sizes": [*CHOICES, [True], [1e9], [10**9]], "seeds": COUNTS},
+    "figures": {"scale": [None, 0, 9, True, "big", [1]], "formats": CHOICES, "films": FLAGS},
     "traverse": {"image": [-1, 1.5, [1], True, "first"], "steps": COUNTS, "dimensions": COUNTS[1:]},
     "diagnose": dict.fromkeys(("count", "samples", "steps", "simulations"), COUNTS),
     "evaluate": {
-        "split": WORDS,
+        "split": CHOICES,
         "samples": [each for each in COUNTS if each != 0],
         "images": COUNTS[1:],
         "tight_images": [each for each in COUNTS if each != 0],
-        "precision": WORDS,
-        "sample_quality": TRUTHS,
+        "precision": CHOICES,
+        "sample_quality": FLAGS,
     },
 }
 
 
 @pytest.fixture(scope="module")
 def opened(finished: Path) -> build.Run:
-    """A run whose images are read once."""
+    """A run whose images are read once for all tests."""
     return build.open_run(finished)
 
 
 @pytest.mark.parametrize(("task", "option"), [(task, option) for task in WRONG for option in WRONG[task]])
-def test_wrong_kinds_are_one_line(opened, tmp_path, task, option):
+def test_a_value_of_a_wrong_kind_is_an_error_of_one_line(opened, tmp_path, task, option):
     (tmp_path / "file").write_text("hello")
     (tmp_path / "empty").mkdir()
     options: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(Path(CONF, "task", f"{task}.yaml")))
@@ -70,7 +70,7 @@ def test_wrong_kinds_are_one_line(opened, tmp_path, task, option):
 
 
 @pytest.mark.parametrize(
-    ("task", "words"),
+    ("task", "options"),
     [
         ("synthesize", ["judge=false", "per_class=2", "sizes=[1000000]"]),
         ("evaluate", ["samples=0", "images=20", "sample_quality=false", "tight_images=1000000"]),
@@ -78,12 +78,12 @@ def test_wrong_kinds_are_one_line(opened, tmp_path, task, option):
         ("interpolate", ["images=[[0,1]]", "steps=3", "pairs=1000"]),
     ],
 )
-def test_what_is_not_used_is_not_judged(applied, finished, task, words):
-    numbers, folder = applied(finished, f"task={task}", *(f"task.{word}" for word in words))
+def test_options_without_effect_are_not_checked(applied, finished, task, options):
+    numbers, folder = applied(finished, f"task={task}", *(f"task.{option}" for option in options))
     assert set(json.loads(Path(folder, "metrics.json").read_text())) >= set(numbers)
 
 
-def test_too_much_memory_is_told_from_other_errors():
+def test_a_lack_of_memory_is_distinguished_from_other_errors():
     assert is_memory_error(MemoryError())
     assert is_memory_error(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
     assert not is_memory_error(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

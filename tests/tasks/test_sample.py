@@ -1,5 +1,7 @@
 """task=sample."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,15 +12,15 @@ from src.support.errors import UserError
 
 
 @pytest.fixture(autouse=True)
-def short(monkeypatch, tmp_path):
-    """What is fitted takes a second."""
-    monkeypatch.setattr(classifier, "FEWEST_STEPS", 25)
-    monkeypatch.setattr(samplers, "STEPS", 30)
-    monkeypatch.setattr(samplers, "CODES", 1000)
+def short_training(monkeypatch, tmp_path):
+    """Shorten every training to a second."""
+    monkeypatch.setattr(classifier, "train", partial(classifier.train, steps=25))
+    monkeypatch.setattr(samplers, "flow", partial(samplers.flow, steps=30))
+    monkeypatch.setattr(samplers, "codes", partial(samplers.codes, count=1000))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_samplers_are_compared_beside_their_floor(applied, finished):
+def test_samplers_are_compared_and_their_floor_is_reported(applied, finished):
     numbers, folder = applied(finished, "task=sample", "task.count=13", "task.files=true")
     names = {"samples.png", "samplers.png", "samples.npz", "metrics.json", "task.yaml", "means", "draws"}
     assert {path.name for path in folder.iterdir()} == names
@@ -56,8 +58,8 @@ def test_the_nearest_training_image_is_beside_each_mean(applied, finished):
         assert np.array_equal(arrays["nearest"], nearest(arrays["means"], train))
 
 
-def test_what_is_asked_for_does_not_change_the_samples(applied, finished):
-    """Nor is anything trained that is not needed."""
+def test_samples_do_not_depend_on_their_number_or_on_the_other_samplers(applied, finished):
+    """Without a comparison no classifier is trained."""
 
     def codes(*options):
         numbers, folder = applied(finished, "task=sample", "task.compare=false", *options)
@@ -89,13 +91,13 @@ def test_images_of_one_class_are_sampled_but_not_compared(applied, run, caplog, 
     assert Image.open(folder / "draws" / "0.png").mode == "RGB"
 
 
-def test_bad_options_are_refused_before_anything_is_trained(applied, finished, monkeypatch):
+def test_bad_options_are_rejected_before_anything_is_trained(applied, finished, monkeypatch):
     monkeypatch.setattr(quality, "references", None)
-    for option, words in {
+    for option, message in {
         "task.count=0": "task.count must be a whole number",
         "task.count=1.5": "task.count must be a whole number",
         "task.samplers=[gan]": "task.samplers must be a list, each element prior or",
         "task.temperature=0.5": r"task.samplers=\[prior,flow\]",
     }.items():
-        with pytest.raises(UserError, match=words):
+        with pytest.raises(UserError, match=message):
             applied(finished, "task=sample", option)

@@ -14,7 +14,7 @@ from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.posteriors import Gaussian
 from src.support.errors import UserError
 from src.training.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, FreeBits, Terms
-from src.training.trial import try_out
+from src.training.trial import try_objective
 from tests.helpers.models import small
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -91,6 +91,6 @@ def test_an_objective_that_withholds_px_is_refused_beside_the_optimal_sigma():
 
     vae = small(Gaussian(3), priors.Standard(3), GaussianLikelihood("optimal")).double()
     with pytest.raises(UserError, match=r"sigma=optimal needs an objective whose Terms have px"):
-        try_out(vae, Bare(), [5, 1, 4, 4])
-    try_out(vae, ELBO(), [5, 1, 4, 4])
-    try_out(small(Gaussian(3), priors.Standard(3), Bernoulli()).double(), Bare(), [5, 1, 4, 4])
+        try_objective(vae, Bare(), [5, 1, 4, 4])
+    try_objective(vae, ELBO(), [5, 1, 4, 4])
+    try_objective(small(Gaussian(3), priors.Standard(3), Bernoulli()).double(), Bare(), [5, 1, 4, 4])

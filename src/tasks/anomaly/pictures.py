@@ -1,4 +1,4 @@
-"""Anomalies: how scores of normal and other images overlap, and the images at both ends."""
+"""Pictures of anomaly scores: how those of normal and other images overlap, and the images at both ends."""
 
 from collections.abc import Mapping
 
@@ -13,17 +13,17 @@ from src.figures.grids import enlargement, tile
 NORMAL, OTHER = "#4269d0", "#e4572e"
 LABELS = 116  # pixels of the page left of the rows
 WIDE, NARROW, HIGH, GAP = 300, 150, 96, 22  # of the first score's charts and of the others'; between charts
-ENDS = 8  # images shown of each end
-BINS = (12, 40)  # as many as the root of the number of images, within these
+ENDS = 8  # images at each end
+BINS = (12, 40)  # fewest and most; between them as many as the root of the number of images
 
 Scores = Mapping[str, Mapping[str, np.ndarray]]
 
 
 def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], float]) -> Figure:
-    """A row of charts for each set but the first, `test`, and in it a chart of each score: its distribution and that of
-    the test images.
+    """A row of charts for each set but the first, `test`, with a chart of each score: its histogram and that of the
+    test images.
 
-    columns: set -> score -> values (N,); aurocs: (set, score) -> the number in the chart's corner, where there is one
+    columns: set -> score -> values (N,); aurocs: (set, score) -> the number in the chart's corner, if there is one
     """
     normal, *others = columns
     widths = [WIDE, *[NARROW] * (len(columns[normal]) - 1)]
@@ -32,31 +32,29 @@ def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], flo
     figure = page.page(max(lefts[-1] + widths[-1], 600) + page.MARGIN, top + len(others) * step + 30)
     count = f"{len(next(iter(columns[normal].values()))):,}"
     page.title(
-        figure, title, f"anomaly scores in nats (mean intensity: of the grey range) of {count} test images and others"
+        figure, title, f"anomaly scores in nats (mean intensity: of the gray range) of {count} test images and others"
     )
     for row, name in enumerate(others):
         size = len(next(iter(columns[name].values())))
-        words = f"{spelt(name)}\n{size:,} images"
-        page.write(figure, page.MARGIN, top + row * step + HIGH / 2, words, color=OTHER, va="center")
+        label = f"{display_name(name)}\n{size:,} images"
+        page.write(figure, page.MARGIN, top + row * step + HIGH / 2, label, color=OTHER, va="center")
         for left, width, score in zip(lefts, widths, columns[name], strict=True):
             axes = page.box(figure, page.Area(left, top + row * step, width, HIGH))
-            overlap(axes, columns[normal][score], columns[name][score])
+            draw_overlap(axes, columns[normal][score], columns[name][score])
             if (name, score) in aurocs:
-                words = f"AUROC {aurocs[name, score]:.3f}" if width == WIDE else f"{aurocs[name, score]:.3f}"
-                label = axes.text(0.99, 0.97, words, transform=axes.transAxes, ha="right", va="top", fontsize=8.5)
-                label.set_bbox({"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5})
+                auroc = f"AUROC {aurocs[name, score]:.3f}" if width == WIDE else f"{aurocs[name, score]:.3f}"
+                corner = axes.text(0.99, 0.97, auroc, transform=axes.transAxes, ha="right", va="top", fontsize=8.5)
+                corner.set_bbox({"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5})
             if row == 0:
-                page.write(figure, left, top - 12, spelt(score), color=page.INK, va="baseline")
+                page.write(figure, left, top - 12, display_name(score), color=page.INK, va="baseline")
     page.write(figure, page.MARGIN, top - 12, "test images", color=NORMAL, va="baseline")
-    words = (
-        "hatched: beyond the axis; ◂ ▸ how many images, and the farthest score; ∞ no finite number, the most anomalous"
-    )
-    page.write(figure, page.MARGIN, top + len(others) * step, words, points=8.5)
+    legend = "hatched: beyond the axis; ◂ ▸ how many images, and the farthest score; ∞ not finite, the most anomalous"
+    page.write(figure, page.MARGIN, top + len(others) * step, legend, points=8.5)
     return figure
 
 
-def overlap(axes: Axes, normal: np.ndarray, other: np.ndarray) -> None:
-    """Two histograms, each of area one; the hatched bins hold what lies beyond the axis, which the notes count."""
+def draw_overlap(axes: Axes, normal: np.ndarray, other: np.ndarray) -> None:
+    """Draw two histograms, each of area one; hatched bins hold the values beyond the axis, which the notes count."""
     low, high = histogram.span(normal, other)
     bins = histogram.edges(low, high, int(np.clip(min(len(normal), len(other)) ** 0.5, *BINS)), normal, other)
     for values, colour in ((normal, NORMAL), (other, OTHER)):
@@ -71,35 +69,36 @@ def overlap(axes: Axes, normal: np.ndarray, other: np.ndarray) -> None:
     histogram.write_counts(axes, ((normal, NORMAL), (other, OTHER)), low, high)
 
 
-def extremes(title: str, score: str, shown: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+def extremes(title: str, score: str, sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """The least and the most anomalous images of each set with their scores: images (N, C, H, W) uint8, scores (N,)."""
-    images = next(iter(shown.values()))[0]
+    images = next(iter(sets.values()))[0]
     scale = enlargement(images)
     across, down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])
     step, top = down + 30, page.HEADER + 34
     lefts = [page.MARGIN + LABELS, page.MARGIN + LABELS + ENDS * across + 30]
-    figure = page.page(lefts[1] + ENDS * across + page.MARGIN, top + len(shown) * step + 12)
-    page.title(figure, title, f"as the VAE sees them, by {spelt(score)} in nats")
-    for left, words in zip(lefts, ("the least anomalous", "the most anomalous"), strict=True):
-        page.write(figure, left, top - 22, words, color=page.INK)
-    for row, (name, (images, scores)) in enumerate(shown.items()):
+    figure = page.page(lefts[1] + ENDS * across + page.MARGIN, top + len(sets) * step + 12)
+    page.title(figure, title, f"as the VAE sees them, by {display_name(score)} in nats")
+    for left, heading in zip(lefts, ("the least anomalous", "the most anomalous"), strict=True):
+        page.write(figure, left, top - 22, heading, color=page.INK)
+    for row, (name, (images, scores)) in enumerate(sets.items()):
         height = top + row * step
-        page.write(figure, page.MARGIN, height + down / 2, spelt(name), color=page.INK, va="center")
+        page.write(figure, page.MARGIN, height + down / 2, display_name(name), color=page.INK, va="center")
         order = np.argsort(scores, kind="stable")
         for left, chosen in zip(lefts, (order[:ENDS], order[::-1][:ENDS]), strict=True):
             page.paste(figure, left, height, tile(images[chosen], len(chosen)), scale)
             for i, value in enumerate(scores[chosen]):
-                page.write(figure, left + (i + 0.5) * across, height + down + 6, worded(value), points=8.5, ha="center")
+                middle = left + (i + 0.5) * across
+                page.write(figure, middle, height + down + 6, score_text(value), points=8.5, ha="center")
     return figure
 
 
-def worded(score: float) -> str:
-    """A score in a few characters, under an image."""
+def score_text(score: float) -> str:
+    """A score in a few characters, for the place under an image."""
     if not np.isfinite(score):
         return "∞"
-    return page.number(round(score, 1) + 0.0, 0 if abs(score) >= 1000 else 1)  # no minus before a zero
+    return page.number(round(score, 1) + 0.0, 0 if abs(score) >= 1000 else 1)  # adding 0 makes -0.0 positive
 
 
-def spelt(name: str) -> str:
-    """A score or set for the eye."""
+def display_name(name: str) -> str:
+    """The name of a score or set as pictures show it."""
     return name.replace("_", " ").replace("-", "\N{MINUS SIGN}")

@@ -1,13 +1,14 @@
-"""Anomaly scores: how unlike its training images a VAE finds an image, in nats; and how well they tell anomalies.
+"""Anomaly scores: how much less likely than its training images a VAE finds an image, in nats; and how well scores
+separate anomalies from normal images.
 
-Larger is more anomalous, and infinite where a score is no finite number, NaN or of either sign: on an image that makes
-the model overflow it has no more to say than that it is unlike all others. The baselines know two means of the training
-images, and nothing of the VAE.
+A larger score is more anomalous. It is infinite where the model overflows on an image, so that a score is NaN or
+infinite of either sign: all that is known then is that the image is unlike all others. The baselines are computed from
+the images alone, without the VAE.
 """
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,77 +17,113 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.build import Run
+from src.data.batches import Batch
 from src.data.pixels import Pixels, as_input
-from src.inference.importance import elbo, nll, refine
+from src.evaluation.samplers import draw_labels
+from src.inference.importance import elbo, encoder_parameters, nll, refine
 from src.inference.proposals import propose
-from src.models.gaussians import DiagonalGaussian
+from src.models.draws import Draws
 from src.models.vae import VAE
-from src.support import noise
-from src.training.objectives import draw
+from src.support.noise import Noise
+from src.support.statistics import Estimate
 
 SCORES = ("-elbo", "nll", "recon", "kl", "regret", "complexity")
 BASELINES = ("mean_intensity", "png_size")
-DRAWS = 8  # codes an image that recon, the ELBO and the regret are averaged over
-CHUNK = 125  # images at once: with the samples of `refine`, what stays in a processor's cache
+DRAWS = 8  # codes of an image over which recon, the ELBO and the regret are averaged
+CHUNK = 125  # images at once: with the samples of `refine` they stay in the cache of a processor
 
 Columns = dict[str, np.ndarray]
+Score = Callable[[VAE, Batch, Noise], Tensor]
 
 
-def evaluated(run: Run, images: np.ndarray, names: Sequence[str], samples: int, steps: int, bar: tqdm) -> Columns:
-    """The scores `names` of images (N, C, H, W) that are prepared for the run, then the baselines; (N,) each, float64,
-    finite or infinite.
+def make_scores(names: Sequence[str], samples: int, steps: int) -> dict[str, Score]:
+    """Those of SCORES that are named: functions of a VAE, a batch and the noise, (B,).
 
-    png_size and mean_intensity are distances from the mean of the run's training images: a file may be too short
+    -elbo: recon + kl, from DRAWS codes
+    nll: -log p(x), from `samples` codes of the mixture of proposals.py, which is refined for the image by `steps`. For
+        an image unlike those of the training, codes of the encoder's posterior alone give a value hundreds of nats too
+        high
+    regret: the likelihood regret, refined by `steps`
+    complexity: -elbo, from which `evaluate_scores` subtracts the length of the image's file (Serra et al., 2020)
     """
-    everything, found = torch.from_numpy(images), []
-    for rows in torch.arange(len(images)).split(CHUNK):
-        x = as_input(everything[rows].to(run.device))
-        found.append(scores(run.vae, x, rows, names, run.seed, samples, steps))
+    scores: dict[str, Score] = {
+        "-elbo": negative_elbo,
+        "nll": lambda vae, batch, noise: nll(vae, batch, samples, noise, propose(vae, batch, noise, steps).mixture)[0],
+        "recon": lambda vae, batch, noise: draw(vae, batch, noise).recon(),
+        "kl": lambda vae, batch, noise: draw(vae, batch, noise).kl("closed"),
+        "regret": lambda vae, batch, noise: regret(vae, batch, noise, steps),
+        "complexity": negative_elbo,
+    }
+    return {name: scores[name] for name in names}
+
+
+def draw(vae: VAE, batch: Batch, noise: Noise) -> Draws:
+    """DRAWS samples of the posterior of each image."""
+    return vae.given(batch.y).draw(batch.x, score_noise(vae, batch, noise))
+
+
+def score_noise(vae: VAE, batch: Batch, noise: Noise) -> Tensor:
+    """The noise of these samples, (DRAWS, B, D)."""
+    return noise.at("scores").normal(batch.index, DRAWS, vae.latent_dim, like=batch.x)
+
+
+def negative_elbo(vae: VAE, batch: Batch, noise: Noise) -> Tensor:
+    """recon + kl, (B,)."""
+    draws = draw(vae, batch, noise)
+    return draws.recon() + draws.kl("closed")
+
+
+def regret(vae: VAE, batch: Batch, noise: Noise, steps: int) -> Tensor:
+    """The likelihood regret (Xiao et al., 2020), (B,): the increase of the ELBO, under the same noise, when q is
+    refined for the image by `steps` of Adam.
+
+    The paper refines the weights of the encoder instead. A posterior that is no Gaussian is replaced by a Gaussian, so
+    that its regret may be negative.
+    """
+    draws = draw(vae, batch, noise)
+    start = encoder_parameters(vae, batch, noise)
+    start = start[:2] if draws.q.gaussian_covariance == "diagonal" else start
+    refined = elbo(vae, batch, refine(vae, batch, noise, start, steps), score_noise(vae, batch, noise))
+    return refined + draws.recon() + draws.kl("closed")
+
+
+def evaluate_scores(
+    run: Run, images: np.ndarray, scores: Mapping[str, Score], bar: tqdm, chunk: int = CHUNK
+) -> Columns:
+    """The scores of images (N, C, H, W) that are prepared for the run, then the baselines; (N,) each, float64, finite
+    or infinite.
+
+    The baselines png_size and mean_intensity are distances from the mean of the run's training images, since files of
+    anomalies may also be shorter. A conditional model is given labels of training images chosen at random, since other
+    images have none.
+    """
+    pixels, labels, parts = torch.from_numpy(images), draw_labels(run, len(images), "anomaly"), []
+    for rows in torch.arange(len(images)).split(chunk):
+        batch = Batch(as_input(pixels[rows].to(run.device)), labels[rows], rows)
+        with torch.no_grad():
+            parts.append({name: score(run.vae, batch, Noise(run.seed)) for name, score in scores.items()})
         bar.update(len(rows))
-    columns = {name: torch.cat([part[name] for part in found]).double().cpu().numpy() for name in names}
+    columns = {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in scores}
     binary = run.data.pixels == Pixels.BINARY
-    plain, usual = simple(images, binary), simple(run.data.train_subset.images, binary)
+    own, usual = image_statistics(images, binary), image_statistics(run.data.train_subset.images, binary)
     if "complexity" in columns:
         density = math.log(256) * images[0].size if run.data.pixels == Pixels.DEQUANTIZED else 0
-        columns["complexity"] += density - plain["png_size"]
-    columns = {name: most_where_not_finite(values) for name, values in columns.items()}
-    return columns | {name: np.abs(plain[name] - usual[name].mean()) for name in BASELINES}
+        columns["complexity"] += density - own["png_size"]
+    columns = {name: infinite_unless_finite(values) for name, values in columns.items()}
+    return columns | {name: np.abs(own[name] - usual[name].mean()) for name in BASELINES}
 
 
-def most_where_not_finite(values: np.ndarray) -> np.ndarray:
-    """Scores (N,) with infinity, the most anomalous, in place of what is no finite number."""
+def infinite_unless_finite(values: np.ndarray) -> np.ndarray:
+    """Scores (N,) with infinity, the most anomalous, in place of those that are not finite."""
     return np.where(np.isfinite(values), values, np.inf)
 
 
-@torch.no_grad()
-def scores(
-    vae: VAE, x: Tensor, index: Tensor, names: Sequence[str], seed: int, samples: int, steps: int
-) -> dict[str, Tensor]:
-    """Those of SCORES among `names` of images x (B, C, H, W), (B,) each; index (B,) gives their noise its address.
-
-    -elbo: recon + kl, from DRAWS codes
-    nll: -log p(x), from `samples` codes of the mixture of proposals.py, refined for the image by `steps`: of an
-        image unlike the training's the encoder's posterior alone makes it hundreds of nats too high
-    regret: by how much the ELBO grows, with the same noise, when q is refined for the image by `steps` of Adam: the
-        likelihood regret (Xiao et al., 2020), which refines the encoder's weights instead. In place of a flow it is a
-        Gaussian that is refined, so the regret may be below zero
-    complexity: -elbo, from which `evaluated` takes the length of the image's file (Serra et al., 2020)
-    """
-    drawn = noise.normal(noise.seed_of(seed, "scores"), index, (DRAWS, vae.latent_dim)).transpose(0, 1).to(x)
-    terms = draw(vae, x, drawn)
-    recon, kl = terms.recon(), terms.kl("closed")
-    found = {"-elbo": recon + kl, "recon": recon, "kl": kl, "complexity": recon + kl}
-    if "nll" in names:
-        found["nll"] = nll(vae, x, index, samples, seed, propose(vae, x, index, seed, steps).mixture)[0]
-    if "regret" in names:
-        richer = not isinstance(terms.q, DiagonalGaussian)
-        found["regret"] = elbo(vae, x, refine(vae, x, index, seed, steps, full=richer), drawn) + recon + kl
-    return {name: found[name] for name in names}
-
-
 def png_nats(images: np.ndarray, binary: bool) -> np.ndarray:
-    """The length of each image (N, C, H, W) as a PNG file, in nats (N,): one bit a pixel for `binary` ones of one
-    channel, else bytes; images in [0, 1) as the levels that they were drawn from."""
+    """The length of each image (N, C, H, W) as a PNG file, in nats, (N,).
+
+    Binary images of one channel are written with one bit a pixel, all others with bytes; images in [0, 1) as the levels
+    that they were drawn from.
+    """
     levels = images if images.dtype == np.uint8 else (images * 256).astype(np.uint8)
     binary = binary and levels.shape[1] == 1
 
@@ -99,36 +136,36 @@ def png_nats(images: np.ndarray, binary: bool) -> np.ndarray:
     return 8 * math.log(2) * np.array([size(image) for image in levels], dtype=float)
 
 
-def simple(images: np.ndarray, binary: bool) -> dict[str, np.ndarray]:
-    """What the baselines look at, (N,) each: the mean intensity of images (N, C, H, W) in 0 to 1, and `png_nats`."""
+def image_statistics(images: np.ndarray, binary: bool) -> dict[str, np.ndarray]:
+    """What the baselines are computed from, (N,) each: the mean intensity of images (N, C, H, W), from 0 to 1, and
+    `png_nats`."""
     scale = 255 if images.dtype == np.uint8 else 1
     return {"mean_intensity": images.mean((1, 2, 3), dtype=float) / scale, "png_size": png_nats(images, binary)}
 
 
-def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:
-    """How well a score tells anomalies, the positive class, from normal images; what is not finite ranks highest.
+def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float | Estimate]:
+    """How well a score separates anomalies, the positive class, from normal images; what is not finite ranks highest.
 
     auroc: P(an anomaly scores above a normal image), ties counting half, with its standard error (DeLong et al., 1988)
     aupr: average precision; chance gives the share of anomalies
-    fpr95: the share of normal images that are flagged where 95 % of the anomalies are
+    fpr95: the share of normal images that are flagged at the threshold that flags 95 % of the anomalies
     """
     from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-    normal, anomalous = most_where_not_finite(normal), most_where_not_finite(anomalous)
+    normal, anomalous = infinite_unless_finite(normal), infinite_unless_finite(anomalous)
     truth = np.repeat([0, 1], [len(normal), len(anomalous)])
-    # the order alone counts, and scikit-learn takes no infinity
+    # only the order counts, and scikit-learn rejects infinite scores
     score = np.unique(np.concatenate([normal, anomalous]), return_inverse=True)[1]
     fpr, tpr, _ = roc_curve(truth, score, drop_intermediate=False)
-    spread = [np.var(below(a, b), ddof=1) / len(a) for a, b in ((normal, anomalous), (anomalous, normal))]
+    variances = [np.var(share_below(a, b), ddof=1) / len(a) for a, b in ((normal, anomalous), (anomalous, normal))]
     return {
-        "auroc": roc_auc_score(truth, score),
-        "auroc_se": math.sqrt(sum(spread)),
+        "auroc": Estimate(roc_auc_score(truth, score), math.sqrt(sum(variances))),
         "aupr": average_precision_score(truth, score),
         "fpr95": fpr[np.argmax(tpr >= 0.95)],
     }
 
 
-def below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+def share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     """The share of `others` (M,) below each of `values` (N,), ties counting half; (N,)."""
     ordered = np.sort(others)
     return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / (2 * len(others))

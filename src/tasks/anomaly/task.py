@@ -1,30 +1,31 @@
-"""Anomalies: test images against other images, or a user's own, by scores of the VAE."""
+"""Anomaly detection: test images against other images, or against a user's own, by scores of the VAE."""
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from annotated_types import MinLen
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from src.build import Run
 from src.data import image_files
+from src.data.image_files import UserImages
 from src.data.pixels import as_bytes, as_input
+from src.evaluation.samplers import draw_labels
 from src.figures.animation import write_image
 from src.figures.grids import sheet
 from src.support.files import atomic_path
 from src.support.ranges import Count, Positive, Several
-from src.tasks.anomaly import pictures as figures
-from src.tasks.anomaly.scores import Columns, below, detection, evaluated
-from src.tasks.anomaly.sets import others, prepared_for, spread
+from src.tasks.anomaly import pictures
+from src.tasks.anomaly.scores import Columns, Score, detection, evaluate_scores, make_scores, share_below
+from src.tasks.anomaly.sets import evenly_spread, make_sets, prepare_set
 
 log = logging.getLogger(__name__)
-SHOWN = 12  # of a user's images
+WORST = 12  # of a user's images that are drawn, the most anomalous
 
 
 def anomaly(
@@ -39,113 +40,122 @@ def anomaly(
     samples: Count,
     steps: Count,
 ) -> dict[str, Any]:
-    """How anomalous other images are beside `images` test images, by each of `scores` and the baselines.
+    """How anomalous other images are in comparison with `images` test images, by each of `scores` and the baselines.
 
-    against: names of DATA and CORRUPTIONS, `held_out`, or `auto`; input: a file or a folder, in place of it
-    invert, white: of `input`, what src/data/image_files.py makes of dark on light, and the level that is white
-    Writes histograms.png, images.png, and scores.npz, SET/SCORE (N,) each, or scores.csv of `input`. Scores that are no
-    finite number are infinite there, and counted as `not_finite`.
+    against: names of DATA and CORRUPTIONS, `held_out`, or `auto`; input: a file or a folder to score instead
+    invert, white: how src/data/image_files.py reads `input`: whether dark and light change places, and the white level
+    Writes histograms.png, images.png, and scores.npz with arrays SET/SCORE (N,), or scores.csv of `input`. A score that
+    is not finite is infinite in the files, and counted as `not_finite`.
     """
-    options = {"names": list(scores), "samples": samples, "steps": steps}
+    functions = make_scores(scores, samples, steps)
     if input is not None:
-        return own(run, folder, user_images(run, input, invert, white), images, options)
-    sets = {"test": spread(run.data.test.images, images)} | others(run, against, images)
-    columns = scored(run, sets, options)
+        return score_own_images(run, folder, read_own_images(run, input, invert, white), functions, images)
+    sets = {"test": evenly_spread(run.data.test.images, images)} | make_sets(run, against, images)
+    columns = score_sets(run, sets, functions)
     with atomic_path(folder / "scores.npz") as partial:
-        np.savez(partial, **{f"{name}/{score}": v for name, found in columns.items() for score, v in found.items()})
+        np.savez(partial, **{f"{name}/{score}": v for name, values in columns.items() for score, v in values.items()})
     rates = {
         (name, score): detection(columns["test"][score], columns[name][score])
         for name in list(columns)[1:]
         for score in columns[name]
     }
-    aurocs = {key: rate["auroc"] for key, rate in rates.items()}
-    write_image(figures.histograms(run.config.title, columns, aurocs), folder / "histograms.png", scale=1)
-    shown = {name: (visible(sets[name]), columns[name][scores[0]]) for name in sets}
-    write_image(figures.extremes(run.config.title, scores[0], shown), folder / "images.png", scale=1)
-    numbers = {f"{name} {score}/{key}": v for (name, score), rate in rates.items() for key, v in rate.items()}
-    counts = {(name, score): n for name in columns for score, n in not_finite(name, columns[name]).items()}
-    return numbers | {f"{name} {score}/not_finite": n for (name, score), n in counts.items()}
+    figure = pictures.histograms(run.config.title, columns, {key: rate["auroc"].mean for key, rate in rates.items()})
+    write_image(figure, folder / "histograms.png", scale=1)
+    ends = {name: (image_bytes(sets[name]), columns[name][scores[0]]) for name in sets}
+    write_image(pictures.extremes(run.config.title, scores[0], ends), folder / "images.png", scale=1)
+    numbers = {f"{name} {score}": rate for (name, score), rate in rates.items()}
+    for name in columns:
+        for score, count in count_not_finite(name, columns[name]).items():
+            numbers.setdefault(f"{name} {score}", {})["not_finite"] = count
+    return numbers
 
 
-def not_finite(name: str, columns: Columns) -> dict[str, int]:
-    """How many of a set's scores are no finite number, by score, where some are; they rank as the most anomalous, which
-    is said."""
+def count_not_finite(name: str, columns: Columns) -> dict[str, int]:
+    """How many scores of a set are not finite, by score, where any are; these rank as the most anomalous, of which the
+    log warns."""
     counts = {score: int(np.isinf(values).sum()) for score, values in columns.items()}
     counts = {score: count for score, count in counts.items() if count}
     if counts:
-        words = ", ".join(f"{score} of {count:,}" for score, count in counts.items())
+        shares = ", ".join(f"{score} of {count:,}" for score, count in counts.items())
         size = len(next(iter(columns.values())))
-        log.warning("%s: of %d images no finite number is %s: these rank as the most anomalous", name, size, words)
+        text = "%s: of %d images these scores are not finite and rank as the most anomalous: %s"
+        log.warning(text, name, size, shares)
     return counts
 
 
-def scored(run: Run, sets: dict[str, np.ndarray], options: dict[str, Any]) -> dict[str, Columns]:
-    """The scores of prepared images, set by set."""
+def score_sets(run: Run, sets: Mapping[str, np.ndarray], scores: Mapping[str, Score]) -> dict[str, Columns]:
+    """The scores of sets of prepared images, by set."""
     total = sum(map(len, sets.values()))
     with tqdm(total=total, desc="scores", unit="image", disable=None, leave=False, delay=1) as bar:
-        return {name: evaluated(run, images, bar=bar, **options) for name, images in sets.items()}
+        return {name: evaluate_scores(run, images, scores, bar) for name, images in sets.items()}
 
 
-def user_images(
-    run: Run, input: str, invert: bool | Literal["auto"], white: float | Literal["auto"]
-) -> image_files.UserImages:
-    """A user's own images, fitted to the run's."""
+def read_own_images(run: Run, input: str, invert: bool | Literal["auto"], white: float | Literal["auto"]) -> UserImages:
+    """A user's own images, resized to the shape of the run's."""
     ground = image_files.border(run.data.source.train.images).mean()
     return image_files.read(input, tuple(run.config.data.shape), ground, invert, white)
 
 
-def own(run: Run, folder: Path, mine: image_files.UserImages, images: int, options: dict[str, Any]) -> dict[str, Any]:
-    """A user's own images, scored beside the test images."""
-    seen = prepared_for(run, "input", mine.images)
-    columns = scored(run, {"test": spread(run.data.test.images, images), "yours": seen}, options)
-    names, test, yours = options["names"], columns["test"], columns["yours"]
-    percentiles = {name: 100 * below(yours[name], test[name]) for name in names}
-    write_table(folder / "scores.csv", mine, {name: yours[name] for name in names}, percentiles[names[0]])
-    write_image(figures.histograms(run.config.title, columns, {}), folder / "histograms.png", scale=1)
-    figure = most_anomalous(run, mine, seen, names[0], yours[names[0]], percentiles[names[0]])
+def score_own_images(
+    run: Run, folder: Path, own: UserImages, scores: Mapping[str, Score], images: int
+) -> dict[str, Any]:
+    """Score a user's own images and `images` test images; write scores.csv, histograms.png and images.png."""
+    prepared = prepare_set(run, "input", own.images)
+    columns = score_sets(run, {"test": evenly_spread(run.data.test.images, images), "yours": prepared}, scores)
+    test, yours = columns["test"], {name: columns["yours"][name] for name in scores}
+    percentiles = {name: 100 * share_below(yours[name], test[name]) for name in scores}
+    first = next(iter(scores))
+    write_table(folder / "scores.csv", own, yours, percentiles[first])
+    write_image(pictures.histograms(run.config.title, columns, {}), folder / "histograms.png", scale=1)
+
+    worst = np.argsort(-yours[first], kind="stable")[:WORST]
+    counts = f"the most anomalous of {len(prepared):,} ({int(own.inverted.sum()):,} inverted)"
+    caption = f"{counts}: {first} in nats, % of test images below"
+    notes = [f"{pictures.score_text(yours[first][i])}\n{percentiles[first][i]:.1f} %" for i in worst]
+    figure = sheet(run.config.title, caption, rows_of_own_images(run, own, prepared, worst), notes)
     write_image(figure, folder / "images.png", scale=1)
-    numbers: dict[str, Any] = {"images": len(seen), "inverted": int(mine.inverted.sum())}
-    for name in names:
-        numbers |= {f"{name}/median of {who}": median(each[name]) for who, each in (("test", test), ("yours", yours))}
-        numbers[f"{name}/yours above 95 % of test"] = (percentiles[name] > 95).mean()
+
+    numbers: dict[str, Any] = {"images": len(prepared), "inverted": int(own.inverted.sum())}
+    for name in scores:
+        numbers[name] = {"median of test": median(test[name]), "median of yours": median(yours[name])}
+        numbers[name]["yours above 95 % of test"] = (percentiles[name] > 95).mean()
     for who in columns:
-        numbers |= {f"{name}/{who} not finite": count for name, count in not_finite(who, columns[who]).items()}
+        for name, count in count_not_finite(who, columns[who]).items():
+            numbers.setdefault(name, {})[f"{who} not finite"] = count
     return numbers
 
 
 def median(scores: np.ndarray) -> float | str:
-    """The median of scores, in words where it is no finite number: JSON has none."""
-    found = float(np.median(scores))
-    return found if np.isfinite(found) else "not finite"
+    """The median of scores; "not finite" where it is infinite, which JSON can't express."""
+    value = float(np.median(scores))
+    return value if np.isfinite(value) else "not finite"
 
 
-def write_table(path: Path, mine: image_files.UserImages, scores: Columns, percentile: np.ndarray) -> None:
-    """A row for each image: its file, its scores, the share of test images (%) below the first, whether inverted."""
+def write_table(path: Path, own: UserImages, scores: Columns, percentile: np.ndarray) -> None:
+    """Write a row for each image: its file, its scores, the share of test images (%) below the first score, and whether
+    it was inverted."""
     with atomic_path(path) as partial, partial.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["file", *scores, f"percentile of {next(iter(scores))}", "inverted"])
-        for i, name in enumerate(mine.names):
+        for i, name in enumerate(own.names):
             values = [f"{values[i]:.3f}" for values in scores.values()]
-            table.writerow([name, *values, f"{percentile[i]:.2f}", str(bool(mine.inverted[i])).lower()])
+            table.writerow([name, *values, f"{percentile[i]:.2f}", str(bool(own.inverted[i])).lower()])
 
 
-def most_anomalous(
-    run: Run, mine: image_files.UserImages, seen: np.ndarray, score: str, scores: np.ndarray, percentile: np.ndarray
-) -> Figure:
-    """A user's most anomalous images: fitted, prepared, and reconstructed."""
-    worst = np.argsort(-scores, kind="stable")[:SHOWN]
-    x = as_input(torch.from_numpy(seen[worst]))
-    turned = mine.inverted[worst, None, None, None]
-    rows = [
-        ("your image", np.where(turned, 255 - mine.images[worst], mine.images[worst])),
+def rows_of_own_images(
+    run: Run, own: UserImages, prepared: np.ndarray, chosen: np.ndarray
+) -> list[tuple[str, np.ndarray]]:
+    """Those of a user's images that are chosen: resized, prepared for the VAE, and reconstructed."""
+    x = as_input(torch.from_numpy(prepared[chosen]))
+    inverted = own.inverted[chosen, None, None, None]
+    vae = run.vae.given(draw_labels(run, len(x), "anomaly"))
+    return [
+        ("your image", np.where(inverted, 255 - own.images[chosen], own.images[chosen])),
         ("as the VAE sees it", as_bytes(x)),
-        ("reconstruction", as_bytes(run.vae.reconstruct(x.to(run.device)))),
+        ("reconstruction", as_bytes(vae.reconstruct(x.to(run.device)))),
     ]
-    counts = f"the most anomalous of {len(seen):,} ({int(mine.inverted.sum()):,} inverted)"
-    notes = [f"{figures.worded(scores[i])}\n{percentile[i]:.1f} %" for i in worst]
-    return sheet(run.config.title, f"{counts}: {score} in nats, % of test images below", rows, notes)
 
 
-def visible(images: np.ndarray) -> np.ndarray:
-    """Prepared images as uint8."""
+def image_bytes(images: np.ndarray) -> np.ndarray:
+    """Prepared images (N, C, H, W) as uint8."""
     return as_bytes(as_input(torch.from_numpy(images)))

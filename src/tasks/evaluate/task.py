@@ -181,7 +181,7 @@ def reconstruction(run: Run, images: Split, grayscale: Split) -> dict[str, Estim
 
 def generation(run: Run) -> dict[str, Any]:
     """The quality of samples from the prior, beside that of training images (src/evaluation/quality.py)."""
-    if why := quality.unmeasurable(run):
+    if why := quality.obstacle(run):
         return {"sample quality": f"not measured: {why}"}
     samples = samplers.generate(run, samplers.prior(run), quality.count(run), "prior")
     return quality.sample_quality(run, samples.means, samples.draws)

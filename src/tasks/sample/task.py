@@ -1,4 +1,4 @@
-"""New images: codes from the prior or from a density fitted to the training images' codes, decoded."""
+"""New images: codes from the prior, or from a density fitted to the codes of the training images, decoded."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.evaluation import quality
-from src.evaluation.samplers import Generated, check, fitted, generate
+from src.evaluation.samplers import Generated, check_samplers, generate, make_samplers
 from src.figures.animation import write_image
 from src.inference.metrics import nearest
 from src.support.files import atomic_path
@@ -22,7 +22,7 @@ from src.support.ranges import Count, Positive
 from src.tasks.sample.pictures import MOST, side_by_side, strips
 
 log = logging.getLogger(__name__)
-STRIP = 12  # images of each sampler, side by side
+STRIP = 12  # images in the row of each sampler
 
 
 def sample(
@@ -35,38 +35,45 @@ def sample(
     files: bool,
 ) -> dict[str, Any]:
     """`count` images by the first sampler as samples.png and samples.npz, each beside the nearest training image; a row
-    of each sampler's as samplers.png; with `files` each image as a PNG. The numbers are src/evaluation/quality.py's."""
-    check(run, samplers, temperature)
-    if compare and (why := quality.unmeasurable(run)):
-        log.warning("samples are not compared: %s", why)
+    of images by each sampler as samplers.png; with `files` each image as a PNG.
+
+    Returns the distances of each sampler's images from test images, and their floors (src/evaluation/quality.py).
+    """
+    check_samplers(run, samplers, temperature)
+    if compare and (reason := quality.obstacle(run)):
+        log.warning("samples are not compared: %s", reason)
         compare = False
-    against = quality.references(run) if compare else {}
+    references = quality.references(run) if compare else {}
     size = max(count, STRIP, quality.count(run) if compare else 0)
-    made = {name: generate(run, draw, size, name) for name, draw in fitted(run, samplers, temperature).items()}
-    write(run, folder, Generated(*(array[:count] for array in made[samplers[0]])), samplers[0], files)
-    numbers = {}
-    for name, images in tqdm(made.items(), "comparing", unit="sampler", disable=None, leave=False, delay=1):
-        kinds = {kind: getattr(images, kind)[: quality.count(run)] for kind in against}
-        numbers |= {f"{name}/{key}": value for key, value in quality.compared(against, kinds).items()}
-    numbers |= quality.floors(against)
-    write_image(overview(run, made, numbers), folder / "samplers.png", scale=1)
-    return {"count": count} | numbers
+    functions = make_samplers(run, samplers, temperature)
+    images = {name: generate(run, sampler, size, name) for name, sampler in functions.items()}
+    write_samples(run, folder, Generated(*(array[:count] for array in images[samplers[0]])), samplers[0])
+    if files:
+        write_files(folder, images[samplers[0]], count)
+    distances: dict[str, Any] = {}
+    if compare:
+        for name, made in tqdm(images.items(), "comparing", unit="sampler", disable=None, leave=False, delay=1):
+            kinds = {"means": made.means[: quality.count(run)], "draws": made.draws[: quality.count(run)]}
+            distances[name] = {kind: references[kind].distances(each) for kind, each in kinds.items()}
+        distances["floor"] = quality.floors(references)
+    write_image(overview(run, images, distances), folder / "samplers.png", scale=1)
+    return {"count": count} | distances
 
 
-def overview(run: Run, made: Mapping[str, Generated], numbers: Mapping[str, float]) -> Figure:
-    """Some means of each sampler over training images, with their Fréchet distances if `numbers` has them."""
-    rows = {name: images.means[:STRIP] for name, images in made.items()}
+def overview(run: Run, images: Mapping[str, Generated], distances: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Some means of each sampler over training images, with their Fréchet distances if there are any."""
+    rows = {name: made.means[:STRIP] for name, made in images.items()}
     rows["training images"] = run.data.source.train.images[:STRIP]
-    found = {name: numbers.get(f"{name}/means/frechet") for name in made}
-    found["training images"] = numbers.get("floor/means/frechet")
+    frechet = {name: table["means"]["frechet"] for name, table in distances.items()}
     caption = "means of p(x | z), by what z is drawn from"
-    if numbers:
+    if distances:
+        frechet["training images"] = frechet.pop("floor")
         caption += f"; Fréchet distance of {quality.count(run):,} to as many test images"
-    return strips(run.config.title, caption, rows, found)
+    return strips(run.config.title, caption, rows, frechet)
 
 
-def write(run: Run, folder: Path, images: Generated, name: str, files: bool) -> None:
-    """samples.png, samples.npz and, with `files`, means/ and draws/ of PNGs."""
+def write_samples(run: Run, folder: Path, images: Generated, name: str) -> None:
+    """Write samples.png and samples.npz, with the training images nearest to the means."""
     train = run.data.source.train.images
     index = nearest(images.means, train)
     grids = [
@@ -78,11 +85,13 @@ def write(run: Run, folder: Path, images: Generated, name: str, files: bool) -> 
     write_image(side_by_side(run.config.title, caption, grids), folder / "samples.png", scale=1)
     with atomic_path(ResultsFolder(folder).samples) as partial:
         np.savez(partial, **images._asdict(), nearest=index)
-    if files:
-        digits = len(str(len(index) - 1))
-        for kind in ("means", "draws"):
-            (folder / kind).mkdir()
-            for i, image in enumerate(getattr(images, kind)):
-                grey = image.shape[0] == 1
-                picture = Image.fromarray(image[0] if grey else image.transpose(1, 2, 0))
-                picture.save(folder / kind / f"{i:0{digits}d}.png")
+
+
+def write_files(folder: Path, images: Generated, count: int) -> None:
+    """Write each of the first `count` images as a PNG, in means/ and draws/."""
+    digits = len(str(count - 1))
+    for kind, arrays in (("means", images.means), ("draws", images.draws)):
+        (folder / kind).mkdir()
+        for i, image in enumerate(arrays[:count]):
+            picture = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
+            picture.save(folder / kind / f"{i:0{digits}d}.png")

@@ -1,4 +1,4 @@
-"""Labelled synthetic images, from a Gaussian of each class's codes; and what it takes to judge them."""
+"""Labelled synthetic images from a Gaussian of the codes of each class, and what is needed to judge them."""
 
 import math
 
@@ -17,16 +17,19 @@ from src.data.pixels import SEEDS, as_bytes, prepare, required_pixels
 from src.data.sources import Images, Split
 from src.inference.metrics import nearest
 from src.models.vae import VAE
-from src.support import noise
+from src.support.noise import Noise
 from src.training.checkpoints import Average
 
-RIDGE, TINY = 1e-3, 1e-9  # added to the variances of codes without which they are singular: of their mean, and at least
-SHIFT, ANGLE, SCALE = 0.07, math.radians(12), 0.1  # classic augmentation, at most: share of a side, radians, factor
+RIDGE, TINY = 1e-3, 1e-9  # added to the variances of a singular covariance: a share of their mean, and at least
+SHIFT, ANGLE, SCALE = 0.07, math.radians(12), 0.1  # the largest augmentation: share of a side, radians, share
 
 
-def fitted(cfg: DictConfig, train: Split, steps: int, seed: int, device: torch.device) -> VAE:
-    """The VAE of a run's configuration, trained on these images (uint8) alone, in about so many steps: as the run was,
-    with its objective, optimizer and schedules, but for smaller batches where there are fewer images."""
+def train_vae(cfg: DictConfig, train: Split, steps: int, seed: int, device: torch.device) -> VAE:
+    """Train the VAE of a run's configuration on these images (uint8) alone, in about so many steps.
+
+    It is trained as the run was, with its objective, optimizer and schedules, except that batches are smaller where
+    there are fewer images.
+    """
     cfg = cfg.copy()
     cfg.seed = seed
     module = build.module(cfg, [])
@@ -54,58 +57,66 @@ def fitted(cfg: DictConfig, train: Split, steps: int, seed: int, device: torch.d
 
 @torch.no_grad()
 def class_densities(vae: VAE, train: Split, pixels: str, seed: int) -> dict[int, MultivariateNormal]:
-    """For each class the Gaussian of its codes, one drawn from q(z|x) for each of its images (uint8), with their
-    covariance shrunk towards a multiple of I as far as their number asks for (Ledoit & Wolf, 2004).
+    """The Gaussian of the codes of each class, by label, from one draw of q(z|x) for each image (uint8) of the class.
 
-    pixels: how images are prepared for the VAE, as for ImageData. Each class must have two images or more
+    The covariance is shrunk towards a multiple of I, more for fewer codes (Ledoit & Wolf, 2004). Each class must have
+    two images or more.
+
+    pixels: how images are prepared for the VAE, as for ImageData
     """
     from sklearn.covariance import LedoitWolf
 
     device = next(vae.parameters()).device
     images = torch.from_numpy(prepare(train.images, pixels, SEEDS["train"])).to(device)
-    codes = []
+    parts = []
     for batch in EvaluationBatches(images, torch.from_numpy(train.labels).to(device)):
-        drawn = noise.normal(seed, batch.index, (1, vae.latent_dim)).transpose(0, 1).to(batch.x)
-        codes.append(vae.encode(batch.x).rsample_and_log_prob(drawn)[0][0].cpu())
-    codes = torch.cat(codes).double().numpy()
-    found = {}
+        eps = Noise(seed).normal(batch.index, 1, vae.latent_dim, like=batch.x)
+        parts.append(vae.given(batch.y).encode(batch.x).rsample_and_log_prob(eps)[0][0].cpu())
+    codes = torch.cat(parts).double().numpy()
+    densities = {}
     for label in np.unique(train.labels).tolist():
         fit = LedoitWolf().fit(codes[train.labels == label])
         covariance = torch.from_numpy(fit.covariance_)
-        if torch.linalg.cholesky_ex(covariance).info:  # of two codes, which say nothing of how far to shrink
+        if torch.linalg.cholesky_ex(covariance).info:  # from two codes, which do not determine the shrinkage
             covariance = covariance + (RIDGE * covariance.diagonal().mean() + TINY) * torch.eye(len(covariance))
-        found[label] = MultivariateNormal(torch.from_numpy(fit.location_), covariance)
-    return found
+        densities[label] = MultivariateNormal(torch.from_numpy(fit.location_), covariance)
+    return densities
 
 
 @torch.no_grad()
-def synthesized(vae: VAE, densities: dict[int, MultivariateNormal], per_class: int, seed: int) -> Split:
-    """`per_class` images (uint8) of each class, one class after the other: the means of p(x|z) at codes drawn from the
-    class's density. The first of them do not depend on how many there are."""
+def generate(vae: VAE, densities: dict[int, MultivariateNormal], per_class: int, seed: int) -> Split:
+    """Make `per_class` images (uint8) of each class, one class after the other: the means of p(x|z) at codes drawn from
+    the density of the class. The first ones do not depend on `per_class`."""
     parameter = next(vae.parameters())
     images = []
     for label, density in densities.items():
-        drawn = noise.normal(noise.seed_of(seed, "synthetic", label), torch.arange(per_class), (vae.latent_dim,))
-        z = (density.loc + drawn.double() @ density.scale_tril.T).to(parameter)
-        images += [as_bytes(vae.decode(chunk).mean) for chunk in z.split(EVALUATION_BATCH)]
+        rows = torch.arange(per_class)
+        eps = Noise(seed).at("synthetic", label).normal(rows, vae.latent_dim, like=density.loc)
+        z = (density.loc + eps @ density.scale_tril.T).to(parameter)
+        for chunk in z.split(EVALUATION_BATCH):
+            y = torch.full((len(chunk),), label, device=z.device)
+            images.append(as_bytes(vae.given(y).decode(chunk).mean))
     return Split(np.concatenate(images), np.repeat(list(densities), per_class).astype(np.int64))
 
 
-def classic(x: Tensor) -> Tensor:
-    """Each image (B, C, H, W) turned by up to 12 degrees, scaled by up to 10 % and shifted by up to 7 % of its sides,
-    uniformly; drawn from torch's generator. No flips: they make other digits."""
+def augment(x: Tensor, shift: float = SHIFT, angle: float = ANGLE, scale: float = SCALE) -> Tensor:
+    """Turn, scale and shift each image (B, C, H, W) at random; drawn from torch's generator.
+
+    An image is turned by up to `angle` in radians, scaled by up to 1 +- `scale`, and shifted by up to the share `shift`
+    of its sides, uniformly. It is not flipped, since flips make other digits.
+    """
     u = 2 * torch.rand(5, len(x), device=x.device) - 1
-    angle, across, down = ANGLE * u[0], 1 + SCALE * u[1], 1 + SCALE * u[2]
+    turn, across, down = angle * u[0], 1 + scale * u[1], 1 + scale * u[2]
     ratio = x.shape[-2] / x.shape[-1]  # a grid's unit is half a side, and a turn keeps lengths in pixels
-    first = torch.stack([angle.cos() * across, -angle.sin() * down * ratio, 2 * SHIFT * u[3]], 1)
-    second = torch.stack([angle.sin() * across / ratio, angle.cos() * down, 2 * SHIFT * u[4]], 1)
+    first = torch.stack([turn.cos() * across, -turn.sin() * down * ratio, 2 * shift * u[3]], 1)
+    second = torch.stack([turn.sin() * across / ratio, turn.cos() * down, 2 * shift * u[4]], 1)
     grid = functional.affine_grid(torch.stack([first, second], 1), list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
 def distances(images: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each image (S, C, H, W) uint8 the nearest of `among`, its index and its Euclidean distance, with greys in
-    [0, 1]."""
+    """For each image (S, C, H, W) uint8 the index of the nearest of `among`, and its Euclidean distance, with
+    intensities in [0, 1]."""
     index = nearest(images, among)
-    apart = images.astype(np.float32) - among[index]
-    return index, np.linalg.norm(apart.reshape(len(apart), -1), axis=1) / 255
+    difference = images.astype(np.float32) - among[index]
+    return index, np.linalg.norm(difference.reshape(len(difference), -1), axis=1) / 255

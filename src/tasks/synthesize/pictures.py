@@ -1,4 +1,4 @@
-"""Synthetic images by class beside the nearest real ones, how near these are, and what a classifier learns of them."""
+"""Pictures of synthetic images by class with the nearest real ones, of their distances, and of accuracies."""
 
 from collections.abc import Sequence
 
@@ -10,48 +10,48 @@ from src.figures import histogram, page
 from src.figures.curves import chart
 from src.figures.grids import sheet
 
-ROWS, COLUMNS = 10, 12  # classes and images of each that are shown
+ROWS, COLUMNS = 10, 12  # classes in the picture, and images of each
 REAL, SYNTHETIC, BOTH, AUGMENTED = "#97a0ab", "#e4572e", "#4269d0", "#3ca951"
 ERRORS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001)  # ticks of accuracy, less than one
-BINS, CENTRAL = 32, 99.5  # of the histogram; percent of the distances inside its axis: hatched bins hold the rest
+BINS, CENTRAL = 32, 99.5  # of the histogram; percent of the distances on its axis: hatched bins hold the others
 
 
 def by_class(title: str, rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
-    """For each class (its name, synthetic images, the training images nearest to them) two rows."""
-    words = [pair for name, made, near in rows[:ROWS] for pair in ((name, made[:COLUMNS]), ("nearest", near[:COLUMNS]))]
+    """Two rows for each class, given as (its name, synthetic images, the training images nearest to them)."""
+    lines = [pair for name, made, near in rows[:ROWS] for pair in ((name, made[:COLUMNS]), ("nearest", near[:COLUMNS]))]
     more = f"; the first {ROWS} of {len(rows)} classes" if len(rows) > ROWS else ""
-    return sheet(title, f"synthetic images of each class, over the training image nearest to each{more}", words)
+    return sheet(title, f"synthetic images of each class, over the training image nearest to each{more}", lines)
 
 
-def distances(title: str, found: dict[str, np.ndarray]) -> Figure:
-    """Histograms of the distances (N,) to the nearest training image: of synthetic images, of test images, and of these
-    reconstructed, by name."""
+def distances(title: str, nearest: dict[str, np.ndarray]) -> Figure:
+    """Histograms of the distances (N,) to the nearest training image, by name: of synthetic images, of test images, and
+    of reconstructed test images."""
     figure = page.page(760, 450)
     page.title(figure, title, "distance to the nearest training image")
     axes = chart(figure, page.Area(page.MARGIN + 30, page.HEADER + 36, 660, 230), "share of the images, in each bin")
-    together = np.concatenate(list(found.values()))
+    together = np.concatenate(list(nearest.values()))
     low = together.min()
     high = max(np.percentile(together, CENTRAL), low + 1e-6)
     bins = histogram.edges(low, high, BINS, together)
-    for (name, values), colour in zip(found.items(), (SYNTHETIC, REAL, BOTH), strict=True):
+    for (name, values), colour in zip(nearest.items(), (SYNTHETIC, REAL, BOTH), strict=True):
         median = np.median(values)
         share = np.full(len(values), 1 / len(values))
         options = {"weights": share, "color": colour}
-        shown, outside = histogram.clip(values, bins), histogram.counts_beyond(values, low, high)[1]
+        inside, outside = histogram.clip(values, bins), histogram.counts_beyond(values, low, high)[1]
         label = f"{name}: median {median:.2f}" + (f"\nbeyond: {outside}" if outside else "")
-        axes.hist(shown, bins, alpha=0.18, **options)
-        axes.hist(shown, bins, histtype="step", linewidth=1.6, label=label, **options)
+        axes.hist(inside, bins, alpha=0.18, **options)
+        axes.hist(inside, bins, histtype="step", linewidth=1.6, label=label, **options)
         axes.axvline(median, color=colour, linewidth=1, linestyle=(0, (4, 3)))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     histogram.mark(axes, low, high, bins)
-    axes.set_xlabel("Euclidean distance, greys in [0, 1]", fontsize=8.5, color=page.GREY)
-    legend = {"fontsize": 8.5, "labelcolor": page.INK, "frameon": False, "ncols": len(found)}
+    axes.set_xlabel("Euclidean distance, intensities in [0, 1]", fontsize=8.5, color=page.GREY)
+    legend = {"fontsize": 8.5, "labelcolor": page.INK, "frameon": False, "ncols": len(nearest)}
     axes.legend(loc="upper left", bbox_to_anchor=(-0.01, -0.2), **legend)
     return figure
 
 
-def judged(title: str, caption: str, sizes: Sequence[int], accuracies: dict[str, np.ndarray]) -> Figure:
-    """By contestant the accuracy (sizes, seeds) on test images against the number of real images; the mean over the
+def accuracies(title: str, caption: str, sizes: Sequence[int], values: dict[str, np.ndarray]) -> Figure:
+    """Accuracies (sizes, seeds) of each contestant on test images against the number of real images: the mean over the
     seeds with its standard error."""
     figure = page.page(760, 520)
     page.title(figure, title, caption)
@@ -60,13 +60,11 @@ def judged(title: str, caption: str, sizes: Sequence[int], accuracies: dict[str,
         page.Area(page.MARGIN + 40, page.HEADER + 36, 650, 310),
         "accuracy on real test images, log scale of errors",
     )
-    spread = 1.03 ** (np.arange(len(accuracies)) - (len(accuracies) - 1) / 2)  # lest the error bars hide each other
+    spread = 1.03 ** (np.arange(len(values)) - (len(values) - 1) / 2)  # so that error bars do not hide each other
     lowest, highest = 1.0, 0.0
-    for (name, values), colour, shift in zip(
-        accuracies.items(), (REAL, SYNTHETIC, BOTH, AUGMENTED), spread, strict=True
-    ):
-        mean, count = 1 - values.mean(1), values.shape[1]
-        error = values.std(1, ddof=1) / count**0.5 if count > 1 else None
+    for (name, own), colour, shift in zip(values.items(), (REAL, SYNTHETIC, BOTH, AUGMENTED), spread, strict=True):
+        mean, count = 1 - own.mean(1), own.shape[1]
+        error = own.std(1, ddof=1) / count**0.5 if count > 1 else None
         points = {"color": colour, "marker": "o", "markersize": 4, "linewidth": 1.6, "capsize": 3, "label": name}
         axes.errorbar(np.array(sizes) * shift, np.maximum(mean, 1e-4), error, **points)
         lowest, highest = min(lowest, mean.min()), max(highest, mean.max())
@@ -80,6 +78,6 @@ def judged(title: str, caption: str, sizes: Sequence[int], accuracies: dict[str,
     axes.set_xticklabels([f"{size:,}" for size in sizes])
     axes.set_xlim(min(sizes) / 1.4, max(sizes) * 1.4)
     axes.set_xlabel("real images", fontsize=8.5, color=page.GREY)
-    legend = {"fontsize": 9, "labelcolor": page.INK, "frameon": False, "ncols": len(accuracies)}
+    legend = {"fontsize": 9, "labelcolor": page.INK, "frameon": False, "ncols": len(values)}
     axes.legend(loc="upper left", bbox_to_anchor=(-0.01, -0.14), **legend)
     return figure
