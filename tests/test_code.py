@@ -24,9 +24,6 @@ KNOWN_EXITS = {
     "src/config/hooks.py": 1,
 }
 TO_RENAME = {
-    "rounded",
-    "scattered",
-    "sweeping",
     "unexplained",
     "watching",
 }

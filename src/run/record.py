@@ -61,13 +61,13 @@ def cells(numbers: Mapping[str, Any], row: str = "") -> dict[str, dict[str, str]
             case Mapping():
                 rows |= cells(value, f"{row}/{name}" if row else name)
             case Estimate(mean, se):
-                rows[row][name] = rounded(mean) + ("" if se is None else f" ± {se:.2g}")
+                rows[row][name] = number_text(mean) + ("" if se is None else f" ± {se:.2g}")
             case _ if np.ndim(value) == 0:
-                rows[row][name] = rounded(value)
+                rows[row][name] = number_text(value)
     return {name: row for name, row in rows.items() if row}
 
 
-def rounded(value: str | float) -> str:
+def number_text(value: str | float) -> str:
     """A number with four significant digits below 1 and two decimals above; whole numbers and text as they are."""
     if isinstance(value, str | int):
         return str(value)

@@ -104,14 +104,14 @@ def box(x: Tensor, seed: int) -> Tensor:
     return visible
 
 
-def scattered(x: Tensor, seed: int) -> Tensor:
+def random_pixels(x: Tensor, seed: int) -> Tensor:
     """Each pixel is missing with probability MISSING, independently in each image."""
     height, width = x.shape[2:]
     eps = Noise(seed).at("missing pixels").normal(torch.arange(len(x)), height * width, like=x)
     return torch.special.ndtr(eps).view(-1, 1, height, width) >= MISSING
 
 
-MASKS: dict[str, Callable[[Tensor, int], Tensor]] = {"half": half, "box": box, "random": scattered}
+MASKS: dict[str, Callable[[Tensor, int], Tensor]] = {"half": half, "box": box, "random": random_pixels}
 
 
 def inpaint_all(

@@ -118,7 +118,7 @@ def animated_traversal(run: Run, rows: list[int], names: dict[int, str]) -> tupl
     z, values = vae.embed(batch.x), quantiles(vae, levels)
     sweeps = [(name, as_bytes(vae.decode(replace_dimension(z, d, values[:, d])).mean)) for d, name in names.items()]
     caption = f"one latent dimension swept a row, of {len(rows)} images"
-    return walks.sweeping(run.config.title, caption, as_bytes(batch.x), sweeps, levels)
+    return walks.animated_sweeps(run.config.title, caption, as_bytes(batch.x), sweeps, levels)
 
 
 @torch.no_grad()

@@ -126,7 +126,7 @@ def outline(figure: Figure, cell: page.Area, scale: int) -> None:
     figure.add_artist(frame)
 
 
-def sweeping(
+def animated_sweeps(
     title: str, caption: str, images: np.ndarray, rows: Sequence[tuple[str, np.ndarray]], levels: np.ndarray
 ) -> tuple[Figure, Callable[[int], None]]:
     """Draw images (N, C, H, W) above a row for each dimension; the function returned draws a frame.
