@@ -132,7 +132,7 @@ CASES: dict[str, Callable[[VAE, Batch], Any]] = {
     "elbo_terms": lambda vae, batch: tuple(map(torch.from_numpy, metrics.elbo_terms(vae, [batch], NOISE).values())),
     "dimensions": lambda vae, batch: tuple(map(torch.from_numpy, metrics.dimensions(vae, [batch]))),
     "code_gain": lambda vae, batch: metrics.code_gain(vae, batch, NOISE),
-    "unexplained": lambda vae, batch: torch.tensor(metrics.unexplained_share(vae, batch, batch.x.mean(0))),
+    "unexplained_share": lambda vae, batch: torch.tensor(metrics.unexplained_share(vae, batch, batch.x.mean(0))),
 }
 # their numbers depend on the decoder and the prior alone, which have no labels here
 WITHOUT_POSTERIOR = {"elbo", "uncovered_codes", "evaluate_pilot", "mean_elbo", "log_likelihoods"}
