@@ -147,7 +147,8 @@ def prior_codes(vae: VAE) -> np.ndarray:
 
 
 def is_recorded(epoch: int) -> bool:
-    """Whether codes and images of an epoch are recorded: the first ten, then ten for every factor e of epochs."""
+    """Whether codes and images of an epoch are recorded: the first ten, then ten each time the number of epochs grows
+    by a factor of e, evenly in its logarithm. The last epoch is recorded in any case."""
     return epoch <= 10 or int(10 * math.log(epoch)) > int(10 * math.log(epoch - 1))
 
 

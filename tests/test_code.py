@@ -23,10 +23,7 @@ KNOWN_EXITS = {
     "src/config/command_line.py": 1,
     "src/config/hooks.py": 1,
 }
-TO_RENAME = {
-    "unexplained",
-    "watching",
-}
+TO_RENAME = set()
 # Contracts: `q.detached()` of a distribution, `vae.given(y)`, and `scheduled` of an objective and a trace.
 PERMITTED = {"detached", "given", "scheduled"}
 

@@ -128,7 +128,7 @@ def test_a_run_imports_no_more_than_it_needs(started):
     loaded = {name.split(".")[0] for name in started["modules"]}
     assert {"torch", "callbacks"} <= loaded
     assert not loaded & {"sklearn", "openTSNE", "mlxtend", "zuko"}
-    assert not {"src.figures.page", "src.figures.tsne"} & set(started["modules"])
+    assert not {"src.figures.page", "src.figures.embedding"} & set(started["modules"])
 
 
 def test_wandb_is_imported_before_there_is_much_to_search(started):

@@ -1,4 +1,8 @@
-"""Sources of images: files are found or downloaded, verified, and split the same way every time."""
+"""Sources of images: files are found or downloaded, verified, and split the same way every time.
+
+A source is a function that returns `Images`, named by `source._target_` of conf/data/NAME.yaml, whose other options are
+its arguments. Images in a file or folder of one's own need none: data=npz data.path=... reads them.
+"""
 
 import gzip
 import hashlib

@@ -106,16 +106,16 @@ def embed(trace: Trace, frames: np.ndarray) -> tuple[dict[int, np.ndarray], np.n
     import openTSNE  # noqa: F401 (here, because two threads must not import it at the same time)
     from tqdm import tqdm
 
-    from src.figures import tsne
+    from src.figures import embedding
 
     pixels = trace.fixed["pixels"].reshape(len(trace.fixed["labels"]), -1)
     with ThreadPoolExecutor(1) as executor:
-        raw = executor.submit(tsne.embed, pixels)
+        raw = executor.submit(embedding.embed, pixels)
         planes = tqdm(
-            tsne.embed_backwards(trace.frames["codes"][frames]),
+            embedding.embed_backwards(trace.frames["codes"][frames]),
             total=len(frames),
             desc="t-SNE",
             unit="frame",
             disable=None,
         )
-        return dict(zip(frames[::-1], planes, strict=True)), tsne.normalise(raw.result())
+        return dict(zip(frames[::-1], planes, strict=True)), embedding.normalise(raw.result())

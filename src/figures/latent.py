@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from src.figures import page
-from src.figures.tsne import knn_accuracy, neighbour_overlap, neighbours
+from src.figures.embedding import knn_accuracy, neighbour_overlap, neighbours
 from src.run.trace import Trace
 
 SIDE, COLUMN, GUTTER = 560, 226, 28

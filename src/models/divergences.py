@@ -11,7 +11,8 @@ SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the MMD's kernels, relative 
 
 
 def kl(q: CodeDistribution, p: CodeDistribution) -> Tensor | None:
-    """KL(q(z|x), p(z)) in nats, (B,); None where no closed form is known."""
+    """KL(q(z|x), p(z)) in nats, (B,); None where no closed form is known, as for a flow prior, whose KL `Draws.kl`
+    estimates from samples."""
     try:
         return kl_divergence(q, p)
     except NotImplementedError:

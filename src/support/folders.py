@@ -1,7 +1,7 @@
 """Where each file of a run, of a sweep and of a task's results is: the only place that names these files.
 
-In the room of what everything builds on, since the checks of options look into the folders of runs too. The paths say
-nothing of whether the files exist.
+It is in `support` because the checks of options look into the folders of runs too. A path does not imply that its file
+exists.
 """
 
 from dataclasses import dataclass

@@ -43,8 +43,8 @@ Entry = dict[str, Any]  # of a job in jobs.json
 def fingerprint(cfg: DictConfig) -> str:
     """A hash of all that the numbers of a job depend on: its resolved configuration, without the places of files.
 
-    Configurations of earlier versions have the fingerprint that they would have today: their classes are named by
-    today's paths, and an option that did not exist then counts as absent where it leaves the behaviour as it was.
+    A configuration of an earlier version has the fingerprint that it would have today: its classes are named by today's
+    paths, and the options in NEW_OPTIONS are left out at the values that mean the behaviour from before.
     """
     relevant = OmegaConf.masked_copy(cfg, [name for name in cfg if name not in WITHOUT_EFFECT])
     config = current_paths(OmegaConf.to_container(relevant, resolve=True))
@@ -82,9 +82,9 @@ def read_jobs(folder: Path) -> dict[str, Entry]:
 def match_jobs(folder: Path, jobs: list[list[str]], fingerprints: list[str]) -> dict[str, Entry]:
     """The jobs in SWEEP/jobs.json by the fingerprints that they have today.
 
-    The file may be of an earlier version, whose fingerprints were others. The configuration in a job's folder says what
-    was trained there. A job that was never begun has none: it is recognised by its options, which costs nothing if it
-    should be another one, because nothing was trained yet.
+    A file of an earlier version has other fingerprints. The configuration in the folder of a job then says what was
+    trained there. A job that was never begun has no configuration, and is matched by its options: a wrong match is
+    harmless, since nothing was trained.
     """
     matched: dict[str, Entry] = {}
     waiting: dict[str, Entry] = {}

@@ -2,12 +2,13 @@
 
     objective(vae, x, noise, weight) -> Terms    x (B, C, H, W); noise (K, B, D), standard normal, K = objective.samples
 
-All terms are nats per image, (B,). The caller draws the noise, so that it can give it an address, share it between
-objectives and divide it among processes. `vae` is already the model given the labels of x. `weight` is the value of the
-schedule. The dict `scheduled` has what the schedule multiplies, by name: it is logged, recorded and draws by that name,
-and an objective for which it is empty refuses schedules. If a distribution lacks what an objective needs, the objective
-raises a TypeError or ValueError that says so; trial.py provokes it before anything is trained. A penalty of the whole
-batch is added to the loss of each image, so that the mean over the batch holds it once.
+All terms are nats per image, (B,). `vae` is already the model given the labels of x. The caller draws the noise, so that
+it can tie it to an image and a purpose (support/noise.py), use the same for several objectives, and divide it among
+processes. `weight` is the value of the schedule. `scheduled` maps the name of each option that the schedule multiplies to
+its full value, as {"beta": 4.0}; logs, the trace and the loss plot use that name, and where it is empty a schedule is an
+error. If a distribution lacks what an objective needs, the objective raises a TypeError or ValueError that says so;
+trial.py runs each objective on noise, so that it is raised before anything is trained. A penalty of the whole batch is
+added to the loss of each image, so that the mean over the batch holds it once.
 """
 
 import math

@@ -118,7 +118,7 @@ def test_labels_left_out_of_a_small_part_are_told(few):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_t_sne_of_a_few_points(count):
-    from src.figures import tsne
+    from src.figures import embedding
     from src.run.trace import Trace
 
     codes = np.random.default_rng(0).normal(size=(2, count, 4))
@@ -127,4 +127,4 @@ def test_t_sne_of_a_few_points(count):
     if count > 1:
         planes, pixels = figures.embed(trace, np.arange(2))
         assert np.isfinite([*planes.values(), pixels]).all()
-    assert tsne.neighbours(codes[0]).shape == (count, count - 1)
+    assert embedding.neighbours(codes[0]).shape == (count, count - 1)

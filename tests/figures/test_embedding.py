@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.figures import tsne
+from src.figures import embedding
 
 
 def moving_clusters(points: int, dimensions: int, epochs: int, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -16,24 +16,24 @@ def moving_clusters(points: int, dimensions: int, epochs: int, classes: int = 4)
 
 def test_the_untrained_models_tiny_codes_embed_like_any_others():
     codes, labels = moving_clusters(60, 4, epochs=8)
-    plane, tiny = (tsne.normalise(tsne.embed(scale * codes[-1])) for scale in (1, 2.0**-20))
+    plane, tiny = (embedding.normalise(embedding.embed(scale * codes[-1])) for scale in (1, 2.0**-20))
     assert np.array_equal(plane, tiny)
-    assert tsne.knn_accuracy(tsne.neighbours(plane), labels) > 0.9
+    assert embedding.knn_accuracy(embedding.neighbours(plane), labels) > 0.9
 
 
 def test_tsne_frames_travel_and_keep_their_scale():
     codes, labels = moving_clusters(100, 6, epochs=20)
-    planes = np.stack(list(tsne.embed_backwards(codes[10:])))[::-1]
+    planes = np.stack(list(embedding.embed_backwards(codes[10:])))[::-1]
     assert np.allclose(planes.mean(1), 0, atol=1e-9)
     assert np.allclose((planes**2).sum(2).mean(1), 1)
     steps = np.linalg.norm(np.diff(planes, axis=0), axis=2).mean(1)
     assert steps.max() < 0.15
     # constant frames would be smooth as well, so each must preserve the neighbours of its own codes
-    near = [[tsne.neighbours(points) for points in space] for space in (codes[10:], planes)]
-    assert min(map(tsne.neighbour_overlap, *near)) > 0.4
-    afresh = [tsne.normalise(tsne.embed(points)) for points in codes[10:13]]
+    near = [[embedding.neighbours(points) for points in space] for space in (codes[10:], planes)]
+    assert min(map(embedding.neighbour_overlap, *near)) > 0.4
+    afresh = [embedding.normalise(embedding.embed(points)) for points in codes[10:13]]
     assert np.linalg.norm(np.diff(afresh, axis=0), axis=2).mean() > steps.max()
-    assert tsne.knn_accuracy(near[1][-1], labels) > 0.95
+    assert embedding.knn_accuracy(near[1][-1], labels) > 0.95
 
 
 def test_neighbours_against_brute_force():
@@ -48,10 +48,10 @@ def test_neighbours_against_brute_force():
         votes = [int(labels[j]) for j in nearest(points, i, 10)]
         right += max(sorted(set(votes)), key=votes.count) == labels[i]
         shared += len(set(nearest(points, i, 10)) & set(nearest(plane, i, 10)))
-    near, near_in_plane = tsne.neighbours(points), tsne.neighbours(plane)
-    assert tsne.knn_accuracy(near, labels) == pytest.approx(right / 30)
-    assert tsne.neighbour_overlap(near, near_in_plane) == pytest.approx(shared / 300)
-    assert tsne.neighbour_overlap(near, near) == 1
-    assert {tuple(sorted(row)) for row in tsne.neighbours(points[:5])} == {
+    near, near_in_plane = embedding.neighbours(points), embedding.neighbours(plane)
+    assert embedding.knn_accuracy(near, labels) == pytest.approx(right / 30)
+    assert embedding.neighbour_overlap(near, near_in_plane) == pytest.approx(shared / 300)
+    assert embedding.neighbour_overlap(near, near) == 1
+    assert {tuple(sorted(row)) for row in embedding.neighbours(points[:5])} == {
         tuple(j for j in range(5) if j != i) for i in range(5)
     }
