@@ -2,13 +2,13 @@
 
     objective(vae, x, noise, weight) -> Terms    x (B, C, H, W); noise (K, B, D), standard normal, K = objective.samples
 
-All terms are nats per image, (B,). `vae` is already the model given the labels of x. The caller draws the noise, so that
-it can tie it to an image and a purpose (support/noise.py), use the same for several objectives, and divide it among
-processes. `weight` is the value of the schedule. `scheduled` maps the name of each option that the schedule multiplies to
-its full value, as {"beta": 4.0}; logs, the trace and the loss plot use that name, and where it is empty a schedule is an
-error. If a distribution lacks what an objective needs, the objective raises a TypeError or ValueError that says so;
-trial.py runs each objective on noise, so that it is raised before anything is trained. A penalty of the whole batch is
-added to the loss of each image, so that the mean over the batch holds it once.
+All terms are nats per image, (B,). `vae` is already the model given the labels of x. The caller draws the noise, so
+that it can tie it to an image and a purpose (support/noise.py), use the same for several objectives, and divide it
+among processes. `weight` is the value of the schedule. `scheduled` maps the name of each option that the schedule
+multiplies to its full value, as {"beta": 4.0}; logs, the trace and the loss plot use that name, and where it is empty
+a schedule is an error. If a distribution lacks what an objective needs, the objective raises a TypeError or
+ValueError that says so; trial.py runs each objective on noise, so that it is raised before anything is trained. A
+penalty of the whole batch is added to the loss of each image, so that the mean over the batch holds it once.
 """
 
 import math

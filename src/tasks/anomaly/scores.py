@@ -1,9 +1,9 @@
 """Anomaly scores: how much less likely than its training images a VAE finds an image, in nats; and how well scores
 separate anomalies from normal images.
 
-A larger score is more anomalous. Where the model overflows on an image, the result is NaN or infinite of either sign; it
-is replaced by infinity, the most anomalous, since the image is unlike all others. The baselines are computed from the
-images alone, without the VAE.
+A larger score is more anomalous. Where the model overflows on an image, the result is NaN or infinite of either sign.
+It is replaced by infinity, the most anomalous, since the image is unlike all others. The baselines are computed from
+the images alone, without the VAE.
 """
 
 import io
