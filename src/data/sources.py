@@ -155,7 +155,8 @@ def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:
 def _mnist5k_table(packed: bytes) -> np.ndarray:
     """The rows (5000, 785) uint8 of the .csv.gz file, 784 pixels and a label; cached with the file's MD5."""
     source = hashlib.md5(packed, usedforsecurity=False).hexdigest()
-    with suppress(Exception), np.load(_cache_file()) as cache:  # a cache that can't be used is written again
+    # a cache that can't be used is written again
+    with suppress(Exception), _cache_file().open("rb") as file, np.load(file) as cache:
         table = cache["table"]
         if cache["source"] == source and table.shape == (5000, 785):
             return table
