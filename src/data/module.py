@@ -22,7 +22,7 @@ class ImageData(lightning.LightningDataModule):
     Training pixels are drawn anew in each epoch. Those of `val`, `test` and `train_subset`, the training images that
     are evaluated after each epoch, are drawn once.
 
-    pixels: how the grey levels are prepared
+    pixels: how the gray levels are prepared
     batch_size: images a step, in each process; all of them where there are fewer
     """
 

@@ -1,4 +1,4 @@
-"""Pixels as a likelihood needs them: binary, dequantized, or the 256 grey levels; and images as bytes."""
+"""Pixels as a likelihood needs them: binary, dequantized, or the 256 gray levels; and images as bytes."""
 
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ BELOW_ONE = 1 - 2**-24  # the largest float32 below 1
 
 
 class Pixels(StrEnum):
-    """What an image with grey levels k in 0..255 becomes, float in [0, 1].
+    """What an image with gray levels k in 0..255 becomes, float in [0, 1].
 
     `binary`: 0 or 1, drawn with the probability k / 255. `dequantized`: (k + u) / 256 with u uniform in [0, 1), because
     a density of the levels themselves has no upper bound. `levels`: k / 255.
@@ -44,7 +44,7 @@ def required_pixels(likelihood: nn.Module, binarize: str) -> Pixels:
 
 
 def prepare(images: np.ndarray, pixels: str, seed: int) -> np.ndarray:
-    """Prepare grey levels (N, C, H, W) uint8 for evaluation: one draw of the pixels, fixed by `seed`.
+    """Prepare gray levels (N, C, H, W) uint8 for evaluation: one draw of the pixels, fixed by `seed`.
 
     Returns 0 and 255 as uint8 for `binary`, float32 in [0, 1) for `dequantized`, and the levels themselves otherwise;
     `as_input` turns each of them into what the model takes.
@@ -55,7 +55,7 @@ def prepare(images: np.ndarray, pixels: str, seed: int) -> np.ndarray:
 
 
 def binarize(images: np.ndarray, random: np.random.RandomState) -> np.ndarray:
-    """Draw each pixel from Bernoulli(k / 255) for its grey level k, as 0 or 255 (uint8)."""
+    """Draw each pixel from Bernoulli(k / 255) for its gray level k, as 0 or 255 (uint8)."""
     return random.binomial(1, images.astype(np.float32) / 255).astype(np.uint8) * 255
 
 
@@ -69,7 +69,7 @@ def binarize_as_published(val: np.ndarray, test: np.ndarray) -> tuple[np.ndarray
 
 
 def dequantize(images: np.ndarray, seed: int) -> np.ndarray:
-    """(k + u) / 256 for grey levels k and uniform u in [0, 1), as float32 below 1: what a density is measured on."""
+    """(k + u) / 256 for gray levels k and uniform u in [0, 1), as float32 below 1: what a density is measured on."""
     u = np.random.default_rng(seed).random(images.shape, np.float32)
     return np.minimum((images + u) / np.float32(256), np.float32(BELOW_ONE))
 

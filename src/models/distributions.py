@@ -1,15 +1,14 @@
-"""The contracts of the distributions that the parts of a VAE return, and how distributions of torch's meet them.
+"""The contracts of the distributions that the parts of a VAE return; adapters.py has how those of torch's meet them.
 
 Objectives, inference and tasks ask these questions and never look at types: what a distribution lacks is None or False.
 """
 
 from abc import ABC, abstractmethod
-from functools import singledispatch
 from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, kl_divergence, register_kl
+from torch.distributions import Distribution, Independent
 
 from src.models.bounds import INTO_FLOW, NATS_OF_FLOW, OUT_OF_FLOW, finite_gradient
 
@@ -100,43 +99,6 @@ class ImageDistribution(Distribution, ABC):
 
 
 @final
-class Wrapped(CodeDistribution):
-    """A distribution of torch's over codes (..., D), and what is known of its factors.
-
-    One that is to serve as a posterior has the method `rsample_and_log_prob`.
-    """
-
-    has_rsample = False
-
-    def __init__(self, wrapped: Any, factors: Distribution | None = None):
-        self.wrapped, self.known_factors = wrapped, factors
-        super().__init__(wrapped.batch_shape, wrapped.event_shape, validate_args=False)
-
-    @property
-    def name(self) -> str:
-        return self.wrapped.__class__.__name__
-
-    @property
-    def mean(self) -> Tensor:
-        return self.wrapped.mean
-
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
-        return self.wrapped.sample(sample_shape)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return self.wrapped.log_prob(value)
-
-    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        return self.wrapped.rsample_and_log_prob(noise)
-
-    def factors(self) -> Distribution | None:
-        return self.known_factors
-
-    def marginals(self) -> Distribution | None:
-        return self.known_factors
-
-
-@final
 class Flow(CodeDistribution):
     """The distribution of z = f(u) for u ~ base: log p(z) = log base(u) - log |det df/du|; log_prob (...).
 
@@ -182,88 +144,3 @@ class FactorisedImage(ImageDistribution, Independent):
 
     def factors(self) -> Distribution:
         return self.base_dist
-
-
-@final
-class WrappedImage(ImageDistribution):
-    """A distribution of torch's over images (..., C, H, W), and what is known of its factors."""
-
-    def __init__(self, wrapped: Distribution, factors: Distribution | None = None):
-        self.wrapped, self.known_factors = wrapped, factors
-        super().__init__(wrapped.batch_shape, wrapped.event_shape, validate_args=False)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.wrapped.mean
-
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
-        return self.wrapped.sample(sample_shape)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return self.wrapped.log_prob(value)
-
-    def factors(self) -> Distribution | None:
-        return self.known_factors
-
-
-@singledispatch
-def code_distribution(distribution: object) -> CodeDistribution:
-    """What a posterior or a prior returns, as a CodeDistribution: any distribution of torch's will do.
-
-    Raises TypeError for anything else.
-    """
-    raise TypeError(f"it gives a {distribution.__class__.__name__}, and must give a distribution over codes")
-
-
-@code_distribution.register
-def _(distribution: CodeDistribution) -> CodeDistribution:
-    return distribution
-
-
-@code_distribution.register
-def _(distribution: Independent) -> CodeDistribution:
-    return Wrapped(distribution, factors=distribution.base_dist)
-
-
-@code_distribution.register
-def _(distribution: Distribution) -> CodeDistribution:
-    return Wrapped(distribution)
-
-
-@singledispatch
-def image_distribution(distribution: object) -> ImageDistribution:
-    """What a likelihood returns, as an ImageDistribution: any distribution of torch's will do.
-
-    Raises TypeError for anything else.
-    """
-    raise TypeError(f"it gives a {distribution.__class__.__name__}, and must give a distribution over images")
-
-
-@image_distribution.register
-def _(distribution: ImageDistribution) -> ImageDistribution:
-    return distribution
-
-
-@image_distribution.register
-def _(distribution: Independent) -> ImageDistribution:
-    return WrappedImage(distribution, factors=distribution.base_dist)
-
-
-@image_distribution.register
-def _(distribution: Distribution) -> ImageDistribution:
-    return WrappedImage(distribution)
-
-
-@register_kl(Wrapped, Wrapped)
-def _(q: Wrapped, p: Wrapped) -> Tensor:
-    return kl_divergence(q.wrapped, p.wrapped)
-
-
-@register_kl(Wrapped, CodeDistribution)
-def _(q: Wrapped, p: CodeDistribution) -> Tensor:
-    return kl_divergence(q.wrapped, p)
-
-
-@register_kl(CodeDistribution, Wrapped)
-def _(q: CodeDistribution, p: Wrapped) -> Tensor:
-    return kl_divergence(q, p.wrapped)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from src.models.bounds import clamp_nats
 from src.models.distributions import ImageDistribution
 
-FLOOR = 1 / 512  # of a pixel's scale: half the distance of two grey levels
+FLOOR = 1 / 512  # of a pixel's scale: half the distance of two gray levels
 
 
 @final
@@ -89,13 +89,13 @@ class GreyLevels(constraints.Constraint):
     is_discrete = True
 
     def check(self, value: Tensor) -> Tensor:
-        """Whether each pixel is a grey level."""
+        """Whether each pixel is a gray level."""
         level = value * 255
         return ((level - level.round()).abs() < 1e-3) & (level >= 0) & (level <= 255)
 
 
 class DiscretizedLogistic(Distribution):
-    """A logistic distribution rounded to the 256 grey levels, the outer ones taking its tails (Salimans et al., 2017).
+    """A logistic distribution rounded to the 256 gray levels, the outer ones taking its tails (Salimans et al., 2017).
 
     P(k / 255) = F((k + 1/2) / 255) - F((k - 1/2) / 255), F(t) = sigmoid((t - loc) / scale), with F = 0 and 1 beyond the
     levels; loc, scale and log_prob (...).

@@ -30,7 +30,7 @@ from src.models.images import ContinuousBernoulli as ContinuousBernoulliDistribu
 from src.support.ranges import check_arguments
 
 Sigma = Literal["learned", "per_pixel", "optimal"] | Annotated[float, Ge(FLOOR), Lt(math.inf)]
-FAR_PIXEL = 1e10  # of a pixel's location, of a grey range of 1
+FAR_PIXEL = 1e10  # of a pixel's location, of a gray range of 1
 
 
 class Bernoulli(nn.Module):
@@ -45,7 +45,7 @@ class Bernoulli(nn.Module):
 
 
 class ContinuousBernoulli(nn.Module):
-    """p(x | z) = prod_i C(pi_i) pi_i^x_i (1 - pi_i)^(1 - x_i) for greys in [0, 1] (Loaiza-Ganem & Cunningham, 2019).
+    """p(x | z) = prod_i C(pi_i) pi_i^x_i (1 - pi_i)^(1 - x_i) for x in [0, 1] (Loaiza-Ganem & Cunningham, 2019).
 
     Near 0 and 1 the density decays over a distance of 1 / |logit|, which is kept above FLOOR.
     """
@@ -65,7 +65,7 @@ class Gaussian(nn.Module):
     """p(x | z) = N(x; mu, sigma^2), mu from the decoder (sigma-VAE: Rybkin et al., 2021).
 
     sigma: `learned`, one for all pixels; `per_pixel`, from the decoder; `optimal`, the root of the training batch's
-        mean squared error, of which evaluation takes the running mean; or a number, in units of the grey range
+        mean squared error, of which evaluation takes the running mean; or a number, in units of the gray range
     """
 
     support = constraints.real
@@ -105,8 +105,8 @@ class Gaussian(nn.Module):
 
 
 class Logistic256(nn.Module):
-    """p(x | z) of the 256 grey levels: a logistic distribution a pixel, rounded; location and scale from the decoder
-    (Kingma et al., 2016; Salimans et al., 2017)."""
+    """p(x | z) of the 256 gray levels: a rounded logistic distribution for each pixel, location and scale from the
+    decoder (Kingma et al., 2016; Salimans et al., 2017)."""
 
     channels = 2
     support = DiscretizedLogistic.support

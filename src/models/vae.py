@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
-from src.models.distributions import CodeDistribution, ImageDistribution, code_distribution, image_distribution
+from src.models.adapters import code_distribution, image_distribution
+from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.draws import Draws
 
 TOLERANCE = 1e-3  # by which images may exceed [0, 1]
@@ -123,8 +124,8 @@ class VAE(nn.Module):
     def embed(self, x: Tensor) -> Tensor:
         """The codes (B, D) of images x (B, C, H, W): the means of q(z|x).
 
-        x: floats from 0 (black) to 1 (white); bytes must be divided by 255, and the means of a density on greys, which
-        may lie a little beyond, clamped. Raises ValueError for other types and ranges.
+        x: floats from 0 (black) to 1 (white); bytes must be divided by 255, and the means of a density on gray levels,
+        which may exceed the range a little, clamped. Raises ValueError for other types and ranges.
         """
         check_images(x)
         return self.encode(x).mean
@@ -133,7 +134,7 @@ class VAE(nn.Module):
     def reconstruct(self, x: Tensor) -> Tensor:
         """Images x (B, C, H, W), floats in [0, 1] as for `embed`, as the mean of p(x|z) at their codes, of that shape.
 
-        The mean of a density on greys may lie a little beyond that range.
+        The mean of a density on gray levels may exceed that range a little.
         """
         return self.decode(self.embed(x)).mean
 

@@ -86,14 +86,19 @@ def match_jobs(folder: Path, jobs: list[list[str]], fingerprints: list[str]) -> 
     trained there. A job that was never begun has no configuration, and is matched by its options: a wrong match is
     harmless, since nothing was trained.
     """
-    matched: dict[str, Entry] = {}
+    entries = read_jobs(folder)
+    matched = {name: job for name, job in entries.items() if name in fingerprints}
     waiting: dict[str, Entry] = {}
-    for name, job in read_jobs(folder).items():
+    for name, job in entries.items():
+        if name in fingerprints:
+            continue
         trained = fingerprint_of_run(folder / str(job["number"]))
-        if trained is None and name not in fingerprints:
+        if trained is None:
             waiting[name] = job
+        elif trained in fingerprints:
+            matched.setdefault(trained, job)
         else:
-            matched.setdefault(trained or name, job)
+            matched[name] = job
     for name, overrides in zip(fingerprints, jobs, strict=True):
         similar = (other for other, job in waiting.items() if set(job["options"]) <= set(overrides))
         if name not in matched and (other := next(similar, None)):

@@ -42,7 +42,7 @@ class CheckSweeper(Callback):
 def check_sweeper(config: DictConfig) -> None:
     """Raise UserError where another of Hydra's sweepers was chosen."""
     if config.hydra.sweeper._target_ != SWEEPER:
-        raise UserError("hydra/sweeper: a sweep tries all combinations; python -m src.search searches")
+        raise UserError("hydra/sweeper: a sweep tries all combinations, so leave it out; python -m src.search searches")
 
 
 class Sweep:

@@ -1,16 +1,28 @@
 """What distributions promise, and what a VAE makes of those that a user's own parts return."""
 
+import copy
 import inspect
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Laplace, MultivariateNormal, Normal, StudentT, constraints
+from torch.distributions import (
+    Distribution,
+    Gamma,
+    Independent,
+    Laplace,
+    MultivariateNormal,
+    Normal,
+    StudentT,
+    constraints,
+)
 
 from src.models import likelihoods, posteriors, priors
-from src.models.distributions import CodeDistribution, ImageDistribution, code_distribution, image_distribution
+from src.models.adapters import code_distribution, image_distribution
+from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.divergences import kl, kl_per_dim
 from src.models.gaussians import DiagonalGaussian, FullGaussian
+from src.training.objectives import MMD
 from tests.helpers.models import POSTERIORS, PRIORS, linear_gaussian, small
 
 LIKELIHOODS = {
@@ -158,9 +170,45 @@ def test_a_closed_form_that_a_user_registers_counts():
     torch.testing.assert_close(kl(q, code_distribution(Shifted(event_shape=(3,), validate_args=False))), q.mean.sum(-1))
 
 
+class Noisy(Independent):
+    """A distribution of a user's own that carries noise to codes, and no CodeDistribution."""
+
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        z = self.mean + self.stddev * noise
+        return z, self.log_prob(z)
+
+
+def test_a_method_of_ones_own_that_carries_noise_is_used():
+    noisy, plain = (cls(Normal(torch.zeros(3), torch.full((3,), 2.0)), 1) for cls in (Noisy, Independent))
+    assert code_distribution(noisy).has_rsample and not code_distribution(plain).has_rsample
+    vae = small(posteriors.Gaussian(3), Own(noisy), likelihoods.Bernoulli())
+    z, log_p = vae.prior().rsample_and_log_prob(torch.ones(5, 3))
+    torch.testing.assert_close(z, torch.full((5, 3), 2.0))
+    torch.testing.assert_close(log_p, plain.log_prob(z))
+    MMD()(vae, (torch.rand(5, 1, 4, 4) < 0.5).double(), torch.randn(2, 5, 3))
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [Independent(Gamma(torch.full((5, 3), 2.0), 1.0), 1), MultivariateNormal(torch.zeros(5, 3), torch.eye(3))],
+)
+def test_what_torch_says_of_a_distribution_can_still_be_asked(distribution):
+    """An objective of a user's own may need more than the contract, its entropy say."""
+    q = code_distribution(distribution)
+    for name in ("mean", "mode", "variance", "stddev"):
+        torch.testing.assert_close(getattr(q, name), getattr(distribution, name))
+    torch.testing.assert_close(q.entropy(), distribution.entropy())
+    assert q.rsample((2,)).shape == (2, 5, 3)
+    assert q.support is distribution.support or isinstance(q.support, type(distribution.support))
+    assert q.expand((2, 5)).batch_shape == (2, 5)
+    image = image_distribution(Independent(Normal(torch.zeros(2, 1, 4, 4), 1.0), 3))
+    assert image.base_dist.scale.unique() == 1 and image.entropy().shape == (2,)
+    assert copy.deepcopy(image).mean.shape == (2, 1, 4, 4)
+
+
 def test_what_is_no_distribution_is_refused():
     for wrap in (code_distribution, image_distribution):
-        with pytest.raises(TypeError, match="it gives a tuple, and must give a distribution"):
+        with pytest.raises(TypeError, match="it gives an object of <class 'tuple'>, and must give a distribution"):
             wrap((torch.zeros(3), torch.ones(3)))
 
 

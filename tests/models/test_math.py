@@ -9,7 +9,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, StudentT, kl_divergence
 
 from src.inference.metrics import active_units
-from src.models.distributions import code_distribution
+from src.models.adapters import code_distribution
 from src.models.divergences import kl, kl_per_dim
 from src.models.draws import Draws
 from src.models.gaussians import DiagonalGaussian

@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
+import yaml
+from omegaconf import OmegaConf
 
 from src.run import record, status
 from src.run.job import Job
@@ -112,3 +114,17 @@ def test_the_fingerprint_is_of_what_changes_numbers(composed):
         assert jobs.fingerprint(composed("data=mnist", word)) != mnist
     one, other = (jobs.fingerprint(composed("data=npz", f"data.path={name}.npz")) for name in "ab")
     assert one != other
+
+
+def test_a_job_that_was_trained_on_by_itself_is_still_that_job(tmp_path, composed):
+    """Its configuration is another one now, with more epochs, but jobs.json knows it."""
+    one, other = (jobs.fingerprint(composed(f"seed={seed}")) for seed in (0, 1))
+    wanted = [["seed=0"], ["seed=1"]]
+    assert jobs.assign_numbers(tmp_path, wanted, [one, other]) == [0, 1]
+    for number, options in enumerate((["seed=0", "trainer.max_epochs=9"], ["seed=1"])):
+        (tmp_path / str(number)).mkdir()
+        config = OmegaConf.to_container(composed(*options), resolve=True)
+        (tmp_path / str(number) / "config.yaml").write_text(yaml.safe_dump(config))
+    assert jobs.assign_numbers(tmp_path, wanted, [one, other]) == [0, 1]
+    assert jobs.assign_numbers(tmp_path, wanted[1:], [other]) == [1]
+    assert jobs.assign_numbers(tmp_path, wanted, [one, other]) == [0, 1]

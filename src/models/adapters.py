@@ -1,0 +1,177 @@
+"""How distributions of torch's, or of a user's own part, meet the contracts of distributions.py.
+
+Parts may return any distribution that sums over the dimensions or pixels. This is the only place that looks at the kind
+of a distribution; everything else asks the contracts.
+"""
+
+from abc import ABC, abstractmethod
+from functools import singledispatch
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, kl_divergence, register_kl
+from torch.distributions.constraints import Constraint
+
+from src.models.distributions import CodeDistribution, ImageDistribution
+
+
+class CarriesNoise(ABC):
+    """Any class with a method `rsample_and_log_prob(noise)`, as collections.abc.Sized is any with `__len__`."""
+
+    @abstractmethod
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """As of a CodeDistribution."""
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        return any("rsample_and_log_prob" in vars(each) for each in other.__mro__)
+
+
+class Forwarding(Distribution):
+    """Answers everything that torch's distributions are asked by the one that it wraps."""
+
+    def __init__(self, wrapped: Any):
+        self.wrapped, self.known_factors = wrapped, factors_of(wrapped)
+        super().__init__(wrapped.batch_shape, wrapped.event_shape, validate_args=False)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "wrapped":  # not there yet, as while it is copied
+            raise AttributeError(name)
+        return getattr(self.wrapped, name)
+
+    @property
+    def support(self) -> Constraint:
+        return self.wrapped.support
+
+    @property
+    def mean(self) -> Tensor:
+        return self.wrapped.mean
+
+    @property
+    def mode(self) -> Tensor:
+        return self.wrapped.mode
+
+    @property
+    def variance(self) -> Tensor:
+        return self.wrapped.variance
+
+    @property
+    def stddev(self) -> Tensor:
+        return self.wrapped.stddev
+
+    def expand(self, batch_shape: torch.Size, _instance: None = None) -> Distribution:
+        return self.wrapped.expand(batch_shape)
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
+        return self.wrapped.sample(sample_shape)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
+        return self.wrapped.rsample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.wrapped.log_prob(value)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        return self.wrapped.cdf(value)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        return self.wrapped.icdf(value)
+
+    def entropy(self) -> Tensor:
+        return self.wrapped.entropy()
+
+    def factors(self) -> Distribution | None:
+        return self.known_factors
+
+
+@final
+class Wrapped(Forwarding, CodeDistribution):
+    """Another distribution over codes (..., D). One that is to serve as a posterior has `rsample_and_log_prob`."""
+
+    evaluates_any_code = False  # not known of it
+
+    def __init__(self, wrapped: Any):
+        self.has_rsample = carries_noise(wrapped)
+        super().__init__(wrapped)
+
+    @property
+    def name(self) -> str:
+        return self.wrapped.__class__.__name__
+
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        return self.wrapped.rsample_and_log_prob(noise)
+
+
+@final
+class WrappedImage(Forwarding, ImageDistribution):
+    """Another distribution over images (..., C, H, W)."""
+
+
+@singledispatch
+def factors_of(distribution: object) -> Distribution | None:
+    """The distributions of single dimensions or pixels that a distribution is the product of; None if not known."""
+    return None
+
+
+@factors_of.register
+def _(distribution: Independent) -> Distribution:
+    return distribution.base_dist
+
+
+@singledispatch
+def carries_noise(distribution: object) -> bool:
+    """Whether a distribution carries given noise to samples."""
+    return False
+
+
+@carries_noise.register
+def _(distribution: CarriesNoise) -> bool:
+    return True
+
+
+@singledispatch
+def code_distribution(distribution: object) -> CodeDistribution:
+    """What a posterior or a prior returns, as a CodeDistribution. Raises TypeError if it is no distribution."""
+    raise TypeError(f"it gives an object of {distribution.__class__}, and must give a distribution over codes")
+
+
+@code_distribution.register
+def _(distribution: CodeDistribution) -> CodeDistribution:
+    return distribution
+
+
+@code_distribution.register
+def _(distribution: Distribution) -> CodeDistribution:
+    return Wrapped(distribution)
+
+
+@singledispatch
+def image_distribution(distribution: object) -> ImageDistribution:
+    """What a likelihood returns, as an ImageDistribution. Raises TypeError if it is no distribution."""
+    raise TypeError(f"it gives an object of {distribution.__class__}, and must give a distribution over images")
+
+
+@image_distribution.register
+def _(distribution: ImageDistribution) -> ImageDistribution:
+    return distribution
+
+
+@image_distribution.register
+def _(distribution: Distribution) -> ImageDistribution:
+    return WrappedImage(distribution)
+
+
+@register_kl(Wrapped, Wrapped)
+def _(q: Wrapped, p: Wrapped) -> Tensor:
+    return kl_divergence(q.wrapped, p.wrapped)
+
+
+@register_kl(Wrapped, CodeDistribution)
+def _(q: Wrapped, p: CodeDistribution) -> Tensor:
+    return kl_divergence(q.wrapped, p)
+
+
+@register_kl(CodeDistribution, Wrapped)
+def _(q: CodeDistribution, p: Wrapped) -> Tensor:
+    return kl_divergence(q, p.wrapped)
