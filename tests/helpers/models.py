@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from src.models import priors
-from src.models.likelihoods import Bernoulli
+from src.models.likelihoods import Bernoulli, ContinuousBernoulli, Logistic256
 from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.posteriors import Flow, Full, Gaussian
 from src.models.vae import VAE
@@ -21,6 +21,12 @@ PRIORS = {
     "vamp": lambda latent_dim: priors.Vamp((1, 4, 4), 5),
     "coupling": lambda latent_dim: priors.Flow(latent_dim, "coupling", 3, (8,)),
     "autoregressive": lambda latent_dim: priors.Flow(latent_dim, "autoregressive", 2, (8,)),
+}
+LIKELIHOODS = {
+    "bernoulli": Bernoulli,
+    "continuous_bernoulli": ContinuousBernoulli,
+    **{f"gaussian_{s}": lambda s=s: GaussianLikelihood(s) for s in ("learned", "per_pixel", "optimal", 0.002)},
+    "logistic256": Logistic256,
 }
 
 

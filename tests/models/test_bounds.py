@@ -14,15 +14,9 @@ from src.models.divergences import kl_per_dim
 from src.models.images import GreyLevels
 from src.models.vae import VAE
 from src.training import objectives
-from tests.helpers.models import POSTERIORS, PRIORS
+from tests.helpers.models import LIKELIHOODS, POSTERIORS, PRIORS
 
 D = 3
-LIKELIHOODS = {
-    "bernoulli": likelihoods.Bernoulli,
-    "continuous_bernoulli": likelihoods.ContinuousBernoulli,
-    **{f"gaussian_{s}": lambda s=s: likelihoods.Gaussian(s) for s in ("learned", "per_pixel", "optimal", 0.002)},
-    "logistic256": likelihoods.Logistic256,
-}
 OBJECTIVES = {
     "elbo": objectives.ELBO(),
     "elbo_sample": objectives.ELBO(samples=2, kl="sample"),

@@ -6,20 +6,13 @@ import pytest
 import torch
 
 from src.config.names import option_name
-from src.models import likelihoods
 from src.models.images import GreyLevels
 from src.support.errors import UserError
 from src.training import objectives
 from src.training.trial import try_objective
-from tests.helpers.models import POSTERIORS, PRIORS, small
+from tests.helpers.models import LIKELIHOODS, POSTERIORS, PRIORS, small
 
 D = 3
-LIKELIHOODS = {
-    "bernoulli": likelihoods.Bernoulli,
-    "continuous_bernoulli": likelihoods.ContinuousBernoulli,
-    **{f"gaussian_{s}": lambda s=s: likelihoods.Gaussian(s) for s in ("learned", "per_pixel", "optimal", 0.2)},
-    "logistic256": likelihoods.Logistic256,
-}
 OBJECTIVES = {
     "elbo": objectives.ELBO(),
     "elbo_sample": objectives.ELBO(samples=2, kl="sample"),

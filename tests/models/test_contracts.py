@@ -23,16 +23,7 @@ from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.divergences import kl, kl_per_dim
 from src.models.gaussians import DiagonalGaussian, FullGaussian
 from src.training.objectives import MMD
-from tests.helpers.models import POSTERIORS, PRIORS, linear_gaussian, small
-
-LIKELIHOODS = {
-    "bernoulli": likelihoods.Bernoulli,
-    "continuous_bernoulli": likelihoods.ContinuousBernoulli,
-    "learned": likelihoods.Gaussian,
-    "per_pixel": lambda: likelihoods.Gaussian("per_pixel"),
-    "optimal": lambda: likelihoods.Gaussian("optimal"),
-    "logistic256": likelihoods.Logistic256,
-}
+from tests.helpers.models import LIKELIHOODS, POSTERIORS, PRIORS, linear_gaussian, small
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -11,11 +11,8 @@ from src.models.divergences import mmd
 from src.models.draws import Draws
 from src.models.images import BinaryImage
 from src.models.likelihoods import Bernoulli
-from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.posteriors import Full, Gaussian
-from src.support.errors import UserError
-from src.training.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, FreeBits, Terms, decompose
-from src.training.trial import try_objective
+from src.training.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, FreeBits, decompose
 from tests.helpers.models import binary_vae, linear_gaussian, small
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -177,17 +174,3 @@ def test_a_batch_of_one_image_has_no_penalty_and_is_refused(objective):
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         wrong()
-
-
-def test_an_objective_that_withholds_px_is_refused_beside_the_optimal_sigma():
-    """Its running mean would never move, and evaluation would take a scale that no image has been fitted to."""
-
-    class Bare(ELBO):
-        def __call__(self, *arguments: object) -> Terms:
-            return super().__call__(*arguments)._replace(px=None)
-
-    vae = small(Gaussian(3), priors.Standard(3), GaussianLikelihood("optimal")).double()
-    with pytest.raises(UserError, match=r"sigma=optimal needs an objective whose Terms have px"):
-        try_objective(vae, Bare(), [5, 1, 4, 4])
-    try_objective(vae, ELBO(), [5, 1, 4, 4])
-    try_objective(small(Gaussian(3), priors.Standard(3), Bernoulli()).double(), Bare(), [5, 1, 4, 4])
