@@ -11,13 +11,7 @@ from src.support.folders import ResultsFolder, RunFolder, SweepFolder
 from tests.helpers.project import ROOT
 
 HOME = ROOT / "src" / "support" / "folders.py"
-UNCONVERTED = {"src/train.py"}  # still names files itself
-FILES = [
-    path
-    for room in ("src", "callbacks")
-    for path in sorted((ROOT / room).rglob("*.py"))
-    if path != HOME and str(path.relative_to(ROOT)) not in UNCONVERTED
-]
+FILES = [path for room in ("src", "callbacks") for path in sorted((ROOT / room).rglob("*.py")) if path != HOME]
 NAME = re.compile(
     r"""(config\.yaml|status\.json|metrics\.csv|metrics\.json|data\.json|train\.log|task\.yaml|report\.html
         |jobs\.json|search\.yaml|study\.journal|terms\.npz|trace\w*\.npz|samples\.npz|\.hydra(?!\.)|\.wandb_id|\.lock
