@@ -226,8 +226,8 @@ def log_results(metrics: dict[str, Any], run: Path) -> None:
     # earlier versions measured fewer training images, and wrote no standard error
     have_error = ["train/elbo_se" in row for row in record.epochs(run)]
     if any(have_error) and not all(have_error):
-        count = have_error.count(False)
-        log.warning("train/... of the first %d rows of metrics.csv is of other training images", count)
+        count, file = have_error.count(False), RunFolder(run).epochs.name
+        log.warning("train/... of the first %d rows of %s is of other training images", count, file)
     for split in ("val", "test"):
         numbers = ", ".join(f"{name} {metrics[f'{split}/{name}']:.2f}" for name in ("elbo", "recon", "kl"))
         log.info("%s: %s nats per image (epoch %d)", split, numbers, metrics["epoch"])
