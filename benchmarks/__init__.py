@@ -1,1 +1,1 @@
-"""How fast this project trains, beside a bare loop and its peers."""
+"""Benchmarks of the training speed of this project, a bare loop and other projects."""

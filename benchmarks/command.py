@@ -1,4 +1,4 @@
-"""How each benchmark's command ends."""
+"""The end of each benchmark's command, with an exit status and at most one line."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from src.support.errors import UserError
 
 
 def run(main: Callable[[], None], interrupted: str = "nothing was written") -> None:
-    """Calls `main`; what a user can mend, and Ctrl-C, end the program with one line, the latter with 130."""
+    """Call `main`; errors that a user can fix, and Ctrl-C, end the program with one line, the latter with 130."""
     try:
         main()
     except UserError as error:

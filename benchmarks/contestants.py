@@ -26,12 +26,12 @@ from benchmarks import command, peers
 
 ROOT = os.environ.get("DATA_ROOT", "data")
 SHAPE, LATENT_DIM = (1, 28, 28), 16
-TRAINING = 50_000  # images; the others of the official training set are for validation
+TRAINING = 50_000  # training images; the rest of the official training set is for validation
 FOR_EVER = 1000  # epochs of a peer by its own settings, which is stopped from outside
 
 
 class Record:
-    """Writes images seen and the ELBO of the binary validation images (N, 1, 28, 28) to metrics.csv, a row an epoch."""
+    """A writer of metrics.csv: images seen and the ELBO of the binary validation images (N, 1, 28, 28) by epoch."""
 
     def __init__(self, folder: Path, val: np.ndarray):
         self.val, self.path, self.images = torch.from_numpy(val).float(), folder / "metrics.csv", 0
@@ -39,7 +39,7 @@ class Record:
 
     @torch.no_grad()
     def epoch(self, encode: Callable[[Tensor], tuple[Tensor, Tensor]], decode: Callable[[Tensor], Tensor]) -> None:
-        """Ends an epoch: one draw of the code for each image.
+        """Record the end of an epoch, with one draw of the code for each image.
 
         encode: images -> (mu, logvar) of their codes, (B, D); decode: codes -> probabilities of the pixels
         """
@@ -65,8 +65,8 @@ class Recipe(NamedTuple):
 
 
 def recipe(model: str) -> Recipe:
-    """That of `python -m src.train data=mnist model=...`."""
-    from benchmarks.configuration import composed  # it imports all of this project, which a peer does not need
+    """The recipe of `python -m src.train data=mnist model=...`."""
+    from benchmarks.configuration import composed  # imports all of this project, which a peer does not need
     from src import build
     from src.config.classes import make
 
@@ -79,7 +79,7 @@ def recipe(model: str) -> Recipe:
 
 
 def pytorch_examples(ours: Recipe | None, record: Record, folder: Path, seed: int) -> None:
-    """The loop and the data path of pytorch/examples, which transforms an image at a time."""
+    """Train with the loop and the data path of pytorch/examples, which transforms one image at a time."""
     if ours is None:
         vae = peers.SmallVAE(LATENT_DIM)
         optimizer, batch, epochs = torch.optim.Adam(vae.parameters(), lr=1e-3), 128, FOR_EVER
@@ -102,7 +102,7 @@ def pytorch_examples(ours: Recipe | None, record: Record, folder: Path, seed: in
 
 
 def pythae(ours: Recipe | None, record: Record, folder: Path, seed: int) -> None:
-    """pythae's pipeline. Its schedulers step once an epoch: with the recipe, along the fall of a cosine."""
+    """Train with pythae's pipeline, whose schedulers step once an epoch: with the recipe, down a cosine."""
     images = BinaryDraws(MNIST(ROOT, train=True).data[:TRAINING, None] / 255)
     settings = {"per_device_train_batch_size": 64, "learning_rate": 1e-4, "num_epochs": FOR_EVER, "seed": seed}
     if ours is not None:
@@ -140,7 +140,7 @@ PEERS = {"pytorch_examples": pytorch_examples, "pythae": pythae}
 
 
 def main() -> None:
-    """Trains the peer that the command line names, until its epochs are over or it is stopped."""
+    """Train the peer that the command line names, until its epochs are over or it is stopped."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.contestants", description=__doc__.splitlines()[0])
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("--folder", type=Path, required=True, help="for metrics.csv, and what the peer leaves")

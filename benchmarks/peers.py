@@ -1,6 +1,6 @@
-"""What is used of other people: pytorch/examples' network and loss, pythae's VAE and pipeline.
+"""Code of other projects: the network and loss of pytorch/examples, the VAE and pipeline of pythae.
 
-Imports no more than their users do, since their start is timed.
+This file imports no more than their users do, since their start is timed.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ class MissingError(UserError):
 
 
 class SmallVAE(nn.Module):
-    """The VAE of pytorch/examples: 784-400-20-400-784 with ReLU, probabilities out of a sigmoid."""
+    """The VAE of pytorch/examples: 784-400-20-400-784 with ReLU, whose outputs are probabilities from a sigmoid."""
 
     def __init__(self, latent_dim: int = 20):
         super().__init__()
@@ -103,7 +103,7 @@ def pythae_training(
     on_step: Callable[[nn.Module], None] = lambda model: None,
     on_epoch: Callable[[nn.Module], None] = lambda model: None,
 ) -> None:
-    """Trains pythae's model with its pipeline, with `settings` of its BaseTrainerConfig, on the CPU."""
+    """Train pythae's model with its pipeline, with `settings` of its BaseTrainerConfig, on the CPU."""
     from pythae.pipelines import TrainingPipeline
     from pythae.trainers import BaseTrainerConfig
     from pythae.trainers.training_callbacks import TrainingCallback

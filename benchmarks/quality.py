@@ -1,9 +1,9 @@
 """Seconds from the start of a process until its validation ELBO passes -105, -100, -97 and -93 nats: MNIST, 16 latents.
 
 Each side is a command whose schedule is fixed in advance. It writes the validation ELBO of each epoch to a file, and
-what is timed is when that can be read: imports, data, validation, checkpoints and pictures are in it, W&B is not. All
-sides train on the same 50,000 images, binarised anew each time they are seen, and are measured on the same 10,000 of
-the published draw; on the CPU, as many processes at a time as the machine has cores, with a thread each.
+the time until that can be read includes imports, data, validation, checkpoints and figures, but not W&B. All sides
+train on the same 50,000 images, binarised anew each time they are seen, and are measured on the same 10,000 of the
+published draw; on the CPU, as many processes at a time as the machine has cores, with a thread each.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from src.support.files import atomic_path
 
 TARGETS = (-105, -100, -97, -93)  # nats per image
 LOOK = 0.05  # seconds between two looks at the file
-ENV = os.environ | {"GOMP_SPINCOUNT": "2000", "OMP_NUM_THREADS": "1"}  # for all sides alike: see src/__init__.py
+ENV = os.environ | {"GOMP_SPINCOUNT": "2000", "OMP_NUM_THREADS": "1"}  # the same for all sides: see src/__init__.py
 OURS = ("-m", "src.train", "data=mnist", "latent_dim=16", "logger=csv", "trainer.accelerator=cpu")
 OURS += ("hydra.run.dir={folder}", "seed={seed}")
 PEER = ("-m", "benchmarks.contestants", "--folder={folder}", "--seed={seed}", "--val={val}")
@@ -49,7 +49,7 @@ class Point(NamedTuple):
 
 
 def run(side: str, seed: int, limit: float, val: Path) -> list[Point]:
-    """The epochs of a side's process, which is ended after `limit` seconds; none of one that failed, which says why."""
+    """The epochs of a side's process, which is ended after `limit` seconds; the reason for a failure is printed."""
     points: list[Point] = []
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -75,7 +75,7 @@ def run(side: str, seed: int, limit: float, val: Path) -> list[Point]:
 
 
 def rows(path: Path) -> list[tuple[float, float]]:
-    """Images seen and validation ELBO in each row of a metrics.csv, none of a file that is half written."""
+    """Images seen and validation ELBO in each row of a metrics.csv, or none if the file is only half written."""
     try:
         with path.open(newline="") as file:
             table = [row for row in csv.DictReader(file) if row["val/elbo"]]
@@ -94,7 +94,7 @@ def passed(runs: list[list[Point]], target: float) -> Point | None:
 
 
 def table(runs: dict[str, list[list[Point]]], flops: dict[str, float], limit: float) -> str:
-    """For each side the seconds until each target, and beneath them images seen and TFLOP."""
+    """A table of the seconds until each side passes each target, and beneath them images seen and TFLOP."""
     lines = [f"{'seconds until the validation ELBO passes':42}" + "".join(f"{target:>14}" for target in TARGETS)]
     for side, of_side in runs.items():
         points = [passed(of_side, target) for target in TARGETS]
@@ -110,7 +110,7 @@ def table(runs: dict[str, list[list[Point]]], flops: dict[str, float], limit: fl
 
 
 def sooner(runs: dict[str, list[list[Point]]], limit: float) -> str:
-    """How many times sooner our best side passes each target than the best peer by its own settings."""
+    """The factors by which our best side passes each target sooner than the best peer by its own settings."""
 
     def best(*sides: str) -> float:
         found = [passed(runs[side], target) for side in sides if side in runs]
@@ -160,8 +160,8 @@ def operations(side: str) -> float:
 
 
 def draw(path: Path, runs: dict[str, list[list[Point]]]) -> None:
-    """Validation ELBO against seconds: a line for each run, a colour for each side."""
-    from matplotlib.figure import Figure  # seconds
+    """Draw the validation ELBO against seconds: a line for each run, a colour for each side."""
+    from matplotlib.figure import Figure  # takes seconds to import
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
@@ -187,7 +187,7 @@ def draw(path: Path, runs: dict[str, list[list[Point]]]) -> None:
 
 
 def main() -> None:
-    """Runs the sides that the command line asks for, their seeds interleaved."""
+    """Run the sides that the command line asks for, their seeds interleaved."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.quality", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""What the rounds of the throughput benchmark say: ratios with their spread, verdicts, a table, a plot.
+"""The results of the rounds of the throughput benchmark: ratios with their spread, verdicts, a table, a plot.
 
 A round is what each side printed, by its name: its measurements, or {"error": ...}, or {"missing": ...}.
 """
@@ -13,7 +13,7 @@ from src.support.files import atomic_path
 
 Result = dict[str, Any]
 Round = dict[str, Result]
-FASTER, SLOWER = 1.15, 0.87  # nothing is claimed within these
+FASTER, SLOWER = 1.15, 0.87  # ratios of speeds between which nothing is claimed
 LABELS = {
     "default": "this project, all but its pictures",
     "lean": "this project, training steps alone",
@@ -50,14 +50,14 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def verdict(low: float, high: float) -> str:
-    """What the quartiles of a ratio of speeds allow to claim: `faster`, `slower` or `no claim`."""
+    """The claim that the quartiles of a ratio of speeds allow: `faster`, `slower` or `no claim`."""
     if low > FASTER:
         return "faster"
     return "slower" if high < SLOWER else "no claim"
 
 
 def values(rounds: Sequence[Round], side: str, name: str = "images_per_second") -> list[float]:
-    """What a side measured in those rounds in which it ran."""
+    """The measurements of a side in those rounds in which it ran."""
     return [round_[side][name] for round_ in rounds if name in round_.get(side, {})]
 
 
@@ -68,7 +68,7 @@ def ratios(rounds: Sequence[Round], side: str, other: str, name: str = "images_p
 
 
 def compared(rounds: Sequence[Round]) -> dict[str, Result]:
-    """The ratios that matter, under `side/other`, where there are any."""
+    """The ratios of interest by `side/other`, as far as both sides ran."""
     found = {}
     for side, other in COMPARED:
         if of_rounds := ratios(rounds, side, other):
@@ -84,7 +84,7 @@ def compared(rounds: Sequence[Round]) -> dict[str, Result]:
 
 
 def sentences(rounds: Sequence[Round]) -> str:
-    """A line for each ratio that matters."""
+    """A line for each ratio of interest."""
     lines = []
     for pair, found in compared(rounds).items():
         low, high = found["quartiles"]
@@ -136,8 +136,8 @@ def share_of_core(rounds: dict[str, list[Round]]) -> float:
 
 
 def draw(path: Path, rounds: dict[str, list[Round]], caption: str) -> None:
-    """Speeds: a panel for each model, in it a line for each side with its rounds, their quartiles and median."""
-    from matplotlib.figure import Figure  # seconds
+    """Draw the speeds: a panel for each model, with a line for each side: its rounds, their quartiles and median."""
+    from matplotlib.figure import Figure  # takes seconds to import
 
     figure = Figure(figsize=(2 + 4.5 * len(rounds), 3.2), layout="constrained")
     panels = figure.subplots(1, len(rounds), squeeze=False)[0]

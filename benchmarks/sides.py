@@ -2,7 +2,7 @@
 
 python -m benchmarks.sides bare --model mlp --batch 128 --seconds 6 --threads 1
 
-All sides train on MNIST, on the CPU. The network of `conv` is that of conf/ as it stands, that of `mlp`
+All sides train on MNIST, on the CPU. The network of `conv` is that of the present conf/, that of `mlp`
 pytorch/examples'; ours and the bare loop have the optimiser of conf/, the others that of their users. A side trains
 until its stopwatch has seen enough, and returns the network it trained.
 """
@@ -40,18 +40,18 @@ RSS = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 
 
 def default(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
-    """This project as `python -m src.train` runs it, without the pictures; whole epochs after the first."""
+    """This project as `python -m src.train` runs it, without the figures; timed over whole epochs after the first."""
     module = build.module(cfg, [])
     trainer = build.trainer(cfg, folder, build_loggers(cfg, folder, None))
-    trainer.callbacks.insert(0, WholeEpochs(watch))  # first, so that the others' work at an epoch's ends is timed too
+    trainer.callbacks.insert(0, WholeEpochs(watch))  # first, so that the work of others between epochs is timed
     trainer.fit(module, build.data(cfg, module.vae))
     return module.vae
 
 
 def lean(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
-    """This project's module and data in Lightning's Trainer, with nobody watching: training steps alone."""
+    """This project's module and data in Lightning's Trainer, without callbacks or loggers: training steps alone."""
     module = build.module(cfg, [])
-    options = OmegaConf.masked_copy(cfg.trainer, [name for name in cfg.trainer if name != "ema"])  # that is build's
+    options = OmegaConf.masked_copy(cfg.trainer, [name for name in cfg.trainer if name != "ema"])  # read by build alone
     trainer = make(
         options,
         "trainer",
@@ -93,12 +93,12 @@ def bare_steps(cfg: DictConfig) -> Iterator[VAE]:
 
 
 def bare(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
-    """The yardstick: `bare_steps` and nothing else."""
+    """The reference: `bare_steps` and nothing else."""
     return next(vae for vae in bare_steps(cfg) if watch.lap(cfg.data.batch_size))
 
 
 class EnoughError(Exception):
-    """Leaves a training loop that knows no other end."""
+    """Raised to leave a training loop that has no other end."""
 
 
 def loader(cfg: DictConfig) -> DataLoader:
@@ -107,8 +107,10 @@ def loader(cfg: DictConfig) -> DataLoader:
 
 
 def pytorch_examples(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
-    """The loop of pytorch/examples: its own network, losses summed over the batch, read at each step, printed at
-    each tenth."""
+    """The loop of pytorch/examples with its own network.
+
+    Losses are summed over the batch, read at each step, and printed at each tenth.
+    """
     vae, batches = peers.SmallVAE().train(), loader(cfg)
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3)
     while True:
@@ -196,7 +198,7 @@ SIDES = {
 
 
 def timed(args: argparse.Namespace) -> dict[str, str | float]:
-    """Trains one side and returns what was measured, or why the side is missing here."""
+    """Train one side and return what was measured, or why the side is missing here."""
     options = [*MODELS[args.model], f"data.batch_size={args.batch}"]
     options += ["trainer.max_epochs=1000", f"trainer.precision={args.precision}"]
     options += [f"+trainer.limit_train_batches={args.epoch_steps}"] if args.epoch_steps else []
@@ -224,7 +226,7 @@ def timed(args: argparse.Namespace) -> dict[str, str | float]:
 
 
 def main() -> None:
-    """Times the side that the command line names."""
+    """Time the side that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sides", description=__doc__.splitlines()[0])
     parser.add_argument("side", choices=SIDES)
     parser.add_argument("--model", choices=MODELS, default="mlp")
@@ -240,10 +242,10 @@ def main() -> None:
         parser.error("pytorch_examples is an MLP: --model mlp")
     torch.set_num_threads(args.threads)
     if args.side != "lightning_dataloader":
-        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # of Lightning, and slow: see build.trainer
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # set by Lightning, and slow: see build.trainer
     quieten()
     with (
-        Path(os.devnull).open("w") as nowhere,  # progress bars are drawn, as into any file, but not into our line
+        Path(os.devnull).open("w") as nowhere,  # receives the progress bars, which are drawn as into any file
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):

@@ -1,4 +1,4 @@
-"""What Lightning, data module and distribution objects cost a training step, free of the machine's moods.
+"""The cost of Lightning, data module and distribution objects per training step, whatever the machine's load.
 
 After each step of `lean` (benchmarks.sides) one of ours without Lightning is taken in the same process and one of the
 bare loop, so that whatever slows the machine slows all; speeds of separate processes differ by a fifth from one to the
@@ -29,13 +29,13 @@ BLOCK = 50  # steps whose median is one measurement
 
 
 class Alternating:
-    """Takes a step of each of `others` after each step it is told of, and keeps the seconds of all."""
+    """A stopwatch that takes a step of each of `others` after each lap, and records the seconds of all."""
 
     def __init__(self, others: Sequence[Iterator], steps: int):
         self.others, self.steps, self.seconds, self.resumed = others, steps + WARMUP, [], None
 
     def lap(self, images: int) -> bool:
-        """Ends a step; whether it was the last one needed."""
+        """Record the end of a step, and return whether it was the last one needed."""
         times = [self.resumed, time.perf_counter()]
         for other in self.others:
             next(other)
@@ -76,7 +76,7 @@ def compared(model: str, batch: int, steps: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Prints milliseconds a step and the ratio of the speeds, median and quartiles over the blocks."""
+    """Print milliseconds a step and the ratio of the speeds, median and quartiles over the blocks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.steps", description=__doc__)
     parser.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS), help="default: both")
     parser.add_argument("--batch", type=int, default=128, help="images a step; default: %(default)s")
@@ -85,7 +85,7 @@ def main() -> None:
     if args.steps < BLOCK or args.batch < 1:
         parser.error(f"--steps must be at least {BLOCK}, --batch at least 1")
     torch.set_num_threads(1)
-    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # of Lightning, and slow: see build.trainer
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # set by Lightning, and slow: see build.trainer
     quieten()
     print(f"one thread, batch {args.batch}, {args.steps} steps of each, alternating")
     for model in args.model:

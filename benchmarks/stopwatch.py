@@ -1,4 +1,4 @@
-"""Times training steps, wherever they are taken."""
+"""Timing of training steps, in any training loop."""
 
 import time
 from typing import Any
@@ -12,9 +12,9 @@ WARMUP = 30  # steps before the clock starts: allocations, oneDNN's choice of ke
 
 
 class Stopwatch:
-    """Times the training steps of a side, which calls `lap` at the end of each.
+    """A timer of the training steps of a side, which calls `lap` at the end of each.
 
-    The clock starts after WARMUP steps, or anew at `start`; `seconds`, `cpu_seconds` and `images` are what it saw.
+    The clock starts after WARMUP steps, or anew at `start`; `seconds`, `cpu_seconds` and `images` are its measurements.
     The second step runs under torch's FLOP counter, so that a side's work is counted and not assumed: `mflop` is that
     of one image, in matrix products and convolutions, forward and backward.
     """
@@ -24,19 +24,19 @@ class Stopwatch:
         self.counter = FlopCounterMode(display=False)
 
     def start(self) -> None:
-        """Starts the clock anew."""
+        """Start the clock anew."""
         self.started, self.images, self.begun, self.cpu = True, 0, time.perf_counter(), time.process_time()
 
     def stop(self) -> bool:
-        """Reads the clock; whether it saw `enough` seconds."""
+        """Read the clock, and return whether `enough` seconds have passed."""
         self.seconds = time.perf_counter() - self.begun
         if self.seconds < self.enough:
             return False
-        self.cpu_seconds = time.process_time() - self.cpu  # slow on a virtual machine: not at each step
+        self.cpu_seconds = time.process_time() - self.cpu  # slow on a virtual machine, so not read at each step
         return True
 
     def lap(self, images: int) -> bool:
-        """Ends a step of so many images; whether it was the last one needed."""
+        """Record the end of a step of `images` images, and return whether it was the last one needed."""
         self.laps += 1
         if self.laps == 1:
             self.counter.__enter__()
@@ -52,7 +52,7 @@ class Stopwatch:
 
 
 class StopsAfter(lightning.Callback):
-    """Laps the stopwatch at each step's end, and ends the training when it has seen enough."""
+    """A callback that records the end of each step, and ends the training after enough seconds."""
 
     def __init__(self, watch: Stopwatch):
         self.watch = watch
@@ -63,7 +63,7 @@ class StopsAfter(lightning.Callback):
 
 
 class WholeEpochs(lightning.Callback):
-    """Times whole epochs after the first, with all that follows the last step of each: validation, checkpoints."""
+    """A callback that times whole epochs after the first, including validation and checkpoints."""
 
     def __init__(self, watch: Stopwatch):
         self.watch = watch

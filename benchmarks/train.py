@@ -2,7 +2,7 @@
 
 In each round every side runs once, in shuffled order, in a process of its own. Sides are compared within a round, so
 that a machine that is slow for a while is slow for both. All sides of `mlp` train the network of pytorch/examples,
-784-400-20; all of `conv` that of conf/ as it stands. The optimiser of ours and of the bare loop is that of conf/.
+784-400-20; all of `conv` that of the present conf/. The optimiser of ours and of the bare loop is that of conf/.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from benchmarks import command, report
 from benchmarks.configuration import MODELS, composed
 from src.run import record
 
-QUICK_STEPS = 100  # of an epoch of the side `default`, with --quick
-PATIENCE = 1800  # seconds after which a process is given up
+QUICK_STEPS = 100  # steps of an epoch of the side `default`, with --quick
+PATIENCE = 1800  # seconds after which a process is stopped as failed
 CPUINFO = Path("/proc/cpuinfo")
 
 
 def parsed() -> argparse.Namespace:
-    """What the command line says."""
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -55,7 +55,7 @@ def parsed() -> argparse.Namespace:
 
 
 def processor() -> tuple[str, set[str]]:
-    """The processor's name and, where Linux tells, its flags."""
+    """The processor's name and, where Linux lists them, its flags."""
     lines = CPUINFO.read_text().splitlines() if CPUINFO.is_file() else []
     found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = found.get("flags", found.get("Features", ""))
@@ -63,18 +63,18 @@ def processor() -> tuple[str, set[str]]:
 
 
 def has_bf16(flags: set[str]) -> bool:
-    """Whether bf16 products are this processor's own: oneDNN also takes those that it must emulate."""
+    """Whether the processor has instructions for bf16 products, which oneDNN otherwise emulates."""
     if not flags & {"avx512_bf16", "amx_bf16"}:
         return False
-    import torch  # seconds
+    import torch  # takes seconds to import
 
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def planned(model: str, args: argparse.Namespace, bf16: bool) -> dict[str, list[str]]:
-    """The sides of a model, each with what benchmarks.sides is asked for it."""
+    """The sides of a model, each with its arguments of benchmarks.sides."""
     sides = {side: [side] for side in ("lean", "bare", "lightning_dataloader", "pythae")}
-    if model == "mlp":  # an epoch of conv takes half a minute, of which what surrounds the steps is a smaller share
+    if model == "mlp":  # an epoch of conv takes half a minute, and the steps are a larger share of it
         sides |= {"default": ["default"], "pytorch_examples": ["pytorch_examples"]}
         if args.quick:
             sides["default"] += ["--epoch-steps", str(QUICK_STEPS)]
@@ -84,10 +84,10 @@ def planned(model: str, args: argparse.Namespace, bf16: bool) -> dict[str, list[
 
 
 def run(words: list[str], model: str, args: argparse.Namespace) -> report.Result:
-    """What a side printed, or {"error": its last line}."""
+    """The results that a side printed, or {"error": its last line}."""
     command = [sys.executable, "-m", "benchmarks.sides", *words, "--model", model, "--batch", str(args.batch)]
     command += ["--seconds", str(args.seconds), "--threads", str(args.threads)]
-    # see src/__init__.py for the second; a folder of ours is removed even if the process is killed
+    # GOMP_SPINCOUNT: see src/__init__.py; a temporary folder of ours is removed even if the process is killed
     env = os.environ | {"OMP_NUM_THREADS": str(args.threads), "GOMP_SPINCOUNT": "2000"}
     with TemporaryDirectory() as folder:
         try:
@@ -103,7 +103,7 @@ def run(words: list[str], model: str, args: argparse.Namespace) -> report.Result
 
 
 def measured(args: argparse.Namespace, bf16: bool) -> dict[str, list[dict[str, report.Result]]]:
-    """The rounds of each model: what each of its sides printed."""
+    """The rounds of each model, with the results of its sides."""
     plans = {model: planned(model, args, bf16) for model in args.model}
     rounds: dict[str, list[dict[str, report.Result]]] = {model: [] for model in plans}
     shuffle = random.Random(0).shuffle
@@ -121,7 +121,7 @@ def measured(args: argparse.Namespace, bf16: bool) -> dict[str, list[dict[str, r
 
 
 def write(args: argparse.Namespace, rounds: dict[str, list[dict[str, report.Result]]], machine: dict[str, Any]) -> None:
-    """results.json and train.png."""
+    """Write results.json and train.png."""
     args.out.mkdir(parents=True, exist_ok=True)
     settings = {name: value for name, value in vars(args).items() if name != "out"}
     found = {model: report.compared(of_model) for model, of_model in rounds.items()}
@@ -132,7 +132,7 @@ def write(args: argparse.Namespace, rounds: dict[str, list[dict[str, report.Resu
 
 
 def main() -> None:
-    """Runs the benchmark that the command line asks for; exits with 1 where a side failed."""
+    """Run the benchmark that the command line asks for; exit with 1 where a side failed."""
     args = parsed()
     for model in args.model:
         composed(*MODELS[model])

@@ -1,4 +1,4 @@
-"""Where the wall time of a run goes: how it starts, its parts, a training step, and what the pictures add to it.
+"""Where the wall time of a run goes: how it starts, its parts, a training step, and the cost of the figures.
 
 python -m benchmarks.wall [option=value ...]        options of `python -m src.train`; else the default run
 """
@@ -40,8 +40,8 @@ PARTS = {
     "progress bar": ("[Callback]Progress.",),
     "test": ("[_EvaluationLoop].test_next", "[Strategy]SingleDeviceStrategy.test_step"),
 }
-STEPS = 300  # of the table of a training step
-ROUNDS = 5  # of measuring the images that an epoch measures
+STEPS = 300  # steps from which the parts of a training step are timed, at most
+ROUNDS = 5  # repetitions of an epoch's evaluation
 
 
 def trained(options: Sequence[str], profiled: bool = False) -> dict[str, float]:
@@ -156,7 +156,7 @@ def step(options: Sequence[str]) -> dict[str, float]:
 
 
 def start(words: Sequence[str]) -> float:
-    """Seconds that the command takes to answer."""
+    """Seconds that the command takes with these arguments."""
     with TemporaryDirectory() as folder:
         begun = time.time()
         subprocess.run([sys.executable, "-m", "src.train", *words], capture_output=True, cwd=folder, env=importable())
@@ -170,14 +170,14 @@ def importable() -> dict[str, str]:
 
 
 def show(title: str, rows: dict[str, float], unit: str, total: float | None = None) -> None:
-    """Prints a table, the largest first, with shares of `total`."""
+    """Print a table, the largest first, with shares of `total`."""
     print(f"\n{title}")
     for name, value in sorted(rows.items(), key=lambda row: -row[1]):
         print(f"  {name:34}{value:9.2f} {unit}" + (f"{value / total:8.1%}" if total else ""))
 
 
 def main() -> None:
-    """Measures what the command line asks for and prints it."""
+    """Measure what the command line asks for, and print it."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.wall", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""What benchmarks.wall hangs into a run to see where its time goes; named on the command line of src.train."""
+"""A callback and a profiler by which benchmarks.wall times a run, named on the command line of src.train."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 
 
 class FirstStep(Callback):
-    """Writes the time at which the first training step is done to `path`, in seconds since the epoch."""
+    """A callback that writes the time of the end of the first training step to `path`, in seconds since 1970."""
 
     def __init__(self, path: str):
         self.path, self.done = Path(path), False

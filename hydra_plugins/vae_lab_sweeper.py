@@ -1,4 +1,4 @@
-"""Makes the sweeps of this project known to Hydra, which takes plugins from the namespace package hydra_plugins alone.
+"""Make the sweeps of this project known to Hydra, which takes plugins from the namespace package hydra_plugins alone.
 
 Every command that uses Hydra imports this file, so it imports nothing heavy.
 """
@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 
 class VaeLabSweeper(Sweeper):
-    """Runs all combinations of options as src.sweeps.sweeper does.
+    """A sweeper that runs all combinations of options, as src.sweeps.sweeper does.
 
     params: values of options, beside those of the command line
     max_batch_size: how many jobs are handed to the launcher at a time; None for all of them
@@ -25,7 +25,7 @@ class VaeLabSweeper(Sweeper):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> list[Any]:
-        """Run the sweep, whose overrides `arguments` are also in the configuration; what each job returned."""
+        """Run the sweep, whose overrides `arguments` the configuration also holds; return what each job returned."""
         from src.sweeps.sweeper import Sweep
 
         context = {"hydra_context": self.hydra_context, "task_function": self.task_function, "config": self.config}

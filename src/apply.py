@@ -51,7 +51,7 @@ def hydra_main(cfg: DictConfig) -> None:
     except UserError as error:
         if HydraConfig.get().mode == RunMode.RUN:  # Hydra would print a line of its own before it
             sys.exit(str(error))
-        log.error("run=%s %s", cfg.run, error)  # of several tasks that fail, Hydra names the first alone, at the end
+        log.error("run=%s %s", cfg.run, error)  # of several tasks that fail, Hydra reports only the first, at the end
         raise UserError(f"some tasks failed, the first of them: {error}") from error
 
 
@@ -101,9 +101,9 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
 
 
 def device(wanted: str) -> str:
-    """The device for a task: `cuda` where it is wanted, or where it is there and `auto` is wanted; else `cpu`.
+    """The device for a task: `cuda` where it is wanted, or available and `auto` is wanted; else `cpu`.
 
-    Raises UserError where `cuda` is wanted and not there.
+    Raises UserError where `cuda` is wanted and not available.
     """
     import torch
 
@@ -133,7 +133,7 @@ def results(parent: Path, name: str | None) -> Iterator[tuple[Path, Path]]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         for parent_folder in created:
-            with suppress(OSError):  # it is not empty
+            with suppress(OSError):  # a folder that is not empty stays
                 parent_folder.rmdir()
 
 

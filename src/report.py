@@ -21,8 +21,10 @@ SWEEPS, SWEEP_NAME = Path("outputs/sweeps"), "sweep_name="
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command: exit status 0, or 2 and one line of explanation where there is nothing to report or the page
-    can't be written."""
+    """Run the command, and return its exit status.
+
+    It is 0, or 2 with one line of explanation where there is nothing to report or the page can't be written.
+    """
     options = parser().parse_args(arguments)
     folders = [sweep_folder(folder) for folder in options.folder]
     try:

@@ -1,4 +1,4 @@
-"""Search for good options: ask optuna -> train -> tell it; each trial is a run in the folder of the search.
+"""Search for good options with optuna: suggest -> train -> report; each trial is a run in the folder of the search.
 
 python -m src.search name=first trials=20 "beta=tag(log,interval(0.5,8))" "latent_dim=int(interval(2,32))"
 """

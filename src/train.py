@@ -56,7 +56,7 @@ def main() -> None:
 @defer_changes
 @hydra.main(version_base="1.3", config_path=CONF, config_name="train")
 def hydra_main(cfg: DictConfig) -> float | None:
-    """Train the VAE of a configuration, or a job of a sweep; its validation ELBO, in nats per image."""
+    """Train the VAE of a configuration, or a job of a sweep, and return its validation ELBO in nats per image."""
     here, changes = HydraConfig.get(), take_changes()
     check_root(cfg, Config, "train")
     restore_working_folder(here)
@@ -137,7 +137,7 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
         minimise(trainer, training, cfg.ckpt_path)
         metrics = test(trainer, training, run)
-    except SystemExit:  # Lightning's answer to Ctrl-C
+    except SystemExit:  # raised by Lightning on Ctrl-C
         last = RunFolder(run).checkpoint("last")
         if last.is_file():
             again = format_option("ckpt_path", os.path.relpath(last))
@@ -169,7 +169,7 @@ def test(trainer: "Trainer", training: "build.Training", run: Path) -> dict[str,
     best = RunFolder(run).checkpoint("best")
     if not best.is_file():
         raise UserError("no epoch was finished and validated, so there is no checkpoint to test: train longer")
-    # in a test after a fit it would load the weights as they were trained, not their average
+    # in a test after a fit, WeightAveraging would load the weights as they were trained, not their average
     trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, WeightAveraging)]
     trainer.test(module, data, ckpt_path=best, weights_only=True, verbose=False)
     metrics = final_metrics(module, data, run, checkpoints.read(best)["epoch"] + 1)
@@ -181,10 +181,10 @@ def test(trainer: "Trainer", training: "build.Training", run: Path) -> dict[str,
 
 
 def judge(run: Path, metrics: dict[str, Any]) -> dict[str, str]:
-    """What status.json says of a training that was not broken off, beside the state `finished`.
+    """The entries of status.json that the results of an uninterrupted training add or change.
 
-    The model may be worse than it was untrained, which is the state `diverged`, or no better than one that has learned
-    nothing, which is a `warning`.
+    The state is `diverged` if the model is worse than it was untrained. There is a `warning` if it is no better than
+    one that has learned nothing.
     """
     from src.run import record
 

@@ -21,14 +21,16 @@ from src.support.errors import UserError
 from src.support.statistics import Estimate, estimate
 
 Distances = dict[str, float | Estimate]
-MOST, FEWEST = 10_000, 20  # samples that are compared at most; test images that a comparison needs
-BLOCKS = 10  # that the images are divided into, and whose kernel distances are averaged
-NEIGHBOURS = 3  # of an image, whose distances give the radius of its ball
+MOST, FEWEST = 10_000, 20  # the most samples that are compared; the fewest test images that a comparison needs
+BLOCKS = 10  # number of blocks of images, whose kernel distances are averaged
+NEIGHBOURS = 3  # rank of the neighbour, by distance, to which the ball around an image reaches
 
 
 def frechet(real: np.ndarray, fake: np.ndarray) -> float:
-    """|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)) of two sets of features (N, F): the squared Wasserstein distance between
-    the Gaussians with their moments (Heusel et al., 2017)."""
+    """|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)) for the means and covariances of two sets of features (N, F).
+
+    This is the squared Wasserstein distance between the Gaussians with these moments (Heusel et al., 2017).
+    """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     extractor = nn.Identity()
@@ -40,11 +42,11 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> float:
 
 
 def kid(real: np.ndarray, fake: np.ndarray, blocks: int = BLOCKS) -> Estimate:
-    """The squared MMD of two sets of features (N, F) for the kernel (x'y / F + 1)^3 (Binkowski et al., 2018): the mean
-    of the unbiased estimates from disjoint random blocks, with its standard error.
+    """The squared MMD of two sets of features (N, F) for the kernel (x'y / F + 1)^3 (Binkowski et al., 2018).
 
-    It may be below zero, and its expectation does not depend on N. Sets with equally many images of each class are more
-    alike than random ones, so that their distance is a little below zero.
+    It is the mean of the unbiased estimates from disjoint random blocks, with its standard error. It may be below zero,
+    and its expectation does not depend on N. Sets with equally many images of each class are more alike than random
+    ones, so that their distance is a little below zero.
     """
     from torchmetrics.image.kid import poly_mmd
 
@@ -75,7 +77,7 @@ def _coverage(points: Tensor, by: Tensor) -> float:
 
 
 def obstacle(run: Run) -> str | None:
-    """What keeps samples of a run from being compared with its images; None if nothing does."""
+    """The reason why samples of a run cannot be compared with its images; None if they can."""
     source = run.data.source
     if len(np.unique(source.train.labels)) < 2:
         return f"the images of {source.name} are of one class, and classifying them gives the features to compare"
@@ -94,8 +96,8 @@ def count(run: Run) -> int:
 class Reference:
     """Test images of one kind, with which samples are compared.
 
-    classifier: of that kind of images; real: the features (N, F) of the test images; floor: the distances of as many
-    training images
+    classifier: trained on images of that kind; real: the features (N, F) of the test images; floor: the distances of
+    as many training images
     """
 
     classifier: Classifier
@@ -108,9 +110,9 @@ class Reference:
 
 
 def distances(real: np.ndarray, fake: np.ndarray) -> Distances:
-    """frechet, kid, precision and recall of two sets of features (N, F).
+    """The distances frechet, kid, precision and recall of two sets of features (N, F).
 
-    Raises ValueError where one is larger: the Fréchet distance would be smaller for it.
+    Raises ValueError for sets of different sizes, since the Fréchet distance shrinks with the number of images.
     """
     if len(real) != len(fake):
         raise ValueError(f"{len(fake)} samples against {len(real)} images: a comparison needs as many of both")

@@ -27,9 +27,9 @@ from src.support.noise import Noise
 
 Sampler = Callable[[Tensor], Tensor]
 NAMES = ("prior", "gmm", "flow", "aggregate")
-CODES = 50_000  # that a density is fitted to; where there are fewer training images, several draws of each
-COMPONENTS = 10  # of the mixture
-STEPS, BATCH, PEAK = 2000, 512, 5e-3  # of the flow's training: steps, codes a step, highest learning rate
+CODES = 50_000  # the fewest codes that a density is fitted to; with fewer training images, several draws of each
+COMPONENTS = 10  # number of Gaussians in the mixture
+STEPS, BATCH, PEAK = 2000, 512, 5e-3  # training of the flow: steps, codes per step, highest learning rate
 
 
 class Generated(NamedTuple):
@@ -53,8 +53,10 @@ def check_samplers(run: Run, names: Sequence[str], temperature: float) -> None:
 
 
 def make_samplers(run: Run, names: Sequence[str], temperature: float = 1.0) -> dict[str, Sampler]:
-    """Make the samplers of these names, and fit those that are fitted; `prior` and `flow` scale their noise by the
-    temperature."""
+    """Make the samplers of these names, fitting those that need it.
+
+    `prior` and `flow` scale their noise by the temperature.
+    """
     data = codes(run) if {"gmm", "flow"} & set(names) else None
     makers: dict[str, Callable[[], Sampler]] = {
         "prior": lambda: prior(run, temperature),
@@ -77,15 +79,17 @@ def codes(run: Run, count: int = CODES) -> Tensor:
 
 
 def draw_labels(run: Run, n: int, *address: int | str) -> Tensor:
-    """Labels (n,) of training images chosen at random, a function of the run's seed and the address: what a conditional
-    model is given to make new images."""
+    """Labels (n,) of training images chosen at random, from which a conditional model makes new images.
+
+    They are a function of the run's seed and the address.
+    """
     labels = torch.from_numpy(run.data.source.train.labels)
     chosen = torch.randint(len(labels), (n,), generator=noise.generator(run.seed, "labels", *address))
     return labels[chosen].to(run.device)
 
 
 def prior(run: Run, temperature: float = 1.0) -> Sampler:
-    """Sample p(z)."""
+    """A sampler of p(z)."""
 
     @torch.no_grad()
     def sample(y: Tensor) -> Tensor:
@@ -96,12 +100,12 @@ def prior(run: Run, temperature: float = 1.0) -> Sampler:
 
 
 def from_density(p: CodeDistribution) -> Sampler:
-    """Sample p over (D,), whatever the labels."""
+    """A sampler that draws from p, a density of codes (D,), and ignores the labels."""
     return lambda y: p.sample(y.shape)
 
 
 def from_noise(p: CodeDistribution, temperature: float) -> Sampler:
-    """Transform normal noise with the temperature as its standard deviation, as p transforms standard normal noise."""
+    """A sampler that transforms noise as p does, with the temperature as the standard deviation of the noise."""
     return lambda y: p.rsample_and_log_prob(temperature * torch.randn(*y.shape, *p.event_shape, device=y.device))[0]
 
 

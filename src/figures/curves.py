@@ -13,7 +13,7 @@ from src.run.trace import Trace
 TRAINING, VALIDATION = CLASS_COLOURS[8], CLASS_COLOURS[0]  # gray, blue
 STEPS = (1, 2, 5, 10)  # between ticks, up to a power of ten
 TERMS = {"loss": "loss", "recon": "reconstruction, E[−log p(x | z)]", "kl": "KL(q(z | x), p(z))"}
-NAMES = {"beta": "β", "capacity": "C (nats)", "lr": "learning rate"}  # of what a schedule changes, others are as given
+NAMES = {"beta": "β", "capacity": "C (nats)", "lr": "learning rate"}  # names of scheduled values; others are as given
 HEAT = LinearSegmentedColormap.from_list("heat", ["#f6f8fa", "#bcd0f2", "#4269d0", "#26348b", "#140f3d"])
 
 
@@ -100,7 +100,7 @@ def kl_per_dim(trace: Trace) -> Figure:
 def best_epoch(trace: Trace) -> int:
     """The row with the lowest validation loss; that of the untrained model only while there is no other.
 
-    In float32, in which the best checkpoint is chosen: of two losses that are equal there, the first.
+    Losses are compared in float32, as in the choice of the best checkpoint; of equal ones the first is taken.
     """
     losses = np.asarray(trace.epochs["val/loss"], dtype=np.float32)
     losses = np.where(np.isfinite(losses), losses, np.inf)

@@ -9,11 +9,11 @@ from src.figures import page
 from src.run.trace import Trace
 
 CELL = 56  # approximate length of an image's longer side, in pixels of the page
-MAX_WIDTH = 360  # of a grid of samples, in pixels of the page
+MAX_WIDTH = 360  # width of a grid of samples, in pixels of the page
 GUTTER = 28
 TOP = page.HEADER + 32
 LABELS, BAND = 126, 18  # pixels of the page left of the bands of reconstructions, and between two bands
-MAX_IMAGES = 12  # in a band
+MAX_IMAGES = 12  # images in a band
 IMAGE = "image"
 RECONSTRUCTIONS = ("mean at the\nposterior's mean", "mean at a draw\nfrom the posterior")
 SEPARATOR = 80  # gray level of the lines between the images
@@ -100,8 +100,8 @@ def sheet(title: str, caption: str, rows: Sequence[tuple[str, np.ndarray]], note
     """A page of rows of images, with the name of each row on its left.
 
     Args:
-        title: of the page.
-        caption: below the title.
+        title: the title of the page.
+        caption: the text below the title.
         rows: for each row its name and images (N, C, H, W) uint8; rows of different lengths begin at the left.
         notes: text under each column.
     """

@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from src.figures import page
 
 SHARES = (0.005, 0.995)  # quantiles of a set that enclose most of it
-REACH, NEAR = 4, 0.25  # by how many ranges of the first set the other sets, and then the tails, may widen the axis
+REACH, NEAR = 4, 0.25  # how far other sets (in ranges of the first) and tails (in ranges of all) widen the axis
 
 
 def span(first: np.ndarray, *others: np.ndarray) -> tuple[float, float]:
     """The limits of an axis for sets of values (N,).
 
-    The axis holds the central 99 % of each set, but reaches at most REACH ranges of the first set beyond that set; and
-    all tails that end soon after. Values that are not finite have no influence.
+    The axis covers the central 99 % of each set, but extends at most REACH ranges of the first set beyond that set. It
+    also covers the values within a margin of NEAR of its range. Values that are not finite have no influence.
     """
     finite = [values[np.isfinite(values)] for values in (first, *others)]
     finite = [values for values in finite if len(values)]

@@ -206,7 +206,7 @@ _PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
 
 
 def scatter(axes: Axes, trace: Trace, area: float = 11) -> PathCollection:
-    """A dot for each label in the colour of its class, all at the origin."""
+    """Draw a dot for each label in the colour of its class, all at the origin."""
     labels = trace.fixed["labels"]
     colours = np.array(page.class_colours(len(trace.fixed["classes"])))[labels]
     return axes.scatter(*np.zeros((2, len(labels))), s=area, c=colours, linewidths=0, alpha=0.85)

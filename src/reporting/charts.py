@@ -28,7 +28,7 @@ QUANTITIES = {
     "active_units": ("Active units", "val/active_units", "active units"),
 }
 HEIGHT = 360  # pixels
-MAX_POINTS = 60  # of a curve
+MAX_POINTS = 60  # the most points of a curve
 MIN_KL = 1e-4  # nats: a smaller KL of a dimension is drawn as this on the logarithmic axis
 
 
@@ -156,8 +156,10 @@ def iso_elbo(left: float, right: float, low: float, high: float) -> tuple[go.Sca
 
 
 def against(group: Group, knob: str) -> go.Figure | None:
-    """Each quantity against a knob: a point for each run, and lines that join the means over the seeds of runs which
-    have all other knobs in common."""
+    """Each quantity against a knob, with a point for each run.
+
+    Lines join the means over the seeds of runs which have all other knobs in common.
+    """
     values, places = group.knobs[knob], sorted(group.ranking)
     if len({as_text(values[place]) for place in places}) < 2:
         return None

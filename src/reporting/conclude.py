@@ -54,7 +54,7 @@ def conclude(folder: Path, loggers: Mapping[str, Any] | None) -> None:
         log.warning("not compared (%s: %s): python -m src.report %s", type(error).__name__, error, folder)
         return
     if node := (loggers or {}).get("wandb"):
-        from src.run import tracking  # Lightning, which a report without W&B does not need
+        from src.run import tracking  # imports Lightning, which a report without W&B does not need
 
         thumbnails = {run.name: comparison.thumbnails[run.folder] for run in comparison.runs}
         try:

@@ -33,9 +33,9 @@ class Chart(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What validation selects: a setting of the knobs with its runs.
+    """The setting of the knobs that validation selects, with its runs.
 
-    row       of the setting
+    row       the row of the setting
     warnings  about the runs
     tiles     name, mean over the seeds, standard deviation of two or more
     """
@@ -77,7 +77,7 @@ def environment(folder: Path) -> Environment:
 
 
 def section(group: Group, pictures: Pictures) -> dict[str, Any]:
-    """What the template shows of a group."""
+    """The values that the template shows in the section of a group."""
     rows, settings = run_rows(group), setting_rows(group)
     order = [*group.ranking, *(place for place, run in enumerate(group.runs) if not run.is_ranked)]
     cards = [(run, place, pictures.get(run.folder)) for place, run in enumerate(group.runs)]
@@ -102,7 +102,7 @@ def section(group: Group, pictures: Pictures) -> dict[str, Any]:
 
 
 def select(group: Group) -> Selection | None:
-    """What validation selects, a run or a setting with several seeds, and its test metrics."""
+    """The run, or setting with several seeds, that validation selects, and its test metrics."""
     row = select_setting(group)
     if row is None:
         return None
@@ -117,7 +117,7 @@ def select(group: Group) -> Selection | None:
 
 
 def draw_charts(group: Group) -> list[Chart]:
-    """The charts of a group, as far as its runs have what they show."""
+    """The charts for which the runs of a group have data."""
     hull = "grey: equal ELBO; dashed: lower left hull of all"
     training = "dotted: not finished; begins, and what diverges, may run off: a double click shows all"
     dimensions = f"what falls off is not used; below {charts.MIN_KL:g} drawn there"
@@ -131,7 +131,7 @@ def draw_charts(group: Group) -> list[Chart]:
 
 
 def script_data(group: Group, figures: list[Chart]) -> dict[str, Any]:
-    """What the page's script needs of a group: the runs' names, the values and colours of each knob, the charts."""
+    """The data of a group for the page's script: the runs' names, the values and colours of each knob, the charts."""
     knobs = dict(group.knobs)
     if group.has_several_seeds or not knobs:
         knobs |= {"seed": group.seeds}

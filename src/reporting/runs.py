@@ -19,7 +19,7 @@ from src.run import record
 from src.run.status import RECORDED, State, divergence, has_ended, warnings
 from src.support.folders import EXAMPLE, RunFolder, SweepFolder
 
-# any of these files makes a folder a run's
+# a folder that holds any of these files is a run's
 MARKS = {path.name for path in (EXAMPLE.config, EXAMPLE.status, EXAMPLE.epochs, EXAMPLE.metrics, EXAMPLE.hydra)}
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BadZipFile, CSVError, yaml.YAMLError)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, where PyYAML has it
@@ -27,7 +27,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, wh
 
 @dataclass
 class Run:
-    """A run, read from its folder. What is missing or damaged is empty here, and listed in `problems`.
+    """A run, read from its folder. Missing or damaged content is empty, and listed in `problems`.
 
     reason   for its status; or the warnings about a run that has finished
     epochs   the rows of metrics.csv
@@ -113,7 +113,7 @@ def natural_key(text: str) -> list[tuple[int, str]]:
 
 
 def read(folder: Path, name: str) -> Run:
-    """The run in `folder`, under this name, with all that can be read of it."""
+    """Read the run in `folder` as far as it is readable, and give it this name."""
     if not folder.exists():
         overrides = " ".join(read_plan(folder.parent).get(folder.name, []))
         return Run(folder, name, {}, State.WAITING, overrides, [], {}, {}, [])
@@ -185,8 +185,8 @@ def open_arrays(path: Path) -> np.lib.npyio.NpzFile:
 def infer_state(recorded: dict[str, Any], metrics: dict[str, Any], epochs: list[dict[str, float]]) -> tuple[State, str]:
     """The state of a run, and the reason for it or the warnings about a run that has finished.
 
-    Follows from the content of status.json and from the metrics. Runs that are older than status.json have finished if
-    they were measured.
+    Both follow from the content of status.json and from the metrics. Runs that are older than status.json have finished
+    if they were measured.
     """
     status = recorded.get("state", State.FINISHED if metrics else State.UNKNOWN)
     reason = str(recorded.get("reason") or "")

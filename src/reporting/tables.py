@@ -81,14 +81,17 @@ def seed_means(group: Group, places: list[int], name: str) -> list[float]:
 
 
 def select_setting(group: Group) -> dict[str, Any] | None:
-    """The row of `setting_rows` that validation selects: of those with the most seeds finished, that with the largest
-    mean ELBO. With fewer seeds one lucky run would decide."""
+    """The row of `setting_rows` that validation selects.
+
+    It is the one with the largest mean ELBO among those with the most seeds finished: with fewer seeds one lucky run
+    would decide.
+    """
     done = [row for row in setting_rows(group) if row["places"]]
     return max(done, key=lambda row: (row["finished"], row["val/elbo"])) if done else None
 
 
 def run_rows(group: Group) -> list[dict[str, Any]]:
-    """The table: a row for each run, in the order of `group.runs`. None stands for a missing number.
+    """The table: a row for each run, in the order of `group.runs`. A missing number is None.
 
     Only the selected setting has test metrics.
     """

@@ -1,10 +1,10 @@
-"""A run as one of many."""
+"""The place of a run within a sweep or a search."""
 
 from typing import NamedTuple
 
 
 class Job(NamedTuple):
-    """What a run is within a sweep or a search.
+    """The place of a run within a sweep or a search.
 
     sweep: the name of the sweep or search
     options: the overrides in which the run differs from the others

@@ -36,7 +36,7 @@ def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int |
 
 
 def wandb_options(cfg: DictConfig, run: Path, job: Job | None) -> dict[str, Any]:
-    """What our logger for W&B needs beyond its node of the configuration."""
+    """The arguments of our logger for W&B that its node of the configuration does not hold."""
     wandb_id = RunFolder(run).wandb_id
     title = None if wandb_id.is_file() else cfg.title
     options: dict[str, Any] = {"title": title, "sweep": None, "options": to_plain_dict(cfg), "resume_from": wandb_id}
@@ -54,7 +54,7 @@ def wandb_options(cfg: DictConfig, run: Path, job: Job | None) -> dict[str, Any]
 def build_logger(node: DictConfig, name: str, run: Path, options: dict[str, Any]) -> Logger:
     """The logger that a node of the configuration names.
 
-    Our logger for W&B also gets `options`. Any other logger gets what its node says, and the run's folder if it
+    Our logger for W&B also gets `options`. Any other logger gets the options of its node, and the run's folder if it
     requires a `save_dir` which the node lacks.
     """
     if node["_target_"] == WANDB:

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-REQUEST = ("ckpt_path", "title", "sweep_name")  # how a run was asked for
-WITHOUT_EFFECT = (*REQUEST, "logger", "callbacks", "hydra", "data.root", "data.source.root")  # change no number of it
-IMAGE_SOURCE = ("data.path", "data.source")  # in runs on the same images, they change no number either
+REQUEST = ("ckpt_path", "title", "sweep_name")  # options that describe the request for a run
+# options that change no number of a run
+WITHOUT_EFFECT = (*REQUEST, "logger", "callbacks", "hydra", "data.root", "data.source.root")
+IMAGE_SOURCE = ("data.path", "data.source")  # options that change no number either, in runs on the same images
 ABSENT = "–"  # the value of an option that a configuration lacks
 Repeats = Callable[[str, list[Any], str, list[Any]], bool]
 
@@ -35,8 +36,8 @@ def differences(configs: list[dict[str, Any]], repeats: Repeats) -> dict[str, li
 
     Args:
         configs: the configurations.
-        repeats: whether an option with its values says nothing beyond another one with its values; such an option is
-            left out.
+        repeats: whether an option and its values add nothing to another option and its values; such an option is left
+            out.
     """
     leaves = [flatten(config) for config in configs]
     names = [name for name in dict.fromkeys(chain.from_iterable(leaves)) if not _is_ignored(name)]
@@ -54,7 +55,7 @@ def differences(configs: list[dict[str, Any]], repeats: Repeats) -> dict[str, li
 def repeats_in_group(name: str, values: list[Any], other: str, other_values: list[Any]) -> bool:
     """Whether an option has the values of another one with the same last name, at the root or in the same group.
 
-    latent_dim stands for posterior.latent_dim, and model.encoder.hidden for model.decoder.hidden.
+    For example, latent_dim replaces posterior.latent_dim, and model.encoder.hidden replaces model.decoder.hidden.
     """
     group, last = name.partition(".")[0], name.rpartition(".")[2]
     is_alike = other.rpartition(".")[2] == last and other.partition(".")[0] in (last, group)

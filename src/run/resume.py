@@ -45,7 +45,7 @@ class ContainerUnpickler(pickle.Unpickler):
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds of its run: the resolved `config`, the `overrides` it was made from, and the
+    """The description of the run in a checkpoint: the resolved `config`, the `overrides` it was made from, and the
     `composition`, which is the configuration with its interpolations; runs of earlier versions lack the last.
 
     Raises UserError if the file is missing, cut short, or not one of our checkpoints.
@@ -74,7 +74,7 @@ def compose(path: Path, overrides: list[str]) -> tuple[DictConfig, list[str]]:
     own overrides of such a group are applied again. Raises UserError for an override that does not fit.
     """
     run = read_run(path)
-    own = {name_of(each): each for each in run["overrides"]}  # of two for one option the later counts
+    own = {name_of(each): each for each in run["overrides"]}  # of two overrides of one option the later counts
     given = {name_of(each): each for each in replace_null(overrides) if name_of(each) != "ckpt_path"}
     new = [each for name, each in given.items() if own.get(name) != each]
     latest = own | {name_of(each): each for each in new}

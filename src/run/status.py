@@ -34,8 +34,8 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-INFERRED = (State.WAITING, State.KILLED, State.UNKNOWN)  # by who reads the folder
-RECORDED = tuple(state for state in State if state not in INFERRED)  # in status.json
+INFERRED = (State.WAITING, State.KILLED, State.UNKNOWN)  # states that the reader of a run's folder infers
+RECORDED = tuple(state for state in State if state not in INFERRED)  # states in status.json
 
 
 @contextmanager
@@ -69,8 +69,10 @@ def initial_status(overrides: list[str]) -> dict[str, Any]:
 
 
 def read(run: Path) -> dict[str, Any]:
-    """The content of status.json, with the state `killed` where it says running but the process on this host has
-    ended; empty where the file is missing or damaged."""
+    """The content of status.json; empty where the file is missing or damaged.
+
+    The state is `killed` where the file says running but the process on this host has ended.
+    """
     try:
         status = json.loads(RunFolder(run).status.read_text())
     except (OSError, ValueError):
@@ -133,8 +135,10 @@ def start_time(pid: int) -> float:
 
 
 def divergence(epochs: list[dict[str, float]]) -> str | None:
-    """How a training ended with a higher validation loss than it started with, by the rows of metrics.csv; None if it
-    did not."""
+    """Describe a training that ended with a higher validation loss than it started with, by the rows of metrics.csv.
+
+    None for any other training.
+    """
     losses = [row["val/loss"] for row in epochs if "val/loss" in row]
     if losses and not math.isfinite(losses[-1]):
         return f"the last validation loss is {losses[-1]}"
@@ -144,8 +148,10 @@ def divergence(epochs: list[dict[str, float]]) -> str | None:
 
 
 def warnings(epochs: list[dict[str, float]], metrics: dict[str, Any]) -> list[str]:
-    """Problems of a training that ended without an error, one line each, by the rows of metrics.csv and by
-    metrics.json: a collapsed code, a model no better than the mean image, a loss that did not improve."""
+    """Problems of a training that ended without an error, one line each, by metrics.csv and metrics.json.
+
+    They are a collapsed code, a model no better than the mean image, and a loss that did not improve.
+    """
     metrics = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
     trained = [row for row in epochs if row.get("epoch", 0) > 0 and "val/loss" in row]
     # the code of a single validation image has no variance, so that no unit could be active
@@ -158,7 +164,7 @@ def warnings(epochs: list[dict[str, float]], metrics: dict[str, Any]) -> list[st
 
 
 def collapse(trained: list[dict[str, float]], metrics: dict[str, Any]) -> str | None:
-    """A line if the code carries no information about the image, in the tested checkpoint or after the last epoch."""
+    """A warning if the code carries no information about the image, in the tested checkpoint or the last epoch."""
     remedy = "a smaller beta or optimizer.lr, or schedule=linear, may help"
     if metrics.get("val/active_units") == 0:
         cost = f" (KL {metrics['val/kl']:.2f} nats)" if "val/kl" in metrics else ""
@@ -174,7 +180,7 @@ def collapse(trained: list[dict[str, float]], metrics: dict[str, Any]) -> str | 
 
 
 def no_gain_over_mean_image(metrics: dict[str, Any]) -> str | None:
-    """A line if the model is no better than the mean of the training images, the same for every image."""
+    """A warning if the model is no better than the mean of the training images, the same for every image."""
     costs, mean = [metrics.get("val/loss", math.nan), -metrics.get("val/elbo", math.nan)], metrics.get("val/mean_image")
     if mean is not None and min(costs) >= MEAN_IMAGE_LEVEL * mean:
         return f"the validation loss, {min(costs):.2f} nats, is no better than the training images' mean, {mean:.2f}"
@@ -184,7 +190,7 @@ def no_gain_over_mean_image(metrics: dict[str, Any]) -> str | None:
 
 
 def no_improvement(epochs: list[dict[str, float]], trained: list[dict[str, float]]) -> str | None:
-    """A line if the validation loss was never below the untrained model's, or lowest after the first epoch."""
+    """A warning if the validation loss was never below the untrained model's, or lowest after the first epoch."""
     losses = [row["val/loss"] for row in trained]
     if not losses:
         return None

@@ -72,7 +72,7 @@ def wandb_logger(
         title: the name of the run unless the user gives one.
         sweep: the group of the run unless the user gives one.
         resume_from: the file that keeps the id of the run, so that it can be resumed.
-        name: the user's name for the run; then comes that in W&B's environment variable, then `title`. A resumed run
+        name: the user's name for the run; without it, that in W&B's environment variable, else `title`. A resumed run
             keeps its name where there is none of these.
         group: the user's group, likewise.
         tags, entity, notes, job_type: as for wandb.init.

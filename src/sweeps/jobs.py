@@ -32,19 +32,19 @@ from src.support.folders import RunFolder, SweepFolder
 from src.sweeps import processes
 
 WITHOUT_EFFECT = ("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name")  # options that change no number
-NEW_OPTIONS = {"white": "auto"}  # options of data that came later, at the value that means the behaviour from before
+NEW_OPTIONS = {"white": "auto"}  # options of data that were added later, with the value that keeps the old behaviour
 OVER = (State.FINISHED, State.DIVERGED)  # states after which another attempt would only repeat the last one
-RESUMABLE = (State.INTERRUPTED, State.KILLED, State.RUNNING)  # states that a job goes on from
+RESUMABLE = (State.INTERRUPTED, State.KILLED, State.RUNNING)  # states from which a job is resumed
 PATIENCE = 5  # seconds to wait for a process that trains the same job and may be about to end
 
-Entry = dict[str, Any]  # of a job in jobs.json
+Entry = dict[str, Any]  # the entry of a job in jobs.json
 
 
 def fingerprint(cfg: DictConfig) -> str:
     """A hash of all that the numbers of a job depend on: its resolved configuration, without the places of files.
 
     A configuration of an earlier version has the fingerprint that it would have today: its classes are named by today's
-    paths, and the options in NEW_OPTIONS are left out at the values that mean the behaviour from before.
+    paths, and the options in NEW_OPTIONS are left out at the values that keep the old behaviour.
     """
     relevant = OmegaConf.masked_copy(cfg, [name for name in cfg if name not in WITHOUT_EFFECT])
     config = current_paths(OmegaConf.to_container(relevant, resolve=True))
@@ -110,9 +110,9 @@ def assign_numbers(folder: Path, jobs: list[list[str]], fingerprints: list[str])
     """Write SWEEP/jobs.json and return the number of each job: known jobs keep theirs, new ones get the next.
 
     Args:
-        folder: of the sweep
+        folder: the folder of the sweep
         jobs: the overrides of each job
-        fingerprints: of each job's configuration
+        fingerprints: the fingerprint of each job's configuration
 
     Raises UserError where two jobs are the same.
     """
@@ -150,12 +150,12 @@ def job_states(folder: Path) -> dict[int, dict[str, Any]]:
 
 
 def is_over(run: Path) -> bool:
-    """Whether the job in a folder has come to its end."""
+    """Whether the job in a folder has finished or diverged, so that it is not trained again."""
     return status.read(run).get("state") in OVER
 
 
 def run_job(cfg: DictConfig, hydra: DictConfig, prepare: Callable[[], None], train: Callable[..., Any]) -> float | None:
-    """Train a job of a sweep in a process of its own; its validation ELBO, nats per image, if it comes to have one.
+    """Train a job of a sweep in a process of its own; return its validation ELBO in nats per image, if it has one.
 
     An error is recorded in the job's status.json and not raised, so that no launcher stops the other jobs.
 

@@ -58,7 +58,7 @@ def trial_points(study: "Study", best: set[int]) -> list[TrialPoint]:
 def draw_search(
     title: str, metrics: list[str], maximise: bool, logarithmic: dict[str, bool], trials: list[TrialPoint]
 ) -> Figure:
-    """One metric over the trials, or two in their plane; then each metric against each option.
+    """Draw one metric over the trials, or two against each other; then each metric against each option.
 
     logarithmic: for each option that varies, whether its axis is logarithmic
     """
@@ -90,7 +90,7 @@ def draw_search(
 
 
 def draw_history(axes: Axes, maximise: bool, trials: list[TrialPoint]) -> None:
-    """The metric over the numbers of the trials, with the best so far."""
+    """Draw the metric over the numbers of the trials, with the best so far."""
     numbers, ended = [each.number for each in trials], [each for each in trials if each.values]
     values = [each.values[0] for each in ended]
     limit_y(axes, values)
@@ -106,7 +106,7 @@ def draw_history(axes: Axes, maximise: bool, trials: list[TrialPoint]) -> None:
 
 
 def draw_front(axes: Axes, metrics: list[str], trials: list[TrialPoint]) -> None:
-    """Two metrics, and the front of the trials that no other trial beats in both."""
+    """Draw two metrics against each other, and the front of the trials that no other trial beats in both."""
     trials = [each for each in trials if each.values]
     draw_points(axes, [each.values[1] for each in trials], [each.values[0] for each in trials], trials)
     front = sorted((each.values[1], each.values[0]) for each in trials if each.best)
@@ -116,7 +116,7 @@ def draw_front(axes: Axes, metrics: list[str], trials: list[TrialPoint]) -> None
 
 
 def draw_dependence(axes: Axes, i: int, option: str, is_logarithmic: bool, trials: list[TrialPoint]) -> None:
-    """The i-th metric against an option."""
+    """Draw the i-th metric against an option."""
     trials = [each for each in trials if option in each.options]
     positions = [each.options[option] for each in trials]
     if any(isinstance(value, str) for value in positions):
@@ -145,7 +145,7 @@ def draw_points(
     trials: Sequence[TrialPoint],
     limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> None:
-    """A point for each trial; those beyond the limits are drawn at the border, and counted in a note there."""
+    """Draw a point for each trial; those beyond the limits are drawn at the border, and counted in a note there."""
     low, high = limits
     for across, up, each in zip(x, y, trials, strict=True):
         colour = page.ACCENT if each.best else VALIDATION
@@ -158,7 +158,7 @@ def draw_points(
 
 
 def draw_crosses(axes: Axes, x: Sequence[float]) -> None:
-    """A cross at the lower edge for each trial that failed."""
+    """Draw a cross at the lower edge for each trial that failed."""
     edge = axes.get_xaxis_transform()
     axes.plot(x, [0.03] * len(x), "x", color=page.GREY, markersize=5, transform=edge, clip_on=False)
 

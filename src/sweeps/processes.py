@@ -28,9 +28,9 @@ def lock(path: Path, refusal: str, patience: float = 0) -> Iterator[None]:
     Args:
         path: the file, which is created and left in place
         refusal: the message of the UserError that is raised where another process holds the lock
-        patience: seconds to wait for that process before
+        patience: seconds to wait for that process before the error is raised
     """
-    from filelock import FileLock, Timeout  # imports asyncio, some 25 ms that a single run can do without
+    from filelock import FileLock, Timeout  # imports asyncio, which takes some 25 ms; a single run does not need it
 
     holder = FileLock(path, timeout=patience)
     try:

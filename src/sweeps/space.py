@@ -1,4 +1,4 @@
-"""What a search varies and what it judges by: its plan, read from the overrides of a command line."""
+"""The plan of a search, what it varies and what it optimises, read from the overrides of a command line."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from src.config.schema import check_value
 from src.support.errors import UserError
 from src.support.ranges import Count, Whole
 
-DIRECTIONS = {  # of the numbers in metrics.json that a search may judge by, without those of the test set
+DIRECTIONS = {  # numbers in metrics.json that a search may optimise, none of the test set, with their directions
     **{name: f"{best}imize" for name, best in MONITORED.items() if name.startswith("val/")},
     **dict.fromkeys(("parameters", "training_seconds"), "minimize"),
 }
@@ -27,12 +27,12 @@ DIRECTIONS = {  # of the numbers in metrics.json that a search may judge by, wit
 
 @dataclass
 class Plan:
-    """What a search keeps from its first trial to its last, since its trials could not be compared otherwise.
+    """The options of a search that are the same for all its trials, which could not be compared otherwise.
 
     The fields are the keys of SEARCH/search.yaml.
 
     metric: one of DIRECTIONS, or two of them
-    direction: of a single metric; None for the usual one
+    direction: the direction of a single metric; None for the usual one
     pruner: which of optuna's pruners ends trials that are worse than others
     startup: how many trials are drawn at random, and never pruned by the median, before the others learn from them
     warmup: epochs in which the median prunes no trial
@@ -65,7 +65,7 @@ class Plan:
 class Dimension(NamedTuple):
     """An option and the values it may take.
 
-    method: of optuna's Trial, which suggests a value; arguments: of that method, beside the option's name
+    method: the method of optuna's Trial that suggests a value; arguments: its arguments after the option's name
     """
 
     option: str
@@ -73,11 +73,11 @@ class Dimension(NamedTuple):
     arguments: dict[str, Any]
 
     def override(self, value: Any) -> str:
-        """OPTION=VALUE; of a floating-point number four digits, so that the names of runs stay prepare_arguments."""
+        """OPTION=VALUE, with four digits of a floating-point number, so that the names of runs stay short."""
         return f"{self.option}={value:.4g}" if isinstance(value, float) else f"{self.option}={value}"
 
     def edges(self) -> list[str]:
-        """The overrides with all choices, or with the least and the largest value; of a continuum also one between."""
+        """The overrides with all choices, or with the least and the largest value and, of a continuum, one between."""
         values = self.arguments.get("choices") or [self.arguments[name] for name in ("low", "high")]
         if self.method == "suggest_float" and "step" not in self.arguments:
             values = [*values, values[0] + 0.382 * (values[1] - values[0])]
@@ -130,7 +130,7 @@ def dimension(override: Override) -> Dimension:
 
 
 def parse_command_line(arguments: list[str]) -> tuple[str, int, Plan | None]:
-    """The name of a search, how many trials it shall have in all, and its plan; None if nothing else is given."""
+    """The name of a search, the total number of its trials, and its plan, which is None if no other option is given."""
     own: dict[str, Any] = {"name": None, "trials": 20}
     names = {*own, *(each.name for each in fields(Plan))} - {"words"}
     others = []

@@ -60,7 +60,7 @@ def pruner(plan: Plan) -> "BasePruner":
     from optuna import pruners
 
     if plan.pruner == "median":
-        return pruners.MedianPruner(plan.startup, n_warmup_steps=plan.warmup + 1)  # optuna: none below this step
+        return pruners.MedianPruner(plan.startup, n_warmup_steps=plan.warmup + 1)  # optuna prunes none below this step
     return pruners.HyperbandPruner() if plan.pruner == "hyperband" else pruners.NopPruner()
 
 

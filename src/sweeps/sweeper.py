@@ -57,7 +57,7 @@ class Sweep:
         self.folder = Path(config.hydra.sweep.dir)
 
     def run(self) -> list[Any]:
-        """Train the jobs that are not over yet; what each returned to Hydra.
+        """Train the jobs that are not over yet, and return what each returned to Hydra.
 
         Raises UserError where the sweep can't begin or was stopped, UnfinishedError where a job did not finish.
         """
@@ -99,7 +99,7 @@ class Sweep:
             )
 
     def plan(self, overrides: list[list[str]], configs: list[DictConfig]) -> list[list[str]]:
-        """Give each job its number; the overrides of those that are not over, with their numbers as folders."""
+        """Number the jobs, and return the overrides of those that are not over, with their numbers as folders."""
         numbers = jobs.assign_numbers(self.folder, overrides, [jobs.fingerprint(cfg) for cfg in configs])
         pending = [
             [*job, f"hydra.sweep.subdir={number}"]
@@ -126,7 +126,7 @@ class Sweep:
         return returned
 
     def start(self, pending: list[list[str]]) -> list[Any]:
-        """Hand jobs, given by their overrides, to Hydra's launcher; what they returned to Hydra, a list a batch."""
+        """Hand jobs, given by their overrides, to Hydra's launcher, and return what they returned, a list per batch."""
         if not pending:
             return []
         launcher, size = self.make_launcher(), self.config.hydra.sweeper.max_batch_size or len(pending)

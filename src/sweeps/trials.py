@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 def train_trial(
     trial: "Trial", plan: Plan, overrides: list[str], run: Path, train: Callable[..., dict[str, Any]]
 ) -> str | None:
-    """Train a trial in the folder `run` and tell the study its result; why it failed, None where it did not.
+    """Train a trial in the folder `run` and tell the study its result; return why it failed, or None.
 
     train: train(cfg, folder, overrides, job), which returns the content of metrics.json
     """

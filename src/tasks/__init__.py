@@ -1,4 +1,4 @@
-"""What a finished run is used for: a file or a folder a task, and a file of its options in conf/task/.
+"""Uses of a finished run. Each task is a file or a folder here, and has a file of its options in conf/task/.
 
     task(run, folder, **options) -> numbers
 

@@ -21,8 +21,8 @@ def figures(
 ) -> dict[str, Any]:
     """Draw the files of RUN/figures again from its trace.npz; those files are not changed.
 
-    scale: of still images, 0.5 to 8: at 1 they are 500 to 1,400 pixels wide, at 2 as large as during training
-    formats: of still images; films: whether to draw the animations (GIF) too
+    scale: the size of the images, 0.5 to 8: at 1 they are 500 to 1,400 pixels wide, at 2 as large as during training
+    formats: the formats of the images; films: whether to draw the animations (GIF) too
     """
     trace = Trace.load(RunFolder(run.folder).trace)
     written = draw_final(trace, folder, scale, list(dict.fromkeys(formats)), films)

@@ -28,7 +28,7 @@ from src.tasks.examples import example_batch
 
 Mask = Literal["half", "box", "random"]
 FITS = 4  # Gaussians fitted to p(z|visible), each from another start
-TOGETHER = 25  # images
+TOGETHER = 25  # images that are inpainted at a time
 PICTURED, DRAWN = 10, 3  # images in a picture, and draws of each
 MISSING = 0.75  # share of the pixels that `random` hides
 TINT = np.array([160, 190, 235], np.uint8)  # colour of a missing pixel
@@ -59,9 +59,9 @@ def inpaint(
     The numbers are -log p(missing | visible) in nats and the mean squared error of a missing pixel. The mean-fill
     predicts each pixel by itself, from the frequencies of its values in the training images.
 
-    mask: `half`, `box` or `random`, or several; images: of the test set, or all that it has
+    mask: `half`, `box` or `random`, or several; images: how many of the test images, or all if there are fewer
     samples: codes from which an image's numbers are estimated
-    draws: of p(z|visible); their mean is the fill that is measured
+    draws: how many draws of p(z|visible) for each image; their mean is the fill that is measured
     """
     masks = [mask] if isinstance(mask, str) else mask
     random = np.random.default_rng(seed_of(run.seed, "inpainted images"))
@@ -90,14 +90,14 @@ def inpaint(
 
 
 def half(x: Tensor, seed: int) -> Tensor:
-    """The upper half is visible, (B, 1, H, W)."""
+    """A mask in which the upper half is visible, (B, 1, H, W)."""
     visible = torch.zeros(len(x), 1, *x.shape[2:], dtype=torch.bool, device=x.device)
     visible[..., : x.shape[2] // 2, :] = True
     return visible
 
 
 def box(x: Tensor, seed: int) -> Tensor:
-    """All is visible but a box in the middle, half as high and half as wide."""
+    """A mask that hides a box in the middle, half as high and half as wide as the image."""
     visible = torch.ones(len(x), 1, *x.shape[2:], dtype=torch.bool, device=x.device)
     down, across = (slice(size // 4, size - size // 4) for size in x.shape[2:])
     visible[..., down, across] = False
@@ -105,7 +105,7 @@ def box(x: Tensor, seed: int) -> Tensor:
 
 
 def random_pixels(x: Tensor, seed: int) -> Tensor:
-    """Each pixel is missing with probability MISSING, independently in each image."""
+    """A mask that hides each pixel with probability MISSING, independently in each image."""
     height, width = x.shape[2:]
     eps = Noise(seed).at("missing pixels").normal(torch.arange(len(x)), height * width, like=x)
     return torch.special.ndtr(eps).view(-1, 1, height, width) >= MISSING

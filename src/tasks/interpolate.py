@@ -27,7 +27,7 @@ from src.tasks import walks
 from src.tasks.examples import describe, example_batch
 
 log = logging.getLogger(__name__)
-FEW = 4  # pairs, the default, that may be asked for however few images there are
+FEW = 4  # the default number of pairs, which is accepted however few images there are
 FADE = "pixel fade"
 DRAWS, SAMPLES = 4, 100  # binary draws of an image, and codes for the bound on the -log p(x) of each
 TOUR, LEG = 6, 8  # images in the animation, and frames from one to the next
@@ -116,7 +116,7 @@ def nearer_label(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def choose_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -> np.ndarray:
-    """Rows (P, 2) of pairs of test images. Raises UserError for pairs that there are not."""
+    """Rows (P, 2) of pairs of test images. Raises UserError for more pairs, or other images, than there are."""
     labels = run.data.test.labels
     if len(labels) < 2:
         raise UserError("task=interpolate needs two test images or more: there is one")

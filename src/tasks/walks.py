@@ -93,7 +93,7 @@ def sweeps(
 ) -> Figure:
     """Draw an image as each dimension passes the prior's quantiles.
 
-    image: the image and its reconstruction, (2, C, H, W); levels: of the quantiles, (S,)
+    image: the image and its reconstruction, (2, C, H, W); levels: those of the quantiles, (S,)
     rows: for each dimension its name, the images (S, C, H, W), and which of them is nearest to the image's own code
     """
     scale = enlargement(image)
@@ -165,7 +165,7 @@ def animated_sweeps(
 def plane(title: str, caption: str, images: np.ndarray, names: tuple[str, str]) -> Figure:
     """Draw images (N, N, C, H, W) on a square grid of codes, the first row lowest.
 
-    names: of the axes, across and up
+    names: the names of the horizontal and the vertical axis
     """
     count, scale = len(images), max(1, enlargement(images) // 2)
     sheet = tile(images[::-1].reshape(-1, *images.shape[2:]), count)

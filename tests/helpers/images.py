@@ -29,6 +29,6 @@ def image_data(images: Images, epoch: int = 0, rank: int = 0, world: int = 1, **
 
 
 def epoch_of(data: ImageData) -> tuple[Tensor, Tensor, Tensor]:
-    """The images, labels and indices of an epoch of training batches."""
+    """The images, labels and indices of all training batches of an epoch."""
     batches = list(data.train_dataloader())
     return torch.cat([b.x for b in batches]), torch.cat([b.y for b in batches]), torch.cat([b.index for b in batches])

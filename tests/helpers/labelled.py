@@ -1,4 +1,4 @@
-"""A VAE that has to be given labels."""
+"""A VAE that requires labels."""
 
 import copy
 from typing import Self
@@ -9,7 +9,7 @@ from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.gaussians import DiagonalGaussian
 from src.models.vae import VAE
 
-SHIFT = 0.5  # of the posterior's mean, for each unit of the label
+SHIFT = 0.5  # shift of the posterior's mean per unit of the label
 
 
 class Labelled(VAE):
@@ -42,6 +42,6 @@ class Labelled(VAE):
 
 
 def with_labels(vae: VAE) -> Labelled:
-    """The VAE, whose posterior is a diagonal Gaussian, as one with labels; it is changed in place."""
+    """Make a VAE with a diagonal Gaussian posterior require labels; it is changed in place."""
     vae.__class__ = Labelled
     return vae

@@ -1,4 +1,4 @@
-"""VAEs whose numbers are known."""
+"""Small VAEs, among them one whose p(x) and p(z|x) are known exactly."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ from src.models.posteriors import Flow, Full, Gaussian
 from src.models.vae import VAE
 
 SIGMA = 0.4
-# a line here tests a part's density, and tries it with all the others
+# the density of each part listed here is tested, by itself and in combination with all other parts
 POSTERIORS = {"gaussian": Gaussian, "full": Full, "flow": Flow}
 PRIORS = {
     "standard": lambda latent_dim: priors.Standard(latent_dim),
@@ -53,7 +53,7 @@ def linear_gaussian(
     below = torch.tril_indices(latents, latents, -1)
 
     def spread(head: nn.Module) -> Tensor:
-        """What the encoder says of the covariance."""
+        """The encoder's output for the covariance."""
         if isinstance(head, Full):
             scale = torch.linalg.cholesky(s)
             return torch.cat([2 * scale.diagonal().log(), (scale / scale.diagonal()[:, None])[*below]])

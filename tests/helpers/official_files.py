@@ -27,7 +27,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def refusal(source: Callable, *args: str) -> str:
-    """The one-line error with which `source` refuses."""
+    """The message, a single line, of the UserError that `source` raises."""
     with pytest.raises(UserError) as caught:
         source(*args)
     assert "\n" not in str(caught.value)
@@ -35,7 +35,7 @@ def refusal(source: Callable, *args: str) -> str:
 
 
 def write_files(folder: Path, files: dict[str, bytes], zipped: bool = False) -> Path:
-    """Writes the files, as they are or compressed, and returns their folder."""
+    """Write the files, compressed if `zipped`, and return their folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for file, data in files.items():
         if zipped:
@@ -46,7 +46,7 @@ def write_files(folder: Path, files: dict[str, bytes], zipped: bool = False) -> 
 
 
 def check_splits(images: sources.Images, official: dict[str, bytes]) -> None:
-    """The images are the small official files, split; these are decoded here in another way."""
+    """Assert that the images are those of the small official files, decoded here in another way, in their splits."""
     train = np.frombuffer(official[TRAIN_IMAGES][16:], np.uint8).reshape(60, 1, 28, 28)
     test = np.frombuffer(official[TEST_IMAGES][16:], np.uint8).reshape(20, 1, 28, 28)
     expected = {
@@ -69,7 +69,7 @@ def digest(images: sources.Images) -> str:
 
 
 class Mirror(ThreadingHTTPServer):
-    """A mirror of torchvision's on localhost: `answer` says what it does, `asked` what it was asked for."""
+    """A mirror of torchvision's on localhost: `answer` sets its behaviour, `asked` lists the requests."""
 
     daemon_threads = True
 

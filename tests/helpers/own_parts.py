@@ -1,4 +1,4 @@
-"""Parts as a user would write them: the texts of modules."""
+"""Source code of parts as a user would write them, a string for each module."""
 
 OWN_ENCODER = """
 from torch import nn

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.helpers.project import ROOT
 
-RARE = {"wandb", "torchvision", "sklearn", "openTSNE", "mlxtend"}  # slow to import, and few runs need them at once
+RARE = {"wandb", "torchvision", "sklearn", "openTSNE", "mlxtend"}  # slow to import; few runs need them early
 HEAVY = RARE | {"torch", "lightning", "matplotlib", "scipy", "numpy"}
 COMMAND = """
 import atexit, json, sys
@@ -20,7 +20,7 @@ from src import {name}
 
 
 def run_code(code: str, folder: Path, *arguments: str) -> Any:
-    """The last line that `code` prints, read as JSON; it runs in a new process in `folder` with these arguments."""
+    """Run `code` in a new process in `folder` with these arguments, and return its last line, read as JSON."""
     env = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder)}
     command = [sys.executable, "-c", code, *arguments]
     result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)

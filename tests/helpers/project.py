@@ -1,4 +1,4 @@
-"""Where the project is, and what its README tells a reader to run."""
+"""The folder of the project, and the code and commands in its README."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Folders of runs as src.report reads them, made without a training, and what it makes of them."""
+"""Folders of runs as src.report reads them, made without a training, and the reports on them."""
 
 import csv
 import os
@@ -83,7 +83,7 @@ def fake_run(
 
 
 def add_figures(folder: Path, count: int = 36) -> Path:
-    """Add figures to a run: of noise, which makes the largest files."""
+    """Add figures to a run; they show noise, which makes the largest files."""
     random, figures = np.random.default_rng(0), folder / "figures"
     figures.mkdir()
     images = random.integers(0, 256, (2, count, 1, 28, 28), dtype=np.uint8)
@@ -108,7 +108,7 @@ def only_group(runs: Path) -> groups.Group:
 
 
 def make_report(folder: Path, *words: str) -> tuple[str, list[dict[str, str]]]:
-    """The page and the table of the runs in a folder."""
+    """Make the report on the runs in a folder, and return its page and its table."""
     table = folder / "table.csv"
     assert report.main([str(folder), "--csv", str(table), *words]) == 0
     with table.open(newline="") as file:

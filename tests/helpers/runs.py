@@ -1,4 +1,4 @@
-"""Runs trained as the command line would train them, and what they leave."""
+"""Runs trained as from the command line, and the contents of their files."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from src.config.options import CONF
 
 
 def train_run(options: list[str], folder: Path, changes: tuple[str, ...] = ()) -> Path:
-    """Trains in `folder` with these options of the command line; `changes` are the new options of a resume.
+    """Train in `folder` with these options of the command line; `changes` are the new options of a resume.
 
     Returns:
         The run's folder.

@@ -1,4 +1,4 @@
-"""The source of a project as its tests see it: the rooms, what each file imports, and what its functions are like."""
+"""The source of a project as its tests see it: the rooms, what each file imports, and properties of its functions."""
 
 import ast
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ ROWS = (
 )
 FOLDERS = ("src", "callbacks", "hydra_plugins")
 MANY = 6
-PLAIN = (  # values, errors and objects of libraries: to ask for these types is not to ask which part of a VAE it is
+PLAIN = (  # values, errors and objects of libraries: a test for one of these types does not distinguish parts of a VAE
     {"str", "bytes", "bool", "int", "float", "dict", "list", "tuple", "set", "Mapping", "Sequence", "Path", "ndarray"}
     | {"Tensor", "Module", "ModuleType", "Image", "BaseException", "SystemExit", "KeyboardInterrupt", "type"}
     | {"Logger", "WandbLogger", "Callback", "ProgressBar", "WeightAveraging"}

@@ -1,4 +1,4 @@
-"""What several tests of sweeps wait for and compare."""
+"""Waiting and comparisons that several tests of sweeps share."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from tests.helpers.runs import weights
 
 
 def wait_until(there: Callable[[], object], log: Path) -> None:
-    """Waits until something is there."""
+    """Wait until `there` returns something true, for at most two minutes; then fail with the text of `log`."""
     deadline = time.monotonic() + 120
     while not there():
         assert time.monotonic() < deadline, log.read_text()
@@ -18,14 +18,14 @@ def wait_until(there: Callable[[], object], log: Path) -> None:
 
 
 def numbers(run: Path) -> dict:
-    """What a run measured, of each epoch and at its end, without what the clock and the checkout say."""
+    """The numbers of a run, of each epoch and at its end, without times and the git commit."""
     outside = ("seconds", "images_per_second", "training_seconds", "git_commit")
     rows = [json.loads((run / "metrics.json").read_text()), *record.epochs(run)]
     return {i: {name: value for name, value in row.items() if name not in outside} for i, row in enumerate(rows)}
 
 
 def assert_same_jobs(one: Path, other: Path, jobs: str) -> None:
-    """The jobs of two sweeps have the same numbers and weights, bit by bit."""
+    """Assert that the jobs of two sweeps have the same numbers and weights, bit by bit."""
     for job in jobs:
         assert numbers(one / job) == numbers(other / job)
         for name, weight in weights(one / job).items():

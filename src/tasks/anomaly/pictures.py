@@ -11,17 +11,18 @@ from src.figures import histogram, page
 from src.figures.grids import enlargement, tile
 
 NORMAL, OTHER = "#4269d0", "#e4572e"
-LABELS = 116  # pixels of the page left of the rows
-WIDE, NARROW, HIGH, GAP = 300, 150, 96, 22  # of the first score's charts and of the others'; between charts
-ENDS = 8  # images at each end
-BINS = (12, 40)  # fewest and most; between them as many as the root of the number of images
+LABELS = 116  # width of the labels left of the rows, in pixels of the page
+WIDE, NARROW, HIGH, GAP = 300, 150, 96, 22  # chart widths of the first score and of the others, height, gap
+ENDS = 8  # images drawn at each end of a set's scores
+BINS = (12, 40)  # fewest and most bins; in between, the square root of the number of images
 
 Scores = Mapping[str, Mapping[str, np.ndarray]]
 
 
 def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], float]) -> Figure:
-    """A row of charts for each set but the first, `test`, with a chart of each score: its histogram and that of the
-    test images.
+    """Draw the histogram of each score of each set together with that of the test images.
+
+    There is a row for each set but the first, `test`, and a chart for each score.
 
     columns: set -> score -> values (N,); aurocs: (set, score) -> the number in the chart's corner, if there is one
     """
@@ -64,7 +65,7 @@ def draw_overlap(axes: Axes, normal: np.ndarray, other: np.ndarray) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6 if axes.bbox.width > NARROW else 3, steps=[1, 2, 5, 10]))
     axes.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
     axes.set(yticks=[])
-    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the number
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # leaves room for the AUROC in the corner
     histogram.mark(axes, low, high, bins)
     histogram.write_counts(axes, ((normal, NORMAL), (other, OTHER)), low, high)
 

@@ -37,7 +37,7 @@ Score = Callable[[VAE, Batch, Noise], Tensor]
 
 
 def make_scores(names: Sequence[str], samples: int, steps: int) -> dict[str, Score]:
-    """Those of SCORES that are named: functions of a VAE, a batch and the noise, (B,).
+    """The named ones of SCORES, as functions of a VAE, a batch and the noise that return (B,).
 
     -elbo: recon + kl, from DRAWS codes
     nll: -log p(x), from `samples` codes of the mixture of proposals.py, which is refined for the image by `steps`. For
@@ -58,12 +58,12 @@ def make_scores(names: Sequence[str], samples: int, steps: int) -> dict[str, Sco
 
 
 def draw(vae: VAE, batch: Batch, noise: Noise) -> Draws:
-    """DRAWS samples of the posterior of each image."""
+    """Draw DRAWS samples from the posterior of each image."""
     return vae.given(batch.y).draw(batch.x, score_noise(vae, batch, noise))
 
 
 def score_noise(vae: VAE, batch: Batch, noise: Noise) -> Tensor:
-    """The noise of these samples, (DRAWS, B, D)."""
+    """The noise from which `draw` makes its samples, (DRAWS, B, D)."""
     return noise.at("scores").normal(batch.index, DRAWS, vae.latent_dim, like=batch.x)
 
 
@@ -137,14 +137,18 @@ def png_nats(images: np.ndarray, binary: bool) -> np.ndarray:
 
 
 def image_statistics(images: np.ndarray, binary: bool) -> dict[str, np.ndarray]:
-    """What the baselines are computed from, (N,) each: the mean intensity of images (N, C, H, W), from 0 to 1, and
-    `png_nats`."""
+    """Statistics from which the baselines are computed, (N,) each.
+
+    They are the mean intensity of images (N, C, H, W), from 0 to 1, and `png_nats`.
+    """
     scale = 255 if images.dtype == np.uint8 else 1
     return {"mean_intensity": images.mean((1, 2, 3), dtype=float) / scale, "png_size": png_nats(images, binary)}
 
 
 def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float | Estimate]:
-    """How well a score separates anomalies, the positive class, from normal images; what is not finite ranks highest.
+    """Measure how well a score separates anomalies, the positive class, from normal images.
+
+    Values that are not finite rank highest.
 
     auroc: P(an anomaly scores above a normal image), ties counting half, with its standard error (DeLong et al., 1988)
     aupr: average precision; chance gives the share of anomalies

@@ -15,7 +15,7 @@ from src.data.selection import equidistant_rows
 from src.support import noise
 from src.support.errors import UserError
 
-DATA = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "mnist5k": None}  # with the folder of their files
+DATA = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "mnist5k": None}  # data sets, and the folder of their files
 COUNTERPART = {"mnist": "fashion_mnist", "mnist5k": "fashion_mnist", "fashion_mnist": "mnist"}
 
 
@@ -87,8 +87,10 @@ def read_set(run: Run, name: str) -> np.ndarray:
 
 
 def default_sets(run: Run) -> list[str]:
-    """The class that was held out; else flips, noise, and the other one of MNIST and Fashion-MNIST if its files exist:
-    nothing is downloaded unless it is asked for."""
+    """The class that was held out; else flips, noise, and the other one of MNIST and Fashion-MNIST if its files exist.
+
+    No data set is downloaded unless the user names it.
+    """
     if run.excluded_labels:
         return ["held_out"]
     name = COUNTERPART.get(run.config.data.name)

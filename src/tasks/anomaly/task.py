@@ -25,7 +25,7 @@ from src.tasks.anomaly.scores import Columns, Score, detection, evaluate_scores,
 from src.tasks.anomaly.sets import evenly_spread, make_sets, prepare_set
 
 log = logging.getLogger(__name__)
-WORST = 12  # of a user's images that are drawn, the most anomalous
+WORST = 12  # number of a user's most anomalous images that are drawn
 
 
 def anomaly(
@@ -40,7 +40,7 @@ def anomaly(
     samples: Count,
     steps: Count,
 ) -> dict[str, Any]:
-    """How anomalous other images are in comparison with `images` test images, by each of `scores` and the baselines.
+    """Compare other images with `images` test images by anomaly scores: each of `scores` and the baselines.
 
     against: names of DATA and CORRUPTIONS, `held_out`, or `auto`; input: a file or a folder to score instead
     invert, white: how src/data/image_files.py reads `input`: whether dark and light change places, and the white level
@@ -71,8 +71,10 @@ def anomaly(
 
 
 def count_not_finite(name: str, columns: Columns) -> dict[str, int]:
-    """How many scores of a set are not finite, by score, where any are; these rank as the most anomalous, of which the
-    log warns."""
+    """Count the values of each score of a set that are not finite, for the scores that have any, and log a warning.
+
+    Such values rank as the most anomalous.
+    """
     counts = {score: int(np.isinf(values).sum()) for score, values in columns.items()}
     counts = {score: count for score, count in counts.items() if count}
     if counts:
@@ -145,7 +147,7 @@ def write_table(path: Path, own: UserImages, scores: Columns, percentile: np.nda
 def rows_of_own_images(
     run: Run, own: UserImages, prepared: np.ndarray, chosen: np.ndarray
 ) -> list[tuple[str, np.ndarray]]:
-    """Those of a user's images that are chosen: resized, prepared for the VAE, and reconstructed."""
+    """Rows of those of a user's images that are chosen: resized, prepared for the VAE, and reconstructed."""
     x = as_input(torch.from_numpy(prepared[chosen]))
     inverted = own.inverted[chosen, None, None, None]
     vae = run.vae.given(draw_labels(run, len(x), "anomaly"))

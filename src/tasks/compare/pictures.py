@@ -21,8 +21,11 @@ CENTRAL = 99  # percent of the images inside the histogram's axis
 def differences(
     title: str, caption: str, numbers: Table, options: dict[str, tuple[str, str]], elbo: np.ndarray
 ) -> Figure:
-    """A table of `numbers` (elbo, recon, kl by run, other, difference) over that of the `options` that differ, and a
-    histogram of the differences of the images' ELBO (N,)."""
+    """Draw two tables, of numbers and of the options that differ, and a histogram of differences of the ELBO.
+
+    numbers: rows elbo, recon and kl, with columns run, other and difference
+    options: the two values of each option that differs; elbo: the difference of the ELBO of each image, (N,)
+    """
     listed = list(options.items())[:MOST]
     height = max(360, page.HEADER + 150 + LINE * (len(listed) + 3))
     figure = page.page(1080, height)
@@ -63,7 +66,7 @@ def table(figure: Figure, top: float, heads: Sequence[str], lines: Sequence[Sequ
 
 
 def shorten(value: str) -> str:
-    """The end of a long value, which says more than its beginning."""
+    """Cut a long value to its end, which is more informative than its beginning."""
     return value if len(value) <= LONGEST else f"…{value[1 - LONGEST :]}"
 
 

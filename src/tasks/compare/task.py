@@ -123,12 +123,12 @@ def option_differences(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str
 
 
 def option_text(name: str, value: Any) -> str:
-    """The value of an option; of a class its name and its module's."""
+    """The value of an option as text; for a class, its name and that of its module."""
     return ".".join(str(value).split(".")[-2:]) if name.rpartition(".")[2] == "_target_" else str(value)
 
 
 def most_different(title: str, runs: dict[str, Run], split: Split, difference: np.ndarray, count: int) -> Figure:
-    """The images whose ELBO differs most, half from either end, and their reconstructions by each run."""
+    """Draw the images whose ELBO differs most, half from either end, and their reconstructions by each run."""
     order = np.argsort(-difference, kind="stable")
     if count < len(order):
         order = np.concatenate([order[: count - count // 2], order[len(order) - count // 2 :]])
@@ -138,8 +138,10 @@ def most_different(title: str, runs: dict[str, Run], split: Split, difference: n
 
 
 def side_by_side(title: str, runs: dict[str, Run], split: Split, count: int) -> Figure:
-    """Images from the same noise through the prior and the decoder of each run; where the numbers of latents differ,
-    the first images and their reconstructions."""
+    """Draw images from the same noise through the prior and the decoder of each run.
+
+    Where the numbers of latents differ, draw the first images and their reconstructions instead.
+    """
     dims = [each.vae.latent_dim for each in runs.values()]
     if len(set(dims)) > 1:
         caption = f"the same images; no codes in common: {dims[0]} latents against {dims[1]}"
@@ -165,7 +167,7 @@ def sample_prior(vae: VAE, count: int, seed: int) -> Tensor:
 def reconstructions(
     runs: dict[str, Run], split: Split, rows: np.ndarray, label: str = ""
 ) -> list[tuple[str, np.ndarray]]:
-    """Those images of a split, then their reconstructions by each run, whose name follows the label."""
+    """The images in these rows of a split, then their reconstructions by each run, whose name follows the label."""
     images, y = (torch.from_numpy(array[rows]).to(runs["run"].device) for array in split)
     x = as_input(images)
     means = [(label + who, as_bytes(each.vae.given(y).reconstruct(x))) for who, each in runs.items()]

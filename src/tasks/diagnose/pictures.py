@@ -121,7 +121,7 @@ def calibration(
 ) -> Figure:
     """Draw the calibration of the posterior on the left and that of the pixels, if there is one, on the right.
 
-    ranks: of true codes among samples of q, (N, D), one curve for each of the `dimensions` (D,)
+    ranks: the ranks of true codes among samples of q, (N, D), with one curve for each of the `dimensions` (D,)
     coverage: the share of true codes in the central 90 % of q
     """
     figure = page.page(1000 if pixels is not None else 760, page.HEADER + 420)

@@ -42,7 +42,7 @@ from src.tasks.diagnose.pictures import calibration, waterfall
 AT_ONCE = 50  # images whose posteriors are refined together
 CODES = 20_000  # training images, at most, whose codes represent the aggregate posterior
 EVALUATED = 10_000  # images of each split, at most, whose ELBOs are compared to measure overfitting
-COUNTED = 2_000  # validation images, at most, whose pixels are counted
+COUNTED = 2_000  # validation images, at most, whose pixels the reliability diagram counts
 SIGNIFICANT = 0.05  # level of a test, to be divided by the number of dimensions that are tested
 ORDER = ("noise_floor", "decoder", "code", "prior", "posterior", "family", "amortisation")
 
@@ -52,14 +52,14 @@ log = logging.getLogger(__name__)
 def diagnose(
     run: Run, folder: Path, count: Several, samples: Count, steps: Count, simulations: Annotated[Count, Ge(100)]
 ) -> dict[str, Any]:
-    """The table of decomposition.py: the parts of -ELBO in nats per image, and the options that reduce each.
+    """Measure the parts of -ELBO in nats per image (decomposition.py), and name the options that reduce each.
 
     The parts are means over `count` validation images. Below their sum, `overfitting` is the ELBO of training images
     minus that of validation images. Writes nats.png, calibration.png, and parts.npz with the parts of each image.
 
     coverage_90: the share of true codes in the central 90 % of q, for images drawn from the model
-    dimensions_off: how many active dimensions have ranks that are not uniform
-    calibration_error: of the pixels' probabilities, for binary images only
+    dimensions_off: the number of active dimensions with ranks that are not uniform
+    calibration_error: the error of the pixels' probabilities, for binary images only
     """
     train, val = run.train, run.data.val
     if len(val.images) < 2:
@@ -170,7 +170,7 @@ def active_dimensions(run: Run, threshold: float = ACTIVE) -> np.ndarray:
 
 @torch.no_grad()
 def pixel_reliability(run: Run) -> Reliability:
-    """The decoder's probabilities at a sample of each image's posterior, against the image's pixels."""
+    """Compare the decoder's probabilities at a sample of each image's posterior with the image's pixels."""
     val, probabilities, pixels = run.data.val, [], []
     batches = run.batches(val.take(random_rows(len(val.images), COUNTED, run.seed, "counted")))
     for batch in progress(batches, "pixels"):
@@ -191,7 +191,7 @@ def remedies(config: DictConfig) -> dict[str, str]:
     family = f"posterior.transforms={2 * config.posterior.transforms}" if posterior == "flow" else "posterior=flow"
     if posterior != "flow" and (
         prior == "vamp" or option_name(config.objective._target_) == "beta_tc"
-    ):  # refuse a flow
+    ):  # these parts reject a flow posterior
         family = "none: with these parts a full covariance is the most" if posterior == "full" else "posterior=full"
     return {
         "noise_floor": "none: no model foresees it",

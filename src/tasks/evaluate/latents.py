@@ -14,8 +14,8 @@ from src.inference import aggregate, decomposition, metrics
 from src.models.distributions import CodeDistribution
 from src.support.noise import Noise
 
-IMAGES = 5000  # evenly spread, whose posteriors make up the aggregate posterior
-CODES = 20_000  # of training images, evenly spread, that densities are fitted to
+IMAGES = 5000  # evenly spread images, whose posteriors make up the aggregate posterior
+CODES = 20_000  # codes of evenly spread training images, to which densities are fitted
 NEIGHBOURS = 10
 
 
@@ -29,7 +29,7 @@ def latent_use(run: Run, images: Split, kl: np.ndarray, means: np.ndarray, count
     `total_correlation_at_most_if_independent` is its value when the dimensions are shuffled over the images, so that
     the true one is 0. The estimate of `objective=beta_tc`, from a batch, is of this kind, and higher.
 
-    kl: KL(q(z|x), p(z)) of each image (N,); means: of the posteriors, (N, D)
+    kl: KL(q(z|x), p(z)) of each image, (N,); means: the means of the posteriors, (N, D)
     """
     rows = evenly_spread_rows(len(images.images), count)
     batch = next(iter(run.batches(images.take(rows), len(rows))))
@@ -44,7 +44,7 @@ def latent_use(run: Run, images: Split, kl: np.ndarray, means: np.ndarray, count
     gain = density.score_samples(codes) - p.log_prob(z).double().cpu().numpy()
     numbers = {"active_units": metrics.active_units(means)} | aggregate.information(kl[rows], gain, lower)
     at_most: dict[str, float] = {}
-    if q.factors() is not None and p.factors() is not None:  # only the KL from a product of its dimensions bounds it
+    if q.factors() is not None and p.factors() is not None:  # only the KL from a factorised prior bounds TC
         at_most["total_correlation_at_most"] = numbers["aggregate_kl_at_most"]
     if log_qz is not None and len(z) > 1:
         shuffled = shuffled_total_correlation(q, z, run.seed)
@@ -59,7 +59,7 @@ def latent_use(run: Run, images: Split, kl: np.ndarray, means: np.ndarray, count
 def training_codes(run: Run, count: int = CODES) -> np.ndarray:
     """Samples of the posteriors of training images (M, D) in float64, evenly spread over all that `samplers` draws.
 
-    The first `count` would be of the first training images only.
+    The first `count` codes would belong to the first training images only.
     """
     codes = samplers.codes(run).double().cpu().numpy()
     return codes[evenly_spread_rows(len(codes), count)]

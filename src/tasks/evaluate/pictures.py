@@ -14,7 +14,7 @@ HEIGHT = 280
 
 
 class Convergence(NamedTuple):
-    """The means of nll_k over so many images, (rungs,) nats by proposal, for each k; NaN where there is none."""
+    """The means of nll_k over `images` images for each k, (rungs,) nats by proposal; NaN where there is none."""
 
     k: Sequence[int]
     nll: Mapping[str, np.ndarray]

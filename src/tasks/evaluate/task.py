@@ -1,4 +1,4 @@
-"""What papers report of a VAE: bounds and estimates of log p(x), use of the code, and quality of samples."""
+"""Numbers that papers report on a VAE: bounds and estimates of log p(x), use of the code, and quality of samples."""
 
 import logging
 import re

@@ -34,8 +34,10 @@ def sample(
     compare: bool,
     files: bool,
 ) -> dict[str, Any]:
-    """`count` images by the first sampler as samples.png and samples.npz, each beside the nearest training image; a row
-    of images by each sampler as samplers.png; with `files` each image as a PNG.
+    """Make `count` images by the first sampler, and a row of images by each sampler.
+
+    Writes the former, each beside the nearest training image, to samples.png and samples.npz, and with `files` also
+    each as a PNG; the rows to samplers.png.
 
     Returns the distances of each sampler's images from test images, and their floors (src/evaluation/quality.py).
     """

@@ -20,12 +20,12 @@ from src.models.vae import VAE
 from src.support.noise import Noise
 from src.training.checkpoints import Average
 
-RIDGE, TINY = 1e-3, 1e-9  # added to the variances of a singular covariance: a share of their mean, and at least
+RIDGE, TINY = 1e-3, 1e-9  # added to the variances of a singular covariance: a share of their mean, and a constant
 SHIFT, ANGLE, SCALE = 0.07, math.radians(12), 0.1  # the largest augmentation: share of a side, radians, share
 
 
 def train_vae(cfg: DictConfig, train: Split, steps: int, seed: int, device: torch.device) -> VAE:
-    """Train the VAE of a run's configuration on these images (uint8) alone, in about so many steps.
+    """Train the VAE of a run's configuration on these images (uint8) alone, in about `steps` steps.
 
     It is trained as the run was, with its objective, optimizer and schedules, except that batches are smaller where
     there are fewer images.

@@ -13,7 +13,7 @@ from src.figures.grids import sheet
 ROWS, COLUMNS = 10, 12  # classes in the picture, and images of each
 REAL, SYNTHETIC, BOTH, AUGMENTED = "#97a0ab", "#e4572e", "#4269d0", "#3ca951"
 ERRORS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001)  # ticks of accuracy, less than one
-BINS, CENTRAL = 32, 99.5  # of the histogram; percent of the distances on its axis: hatched bins hold the others
+BINS, CENTRAL = 32, 99.5  # bins of a histogram; percent of the distances within its axis
 
 
 def by_class(title: str, rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
@@ -24,8 +24,10 @@ def by_class(title: str, rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> 
 
 
 def distances(title: str, nearest: dict[str, np.ndarray]) -> Figure:
-    """Histograms of the distances (N,) to the nearest training image, by name: of synthetic images, of test images, and
-    of reconstructed test images."""
+    """Draw histograms of the distances (N,) to the nearest training image.
+
+    nearest: the distances of synthetic images, of test images, and of reconstructed test images, by name
+    """
     figure = page.page(760, 450)
     page.title(figure, title, "distance to the nearest training image")
     axes = chart(figure, page.Area(page.MARGIN + 30, page.HEADER + 36, 660, 230), "share of the images, in each bin")
@@ -51,8 +53,10 @@ def distances(title: str, nearest: dict[str, np.ndarray]) -> Figure:
 
 
 def accuracies(title: str, caption: str, sizes: Sequence[int], values: dict[str, np.ndarray]) -> Figure:
-    """Accuracies (sizes, seeds) of each contestant on test images against the number of real images: the mean over the
-    seeds with its standard error."""
+    """Draw the accuracy of each contestant on test images against the number of real images.
+
+    values: the accuracies (sizes, seeds) by contestant, drawn as means over the seeds with their standard errors
+    """
     figure = page.page(760, 520)
     page.title(figure, title, caption)
     axes = chart(

@@ -29,7 +29,7 @@ from src.tasks.synthesize.generator import augment, class_densities, distances, 
 log = logging.getLogger(__name__)
 COMPARED = 1000  # images of a kind for which the nearest training image is searched
 CONTESTANTS = ("real", "synthetic", "real + synthetic", "real, augmented")
-AUGMENTATIONS = {"real, augmented": augment}  # of the contestants that have one
+AUGMENTATIONS = {"real, augmented": augment}  # for those contestants whose images are augmented
 
 
 def synthesize(
@@ -49,7 +49,7 @@ def synthesize(
     classifiers by what they were trained on, for judged.png and judged.npz.
 
     sizes: numbers of real images, or `all`; seeds: repetitions of all that is random
-    vae_steps, classifier_steps: of each training
+    vae_steps, classifier_steps: the steps of each training
     """
     source = run.data.source
     check_classes(source.train)
@@ -99,9 +99,11 @@ def numbers_of_images(train: Split, sizes: Sequence[int | str]) -> list[int]:
 
 
 def compare_with_training_images(run: Run, folder: Path, made: Split) -> dict[str, float]:
-    """Write synthetic.png and distances.png; return median distances to the nearest training image, with intensities in
-    [0, 1]: of synthetic images, of test images, which can't be copies, and of reconstructed test images, which are as
-    smooth as the synthetic ones."""
+    """Write synthetic.png and distances.png; return median distances to the nearest training image.
+
+    Intensities are in [0, 1]. The distances are those of synthetic images, of test images, which can't be copies, and
+    of reconstructed test images, which are as smooth as the synthetic ones.
+    """
     train, test = run.data.source.train.images, run.data.source.test
     first = class_balanced_subset(made, COMPARED, run.seed)
     index, synthetic = distances(first.images, train)
@@ -144,11 +146,12 @@ def contest(
     generator: Callable[[Split, int], Split],
     train: Callable[..., Classifier],
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The accuracies (sizes, seeds) of classifiers on real test images, by contestant, which is what they were trained
-    on; and the copy ratios (sizes, seeds) of the synthetic images.
+    """Accuracies (sizes, seeds) of classifiers by contestant, and copy ratios (sizes, seeds) of the synthetic images.
 
-    All training starts from so many real images, chosen by the seed, and all classifiers see equally many batches of
-    one size.
+    A contestant is the kind of images that a classifier is trained on; accuracies are measured on real test images.
+
+    For each of `counts`, all training starts from that many real images, chosen by the seed. All classifiers see
+    equally many batches of one size.
 
     generator: called with real images and a seed, returns synthetic images
     train: called with images, `seed` and `augment`, returns a classifier
