@@ -76,7 +76,7 @@ class Recorder(Callback):
         except (UserError, KeyError):
             fits = False
         if fits:
-            old.last.pop("samples_nearest", None)  # of samples that are about to change
+            old.last.pop("samples_nearest", None)  # they belong to samples that are about to change
             self.trace = old
         else:
             aside = self.path.replace(self.folder.previous_trace)

@@ -29,7 +29,9 @@ def read_arrays(path: Path, option: str, labelled: bool = True) -> tuple[np.ndar
     Labels are None where the file has none, or if `labelled` is false. Nothing is unpickled, and no array is allocated
     that the file is too small to hold.
 
-    option: what the user gave, `data.path=...`; the first words of a UserError, which is raised for any other file
+    option: the user's option, `data.path=...`, with which the message of a UserError begins
+
+    Raises UserError for any other file.
     """
     try:
         headers = read_headers(path, option)
