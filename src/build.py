@@ -34,7 +34,7 @@ from src.training.trial import try_networks, try_objective, try_schedules, try_s
 
 
 class Training(NamedTuple):
-    """What `src.train` trains: the module, its images, and the step of the checkpoint that a resumed run continues."""
+    """A module to train, its images, and the step of the checkpoint that a resumed run continues."""
 
     module: VAEModule
     data: ImageData

@@ -1,4 +1,4 @@
-"""What a command does before its work: it imports slow libraries and silences irrelevant warnings."""
+"""Preparation of a command: slow libraries are imported, and irrelevant warnings silenced."""
 
 import gc
 import logging

@@ -196,7 +196,7 @@ def scale_to_white(images: np.ndarray, white: White, option: str, where: str) ->
 
 
 def odd_range(images: np.ndarray, low: int, high: int) -> str | None:
-    """What is wrong with the levels of images: less than half of the range, or numbers from -1 to 1 cast to bytes."""
+    """Why the levels of images look wrong: less than half of the range, or numbers from -1 to 1 cast to bytes."""
     if high <= 1 and high > low:
         return "`images` holds only 0 and 1"
     if high - low < 128:

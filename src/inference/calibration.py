@@ -11,7 +11,7 @@ from src.support.noise import Noise
 
 BINS = 20  # bins of the ranks' histogram, and of the predicted probabilities
 DRAWS = 5 * BINS - 1  # codes from q for each image, so that the DRAWS + 1 ranks fill the bins evenly
-CHUNK = 100
+CHUNK = 100  # codes from the prior that are simulated at once
 
 
 @torch.no_grad()

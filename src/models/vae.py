@@ -12,7 +12,7 @@ from src.models.adapters import code_distribution, image_distribution
 from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.draws import Draws
 
-TOLERANCE = 1e-3  # by which images may exceed [0, 1]
+TOLERANCE = 1e-3  # amount by which images may exceed [0, 1]
 
 
 class Posterior(Protocol):

@@ -1,4 +1,4 @@
-"""Tries the parts before anything is trained, with one step on two images of noise, which takes milliseconds.
+"""Trial of the parts before any training, by one step on two images of noise, which takes milliseconds.
 
 The networks' output is checked for its type, shape and range, the objective's for its shape. Each failure is a
 UserError of one line that names the option.
