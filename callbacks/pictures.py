@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @check_arguments
 class Pictures(Callback):
-    """Draws the recorder's trace into figures/, and hands the figures to W&B.
+    """Draws the recorder's trace into figures/, and sends the figures to W&B.
 
     During training, the latest figures are redrawn at intervals that keep drawing below `share` of the run time; after
     it, all figures and animations are drawn. A failure, or Ctrl-C at the end, costs figures and never the run.

@@ -10,7 +10,7 @@ from src.training.module import VAEModule
 class Prune(Callback):
     """Reports `metric` to the trial of src.search that is being trained, and ends the trial if the pruner says so.
 
-    The metric is reported after each epoch. A run that is no trial, or is resumed by hand, is left alone.
+    The metric is reported after each epoch. A run that is no trial, or is resumed by hand, is not affected.
     """
 
     def __init__(self, metric: str):

@@ -24,8 +24,8 @@ from src.support.ranges import Count, check_arguments
 from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
-WORST = 8
-PRIOR_CODES = 500
+WORST = 8  # validation images of the lowest ELBO that are recorded
+PRIOR_CODES = 500  # codes recorded in each frame from a prior that is trained
 
 
 @check_arguments
@@ -76,7 +76,7 @@ class Recorder(Callback):
         except (UserError, KeyError):
             fits = False
         if fits:
-            old.last.pop("samples_nearest", None)  # of samples that are about to change
+            old.last.pop("samples_nearest", None)  # they belong to samples that are about to change
             self.trace = old
         else:
             aside = self.path.replace(self.folder.previous_trace)

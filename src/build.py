@@ -34,7 +34,7 @@ from src.training.trial import try_networks, try_objective, try_schedules, try_s
 
 
 class Training(NamedTuple):
-    """What `src.train` trains: the module, its images, and the step of the checkpoint that a resumed run continues."""
+    """A module to train, its images, and the step of the checkpoint that a resumed run continues."""
 
     module: VAEModule
     data: ImageData
@@ -142,7 +142,7 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
 def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     """Lightning's trainer with the callbacks of the configuration and checkpoints/{best,last}.ckpt."""
     if not torch.cuda.is_available():
-        # Lightning sets it, and the optimizer then searches for NVIDIA's library at each step, in vain
+        # Lightning sets this variable, which makes the optimizer search for NVIDIA's library at each step, in vain
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     folder = RunFolder(run).checkpoints
     # best before last, so that last.ckpt contains the state of best.ckpt
@@ -150,7 +150,7 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     if (decay := cfg.trainer.get("ema")) is not None:
         savers.insert(0, checkpoints.Average(decay))
     if (limit := cfg.trainer.get("max_time")) is not None:
-        # Lightning's own timer would stop within an epoch, which is then not measured
+        # Lightning would let the timer stop within an epoch, which would then not be measured
         limit = OmegaConf.to_container(limit) if OmegaConf.is_config(limit) else limit
         savers.insert(0, Timer(limit, interval="epoch"))
     options = {name: value for name, value in cfg.trainer.items() if name not in ("ema", "max_time")}

@@ -38,7 +38,7 @@ def make(node: DictConfig, option: str, kind: type | None = None, /, **arguments
     if "_target_" in node:
         locate(node["_target_"], option)
     try:
-        # given to `instantiate`, a dict among the arguments would have its own `_target_` made into an object
+        # `instantiate` would also make objects of the `_target_` in dicts among the arguments
         made = bind(node)(**arguments) if arguments else instantiate(node, _convert_="all")
     except UserError:
         raise
@@ -102,7 +102,7 @@ def describe(error: BaseException) -> str:
 
 
 def explain(error: Exception) -> str:
-    """The message of an exception in one line; with the rest of `describe` if it has none, or is of a user's file."""
+    """The message of an exception in one line, or `describe` of it where the message alone would not explain it."""
     is_message = first_line(error) and not isinstance(error, LookupError)
     return first_line(error) if is_message and not place_of(error) else describe(error)
 
@@ -113,7 +113,7 @@ def first_line(error: BaseException) -> str:
 
 
 def new_place_of(error: BaseException) -> str:
-    """Where a module of this project that is no longer found is today, or an empty string."""
+    """The present place of a module of this project that has been moved, for a message, or an empty string."""
     name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     return f"; {name} is {current_path(name)} now" if current_path(name) != name else ""
 
@@ -128,7 +128,7 @@ def place_of(error: BaseException) -> str:
 
 
 def guard(function: Callable[..., Any], option: str) -> Callable[..., Any]:
-    """Have the exceptions of a function become UserErrors that name the option."""
+    """Wrap a function, so that its exceptions become UserErrors that name the option."""
     return partial(call, function, option)
 
 
@@ -177,7 +177,7 @@ def option_names(target: Callable[..., Any], positional: int) -> list[str] | Non
         return []  # its signature has **kwargs, but it refuses them
     try:
         found = list(inspect.signature(target).parameters.values())
-    except (TypeError, ValueError):  # written in C
+    except (TypeError, ValueError):  # as for a function written in C
         return None
     if any(each.kind is each.VAR_KEYWORD for each in found):
         return None

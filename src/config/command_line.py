@@ -1,4 +1,4 @@
-"""What the commands have in common: arguments that Hydra's grammar lacks, and errors in one line."""
+"""Common parts of the commands: arguments that Hydra's grammar lacks, and errors in one line."""
 
 import difflib
 import os

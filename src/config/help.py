@@ -21,6 +21,6 @@ def help_text(command: str) -> str:
     else:
         folders = sorted(path for path in conf.iterdir() if path.is_dir() and path.name not in ("hydra", "task"))
         files = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
-        files["sweep"].remove("wandb")  # for W&B's agents, not for Hydra
+        files["sweep"].remove("wandb")  # this file is for W&B's agents, not for Hydra
         choices = "".join(f"{group}: {', '.join(names)}\n" for group, names in files.items())
     return template.replace("$APP_CONFIG_GROUPS", choices)

@@ -1,4 +1,4 @@
-"""Where the modules and classes that older versions named are today.
+"""The present dotted paths of modules and classes that have been moved.
 
 Checkpoints and other files of runs name parts by their dotted paths, which changed when src/ was divided into folders.
 """
@@ -6,7 +6,7 @@ Checkpoints and other files of runs name parts by their dotted paths, which chan
 import re
 from typing import Any
 
-# Modules that runs name or that a user's own class may import, but for data.py, whose name a folder has now.
+# Modules that runs name or that a user's own class may import, except data.py, whose name is now that of a folder.
 MODULES = {
     "src.bounds": "src.models.bounds",
     "src.checkpoints": "src.training.checkpoints",
@@ -50,7 +50,7 @@ def current_path(path: str) -> str:
 
 
 def current_paths(config: Any) -> Any:
-    """A plain configuration, or a list of overrides in it, with each `_target_` as it is named today."""
+    """A plain configuration, or a list of overrides in it, with the present dotted path of each `_target_`."""
     if isinstance(config, dict):
         return {
             name: current_path(value) if name == "_target_" and isinstance(value, str) else current_paths(value)

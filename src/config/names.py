@@ -1,4 +1,4 @@
-"""What parts, titles and folders of runs are called."""
+"""The names of parts, titles and folders of runs."""
 
 import re
 from pathlib import Path

@@ -21,7 +21,7 @@ from src.support.folders import EXAMPLE, RunFolder
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 CONF = str(Path(__file__).resolve().parent.parent.parent / "conf")
 MOST_LATENTS = 100_000
-LARGEST = 32e9  # bytes of the decoded images of a step
+LARGEST = 32e9  # most bytes that the decoded images of a step may take
 MEASURED = ("elbo", "loss", "recon", "kl")
 # the metrics of each epoch, and whether their smallest or their largest value is the best
 MONITORED = {

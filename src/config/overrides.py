@@ -1,7 +1,7 @@
 """The overrides of a command line before Hydra composes a configuration from them.
 
-Some are rewritten, because Hydra would reject them. Those that change the configuration of a resumed run are kept from
-Hydra, because they apply to the configuration in the checkpoint and not to that of conf/.
+Some are rewritten, because Hydra would reject them. Those that change the configuration of a resumed run are withheld
+from Hydra, because they apply to the configuration in the checkpoint and not to that of conf/.
 """
 
 import functools
@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 
-NONE = {"logger": "csv", "callbacks": "none"}  # the choices that mean nothing: Hydra accepts no null for a group
+NONE = {"logger": "csv", "callbacks": "none"}  # choices used for null, which Hydra does not accept for a group
 HYDRAS = ("ckpt_path", "hydra", "sweep", "sweep_name")  # options that never change the configuration of a resumed run
 deferred: ContextVar[tuple[list[str], list[str]]] = ContextVar("the complete sys.argv, and the overrides for a resume")
 
@@ -62,7 +62,7 @@ def split_for_resume(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def defer_changes(command: Callable[[], None]) -> Callable[[], None]:
-    """Have a command of Hydra's compose without the overrides for a resume, which `take_changes` returns."""
+    """Withhold the overrides for a resume from a Hydra command; `take_changes` returns them."""
 
     @functools.wraps(command)
     def run_command() -> None:

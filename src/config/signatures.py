@@ -37,7 +37,7 @@ class Signature(NamedTuple):
 def signature(target: str) -> Signature | None:
     """The signature of the class or function at a dotted path; None where its source can't be found.
 
-    Only this project's own parts have types, of other libraries only the names are read. Raises UserError where a path
+    Types are read only for this project's own parts; for other libraries, only the names. Raises UserError where a path
     into this project leads to nothing, or where the package is not installed.
     """
     top = target.partition(".")[0]
@@ -141,7 +141,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def annotation(path: Path, node: ast.expr | None) -> Any:
-    """The type that an annotation in a file stands for; `Any` where it uses a name that no option's type does."""
+    """The type that an annotation in a file means; `Any` where it uses a name that is not in `Names`."""
     if node is None:
         return Any
     try:

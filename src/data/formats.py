@@ -70,7 +70,7 @@ def detect_format(path: Path) -> Format | None:
 
 
 def folder_format(path: Path) -> Format:
-    """A folder, and the images or arrays in it."""
+    """The format of a folder, given the images or arrays in it."""
     files = [file for file in path.rglob("*") if file.is_file()]
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     if images:
@@ -83,7 +83,7 @@ def folder_format(path: Path) -> Format:
 
 
 def archive_format(path: Path) -> Format | None:
-    """A zip archive without arrays; None for one with arrays, which is an npz file."""
+    """The format of a zip archive without arrays; None for one with arrays, which is an npz file."""
     try:
         with ZipFile(path) as file:
             names = [name for name in file.namelist() if not name.endswith("/")]
@@ -101,7 +101,7 @@ def archive_format(path: Path) -> Format | None:
 
 
 def compressed_format(path: Path, head: bytes) -> Format | None:
-    """A file that is compressed as a whole, and the format of its content."""
+    """The format of a file that is compressed as a whole, with that of its content; None for any other file."""
     for magic, (name, open_compressed) in UNPACK.items():
         if head.startswith(magic):
             try:
@@ -116,7 +116,7 @@ def compressed_format(path: Path, head: bytes) -> Format | None:
 
 
 def content_format(path: Path, head: bytes, opened: str) -> Format | None:
-    """The format of what begins with `head`; `opened` is the Python expression for the open file."""
+    """The format of content that begins with `head`; `opened` is the Python expression for the open file."""
     for magic, name, remedy in MAGIC:
         if head.startswith(magic):
             return Format(name, remedy.format(file=str(path)))
@@ -133,7 +133,7 @@ def content_format(path: Path, head: bytes, opened: str) -> Format | None:
 
 
 def idx_format(head: bytes, opened: str) -> Format | None:
-    """An IDX file, as MNIST's: two zero bytes, the type, the number of dimensions, the sizes."""
+    """Recognise an IDX file, such as MNIST's: two zero bytes, the type, the number of dimensions, the sizes."""
     if len(head) < 8 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or not 1 <= head[3] <= 4:
         return None
     sizes = [int.from_bytes(head[i : i + 4], "big") for i in range(4, 4 + 4 * head[3], 4)]
@@ -147,7 +147,7 @@ def idx_format(head: bytes, opened: str) -> Format | None:
 
 
 def pickle_format(path: Path, head: bytes, opened: str) -> Format | None:
-    """A pickle, which can run any code when it is loaded; the oldest protocol is recognised by the file's suffix."""
+    """Recognise a pickle, which can run any code when it is loaded; for the oldest protocol, by the file's suffix."""
     if (head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5") or path.suffix in (".pkl", ".pickle"):
         remedy = f"if you trust its author, images = pickle.load({opened}); {SAVE}"
         return Format("a pickle, which can run any program", remedy)
@@ -155,7 +155,7 @@ def pickle_format(path: Path, head: bytes, opened: str) -> Format | None:
 
 
 def text_format(head: bytes, opened: str) -> Format | None:
-    """A text file: a table of numbers, JSON, or another one."""
+    """Recognise a text file: a table of numbers, JSON, or any other text."""
     try:
         lines = head.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -179,7 +179,7 @@ def text_format(head: bytes, opened: str) -> Format | None:
 
 
 def table_format(lines: list[str], delimiter: str, opened: str) -> Format:
-    """A table of numbers, one image a row. With one column more than a square number, that one has the labels."""
+    """The format of a table with one image in each row; one column more than a square number contains labels."""
     cells = lines[0].strip().split(delimiter)
     heads = [cell.strip(' "').lower() for cell in cells] if not is_number(cells[0]) or not is_number(cells[-1]) else []
     options = "".join([", np.uint8", f", delimiter={delimiter!r}" * (delimiter != " "), ", skiprows=1" * bool(heads)])

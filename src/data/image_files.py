@@ -13,7 +13,7 @@ from src.data.formats import IMAGE_SUFFIXES, detect_format
 from src.data.npz import read_arrays
 from src.support.errors import UserError, one_line
 
-SUFFIXES = {*IMAGE_SUFFIXES, ".npz"}  # of the files that are read in a folder; a file by itself may have any
+SUFFIXES = {*IMAGE_SUFFIXES, ".npz"}  # suffixes of the files that are read in a folder; a single file may have any
 DARK = 64  # highest level, of 255, below which an image gets a warning
 White = float | Literal["auto"]
 log = logging.getLogger(__name__)

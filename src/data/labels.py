@@ -13,10 +13,10 @@ SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def numbers_of(images: Images, labels: Any, by_place: bool = False) -> list[int]:
-    """The numbers of the classes, ascending, that one label or a list of labels stands for.
+    """The numbers of the classes, ascending, that one label or a list of labels names.
 
-    A label stands for the class whose name is equal to it as a string and, if the data set's classes are `numbered`,
-    for the class of that number. Raises UserError with the possible names for any other.
+    A label names the class whose name is equal to it as a string or, if the data set's classes are `numbered`, the
+    class of that number. Raises UserError with the possible names for any other.
 
     by_place: a number is a position among the sorted labels, as in runs of the first versions
     """
@@ -50,7 +50,7 @@ def labels_for_npz(images: Images, labels: np.ndarray) -> np.ndarray:
 
 
 def label_list(images: Images) -> str:
-    """The names of a data set's labels for a message, and whether numbers are possible, too."""
+    """The names of a data set's labels for a message, which also says whether numbers are possible."""
     names = ", ".join(images.classes[:MOST_LISTED]) + (", ..." if len(images.classes) > MOST_LISTED else "")
     numbers = images.numbered and not all(name.isdigit() for name in images.classes)
     return f"{names} (or their numbers, 0 to {len(images.classes) - 1})" if numbers else names

@@ -13,7 +13,7 @@ from src.data.selection import stratified_rows
 from src.data.sources import Images, Split
 
 log = logging.getLogger(__name__)
-TRAINING_SUBSET = 5000  # training images evaluated each epoch: the standard error of an ELBO on MNIST is 0.4 nats then
+TRAINING_SUBSET = 5000  # training images evaluated each epoch: the standard error of MNIST's ELBO is then 0.4 nats
 
 
 class ImageData(lightning.LightningDataModule):
@@ -74,5 +74,5 @@ class ImageData(lightning.LightningDataModule):
         return [EvaluationBatches(*self.on_device(split)) for split in (self.val, self.train_subset)]
 
     def test_dataloader(self) -> list[EvaluationBatches]:
-        """The test images, and the validation images again: this time for the checkpoint that was chosen."""
+        """The test images, and again the validation images, now for the selected checkpoint."""
         return [EvaluationBatches(*self.on_device(split)) for split in (self.test, self.val)]

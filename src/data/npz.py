@@ -29,7 +29,9 @@ def read_arrays(path: Path, option: str, labelled: bool = True) -> tuple[np.ndar
     Labels are None where the file has none, or if `labelled` is false. Nothing is unpickled, and no array is allocated
     that the file is too small to hold.
 
-    option: what the user gave, `data.path=...`; the first words of a UserError, which is raised for any other file
+    option: the user's option, `data.path=...`, with which the message of a UserError begins
+
+    Raises UserError for any other file.
     """
     try:
         headers = read_headers(path, option)
@@ -194,7 +196,7 @@ def scale_to_white(images: np.ndarray, white: White, option: str, where: str) ->
 
 
 def odd_range(images: np.ndarray, low: int, high: int) -> str | None:
-    """What is wrong with the levels of images: less than half of the range, or numbers from -1 to 1 cast to bytes."""
+    """Why the levels of images look wrong: less than half of the range, or numbers from -1 to 1 cast to bytes."""
     if high <= 1 and high > low:
         return "`images` holds only 0 and 1"
     if high - low < 128:

@@ -9,12 +9,12 @@ from torch.distributions import constraints
 
 from src.support.errors import UserError
 
-SEEDS = {"val": 779, "test": 780, "train": 778}  # of pixels that are drawn once; `binarize_as_published` has its own
+SEEDS = {"val": 779, "test": 780, "train": 778}  # seeds of pixels drawn once; `binarize_as_published` has its own
 BELOW_ONE = 1 - 2**-24  # the largest float32 below 1
 
 
 class Pixels(StrEnum):
-    """What an image with gray levels k in 0..255 becomes, float in [0, 1].
+    """The preparation of an image with gray levels k in 0..255, as floats in [0, 1].
 
     `binary`: 0 or 1, drawn with the probability k / 255. `dequantized`: (k + u) / 256 with u uniform in [0, 1), because
     a density of the levels themselves has no upper bound. `levels`: k / 255.

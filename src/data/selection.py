@@ -1,4 +1,4 @@
-"""Which images of a split are used where not all are: row numbers, by class, by place in the order, or at random."""
+"""Row numbers of some images of a split, selected by class, by position in the order, or at random."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ def class_balanced_rows(labels: np.ndarray, count: int, random: np.random.Genera
     """
     order = np.arange(len(labels)) if random is None else random.permutation(len(labels))
     classes = np.arange(labels.max() + 1) if random is None else random.permutation(labels.max() + 1)
-    place = classes[labels[order]]  # of an image's class within each turn
+    place = classes[labels[order]]  # position of an image's class within each turn
     return order[np.lexsort((place, ranks_within_class(place)))][:count]
 
 
@@ -55,7 +55,7 @@ def equidistant_rows(among: int, count: int) -> np.ndarray:
 
 
 def stratified_rows(labels: np.ndarray, count: int) -> np.ndarray:
-    """Ascending rows of `count` images that represent all: of each class its share, evenly spread over the order.
+    """Ascending rows of `count` images that represent all: each class has its share, evenly spread over the order.
 
     The mean ELBO of 5,000 training images of MNIST is 0.3 nats from that of all (root mean square over the draws of
     200 seeds), compared with 0.4 without regard to the classes.

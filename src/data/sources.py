@@ -1,7 +1,7 @@
 """Sources of images: files are found or downloaded, verified, and split the same way every time.
 
 A source is a function that returns `Images`, named by `source._target_` of conf/data/NAME.yaml, whose other options are
-its arguments. Images in a file or folder of one's own need none: data=npz data.path=... reads them.
+its arguments. A user's own images in an npz file need no new source: data=npz data.path=... reads them.
 """
 
 import gzip
@@ -230,7 +230,7 @@ def _read_idx(path: Path, shape: tuple[int, ...], md5: str) -> np.ndarray:
 
 
 def _download(dataset: str, files: list[str], raw: Path) -> None:
-    """Download `files` to `raw`, uncompressed; OSError, and no file is left there, unless all are verified."""
+    """Download `files` to `raw`, uncompressed. Raises OSError, and leaves no file there, unless all are verified."""
     try:
         parent = next(folder for folder in (raw, *raw.parents) if folder.exists())
         with TemporaryDirectory(prefix=".download-", dir=parent, ignore_cleanup_errors=True) as temporary:
@@ -274,7 +274,7 @@ def _fetch(dataset: str, files: list[str], folder: Path) -> None:
 
     worker = threading.Thread(target=download, daemon=True)
     default, received, quiet = socket.getdefaulttimeout(), 0, 0.0
-    # torchvision sets no timeout; half of our patience, so that the next mirror is tried, too
+    # torchvision sets no timeout; half of PATIENCE leaves time to try the next mirror
     socket.setdefaulttimeout(PATIENCE / 2)
     try:
         worker.start()

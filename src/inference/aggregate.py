@@ -1,6 +1,6 @@
 """Quantities of the aggregate posterior q(z) = mean_x q(z|x): mutual information, KL from the prior, total correlation.
 
-All are bounds in nats, estimated from finitely many images. One that is weaker than what is known anyway is replaced:
+All are bounds in nats, estimated from finitely many images. A bound weaker than these inequalities is replaced by them:
     0 <= I(x; z) = R - KL(q(z), p(z)) <= R, with R = E[KL(q(z|x), p(z))];   0 <= TC <= KL(q(z), p(z)) of a product p(z)
 """
 
@@ -17,8 +17,8 @@ from src.models.gaussians import DiagonalGaussian
 from src.support.statistics import Estimate, estimate
 
 MIXTURES = (1, 10, 50)  # components of the densities that bound the total correlation
-EACH = 100  # codes for each component
-RIDGE, TOLERANCE = 1e-4, 1e-2  # added to their variances; nats below which a step of the fit is the last
+EACH = 100  # codes that each component needs
+RIDGE, TOLERANCE = 1e-4, 1e-2  # added to the components' variances; gain in nats below which the fit stops
 
 
 def clip(values: np.ndarray, high: float) -> Estimate:
@@ -31,7 +31,7 @@ def information(kl: np.ndarray, gain: np.ndarray, lower: np.ndarray | None) -> d
     """Bounds of I(x; z) and of KL(q(z), p(z)) from both sides, by name.
 
     kl: KL(q(z|x), p(z)) of N images, (N,)
-    gain: log r(z) - log p(z) at a code of each, for any density r, (N,): its mean is at most KL(q(z), p(z))
+    gain: log r(z) - log p(z) at a code of each image, for any density r, (N,): its mean is at most KL(q(z), p(z))
     lower: `metrics.mutual_information`, (N,): its mean is at most I(x; z), and at most log N, a cap of the estimate
         that I itself may exceed; None for a posterior whose density is not known for any code
     """
@@ -114,7 +114,7 @@ def dependence_at_most(q: CodeDistribution, z: Tensor, log_qz: Tensor) -> float:
 def shuffle_dimensions(q: CodeDistribution, z: Tensor, seed: int) -> tuple[DiagonalGaussian, Tensor]:
     """Gaussian posteriors and codes (N, D) with the marginals q(z_d) of the given ones and independent dimensions.
 
-    Each dimension is that of another image, so the dependence that remains is that of chance. Raises TypeError for a
+    Each dimension is that of another image, so any dependence that remains is due to chance. Raises TypeError for a
     posterior that is no Gaussian.
     """
     marginals = q.marginals()

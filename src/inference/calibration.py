@@ -9,17 +9,17 @@ from tqdm import tqdm
 from src.models.vae import VAE
 from src.support.noise import Noise
 
-BINS = 20  # of the ranks' histogram, and of the predicted probabilities
-DRAWS = 5 * BINS - 1  # of q for each image, so that the DRAWS + 1 ranks fill the bins evenly
-CHUNK = 100
+BINS = 20  # bins of the ranks' histogram, and of the predicted probabilities
+DRAWS = 5 * BINS - 1  # codes from q for each image, so that the DRAWS + 1 ranks fill the bins evenly
+CHUNK = 100  # codes from the prior that are simulated at once
 
 
 @torch.no_grad()
 def ranks(vae: VAE, count: int, noise: Noise) -> np.ndarray:
     """Ranks of simulation-based calibration (Talts et al., 2018), (count, D) from 0 to DRAWS.
 
-    For z ~ p(z) and x ~ p(x|z), the number of DRAWS codes from q(z|x) that are below z in each dimension. It is uniform
-    if q(z|x) is the model's posterior, and frequent at both ends where q is too narrow.
+    For z ~ p(z) and x ~ p(x|z), the rank in each dimension is the number of DRAWS codes from q(z|x) that are below z.
+    Ranks are uniform if q(z|x) is the model's posterior; the lowest and highest are too frequent if q is too narrow.
     """
     parts, device = [], next(vae.parameters()).device
     with torch.random.fork_rng():

@@ -1,17 +1,17 @@
-"""-ELBO in parts that sum to it, each of which another change of the model would reduce. Nats per image.
+"""Parts that sum to -ELBO, each of which a different change of the model would reduce. Nats per image.
 
 The caller puts the VAE in evaluation mode. Noise is a function of (seed, image).
 
     noise floor    H(x|g): the entropy of the binarisation of the grayscale image g, which no model can predict
-    decoder        min_z E_{x|g}[-log p(x|z)] - H(x|g) = min_z KL(g, p(x|z)): what no code makes the decoder explain.
-                   Found by descent, so at most too large. Grayscale images have no floor: min_z -log p(x|z)
+    decoder        min_z E_{x|g}[-log p(x|z)] - H(x|g) = min_z KL(g, p(x|z)): what the decoder cannot explain with any
+                   code. Found by descent, so it may be too large. Grayscale images have no floor: min_z -log p(x|z)
     prior          KL(q(z), p(z)), q(z) the mean of q(z|x) over images (Hoffman & Johnson, 2016): at least the mean of
                    log r(z) - log p(z) at held-out codes, r a mixture fitted to training codes, or p itself where that
                    fits better, so that the part is zero
     family         the best q of the posterior's family against log p(x); amortisation: the encoder's q against the best
                    (Cremer et al., 2018), which is the encoder's own where descent found none better. log p(x) is
                    estimated from below, so their sum is, if anything, too small
-    code           the rest: naming the image's code among the others, and the width of its posterior
+    code           the rest: the cost of identifying the image's code among the others, and the width of its posterior
 
 Prior, family and amortisation cannot be negative: an estimate whose mean is below zero is replaced by zero.
 """
@@ -30,16 +30,16 @@ from src.models.vae import VAE
 from src.support.noise import Noise
 
 DRAWS, AT_ONCE = 50, 5  # codes of an image that an ELBO is averaged over, and that are decoded together
-RATE, STEPS = 0.05, 200  # of the descent to the best code
-COMPONENTS, EACH = 50, 100  # of the mixture r at most; codes for each component
-RIDGE = 1e-4  # added to its variances
+RATE, STEPS = 0.05, 200  # learning rate and steps of the descent to the best code
+COMPONENTS, EACH = 50, 100  # largest number of components of the mixture r; codes that each needs
+RIDGE = 1e-4  # added to the variances of the mixture
 NON_NEGATIVE = ("prior", "posterior", "family", "amortisation")
 
 
 class Bounds(NamedTuple):
-    """Upper bounds of -log p(x), (B,) nats, and how many samples of the last are effective.
+    """Upper bounds of -log p(x), (B,) nats, and the number of effective samples of the last.
 
-    encoder: -ELBO of the encoder's q; refined: of the best q of its family, None for a flow; nll: the
+    encoder: -ELBO of the encoder's q; refined: that of the best q of its family, None for a flow; nll: the
     importance-weighted estimate
     """
 
@@ -53,7 +53,7 @@ def bounds(vae: VAE, batch: Batch, noise: Noise, samples: int, steps: int) -> Bo
     """The bounds for the images of a batch; the last from `samples` codes of the mixture of proposals.py.
 
     A Gaussian that is refined from the encoder's alone may miss the posterior, and leave the estimate far too high.
-    Refinement takes `steps`, and begins where that of the mixture does.
+    Refinement takes `steps`, and begins with the same parameters as that of the mixture.
     """
     with torch.no_grad():
         q = vae.given(batch.y).encode(batch.x)

@@ -21,7 +21,8 @@ from src.support.noise import Noise
 
 GROUP = 250  # samples of an image that share a generator
 DECODED = 500  # codes decoded at once, few enough to stay in the cache of a processor
-STEPS, SAMPLES, RATE = 100, 4, 0.05  # of `refine`: the ELBO of MNIST is then within 0.1 nat of that of 1,000 steps
+# Steps, samples and learning rate of `refine`: the ELBO of MNIST is then within 0.1 nat of that after 1,000 steps.
+STEPS, SAMPLES, RATE = 100, 4, 0.05
 FEW, TOLERATED = 20, 0.05  # effective samples that are too few, and the share of images that may have fewer
 MOMENTS = 64  # samples of a posterior that is no Gaussian, from which its moments are computed
 # loc (B, D), log_scale (B, D), and for a full covariance `below` (B, D, D), the arguments of `gaussian`
@@ -84,7 +85,7 @@ def effective_samples(log_w: Tensor) -> Tensor:
 def effective_summary(effective: np.ndarray) -> dict[str, float]:
     """The median over images of their effective samples (N,), and the share of images that have fewer than FEW.
 
-    These few images carry the error of an estimate, which a median does not show.
+    These few images cause most of the error of an estimate, which a median does not show.
     """
     return {
         "effective_samples": float(np.median(effective)),
@@ -127,14 +128,14 @@ def refine(
     (Cremer et al., 2018).
 
     Adam searches it from `start`: two parameters are those of a diagonal Gaussian, three of one with full covariance.
-    It is a local maximum: of several modes, the one nearest to where the search began.
+    The result is a local maximum: of several modes, the one nearest to `start`.
     """
     return gaussian(*maximise_elbo(vae, batch, noise, start, steps))
 
 
 @torch.enable_grad()
 def maximise_elbo(vae: VAE, batch: Batch, noise: Noise, start: Parameters, steps: int) -> list[Tensor]:
-    """The parameters of `refine`'s Gaussian; the weights of the VAE stay as they are."""
+    """The parameters of `refine`'s Gaussian; the weights of the VAE are not changed."""
     parameters = [each.clone().requires_grad_() for each in start]
     trainable = [weight for weight in vae.parameters() if weight.requires_grad]
     optimizer = torch.optim.Adam(parameters, betas=(0.9, 0.99))

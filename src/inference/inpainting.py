@@ -18,12 +18,13 @@ from src.models.gaussians import DiagonalGaussian, FullGaussian
 from src.models.vae import VAE
 from src.support.noise import Noise
 
-ROUNDS = 5  # of filling and encoding, before a fit begins
-STEPS, RATE, SPREAD = 300, 0.05, 0.3  # of the fit: twice the steps give no better log p(visible) on MNIST
+ROUNDS = 5  # rounds of filling and encoding, before a fit begins
+# Steps, learning rate and initial scale of the fit: twice the steps give no better log p(visible) on MNIST.
+STEPS, RATE, SPREAD = 300, 0.05, 0.3
 
 
 class Masked(NamedTuple):
-    """Images of which only some pixels are visible: their batch, and which pixels, (B, 1, H, W)."""
+    """Images of which only some pixels are visible: their batch, and the mask of these pixels, (B, 1, H, W)."""
 
     batch: Batch
     visible: Tensor
@@ -41,7 +42,7 @@ class Inpainting(NamedTuple):
 
     nll: -log p(missing | visible), (B,)
     means: of p(x|z), (draws, B, C, H, W), at samples of p(z|visible)
-    effective: how many of the samples that these were selected from carry weight, (B,)
+    effective: the number of effective samples among those from which the draws were selected, (B,)
     """
 
     nll: Tensor
@@ -52,9 +53,9 @@ class Inpainting(NamedTuple):
 def inpaint(vae: VAE, masked: Masked, fits: Fits, noise: Noise, samples: int, draws: int) -> Inpainting:
     """The missing pixels, by weighting codes from the Gaussians fitted to p(z|visible) and, as many, to p(z|x).
 
-    log p(x) - log p(visible) is computed from both: since the fit to p(z|x) has seen the missing pixels, neither
-    density can lose the codes that explain the whole image, as one of them alone would, in favour of the model. The
-    draws of p(z|visible) are resampled from the samples of its own fits only.
+    log p(x) and log p(visible) are both computed from all of these codes. Since the fit to p(z|x) has seen the missing
+    pixels, neither can miss the codes that explain the whole image; if log p(visible) alone missed them, the result
+    would favour the model. The draws of p(z|visible) are resampled from the samples of its own fits only.
     """
     model, x, index = vae.given(masked.batch.y), masked.batch.x, masked.batch.index
     (blind, whole), starts = fits, fits.visible.loc.shape[0]
@@ -76,8 +77,8 @@ def inpaint(vae: VAE, masked: Masked, fits: Fits, noise: Noise, samples: int, dr
 
 @torch.no_grad()
 def initial_codes(vae: VAE, masked: Masked, donors: Tensor, noise: Noise) -> Tensor:
-    """Codes (J, B, D) to begin with: `donors` fill the missing pixels, then encoder and decoder take turns, giving a
-    code of the filled image and the missing pixels of the code (Rezende et al., 2014)."""
+    """Initial codes (J, B, D): `donors` fill the missing pixels, then the encoder gives a code of the filled image and
+    the decoder new missing pixels for that code, in turns (Rezende et al., 2014)."""
     (x, y, index), fill, z = masked.batch, donors, torch.empty(0)
     encoder, decoder = vae.given(y.repeat(len(donors))), vae.given(y)
     for step in range(ROUNDS):
@@ -163,7 +164,7 @@ class Marginals(NamedTuple):
         return (self.log_width - chosen[:, 0]).masked_fill(visible, 0).flatten(1).sum(1)
 
     def mean(self) -> Tensor:
-        """(C, H, W)."""
+        """The mean image, (C, H, W)."""
         return (self.log_p.exp() * self.values.view(-1, 1, 1, 1)).sum(0)
 
 

@@ -16,7 +16,7 @@ from src.support.noise import Noise
 
 ACTIVE = 0.01  # variance of the posterior mean over images, above which a dimension counts (Burda et al., 2016)
 
-PAIRS = 200_000  # densities of codes under posteriors that are computed at once
+PAIRS = 200_000  # pairs of a code and a posterior whose densities are computed at once
 
 
 def active_units(means: np.ndarray) -> int:
@@ -66,8 +66,8 @@ def code_gain(vae: VAE, batch: Batch, noise: Noise) -> Tensor:
 
 @torch.no_grad()
 def unexplained_share(vae: VAE, batch: Batch, mean: Tensor) -> float:
-    """The squared error of the reconstructions over that of `mean` (C, H, W), which is 1 if they are no nearer to the
-    images than it; NaN if all images equal the mean."""
+    """The squared error of the reconstructions over that of `mean` (C, H, W): 1 if they are no nearer to the images
+    than the mean is; NaN if all images equal the mean."""
     guesses = (vae.given(batch.y).reconstruct(batch.x), mean)
     error, total = (float((guess - batch.x).double().square().sum()) for guess in guesses)
     return error / total if total else math.nan
@@ -104,7 +104,7 @@ def mutual_information(q: CodeDistribution, z: Tensor, log_q: Tensor) -> Tensor:
 
 
 def nearest(images: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """For each image (S, C, H, W) the index of its nearest in Euclidean pixel distance."""
+    """For each image (S, C, H, W) the index of the nearest image in `among`, in Euclidean pixel distance."""
     from sklearn.metrics import pairwise_distances_argmin
 
     a, b = (each.reshape(len(each), -1).astype(np.float32) for each in (images, among))
@@ -112,8 +112,8 @@ def nearest(images: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 def bits_per_dim(nats: float, pixels: int, density: bool) -> float:
-    """Bits per pixel of 256 gray levels, from the nats of an image of so many pixels.
+    """Bits per pixel of 256 gray levels, from the nats of an image with `pixels` pixels.
 
-    A density is one of (k + u) / 256; divided by 256 it bounds the probability of the level k (Theis et al., 2016).
+    A density is that of (k + u) / 256; divided by 256 it bounds the probability of the level k (Theis et al., 2016).
     """
     return nats / pixels / math.log(2) + 8 * density

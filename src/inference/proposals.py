@@ -1,4 +1,4 @@
-"""Proposals for the importance sampling of log p(x) that hold where the encoder is wrong. Nats per image.
+"""Proposals for the importance sampling of log p(x) that are reliable where the encoder is wrong. Nats per image.
 
 The caller puts the VAE in evaluation mode. Noise is a function of (seed, image, sample).
 
@@ -31,9 +31,9 @@ from src.support.noise import Noise
 
 PILOT = 1000  # codes of the prior at which refinement may begin
 OWN = 16  # codes of the encoder's posterior, besides its mean, at which it may begin
-STRETCH = 1.5  # of the prior's samples about their mean: codes of unusual images are in its tails
+STRETCH = 1.5  # factor on the distance of the prior's samples from their mean: codes of unusual images are in its tails
 WIDER = 1.1  # the scale of the Gaussian components relative to the posterior's, whose tails are too light
-MODES = 3  # Gaussians that are refined at most
+MODES = 3  # largest number of Gaussians that are refined for an image
 MARGIN = 1.0  # nats by which the weight of a pilot code must exceed that of the first mode to begin another
 # which component draws each of ten samples: the refined Gaussians, the encoder's posterior, the stretched prior
 ORDER = (0, 1, 0, 4, 0, 3, 2, 0, 4, 1)
@@ -59,7 +59,7 @@ class BalancedMixture:
         return z, self.log_prob(z, order)
 
     def log_prob(self, z: Tensor, order: Sequence[int] = ORDER) -> Tensor:
-        """The log density (K, B) at codes z (K, B, D) or (K, 1, D), for the shares that components have of `order`."""
+        """The log density (K, B) at codes z (K, B, D) or (K, 1, D), with each component's share in `order`."""
         shares = [order.count(i) / len(order) for i in range(len(self.components))]
         parts = [q.log_prob(z) + math.log(n) for q, n in zip(self.components, shares, strict=True) if n]
         return torch.stack(parts).logsumexp(0)
@@ -103,7 +103,7 @@ def propose(vae: VAE, batch: Batch, noise: Noise, steps: int = STEPS) -> Proposa
 
 
 def refine_full(vae: VAE, batch: Batch, noise: Noise, start: tuple[Tensor, Tensor, Tensor], steps: int) -> FullGaussian:
-    """As `refine`, from the parameters of a Gaussian with full covariance."""
+    """Refine as in importance.py, from the parameters of a Gaussian with full covariance."""
     return full_gaussian(*maximise_elbo(vae, batch, noise, start, steps))
 
 

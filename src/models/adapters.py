@@ -1,7 +1,7 @@
-"""How distributions of torch's, or of a user's own part, meet the contracts of distributions.py.
+"""Adapters that make distributions of torch, or of a user's own part, meet the contracts of distributions.py.
 
-Parts may return any distribution that sums over the dimensions or pixels. This is the only place that looks at the kind
-of a distribution; everything else asks the contracts.
+Parts may return any distribution that sums over the dimensions or pixels. This is the only module that inspects the
+type of a distribution; all others use the interfaces.
 """
 
 from abc import ABC, abstractmethod
@@ -17,11 +17,11 @@ from src.models.distributions import CodeDistribution, ImageDistribution
 
 
 class CarriesNoise(ABC):
-    """Any class with a method `rsample_and_log_prob(noise)`, as collections.abc.Sized is any with `__len__`."""
+    """Any class that has a method `rsample_and_log_prob(noise)`; as with collections.abc.Sized, it need not inherit."""
 
     @abstractmethod
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """As of a CodeDistribution."""
+        """Return codes and their log density, as `CodeDistribution.rsample_and_log_prob` does."""
 
     @classmethod
     def __subclasshook__(cls, other: type) -> bool:
@@ -29,14 +29,14 @@ class CarriesNoise(ABC):
 
 
 class Forwarding(Distribution):
-    """Answers everything that torch's distributions are asked by the one that it wraps."""
+    """Forwards the whole interface of torch's distributions to the distribution that it wraps."""
 
     def __init__(self, wrapped: Any):
         self.wrapped, self.known_factors = wrapped, factors_of(wrapped)
         super().__init__(wrapped.batch_shape, wrapped.event_shape, validate_args=False)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "wrapped":  # not there yet, as while it is copied
+        if name == "wrapped":  # not set yet, as during a copy: forwarding it would recurse
             raise AttributeError(name)
         return getattr(self.wrapped, name)
 
@@ -87,9 +87,9 @@ class Forwarding(Distribution):
 
 @final
 class Wrapped(Forwarding, CodeDistribution):
-    """Another distribution over codes (..., D). One that is to serve as a posterior has `rsample_and_log_prob`."""
+    """Adapts any distribution over codes (..., D). To serve as a posterior it needs `rsample_and_log_prob`."""
 
-    evaluates_any_code = False  # not known of it
+    evaluates_any_code = False  # unknown for an arbitrary distribution
 
     def __init__(self, wrapped: Any):
         self.has_rsample = carries_noise(wrapped)
@@ -105,12 +105,12 @@ class Wrapped(Forwarding, CodeDistribution):
 
 @final
 class WrappedImage(Forwarding, ImageDistribution):
-    """Another distribution over images (..., C, H, W)."""
+    """Adapts any distribution over images (..., C, H, W)."""
 
 
 @singledispatch
 def factors_of(distribution: object) -> Distribution | None:
-    """The distributions of single dimensions or pixels that a distribution is the product of; None if not known."""
+    """The distributions of single dimensions or pixels whose product a distribution is; None if not known."""
     return None
 
 
@@ -121,7 +121,7 @@ def _(distribution: Independent) -> Distribution:
 
 @singledispatch
 def carries_noise(distribution: object) -> bool:
-    """Whether a distribution carries given noise to samples."""
+    """Whether a distribution maps given noise to samples."""
     return False
 
 
@@ -132,7 +132,7 @@ def _(distribution: CarriesNoise) -> bool:
 
 @singledispatch
 def code_distribution(distribution: object) -> CodeDistribution:
-    """What a posterior or a prior returns, as a CodeDistribution. Raises TypeError if it is no distribution."""
+    """Adapt what a posterior or a prior returns to CodeDistribution. Raises TypeError if it is no distribution."""
     raise TypeError(f"it gives an object of {distribution.__class__}, and must give a distribution over codes")
 
 
@@ -148,7 +148,7 @@ def _(distribution: Distribution) -> CodeDistribution:
 
 @singledispatch
 def image_distribution(distribution: object) -> ImageDistribution:
-    """What a likelihood returns, as an ImageDistribution. Raises TypeError if it is no distribution."""
+    """Adapt what a likelihood returns to ImageDistribution. Raises TypeError if it is no distribution."""
     raise TypeError(f"it gives an object of {distribution.__class__}, and must give a distribution over images")
 
 

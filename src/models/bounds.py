@@ -15,26 +15,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-FAR = 1e15  # of a location
-LOG_FAR = 34.0  # of the logarithm of a scale: e^34 is about FAR, and its square in nats about NATS
-NATS = 1e30  # of a log-density: the sum of a batch of them is finite
+FAR = 1e15  # bound of a location
+LOG_FAR = 34.0  # bound of the logarithm of a scale: e^34 is about FAR, and its square in nats about NATS
+NATS = 1e30  # bound of a log-density, which keeps the sum over a batch finite
 INTO_FLOW, OUT_OF_FLOW, NATS_OF_FLOW = 1e6, 1e10, 1e20
 
 
 def clamp_location(x: Tensor) -> Tensor:
-    """Clamp x at FAR from zero."""
+    """Clamp x to [-FAR, FAR]."""
     return x.clamp(-FAR, FAR)
 
 
 def clamp_nats(nats: Tensor) -> Tensor:
-    """Clamp a log-density or a KL at NATS from zero."""
+    """Clamp a log-density or a KL to [-NATS, NATS]."""
     return nats.clamp(-NATS, NATS)
 
 
 def clamp_scale(log_scale: Tensor) -> tuple[Tensor, Tensor]:
-    """exp(log_scale) within its bounds, and the excess that its logarithm lacks of `log_scale`, of that shape.
+    """exp(log_scale) within its bounds, and the excess to be added to its logarithm, both of that shape.
 
-    The excess is zero unless the scale is clamped from below.
+    The excess is zero unless the scale is clamped from below; there the sum is the exact `log_scale`.
     """
     log_scale = log_scale.clamp(max=LOG_FAR)
     # one step of float32 further, since at its threshold neither clamp nor softshrink has a gradient

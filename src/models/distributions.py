@@ -1,6 +1,7 @@
-"""The contracts of the distributions that the parts of a VAE return; adapters.py has how those of torch's meet them.
+"""The contracts of the distributions that the parts of a VAE return; adapters.py makes those of torch meet them.
 
-Objectives, inference and tasks ask these questions and never look at types: what a distribution lacks is None or False.
+Objectives, inference and tasks use these interfaces and never inspect types: what a distribution lacks is None or
+False.
 """
 
 from abc import ABC, abstractmethod
@@ -18,12 +19,12 @@ Covariance = Literal["diagonal", "full"]
 class CodeDistribution(Distribution, ABC):
     """A distribution over codes (..., D): a posterior q(z|x) of B images, (B, D), or a prior p(z), (D,).
 
-    As any of torch's it has `sample(shape)`, `mean` (..., D), which may be a typical point where the expectation has no
-    closed form, and `log_prob(z)` (...), which sums over the dimensions.
+    Like any distribution of torch, it has `sample(shape)`, `mean` (..., D), which may be a typical point where the
+    expectation has no closed form, and `log_prob(z)` (...), which sums over the dimensions.
 
-    has_rsample: whether `rsample_and_log_prob` can carry noise to codes
+    has_rsample: whether `rsample_and_log_prob` can map noise to codes
     evaluates_any_code: whether `log_prob` is cheap for codes of any origin, and broadcasts over them
-    gaussian_covariance: of a Gaussian `diagonal` or `full`, else None
+    gaussian_covariance: `diagonal` or `full` for a Gaussian, otherwise None
     """
 
     arg_constraints = {}  # pyright: ignore[reportAssignmentType] (torch declares a property)
@@ -38,7 +39,7 @@ class CodeDistribution(Distribution, ABC):
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """The name of the distribution in messages."""
         return self.__class__.__name__
 
     @abstractmethod
@@ -49,8 +50,7 @@ class CodeDistribution(Distribution, ABC):
         """
 
     def factors(self) -> Distribution | None:
-        """The distributions of single dimensions that this is the product of, over (..., D) numbers; None if it is
-        no product."""
+        """The distributions of single dimensions, over (..., D) numbers, if this is their product; otherwise None."""
         return None
 
     def marginals(self) -> Distribution | None:
@@ -58,7 +58,7 @@ class CodeDistribution(Distribution, ABC):
         return None
 
     def detached(self) -> "CodeDistribution | None":
-        """The same without a gradient to its parameters; None where that can't be had."""
+        """The same distribution without gradients to its parameters; None where that is not available."""
         return None
 
     def quantiles(self, levels: Tensor) -> Tensor | None:
@@ -67,7 +67,7 @@ class CodeDistribution(Distribution, ABC):
         return None
 
     def moments(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean (..., D), logarithm of the scale (..., D) and shape (..., D, D) of a Gaussian like this one.
+        """Mean (..., D), logarithm of the scale (..., D) and shape (..., D, D) of a Gaussian with the same moments.
 
         The shape is L / diag(L) of the Cholesky factor L, of which only the part below the diagonal counts. A
         distribution that is no Gaussian takes the moments of its samples for the standard normal `noise` (K, ..., D),
@@ -77,17 +77,17 @@ class CodeDistribution(Distribution, ABC):
         return z.mean(0), z.std(0).log(), noise.new_zeros(*noise.shape[1:], noise.shape[-1])
 
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors that describe it to another program, by name: its mean, and of a Gaussian its scale."""
+        """The tensors that describe the distribution to another program, by name: mean, and scale of a Gaussian."""
         return {"mean": self.mean}
 
 
 class ImageDistribution(Distribution, ABC):
     """A distribution over images (..., C, H, W): p(x|z) at codes of the batch shape (...).
 
-    As any of torch's it has `mean`, `sample()` and `log_prob(x)` (...), which sums over the pixels.
+    Like any distribution of torch, it has `mean`, `sample()` and `log_prob(x)` (...), which sums over the pixels.
 
     fits_batch: whether `log_prob(x)` takes its scale from the batch x. This is exact only for objectives that weight
-        all samples equally, and the likelihood is to be updated after each training step
+        all samples equally, and the likelihood must be updated after each training step
     """
 
     arg_constraints = {}  # pyright: ignore[reportAssignmentType]
@@ -95,7 +95,7 @@ class ImageDistribution(Distribution, ABC):
 
     @abstractmethod
     def factors(self) -> Distribution | None:
-        """The distributions of single pixels that this is the product of; None where pixels depend on each other."""
+        """The distributions of single pixels whose product this is; None where pixels depend on each other."""
 
 
 @final

@@ -1,4 +1,4 @@
-"""Divergences between posterior and prior: KL(q, p), its share of one dimension, and the MMD of their samples."""
+"""Divergences between posterior and prior: KL(q, p), the KL of each dimension, and the MMD of their samples."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,8 @@ from torch.distributions import Distribution, kl_divergence
 from src.models.bounds import clamp_location
 from src.models.distributions import CodeDistribution
 
-SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the MMD's kernels, relative to the distance of two codes of N(0, I)
+# Scales of the MMD's kernels, relative to the mean squared distance between two codes of N(0, I).
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def kl(q: CodeDistribution, p: CodeDistribution) -> Tensor | None:
@@ -41,7 +42,7 @@ def sampled_kl_per_dim(q: CodeDistribution, p: CodeDistribution, z: Tensor) -> T
 
 
 def factors(q: CodeDistribution, p: CodeDistribution) -> tuple[Distribution, Distribution]:
-    """The distributions of single dimensions that q and p are the products of. Raises TypeError if they are not."""
+    """The distributions of single dimensions whose products q and p are. Raises TypeError if they are not products."""
     q_of_dim, p_of_dim = q.factors(), p.factors()
     if q_of_dim is None or p_of_dim is None:
         raise TypeError(f"KL per dimension needs a posterior and a prior that factorise, not {q.name} and {p.name}")

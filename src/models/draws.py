@@ -1,4 +1,4 @@
-"""Samples of a posterior with every density that an objective needs of them."""
+"""Samples of a posterior with all densities that an objective needs."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ from torch import Tensor
 from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.divergences import kl, kl_per_dim, sampled_kl_per_dim
 
-Estimator = Literal["closed", "sample"]  # of a KL: in closed form where there is one, or from the samples
+Estimator = Literal["closed", "sample"]  # a KL is computed in closed form where there is one, or estimated from samples
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Draws:
         return self.log_q - self.log_pz
 
     def kl(self, estimator: Estimator) -> Tensor:
-        """KL(q(z|x), p(z)), (B,): in closed form where there is one, else or with `sample` from the samples."""
+        """KL(q(z|x), p(z)), (B,): for `closed` in closed form where there is one, otherwise from the samples."""
         closed = kl(self.q, self.p) if estimator == "closed" else None
         return self.log_ratio().mean(0) if closed is None else closed
 

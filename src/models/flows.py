@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Distribution
 
-VALIDATES = Distribution._validate_args  # zuko switches it off for the whole process
+VALIDATES = Distribution._validate_args  # importing zuko switches validation off for the whole process
 
 import zuko.flows  # noqa: E402
 from zuko.lazy import LazyComposedTransform  # noqa: E402
@@ -28,7 +28,7 @@ def autoregressive_transform(
     transform = cast(LazyComposedTransform, flow.transform)  # zuko declares a LazyTransform
     with torch.no_grad():
         for layer in cast(Iterable[nn.Module], transform.transforms):
-            # weight and bias of a network's last layer; of one feature without context, shift and scale themselves
+            # These are weight and bias of the last layer, or, for one feature without context, shift and scale.
             for weight in list(layer.parameters())[-2:]:
                 weight.mul_(0.01)
     return transform

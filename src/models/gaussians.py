@@ -21,9 +21,9 @@ from src.models.distributions import CodeDistribution, Covariance
 
 
 class BoundedNormal(Normal):
-    """N(loc, scale^2) of numbers, whose log_prob is always finite (bounds.py).
+    """N(loc, scale^2) over single numbers, with a log_prob that is always finite (bounds.py).
 
-    excess: what `clamp_scale` has cut off the logarithm of the scale, which the density adds to it again
+    excess: what `clamp_scale` removed from the logarithm of the scale, which the density adds again
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, excess: Tensor | None = None):
@@ -31,11 +31,11 @@ class BoundedNormal(Normal):
         self.excess = excess
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Of the shape of `value`."""
+        """The log density within the bounds, of the shape of `value`."""
         return clamp_nats(self.unbounded_log_prob(value))
 
     def unbounded_log_prob(self, value: Tensor) -> Tensor:
-        """As `log_prob`, but minus infinity where the square of (value - loc) / scale overflows."""
+        """The log density without bounds: minus infinity where the square of (value - loc) / scale overflows."""
         loc, scale, value = (finite_gradient(each) for each in (self.loc, self.scale, value))
         log_scale = add_excess(scale.log(), self.excess)
         return -((value - loc) ** 2) / (2 * scale**2) - log_scale - math.log(math.sqrt(2 * math.pi))
@@ -58,7 +58,7 @@ class DiagonalGaussian(CodeDistribution, Independent):
 
     @property
     def mean(self) -> Tensor:
-        """(..., D)."""
+        """The mean, (..., D)."""
         return self.loc
 
     @property
@@ -75,7 +75,7 @@ class DiagonalGaussian(CodeDistribution, Independent):
         return self.base_dist
 
     def detached(self) -> "DiagonalGaussian":
-        """The same without a gradient to its parameters."""
+        """The same Gaussian without gradients to its parameters."""
         return DiagonalGaussian(self.loc.detach(), self.scale.detach(), detach(self.excess))
 
     def select(self, rows: Tensor) -> "DiagonalGaussian":
@@ -87,7 +87,7 @@ class DiagonalGaussian(CodeDistribution, Independent):
         return Normal(self.loc, self.scale, validate_args=False).icdf(levels[:, None])
 
     def moments(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Its own; the shape is that of independent dimensions."""
+        """Its own moments, without sampling; the shape is that of independent dimensions."""
         return self.loc, self.scale.log(), noise.new_zeros(*noise.shape[1:], noise.shape[-1])
 
     def tensors(self) -> dict[str, Tensor]:
@@ -95,7 +95,7 @@ class DiagonalGaussian(CodeDistribution, Independent):
         return {"mean": self.loc, "scale": self.scale}
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Of codes z (..., D)."""
+        """log q(z) of codes z (..., D), (...)."""
         return clamp_nats(self.base_dist.unbounded_log_prob(z).sum(-1))
 
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,7 +108,7 @@ class DiagonalGaussian(CodeDistribution, Independent):
 class FullGaussian(CodeDistribution, MultivariateNormal):
     """N(loc, L L^T), L = scale_tril; loc (..., D), L (..., D, D) lower triangular, log_prob (...).
 
-    excess: (..., D), of the logarithm of L's diagonal, as in BoundedNormal
+    excess: (..., D), what was removed from the logarithm of L's diagonal, as in BoundedNormal
     """
 
     gaussian_covariance: Covariance | None = "full"
@@ -122,7 +122,7 @@ class FullGaussian(CodeDistribution, MultivariateNormal):
         return BoundedNormal(self.loc, clamp_nats(self.scale_tril.square().sum(-1)).sqrt())
 
     def detached(self) -> "FullGaussian":
-        """The same without a gradient to its parameters."""
+        """The same Gaussian without gradients to its parameters."""
         return FullGaussian(self.loc.detach(), self.scale_tril.detach(), detach(self.excess))
 
     def select(self, rows: Tensor) -> "FullGaussian":
@@ -130,7 +130,7 @@ class FullGaussian(CodeDistribution, MultivariateNormal):
         return FullGaussian(self.loc[rows], self.scale_tril[rows])
 
     def moments(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Its own."""
+        """Its own moments, without sampling."""
         scale = self.scale_tril.diagonal(dim1=-2, dim2=-1)
         return self.loc, scale.log(), self.scale_tril / scale[..., None]
 
@@ -139,7 +139,7 @@ class FullGaussian(CodeDistribution, MultivariateNormal):
         return {"mean": self.mean, "scale_tril": self.scale_tril}
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Of codes z (..., D); finite where L^-1 (z - loc) is not."""
+        """log q(z) of codes z (..., D), (...); finite even where L^-1 (z - loc) is not."""
         loc, scale, z = (finite_gradient(each) for each in (self.loc, self.scale_tril, z))
         nats = MultivariateNormal(loc, scale_tril=scale, validate_args=False).log_prob(z)
         if self.excess is not None:
@@ -168,7 +168,7 @@ class GaussianMixture(CodeDistribution, MixtureSameFamily):
 
     @torch.no_grad()
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
-        """Codes of the components that are chosen; torch draws from all, which are hundreds, and drops the others."""
+        """Draw from the chosen components only; torch's method draws from all, often hundreds, and drops the others."""
         chosen = self.components.select(self.mixture_distribution.sample(sample_shape))
         noise = torch.randn(*chosen.batch_shape, *self.event_shape, device=chosen.loc.device, dtype=chosen.loc.dtype)
         return chosen.rsample_and_log_prob(noise)[0]
@@ -183,7 +183,7 @@ def add_excess(log_scale: Tensor, excess: Tensor | None) -> Tensor:
 
 
 def detach(excess: Tensor | None) -> Tensor | None:
-    """The same without a gradient."""
+    """The excess without a gradient."""
     return None if excess is None else excess.detach()
 
 
@@ -206,7 +206,7 @@ def _(q: DiagonalGaussian, p: DiagonalGaussian) -> Tensor:
 
 @register_kl(BoundedNormal, BoundedNormal)
 def _(q: BoundedNormal, p: BoundedNormal) -> Tensor:
-    """As torch's for two of its Normals, of their shape."""
+    """((s_q^2 + (m_q - m_p)^2) / s_p^2 - 1) / 2 - log(s_q / s_p), of their shape."""
     ratio = (q.scale / p.scale).pow(2).clamp(1 / NATS, NATS)
     squares = ((q.loc - p.loc) / p.scale).pow(2)
     nats = 0.5 * (ratio + squares - 1 - ratio.log())
@@ -214,7 +214,7 @@ def _(q: BoundedNormal, p: BoundedNormal) -> Tensor:
 
 
 def exact_log_ratio(log_ratio: Tensor, q: Scaled, p: Scaled) -> Tensor:
-    """log(s_q / s_p) from that of the scales within their bounds."""
+    """log(s_q / s_p) of the exact scales, from that of the scales within their bounds."""
     if q.excess is not None:
         log_ratio = log_ratio + q.excess
     return log_ratio if p.excess is None else log_ratio - p.excess

@@ -10,7 +10,7 @@ from torch.nn import functional
 from src.models.bounds import clamp_nats
 from src.models.distributions import ImageDistribution
 
-FLOOR = 1 / 512  # of a pixel's scale: half the distance of two gray levels
+FLOOR = 1 / 512  # lower bound of a pixel's scale: half the distance of two gray levels
 
 
 @final
@@ -25,7 +25,7 @@ class BinaryImage(ImageDistribution, Independent):
         return self.base_dist
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """In fewer passes over the pixels than torch's: they cost more than all else about a small model's loss."""
+        """Compute log p(x) in fewer passes over the pixels than torch: for a small model they dominate the loss."""
         logits = self.base_dist.logits
         nats = functional.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
         return clamp_nats(-nats.flatten(-3).sum(-1))
@@ -117,7 +117,7 @@ class DiscretizedLogistic(Distribution):
         return DiscretizedLogistic(self.loc.expand(batch_shape), self.scale.expand(batch_shape))
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """By sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), which no tail rounds to zero."""
+        """log P(x), from sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), nonzero in the tails."""
         half = 0.5 / (255 * self.scale)
         centred = (x - self.loc) / self.scale
         below, above = functional.logsigmoid(centred + half), functional.logsigmoid(half - centred)
@@ -146,7 +146,7 @@ class BatchFittedNormal(Normal):
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Of the shape of `value`."""
+        """log p(value) with the scale of the batch, of the shape of `value`."""
         return Normal(self.loc, batch_variance(self.loc, value).sqrt(), validate_args=False).log_prob(value)
 
 

@@ -4,10 +4,10 @@ A likelihood states how many numbers it needs for each channel of a pixel, `chan
 data are prepared and against which they are validated: `boolean`, binary images; `GreyLevels`, the 256 levels as they
 are; any other, a density, for which level k becomes (k + u) / 256 with u uniform. Without that noise a density could
 put all its mass on the levels, and log p(x) would be unbounded (Theis et al., 2016). It returns an ImageDistribution
-(distributions.py), or any of torch's that sums over the pixels.
+(distributions.py), or any distribution of torch that sums over the pixels.
 
 A likelihood whose scale is fitted to each training batch returns distributions that say so (`fits_batch`). It has a
-method `update(px, x)`, which is called after each training step and takes the batch into the statistics that evaluation
+method `update(px, x)`, which is called after each training step and adds the batch to the statistics that evaluation
 uses.
 
 The scale of a density is kept above FLOOR, since a pixel that never varies, as on MNIST's border, would shrink it to
@@ -30,7 +30,7 @@ from src.models.images import ContinuousBernoulli as ContinuousBernoulliDistribu
 from src.support.ranges import check_arguments
 
 Sigma = Literal["learned", "per_pixel", "optimal"] | Annotated[float, Ge(FLOOR), Lt(math.inf)]
-FAR_PIXEL = 1e10  # of a pixel's location, of a gray range of 1
+FAR_PIXEL = 1e10  # bound of a pixel's location, in units of the gray range
 
 
 class Bernoulli(nn.Module):
@@ -69,8 +69,8 @@ class Gaussian(nn.Module):
     """
 
     support = constraints.real
-    START = 0.3  # before training
-    MEMORY = 0.9  # of the running mean, a batch
+    START = 0.3  # sigma before training
+    MEMORY = 0.9  # factor by which each batch discounts the running mean
 
     def __init__(self, sigma: Sigma = "learned"):
         super().__init__()

@@ -25,7 +25,7 @@ ACTIVATIONS = {
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]
 Shape = tuple[int, int, int]
-FORMAT = torch.channels_last  # of convolutions and their inputs in memory, which is faster than torch's default
+FORMAT = torch.channels_last  # memory format of convolutions and their inputs, faster than torch's default
 
 
 def activate(name: Activation) -> nn.Module:
@@ -43,8 +43,8 @@ class Skip(nn.Sequential):
 def mlp(widths: Sequence[int], activation: Activation, residual: bool = False) -> nn.Sequential:
     """Linear layers of the given widths with an activation between them, and none after the last.
 
-    residual: a hidden layer as wide as the one before adds to the output of that one instead of replacing it. Runs from
-        before there was this option have none, so that it is False where it is not given
+    residual: a hidden layer as wide as the one before adds to the output of that one instead of replacing it. The
+        default is False because runs of versions without this option have no residual layers
     """
     layers = [nn.Linear(widths[0], widths[1])]
     for i in range(1, len(widths) - 1):
@@ -125,7 +125,7 @@ class DoublingConvTranspose2d(nn.ConvTranspose2d):
     """A transposed convolution that doubles height and width.
 
     With one output channel it is computed as a matrix product and a sum of overlapping patches, which takes half the
-    time of PyTorch's on a CPU.
+    time of PyTorch's implementation on a CPU.
     """
 
     def __init__(self, c_in: int, c_out: int):

@@ -1,8 +1,8 @@
 """q(z | x): heads that turn the encoder's output into a distribution over codes.
 
 A posterior states how many numbers it needs, `in_features`, and is called with them. It returns a CodeDistribution
-(distributions.py), which carries standard normal noise (K, B, D) to codes by `rsample_and_log_prob`. Objectives that
-need more of it, such as its marginals, name the option when it is missing. Any finite output of the encoder gives a
+(distributions.py), which maps standard normal noise (K, B, D) to codes by `rsample_and_log_prob`. Objectives that need
+more of it, such as its marginals, raise an error where that is missing. Any finite output of the encoder gives a
 distribution with finite densities (bounds.py).
 """
 

@@ -1,9 +1,10 @@
 """p(z): the distribution of codes before an image is seen.
 
 A prior is called with the VAE's `encode`, which priors made of posteriors need, and returns a distribution over codes
-(D,): a CodeDistribution (distributions.py), or any of torch's that sums over the dimensions, such as Independent. Its
-parameters are trained with those of the VAE. Objectives that draw from the prior need a CodeDistribution that carries
-noise to codes (`has_rsample`). Learned means and scales keep within the bounds of bounds.py.
+(D,): a CodeDistribution (distributions.py), or any distribution of torch that sums over the dimensions, such as
+Independent. Its parameters are trained with those of the VAE. Objectives that draw from the prior need a
+CodeDistribution that maps noise to codes (`has_rsample`). Learned means and scales are kept within the bounds of
+bounds.py.
 """
 
 import math

@@ -12,7 +12,7 @@ from src.models.adapters import code_distribution, image_distribution
 from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.draws import Draws
 
-TOLERANCE = 1e-3  # by which images may exceed [0, 1]
+TOLERANCE = 1e-3  # amount by which images may exceed [0, 1]
 
 
 class Posterior(Protocol):
@@ -36,7 +36,7 @@ class Prior(Protocol):
 class Likelihood(Protocol):
     """A module of likelihoods.py: p(x|z) from `channels` outputs of the decoder for each channel of a pixel.
 
-    support: what images it is a distribution over
+    support: the images that it is a distribution over
     """
 
     channels: int
@@ -47,7 +47,7 @@ class Likelihood(Protocol):
         ...
 
     def update(self, px: ImageDistribution, x: Tensor) -> None:
-        """Take a training batch x into what evaluation uses; needed of those that fit each batch."""
+        """Add a training batch x to the statistics for evaluation; only likelihoods that fit each batch need this."""
         ...
 
 
@@ -78,7 +78,7 @@ class VAE(nn.Module):
         self.decoder = decoder(latent_dim, (likelihood.channels * channels, height, width))
 
     def given(self, y: Tensor) -> Self:
-        """The same interface for images of the labels y (B,); a model that does not use labels is its own."""
+        """The model given the labels y (B,), with the same interface; a model that uses no labels returns itself."""
         return self
 
     def encode(self, x: Tensor) -> CodeDistribution:
@@ -97,7 +97,7 @@ class VAE(nn.Module):
     def draw(self, x: Tensor, noise: Tensor, q: CodeDistribution | None = None) -> Draws:
         """Samples of q(z|x) for images x (B, C, H, W) from standard normal noise (K, B, D), and their densities.
 
-        q: the encoder's posterior unless another one over codes (B, D) is given
+        q: the distribution over codes (B, D) that is sampled, by default the encoder's posterior
         """
         q, p = self.encode(x) if q is None else q, self.prior()
         z, log_q = q.rsample_and_log_prob(noise)
@@ -110,7 +110,7 @@ class VAE(nn.Module):
 
     @property
     def prior_is_fixed(self) -> bool:
-        """Whether p(z) stays as it is during training: whether no gradient reaches it."""
+        """Whether p(z) does not change during training, that is, whether no gradient reaches it."""
         with torch.inference_mode(False), torch.enable_grad():
             parameter = next(self.parameters())
             return not self.prior().log_prob(parameter.new_zeros(self.latent_dim)).requires_grad

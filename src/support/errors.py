@@ -1,10 +1,10 @@
-"""Exceptions that a user can do something about, and what exceptions of libraries say."""
+"""Exceptions whose cause a user can correct, and the messages of exceptions of libraries."""
 
 from hydra.errors import CompactHydraException
 
 
 class UserError(CompactHydraException):
-    """What is wrong and how to correct it, in one line; Hydra prints it without a traceback, in a sweep too."""
+    """States in one line what is wrong and how to correct it; Hydra prints it without a traceback, in a sweep too."""
 
 
 class DivergedError(UserError):

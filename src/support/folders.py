@@ -1,4 +1,4 @@
-"""Where each file of a run, of a sweep and of a task's results is: the only place that names these files.
+"""The paths of all files of a run, of a sweep and of a task's results: the only module that names these files.
 
 It is in `support` because the checks of options look into the folders of runs too. A path does not imply that its file
 exists.
@@ -38,12 +38,12 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """The file that the process which trains a job of a sweep locks."""
+        """The file that is locked by the process that trains a job of a sweep."""
         return self.path / ".lock"
 
     @property
     def log(self) -> Path:
-        """What a job of a parallel sweep prints."""
+        """The output of a job of a parallel sweep."""
         return self.path / "train.log"
 
     @property
@@ -152,7 +152,7 @@ class SweepFolder:
 
     @property
     def lock(self) -> Path:
-        """The file that the process which runs the sweep locks."""
+        """The file that is locked by the process that runs the sweep."""
         return self.path / ".lock"
 
     @property
@@ -184,7 +184,7 @@ class ResultsFolder:
 
     @property
     def terms(self) -> Path:
-        """What the task measured of each image."""
+        """The numbers that the task measured for each image."""
         return self.path / "terms.npz"
 
     @property
@@ -193,4 +193,4 @@ class ResultsFolder:
         return self.path / "samples.npz"
 
 
-EXAMPLE = RunFolder(Path("RUN"))  # stands for any run in messages
+EXAMPLE = RunFolder(Path("RUN"))  # a placeholder for any run in messages

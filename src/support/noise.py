@@ -1,4 +1,4 @@
-"""Random numbers with an address: each depends on where it belongs, never on what was drawn before."""
+"""Random numbers with an address: each depends on its address alone, never on what was drawn before."""
 
 import zlib
 
@@ -12,7 +12,7 @@ BLOCK = 100  # images that share a generator: seeding one for each image would t
 def seed_of(*address: int | str) -> int:
     """A 64-bit seed for an address such as (seed, "order", epoch); different addresses give independent streams."""
     words = [zlib.crc32(part.encode()) if isinstance(part, str) else int(part) for part in address]
-    # the length is part of it, since to NumPy trailing zeros are the same as none
+    # the length is included because NumPy ignores trailing zeros
     return int(np.random.SeedSequence([len(words), *words]).generate_state(1, np.uint64)[0])
 
 
@@ -37,7 +37,7 @@ class Noise:
     def normal(self, index: Tensor, *shape: int, like: Tensor) -> Tensor:
         """Noise for the images `index` (B,): (K, B, D) for the shape K, D; the images come before the last dimension.
 
-        like: a tensor whose dtype and device it has
+        like: a tensor with the dtype and device of the noise
         """
         index = index.cpu()
         blocks, position = torch.unique(index // BLOCK, return_inverse=True)

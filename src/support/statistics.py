@@ -22,7 +22,7 @@ def estimate(values: np.ndarray) -> Estimate:
 
 
 def flatten(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """`numbers` by flat names, as metrics.json and W&B have them.
+    """`numbers` with flat names, as in metrics.json and W&B.
 
     A table, which maps rows to columns, becomes `row/column`; an Estimate becomes `name` and, if it has one, `name_se`.
     """

@@ -64,7 +64,7 @@ class VAEModule(lightning.LightningModule):
         self.started, self.seconds, self.first_batch = 0.0, 0.0, 0
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning assigns the name of each hook that it calls, forty times a step. torch would first look whether each
+        # Lightning assigns the name of each hook that it calls, forty times a step. torch would first check whether it
         # is a parameter, which takes 1.0 us instead of 0.1 us: 34 us a step.
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
@@ -86,13 +86,13 @@ class VAEModule(lightning.LightningModule):
         checkpoint["run"] = self.run
 
     def on_train_start(self) -> None:
-        # a resume restores the options of the optimizer with its state, but those configured now apply
+        # a resume restores the options of the optimizer with its state, but the options configured now must apply
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group.update(optimizer.defaults)
 
     def on_train_epoch_start(self) -> None:
-        # a resume at the start of an epoch gets the noise of a run that was not interrupted, and its dropout
+        # so that a resume at the start of an epoch has the noise and dropout of a run that was not interrupted
         torch.manual_seed(noise.seed_of(self.seed, "training noise", self.current_epoch))
         self.started, self.first_batch = time.perf_counter(), self.trainer.fit_loop.total_batch_idx
 

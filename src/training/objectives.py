@@ -1,4 +1,4 @@
-"""Objectives, the losses that training minimises. An objective is an equation: it has no state and draws nothing.
+"""Objectives, the losses that training minimises. An objective is an equation, without state or random numbers.
 
     objective(vae, x, noise, weight) -> Terms    x (B, C, H, W); noise (K, B, D), standard normal, K = objective.samples
 
@@ -7,8 +7,8 @@ that it can tie it to an image and a purpose (support/noise.py), use the same fo
 among processes. `weight` is the value of the schedule. `scheduled` maps the name of each option that the schedule
 multiplies to its full value, as {"beta": 4.0}; logs, the trace and the loss plot use that name, and where it is empty
 a schedule is an error. If a distribution lacks what an objective needs, the objective raises a TypeError or
-ValueError that says so; trial.py runs each objective on noise, so that it is raised before anything is trained. A
-penalty of the whole batch is added to the loss of each image, so that the mean over the batch holds it once.
+ValueError that says so; trial.py runs each objective on noise, so that the error is raised before any training. A
+penalty of the whole batch is added to the loss of each image, so that the mean over the batch contains it once.
 """
 
 import math
@@ -29,7 +29,7 @@ class Terms(NamedTuple):
 
     loss, recon, kl: (B,) in nats per image
     q, p: the posterior and the prior that they were computed with
-    px: p(x|z) of the samples, which a likelihood that fits each batch is updated with
+    px: p(x|z) of the samples, with which a likelihood that fits each batch is updated
     """
 
     loss: Tensor
@@ -41,7 +41,7 @@ class Terms(NamedTuple):
 
 
 class Objective(Protocol):
-    """What training asks of an objective.
+    """The interface of an objective.
 
     samples: K, the samples of noise for each image
     scheduled: what the schedule multiplies, by name
@@ -61,7 +61,7 @@ class ELBO:
     the beta-VAE (Higgins et al., 2017) otherwise.
 
     samples: K, the number of samples z for each image, over which the reconstruction is averaged
-    kl: `closed` form where there is one, or always from the `sample`
+    kl: `closed`, in closed form where there is one, or `sample`, always from the samples
     """
 
     def __init__(self, beta: NonNegative = 1.0, samples: Count = 1, kl: Estimator = "closed"):
@@ -186,8 +186,8 @@ class BetaTC:
 
     The estimate is biased upwards, since each code meets its own posterior among the B: for 16 independent dimensions
     (true value 0) with posteriors of scale 0.3 it is 14.1 nats at B = 128 and 13.0 at B = 500, and for scale 0.1 nearly
-    31. `loss` holds beta - 1 times that bias, so it compares only between epochs of a run and between runs of the same
-    beta, latent_dim and batch size. recon, kl and elbo are free of it and compare between all runs.
+    31. `loss` contains beta - 1 times that bias, so it is comparable only between epochs of a run and between runs of
+    the same beta, latent_dim and batch size. recon, kl and elbo are free of it and comparable between all runs.
     """
 
     def __init__(self, beta: NonNegative, samples: Count = 1):
@@ -226,10 +226,10 @@ class MMD:
     beta = 0 the MMD-VAE, which is the Wasserstein autoencoder of Tolstikhin et al. (2018) with a noisy encoder.
 
     penalty: nats per image for a unit of the batch's MMD^2, which is between 0 and 2. The kernel is the mean of seven
-        inverse multiquadrics; the code of Tolstikhin et al. has their sum, of which a unit costs 500 / 7 = 71.4 at a
+        inverse multiquadrics; the code of Tolstikhin et al. uses their sum, of which a unit costs 500 / 7 = 71.4 at a
         penalty of 500. Both sum the reconstruction over pixels and take the batch's mean, but theirs is 0.05 |x - y|^2
-        where that of a Gaussian is |x - y|^2 / (2 sigma^2): 500 beside the latter is a lambda of 7.1 sigma^2 there
-    samples: K, the number of samples z. The codes from the prior take one more: the attribute `samples` is K + 1
+        and that of a Gaussian is |x - y|^2 / (2 sigma^2): 500 with the latter equals their lambda = 7.1 sigma^2
+    samples: K, the number of samples z. The codes from the prior need one more: the attribute `samples` is K + 1
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Curves that multiply beta, or what else an objective schedules, during training.
+"""Curves that multiply beta, or whatever else an objective schedules, during training.
 
     schedule(epoch, step) -> weight in [0, 1]    epoch a float, step an integer, both counted from 0
 

@@ -1,4 +1,4 @@
-"""Tries the parts before anything is trained, with one step on two images of noise, which takes milliseconds.
+"""Trial of the parts before any training, by one step on two images of noise, which takes milliseconds.
 
 The networks' output is checked for its type, shape and range, the objective's for its shape. Each failure is a
 UserError of one line that names the option.
@@ -23,7 +23,7 @@ from src.training.objectives import Objective, Terms
 
 log = logging.getLogger(__name__)
 FAR = 100  # factor on codes, to see the whole range of a decoder's output
-CODES = 8  # for which the range is determined
+CODES = 8  # number of codes for which the range is determined
 DARK, LIGHT = 0.2, 0.8  # a decoder's pixels must be able to have means below and above these
 REMEDY = {
     "encoder": "its last layer must be out_features wide: the second argument that it is made with",
@@ -81,14 +81,14 @@ def check_raw(raw: Any, shape: tuple[int, ...], option: str, part: str, remedy: 
 def warn_of_range(vae: VAE) -> None:
     """Warn of a decoder whose output is bounded or of one sign, so that no pixel can become dark, or none light.
 
-    The usual reason is a sigmoid at its end although the likelihood expects logits. No warning where the raw numbers
-    are the means themselves, and such an output is right.
+    The usual reason is a sigmoid at its end although the likelihood expects logits. There is no warning where the raw
+    numbers are the means themselves, since such an output is then correct.
     """
     raw = vae.decoder(FAR * noise_codes(CODES, vae.latent_dim)).to(torch.get_default_dtype())
     low, high = float(raw.min()), float(raw.max())
-    if not math.isfinite(low + high) or (raw == raw[:1]).all():  # does not depend on the codes yet
+    if not math.isfinite(low + high) or (raw == raw[:1]).all():  # the output does not depend on the codes yet
         return
-    is_saturated = max(abs(low), abs(high)) <= 1 and (raw.abs() > 0.99).float().mean() > 0.5  # a tanh
+    is_saturated = max(abs(low), abs(high)) <= 1 and (raw.abs() > 0.99).float().mean() > 0.5  # as after a tanh
     if low < 0 < high and not is_saturated:
         return
     means = vae.likelihood(torch.stack([torch.full_like(raw[0], low), torch.full_like(raw[0], high)])).mean
@@ -102,7 +102,7 @@ def warn_of_range(vae: VAE) -> None:
 
 
 def try_objective(vae: VAE, objective: Objective, shape: list[int]) -> None:
-    """Evaluate the objective and its gradient on noise of a shape (B, C, H, W).
+    """Evaluate the objective and its gradient on noise of the shape (B, C, H, W).
 
     Raises UserError that names the parts and repeats the message of the part that can't use another one.
     """
