@@ -107,7 +107,7 @@ def measured(options: Sequence[str]) -> dict[str, float]:
     for name, split in (("validation images", data.val), ("training images", data.train_subset)):
         times, images = [], [torch.from_numpy(array) for array in split]
         for _ in range(ROUNDS):
-            module.evaluated, begun = {"val": []}, time.perf_counter()
+            module.batches, begun = {"val": []}, time.perf_counter()
             with torch.no_grad():
                 for batch in EvaluationBatches(*images):
                     module.evaluate("val", batch)
@@ -120,7 +120,7 @@ def step(options: Sequence[str]) -> dict[str, float]:
     """Milliseconds of each part of a training step without Lightning, medians over an epoch of at most STEPS steps."""
     import torch
 
-    from src.models.divergences import kl
+    from src.models.draws import Draws
 
     module, data, batches = built(options)
     vae, optimizer = module.vae, module.configure_optimizers()
@@ -143,9 +143,10 @@ def step(options: Sequence[str]) -> dict[str, float]:
         lap("sample of q(z|x), its density")
         px = vae.decode(z)
         lap("decoder")
-        recon = -px.log_prob(x).mean(0)
+        log_px = px.log_prob(x)
         lap("log p(x|z)")
-        loss = (recon + kl(q, vae.prior(), z, log_q)).mean()
+        draws = Draws(q, vae.prior(), px, z, log_q, log_px)
+        loss = (draws.recon() + draws.kl("closed")).mean()
         lap("KL, mean")
         loss.backward()
         lap("backward")
