@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from src.models.vae import VAE
@@ -15,20 +16,24 @@ CHUNK = 100  # codes from the prior that are simulated at once
 
 
 @torch.no_grad()
-def ranks(vae: VAE, count: int, noise: Noise) -> np.ndarray:
-    """Ranks of simulation-based calibration (Talts et al., 2018), (count, D) from 0 to DRAWS.
+def ranks(vae: VAE, labels: Tensor, noise: Noise) -> np.ndarray:
+    """Ranks of simulation-based calibration (Talts et al., 2018), (N, D) from 0 to DRAWS.
 
     For z ~ p(z) and x ~ p(x|z), the rank in each dimension is the number of DRAWS codes from q(z|x) that are below z.
     Ranks are uniform if q(z|x) is the model's posterior; the lowest and highest are too frequent if q is too narrow.
+
+    labels: (N,) of the simulated images, on the device of the VAE
     """
     parts, device = [], next(vae.parameters()).device
     with torch.random.fork_rng():
         torch.manual_seed(noise.at("simulated images").seed)
-        z = vae.prior().sample((count,))
-        for part in tqdm(z.split(CHUNK), desc="simulations", unit="batch", disable=None, leave=False, delay=1):
-            x = vae.decode(part).sample()
+        z = vae.given(labels).prior().sample((len(labels),))
+        pairs = list(zip(z.split(CHUNK), labels.split(CHUNK), strict=True))
+        for part, y in tqdm(pairs, desc="simulations", unit="batch", disable=None, leave=False, delay=1):
+            model = vae.given(y)
+            x = model.decode(part).sample()
             eps = torch.randn(DRAWS, *part.shape, device=device, dtype=part.dtype)
-            codes, _ = vae.encode(x).rsample_and_log_prob(eps)
+            codes, _ = model.encode(x).rsample_and_log_prob(eps)
             parts.append((codes < part).sum(0).cpu())
     return torch.cat(parts).numpy()
 

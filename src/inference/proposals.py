@@ -145,11 +145,17 @@ def stretched_prior(vae: VAE, noise: Noise) -> Tensor:
 
 @torch.no_grad()
 def evaluate_pilot(vae: VAE, batch: Batch, codes: Tensor) -> Pilot:
-    """The codes (P, D), which are decoded once, with log p(x, z) of all images of the batch."""
-    vae = vae.given(batch.y)
-    p, blocks = vae.prior(), []
+    """The codes (P, D) with log p(x, z) of all images of the batch.
+
+    They are decoded once for all images, or for each image if the model uses its label.
+    """
+    model, size = vae.given(batch.y), len(batch.x)
+    if model is not vae:
+        parts = (part[:, None].expand(-1, size, -1) for part in codes.split(max(1, DECODED // size)))
+        return Pilot(codes, torch.cat([model.log_joint(batch.x, part) for part in parts]))
+    p, blocks = model.prior(), []
     for part in codes.split(DECODED):
-        px = vae.decode(part)
+        px = model.decode(part)
         blocks.append(torch.stack([px.log_prob(image) for image in batch.x], 1) + p.log_prob(part)[:, None])
     return Pilot(codes, torch.cat(blocks))
 

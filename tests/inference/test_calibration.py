@@ -13,7 +13,7 @@ from tests.helpers.models import linear_gaussian
 @pytest.mark.usefixtures("float64")
 def test_ranks_under_the_true_posterior_are_uniform():
     vae, _ = linear_gaussian()
-    found = ranks(vae, 2000, Noise(0))
+    found = ranks(vae, torch.zeros(2000, dtype=torch.long), Noise(0))
     assert found.shape == (2000, 3)
     assert found.min() == 0 and found.max() == DRAWS
     assert (p_values(found) > 0.001).all()
@@ -24,7 +24,7 @@ def test_ranks_under_the_true_posterior_are_uniform():
 @pytest.mark.usefixtures("float64")
 def test_ranks_under_a_wrong_posterior_are_not():
     vae, _ = linear_gaussian(error=0.5)
-    found = ranks(vae, 2000, Noise(0))
+    found = ranks(vae, torch.zeros(2000, dtype=torch.long), Noise(0))
     assert (p_values(found) < 1e-6).all()
     assert coverage(found).mean() < 0.8
 
@@ -34,15 +34,21 @@ def test_a_posterior_that_is_too_wide_covers_too_much():
     vae, _ = linear_gaussian()
     with torch.no_grad():
         vae.encoder[1].bias[3:] += 2
-    assert coverage(ranks(vae, 500, Noise(0))).mean() > 0.98
+    assert coverage(ranks(vae, torch.zeros(500, dtype=torch.long), Noise(0))).mean() > 0.98
 
 
 @pytest.mark.usefixtures("float64")
 def test_simulations_leave_the_random_numbers_alone_and_come_out_again():
     vae, _ = linear_gaussian()
     state = torch.get_rng_state()
-    assert (ranks(vae, 100, Noise(3)) == ranks(vae, 100, Noise(3))).all()
-    assert (ranks(vae, 100, Noise(3)) != ranks(vae, 100, Noise(4))).any()
+    assert (
+        ranks(vae, torch.zeros(100, dtype=torch.long), Noise(3))
+        == ranks(vae, torch.zeros(100, dtype=torch.long), Noise(3))
+    ).all()
+    assert (
+        ranks(vae, torch.zeros(100, dtype=torch.long), Noise(3))
+        != ranks(vae, torch.zeros(100, dtype=torch.long), Noise(4))
+    ).any()
     assert torch.equal(state, torch.get_rng_state())
 
 

@@ -174,3 +174,15 @@ def test_every_function_of_a_model_and_a_batch_is_tried():
         and {"batch", "batches", "masked"} & set(arguments)
     }
     assert functions == set(CASES)
+
+
+def test_pilot_codes_are_decoded_for_each_label():
+    """This decoder ignores the label, so that the result is that of codes decoded once for all images."""
+    batch, codes = batch_of([0, 3, 1]), torch.randn(30, 3)
+    with torch.no_grad():
+        each, shared = (proposals.evaluate_pilot(vae, batch, codes) for vae in (labelled(), of_label(0)))
+    torch.testing.assert_close(each.log_joint, shared.log_joint)
+
+
+def test_simulated_images_have_labels():
+    assert calibration.ranks(labelled(), torch.arange(150) % 4, NOISE).shape == (150, 3)

@@ -18,6 +18,7 @@ from src.data.batches import Batch
 from src.data.pixels import Pixels, as_input
 from src.data.selection import random_rows
 from src.data.sources import Split
+from src.evaluation.samplers import draw_labels
 from src.figures.animation import write_image
 from src.inference.calibration import Reliability, coverage, p_values, ranks, reliability
 from src.inference.decomposition import (
@@ -80,7 +81,7 @@ def diagnose(
         )  # fmt: skip
 
     active = active_dimensions(run)
-    active_ranks = ranks(run.vae, simulations, Noise(run.seed))[:, active]
+    active_ranks = ranks(run.vae, draw_labels(run, simulations, "calibration"), Noise(run.seed))[:, active]
     numbers["coverage_90"] = estimate(coverage(active_ranks))
     off = int((p_values(active_ranks) < SIGNIFICANT / len(active)).sum())
     numbers["dimensions_off"] = f"{off} of {len(active)}"
