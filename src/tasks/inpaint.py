@@ -21,6 +21,7 @@ from src.figures.grids import sheet
 from src.inference import inpainting
 from src.inference.importance import encoder_parameters, refine
 from src.inference.inpainting import Fits, Inpainting, Masked, fit_codes, marginals
+from src.support.errors import UserError
 from src.support.noise import Noise, seed_of
 from src.support.ranges import Count, Several
 from src.support.statistics import estimate
@@ -67,6 +68,7 @@ def inpaint(
     random = np.random.default_rng(seed_of(run.seed, "inpainted images"))
     rows = random.permutation(len(run.data.test.labels))[:images]
     batch = example_batch(run, rows)
+    check_likelihood(run, batch)
     others = run.data.train_subset.images  # each fit begins with the missing pixels of another image
     donors = as_input(torch.from_numpy(others[random.integers(len(others), size=(len(rows), FITS)).T]))
     masked = {name: Masked(batch, MASKS[name](batch.x, run.seed)) for name in masks}
@@ -87,6 +89,14 @@ def inpaint(
         notes = [(float(vae.nll[i]), float(mean_fill.nll[i])) for i in pictured]
         write_image(picture(run.config.title, caption, sheet_rows, notes), folder / f"{name}.png", scale=1)
     return numbers
+
+
+@torch.no_grad()
+def check_likelihood(run: Run, batch: Batch) -> None:
+    """Raise UserError if pixels depend on each other given the code, so that visible ones have no density."""
+    vae = run.vae.given(batch.y[:1].to(run.device))
+    if vae.decode(vae.encode(batch.x[:1].to(run.device)).mean).factors() is None:
+        raise UserError("task=inpaint needs a likelihood that factorises over the pixels, and this run's does not")
 
 
 def half(x: Tensor, seed: int) -> Tensor:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from src.models.distributions import FactorisedImage
+from src.models.images import BinaryImage
 from src.support.errors import UserError
 from src.tasks.inpaint import MASKS, MISSING, missing_error
 
@@ -53,3 +55,11 @@ def test_the_error_is_that_of_missing_pixels_only():
 def test_bad_options_are_refused(applied, finished, option, message):
     with pytest.raises(UserError, match=message):
         applied(finished, "task=inpaint", f"task.{option}")
+
+
+def test_pixels_that_depend_on_each_other_are_refused(applied, finished, monkeypatch):
+    monkeypatch.setattr(FactorisedImage, "factors", lambda self: None)
+    monkeypatch.setattr(BinaryImage, "factors", lambda self: None)
+    with pytest.raises(UserError, match="task=inpaint needs a likelihood that factorises over the pixels"):
+        applied(finished, "task=inpaint", "task.images=2", "task.samples=10", "task.draws=3")
+    assert not list(finished.glob("tasks/inpaint/.*"))
