@@ -95,10 +95,8 @@ def match_jobs(folder: Path, jobs: list[list[str]], fingerprints: list[str]) -> 
         trained = fingerprint_of_run(folder / str(job["number"]))
         if trained is None:
             waiting[name] = job
-        elif trained in fingerprints:
-            matched.setdefault(trained, job)
-        else:
-            matched[name] = job
+        else:  # under its old name if another job has the new one: its number must not be given again
+            matched[trained if trained in fingerprints and trained not in matched else name] = job
     for name, overrides in zip(fingerprints, jobs, strict=True):
         similar = (other for other, job in waiting.items() if set(job["options"]) <= set(overrides))
         if name not in matched and (other := next(similar, None)):

@@ -128,3 +128,16 @@ def test_a_job_that_was_trained_on_by_itself_is_still_that_job(tmp_path, compose
     assert jobs.assign_numbers(tmp_path, wanted, [one, other]) == [0, 1]
     assert jobs.assign_numbers(tmp_path, wanted[1:], [other]) == [1]
     assert jobs.assign_numbers(tmp_path, wanted, [one, other]) == [0, 1]
+
+
+def test_the_number_of_a_job_is_never_given_to_another(tmp_path, composed):
+    """Two entries of jobs.json may have been trained to the same configuration by now."""
+    nine = jobs.fingerprint(composed("trainer.max_epochs=9"))
+    entry = {"options": [], "wanted": True}
+    (tmp_path / "jobs.json").write_text(json.dumps({nine: entry | {"number": 0}, "earlier": entry | {"number": 1}}))
+    (tmp_path / "1").mkdir()
+    config = OmegaConf.to_container(composed("trainer.max_epochs=9"), resolve=True)
+    (tmp_path / "1" / "config.yaml").write_text(yaml.safe_dump(config))
+    new = jobs.fingerprint(composed("seed=5"))
+    wanted = [["trainer.max_epochs=9"], ["seed=5"]]
+    assert jobs.assign_numbers(tmp_path, wanted, [nine, new]) == [0, 2]
