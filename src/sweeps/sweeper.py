@@ -170,6 +170,9 @@ def check_job(cfg: DictConfig) -> None:
     """Raise UserError for a configuration that is wrong, or that no job of a sweep can have."""
     if cfg.ckpt_path:
         raise UserError("ckpt_path resumes one run: leave -m out")
+    if cfg.run_name or cfg.resume:
+        name = "run_name" if cfg.run_name else "resume"
+        raise UserError(f"{name} is for one run: a sweep is named by sweep_name=NAME, and goes on when started again")
     check_run(cfg)
     strategy, devices = cfg.trainer.get("strategy") not in (None, "auto"), cfg.trainer.devices
     if strategy or (isinstance(devices, int) and devices > 1) or cfg.trainer.get("num_nodes", 1) != 1:
