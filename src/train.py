@@ -22,11 +22,13 @@ from src.config.help import help_text
 from src.config.options import CONF, Config, check_run, to_plain_dict  # registers the schema of conf/train.yaml
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
 from src.run import resume, status
+from src.run.claim import own, release_claims
 from src.run.job import Job
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support.errors import UserError
 from src.support.files import remove_partial_files
 from src.support.folders import RunFolder
+from src.support.signals import stop_on_signals
 from src.sweeps import jobs
 from src.sweeps.sweeper import UnfinishedError
 
@@ -46,10 +48,10 @@ def main() -> None:
         print(help_text("train"))
         return
     try:
-        with errors_in_one_line(Path(CONF)):
+        with stop_on_signals(), release_claims(), errors_in_one_line(Path(CONF)):
             sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
             hydra_main()
-    except (KeyboardInterrupt, UnfinishedError):  # a sweep has listed the jobs that did not finish
+    except UnfinishedError:  # a sweep has listed the jobs that did not finish
         sys.exit(1)
 
 
@@ -82,7 +84,13 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
     With cfg.ckpt_path, the run of that checkpoint is resumed in its own folder; if that is refused, nothing in the
     folder has changed. Raises UserError for anything that a user can correct.
     """
-    if cfg.ckpt_path:
+    with own(run):
+        return train_owned(cfg, run, overrides, job)
+
+
+def train_owned(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = None) -> dict[str, Any]:
+    """Train as `train` does, in a folder that no other process trains in."""
+    if cfg.ckpt_path and not cfg.resume:  # resume=auto has compared the configuration with that in the checkpoint
         cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides)
     check_run(cfg)
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
@@ -115,9 +123,17 @@ def record_run(run: Path, cfg: DictConfig, overrides: list[str], resumes: bool =
     if resumes:
         remove_partial_files(run)
         resume.update_hydra_folder(run, cfg, overrides)
-    with status.record_status(run, overrides) as ending:
-        record.write(RunFolder(run).config, OmegaConf.to_yaml(OmegaConf.create(to_plain_dict(cfg))))
-        yield ending
+    try:
+        with status.record_status(run, overrides) as ending:
+            record.write(RunFolder(run).config, OmegaConf.to_yaml(OmegaConf.create(to_plain_dict(cfg))))
+            yield ending
+    except (SystemExit, KeyboardInterrupt):
+        last = RunFolder(run).checkpoint("last")
+        if last.is_file():
+            again = f"python -m src.train {format_option('ckpt_path', os.path.relpath(last))}"
+            again = "start it again" if cfg.resume else again
+            log.warning("interrupted; to go on after the last whole epoch: %s", again)
+        raise
 
 
 def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None) -> dict[str, Any]:
@@ -137,12 +153,6 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
         minimise(trainer, training, cfg.ckpt_path)
         metrics = test(trainer, training, run)
-    except SystemExit:  # raised by Lightning on Ctrl-C
-        last = RunFolder(run).checkpoint("last")
-        if last.is_file():
-            again = format_option("ckpt_path", os.path.relpath(last))
-            log.warning("interrupted; to go on after the last whole epoch: python -m src.train %s", again)
-        raise
     finally:
         tracking.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))
     return metrics

@@ -2,9 +2,12 @@
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from src.support.locks import is_of_living_process
 
 
 def cache_folder() -> Path:
@@ -25,7 +28,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Remove the temporary files of `atomic_path` that killed processes left in a folder and its subfolders."""
-    for path in folder.rglob(".*.*"):
-        if re.match(r"\.\d+\.", path.name) and path.is_file():
+    """Remove what killed processes left in a folder and its subfolders: the temporary files of `atomic_path`, and the
+    folders of results that are named likewise. What a process is writing now stays."""
+    for path in [*folder.rglob(".*.*")]:
+        named = re.match(r"\.(\d+)\.", path.name)
+        if not named or is_of_living_process(path, int(named[1])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)

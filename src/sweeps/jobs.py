@@ -30,6 +30,7 @@ from src.run.status import State
 from src.support.errors import DamagedError, UserError
 from src.support.files import atomic_path
 from src.support.folders import RunFolder, SweepFolder
+from src.support.locks import lock
 from src.sweeps import processes
 
 WITHOUT_EFFECT = ("hydra", "logger", "callbacks", *REQUEST)  # options that change no number
@@ -199,7 +200,7 @@ def train_or_resume(cfg: DictConfig, run: Path, overrides: list[str], job: Job, 
     it from being resumed, such as a changed network, the checkpoint is kept.
     """
     refusal = f"{run} is being trained by another process: wait for it, or stop it"
-    with processes.lock(RunFolder(run).lock, refusal, PATIENCE):
+    with lock(RunFolder(run).lock, refusal, PATIENCE):
         last, state = RunFolder(run).checkpoint("last"), status.read(run).get("state")
         if state in OVER:  # another process has finished it while this one waited for the lock
             return
@@ -236,7 +237,7 @@ def progress(folder: Path) -> str:
     times = [
         datetime.fromisoformat(job["ended"]) - datetime.fromisoformat(job["started"])
         for job in jobs
-        if job["state"] == State.FINISHED
+        if job["state"] == State.FINISHED and job.get("ended")
     ]
     mean = sum(times, timedelta()) / max(1, len(times))
     begun = [now - datetime.fromisoformat(job["started"]) for job in jobs if job["state"] == State.RUNNING]

@@ -21,7 +21,9 @@ from src.config.options import CONF, check_run
 from src.run.status import State
 from src.support.errors import UserError
 from src.support.folders import SweepFolder
-from src.sweeps import jobs, processes
+from src.support.locks import lock
+from src.support.signals import StopSignal
+from src.sweeps import jobs
 
 log = logging.getLogger(__name__)
 SWEEPER = "hydra_plugins.vae_lab_sweeper.VaeLabSweeper"
@@ -68,7 +70,7 @@ class Sweep:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 running = f"sweep_name={self.folder.name} is running already"
                 refusal = f"{running}: wait for it, stop it, or give another name"
-                stack.enter_context(processes.lock(SweepFolder(self.folder).lock, refusal))
+                stack.enter_context(lock(SweepFolder(self.folder).lock, refusal))
                 pending = self.plan(overrides, configs)
             except OSError as error:
                 raise UserError(f"{error.strerror or error}: {error.filename or self.folder}") from error
@@ -115,7 +117,7 @@ class Sweep:
         """Launch jobs, given by their overrides, and sum the sweep up even where the launcher fails."""
         try:
             returned = self.start(pending)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, StopSignal):
             raise UserError(self.resume_hint()) from None
         except BaseException as error:
             if isinstance(error, Exception):
