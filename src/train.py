@@ -84,22 +84,17 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
     With cfg.ckpt_path, the run of that checkpoint is resumed in its own folder; if that is refused, nothing in the
     folder has changed. Raises UserError for anything that a user can correct.
     """
-    with own(run):
-        return train_owned(cfg, run, overrides, job)
-
-
-def train_owned(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = None) -> dict[str, Any]:
-    """Train as `train` does, in a folder that no other process trains in."""
-    if cfg.ckpt_path and not cfg.resume:  # resume=auto has compared the configuration with that in the checkpoint
-        cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides)
-    check_run(cfg)
-    import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
-    from src import build
-    from src.training import checkpoints
-
-    quieten()
-    checkpoint = checkpoints.read(Path(cfg.ckpt_path)) if cfg.ckpt_path else None
     with ExitStack() as stack:
+        stack.enter_context(own(run))
+        if cfg.ckpt_path and not cfg.resume:  # resume=auto has compared the configuration with that in the checkpoint
+            cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides)
+        check_run(cfg)
+        import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
+        from src import build
+        from src.training import checkpoints
+
+        quieten()
+        checkpoint = checkpoints.read(Path(cfg.ckpt_path)) if cfg.ckpt_path else None
         if not checkpoint:
             ending = stack.enter_context(record_run(run, cfg, overrides))
         training = build.everything(cfg, overrides, checkpoint)

@@ -83,14 +83,21 @@ def claim(config: DictConfig) -> None:
         return
     check_request(config)
     check_folder(config)
-    try:
-        occupied = claims.get().enter_context(occupy(folder, wandb_folder(config)))
+    with os_errors_of(folder), ExitStack() as for_now:
+        occupied = (claims.get() or for_now).enter_context(occupy(folder, wandb_folder(config)))
         if config.resume:
             go_on_or_begin(config, folder)
         elif config.ckpt_path is None:
             check_vacant(config, folder)
         if config.ckpt_path is None:
             occupied.before = names(folder)
+
+
+@contextmanager
+def os_errors_of(folder: Path) -> Iterator[None]:
+    """Turn errors of the operating system about a folder into UserErrors of one line."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{error.strerror or error}: {error.filename or folder}") from error
 
