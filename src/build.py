@@ -26,6 +26,7 @@ from src.data.pixels import SEEDS, prepare, required_pixels
 from src.data.sources import Images, Split
 from src.models.vae import VAE
 from src.run import identity
+from src.run.epochs import Position
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 from src.training import checkpoints
@@ -34,11 +35,11 @@ from src.training.trial import try_networks, try_objective, try_schedules, try_s
 
 
 class Training(NamedTuple):
-    """A module to train, its images, and the step of the checkpoint that a resumed run continues."""
+    """A module to train, its images, and the position of the checkpoint that a resumed run continues."""
 
     module: VAEModule
     data: ImageData
-    step: int | None = None
+    position: Position | None = None
 
 
 def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any] | None = None) -> Training:
@@ -58,7 +59,8 @@ def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any]
         checkpoints.check_fit(checkpoint, trained, averages=cfg.trainer.get("ema") is not None)
     prepared = data(cfg, trained.vae, images)
     try_single_image(trained, prepared)
-    return Training(trained, prepared, checkpoint and checkpoint["global_step"])
+    position = Position(checkpoint["epoch"] + 1, checkpoint["global_step"]) if checkpoint else None
+    return Training(trained, prepared, position)
 
 
 def vae(cfg: DictConfig, trained: bool = False) -> VAE:

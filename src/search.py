@@ -74,7 +74,7 @@ def search(arguments: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         refusal = f"{folder} is searched already: wait for its end, stop it, or give another name"
         with processes.lock(SweepFolder(folder).lock, refusal):
-            with atomic_path(file) as partial:
+            with atomic_path(file, durable=True) as partial:
                 partial.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(plan))))
             import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
             check_sweep(folder, [OmegaConf.to_container(cfg.data, resolve=True)])

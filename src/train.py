@@ -21,7 +21,7 @@ from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
 from src.config.options import CONF, Config, check_run, to_plain_dict  # registers the schema of conf/train.yaml
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
-from src.run import resume, status
+from src.run import epochs, resume, status
 from src.run.job import Job
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support.errors import UserError
@@ -126,11 +126,11 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
     from src.run import identity, tracking
     from src.run.loggers import build_loggers
 
-    module, data, step = training
+    module, data, position = training
     identity.keep(run, module.run, data, in_sweep=job is not None)
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
     metrics: dict[str, Any] = {}
-    loggers = build_loggers(cfg, run, job, step)
+    loggers = build_loggers(cfg, run, job, position)
     try:
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
@@ -186,13 +186,11 @@ def judge(run: Path, metrics: dict[str, Any]) -> dict[str, str]:
     The state is `diverged` if the model is worse than it was untrained. There is a `warning` if it is no better than
     one that has learned nothing.
     """
-    from src.run import record
-
-    epochs = record.epochs(run)
-    if reason := status.divergence(epochs):
+    rows = epochs.read_with_warning(run)
+    if reason := status.divergence(rows):
         log.warning("the training has diverged: %s", reason)
         return {"state": status.State.DIVERGED, "reason": reason}
-    warnings = status.warnings(epochs, metrics)
+    warnings = status.warnings(rows, metrics)
     for line in warnings:
         log.warning("finished, but %s", line)
     return {"warning": "; ".join(warnings)} if warnings else {}
@@ -202,8 +200,8 @@ def final_metrics(module: "VAEModule", data: "ImageData", run: Path, epoch: int)
     """The content of metrics.json: the numbers of the tested checkpoint, of `epoch`, and where they come from."""
     from src.run import record
 
-    rows = record.epochs(run)
-    best = next(row for row in rows if row["epoch"] == epoch)
+    rows = epochs.read_with_warning(run)
+    best = next((row for row in rows if row["epoch"] == epoch), {})  # its row may have been lost
     return {
         **{name: value for name, value in best.items() if name not in ("seconds", "step")},
         **module.numbers,
@@ -221,12 +219,11 @@ def final_metrics(module: "VAEModule", data: "ImageData", run: Path, epoch: int)
 
 def log_results(metrics: dict[str, Any], run: Path) -> None:
     """Log the main numbers of a run and its folder."""
-    from src.run import record
-
     # earlier versions measured fewer training images, and wrote no standard error
-    have_error = ["train/elbo_se" in row for row in record.epochs(run)]
+    rows = epochs.read_with_warning(run)
+    have_error = ["train/elbo_se" in row for row in rows if "seconds" in row]  # others are restored, or untrained
     if any(have_error) and not all(have_error):
-        count, file = have_error.count(False), RunFolder(run).epochs.name
+        count, file = sum("train/elbo_se" not in row for row in rows), RunFolder(run).epochs.name
         log.warning("train/... of the first %d rows of %s is of other training images", count, file)
     for split in ("val", "test"):
         numbers = ", ".join(f"{name} {metrics[f'{split}/{name}']:.2f}" for name in ("elbo", "recon", "kl"))

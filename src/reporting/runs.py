@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from src.config.moved import current_paths
-from src.run import record
+from src.run import epochs
 from src.run.status import RECORDED, State, divergence, has_ended, warnings
 from src.support.folders import EXAMPLE, RunFolder, SweepFolder
 
@@ -133,15 +133,16 @@ def read(folder: Path, name: str) -> Run:
     config = attempt(files.config, lambda path: current_paths(as_mapping(yaml.load(path.read_text(), LOADER))), {})
     recorded = attempt(files.status, read_mapping, {})
     metrics = attempt(files.metrics, read_mapping, {})
-    epochs = attempt(files.epochs, read_epochs, [])
+    table = attempt(files.epochs, read_epochs, epochs.Epochs([]))
+    problems += [f"{files.epochs.name}: {table.problem}"] if table.problem else []
     terms = {split: attempt(files.terms(split), read_terms, {}) for split in ("val", "test")}
-    status, reason = infer_state(recorded, metrics, epochs)
+    status, reason = infer_state(recorded, metrics, table.rows)
     if status == State.FINISHED and not (metrics or problems):
         problems.append(f"{files.metrics.name} is missing")
     if not config and not any(problem.startswith(files.config.name) for problem in problems):
         problems.append(f"{files.config.name} is missing")
     data = attempt(files.data, read_mapping, {})
-    return Run(folder, name, config, status, reason, epochs, metrics, terms, problems, data)
+    return Run(folder, name, config, status, reason, table.rows, metrics, terms, problems, data)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -156,14 +157,12 @@ def as_mapping(content: Any) -> dict[str, Any]:
     return content
 
 
-def read_epochs(path: Path) -> list[dict[str, float]]:
-    """The rows of a metrics.csv that belong to an epoch. Raises ValueError where there are none."""
-    rows = record.epochs(path.parent)
-    if not path.is_file():
-        return []
-    if not rows or not all(math.isfinite(row["epoch"]) for row in rows):
-        raise ValueError("it holds no epochs")
-    return rows
+def read_epochs(path: Path) -> epochs.Epochs:
+    """The metrics of each epoch, as far as they are readable. Raises ValueError where there are none in the file."""
+    table = epochs.read(path.parent)
+    if table.problem and not table.rows:
+        raise ValueError(table.problem)
+    return table
 
 
 def read_terms(path: Path) -> dict[str, np.ndarray]:

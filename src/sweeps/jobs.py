@@ -126,7 +126,7 @@ def assign_numbers(folder: Path, jobs: list[list[str]], fingerprints: list[str])
         free = max(free, number + 1)
         options = [override for override in overrides if override not in shared]
         plans[name] = {"number": number, "options": options, "wanted": True}
-    with atomic_path(SweepFolder(folder).jobs) as partial_file:
+    with atomic_path(SweepFolder(folder).jobs, durable=True) as partial_file:
         partial_file.write_text(json.dumps(plans, indent=1) + "\n")
     return [plans[name]["number"] for name in fingerprints]
 
