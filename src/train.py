@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from src.config import trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
 from src.config.options import CONF, Config, check_run, to_plain_dict  # registers the schema of conf/train.yaml
@@ -45,6 +46,7 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text("train"))
         return
+    trust.command.set(["python", "-m", "src.train", *sys.argv[1:]])
     try:
         with errors_in_one_line(Path(CONF)):
             sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
@@ -82,8 +84,9 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
     With cfg.ckpt_path, the run of that checkpoint is resumed in its own folder; if that is refused, nothing in the
     folder has changed. Raises UserError for anything that a user can correct.
     """
+    trust.remember(OmegaConf.to_container(cfg))
     if cfg.ckpt_path:
-        cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides)
+        cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides, cfg.trust)
     check_run(cfg)
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
     from src import build

@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config.names import PLAIN, option_name
+from src.config.names import PLAIN, option_name, trusted_names
 from src.config.schema import check_parts, check_value, is_referred_to, suggestion
 from src.config.trainer_options import check_trainer
 from src.support.errors import UserError
@@ -41,6 +41,7 @@ class Config:
     beta: float = 1.0
     seed: int = 0
     ckpt_path: str | None = None
+    trust: Any = None
     sweep_name: str | None = None
     title: str = MISSING
     data: Any = MISSING
@@ -67,6 +68,7 @@ class ApplyConfig:
     name: str | None = None
     seed: int | None = None
     device: str = "auto"
+    trust: Any = None
     data: Any = MISSING
 
 
@@ -103,6 +105,7 @@ def check_run(cfg: DictConfig) -> None:
             raise UserError(f"{part} must be given: {part}=..." if part in PARTS else f"{part} must name a class")
     options = to_plain_dict(cfg)
     check_flat({name: options[name] for name in FLAT})
+    trusted_names(cfg.get("trust"))
     check_names(options, cfg, Config)
     for part in PARTS:
         check_value(part, options[part], dict)
@@ -118,9 +121,9 @@ def check_run(cfg: DictConfig) -> None:
 
 
 def to_plain_dict(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as a plain dict, without Hydra's own node. Raises UserError where an option is missing
-    or refers to one that does not exist."""
-    ours = OmegaConf.masked_copy(cfg, [name for name in cfg if name != "hydra"])
+    """The resolved configuration as a plain dict, without Hydra's own node and without `trust`, which a command grants
+    and no file. Raises UserError where an option is missing or refers to one that does not exist."""
+    ours = OmegaConf.masked_copy(cfg, [name for name in cfg if name not in ("hydra", "trust")])
     try:
         return OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -191,6 +194,7 @@ def check_apply(cfg: DictConfig) -> None:
         raise UserError(f"checkpoint must be best or last, got {cfg.checkpoint}")
     if cfg.device not in ("auto", "cpu", "cuda"):
         raise UserError(f"device must be auto, cpu or cuda, got {cfg.device}")
+    trusted_names(cfg.trust)
     if cfg.seed is not None and not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed must be from 0 to 2^32 - 1, got {cfg.seed}")
     if cfg.name is not None and (cfg.name in ("", "latest") or "/" in cfg.name or cfg.name.startswith(".")):

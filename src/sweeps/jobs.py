@@ -31,7 +31,15 @@ from src.support.files import atomic_path
 from src.support.folders import RunFolder, SweepFolder
 from src.sweeps import processes
 
-WITHOUT_EFFECT = ("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name")  # options that change no number
+WITHOUT_EFFECT = (
+    "hydra",
+    "logger",
+    "callbacks",
+    "title",
+    "ckpt_path",
+    "trust",
+    "sweep_name",
+)  # options that change no number
 NEW_OPTIONS = {"white": "auto"}  # options of data that were added later, with the value that keeps the old behaviour
 OVER = (State.FINISHED, State.DIVERGED)  # states after which another attempt would only repeat the last one
 RESUMABLE = (State.INTERRUPTED, State.KILLED, State.RUNNING)  # states from which a job is resumed
