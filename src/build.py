@@ -33,6 +33,7 @@ from src.run.epochs import Position
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 from src.training import checkpoints
+from src.training.cluster import environment
 from src.training.module import VAEModule
 from src.training.trial import try_networks, try_objective, try_schedules, try_single_image
 
@@ -168,7 +169,7 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
             default_root_dir=str(run),
             callbacks=[*watchers, *savers],
             logger=loggers,
-            plugins=[checkpoints.WholeOrNothing()],
+            plugins=[checkpoints.WholeOrNothing(), environment()],
             num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # -1: measures the untrained model
             enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
         )
