@@ -23,6 +23,7 @@ from src.support.files import atomic_path
 from src.support.folders import SweepFolder
 from src.support.locks import lock
 from src.support.signals import stop_on_signals
+from src.support.world import refuse_several
 from src.sweeps.space import Dimension, Plan, check_plan, load_space, parse_command_line, split
 from src.train import train
 
@@ -56,6 +57,7 @@ def search(arguments: list[str]) -> None:
     from src.reporting.conclude import conclude  # imports plotly and PIL
     from src.run.identity import check_sweep
 
+    refuse_several("search")
     name, trials, plan = parse_command_line(arguments)
     if importlib.util.find_spec("optuna") is None:
         raise UserError("optuna is missing: pip install 'vae-lab[search]'")
@@ -73,7 +75,7 @@ def search(arguments: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         refusal = f"{folder} is searched already: wait for its end, stop it, or give another name"
         with lock(SweepFolder(folder).lock, refusal):
-            with atomic_path(file) as partial:
+            with atomic_path(file, durable=True) as partial:
                 partial.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(plan))))
             import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
             check_sweep(folder, [OmegaConf.to_container(cfg.data, resolve=True)])

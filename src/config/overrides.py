@@ -23,7 +23,7 @@ from src.support.errors import UserError
 
 NONE = {"logger": "csv", "callbacks": "none"}  # choices used for null, which Hydra does not accept for a group
 # options that never change the configuration of a resumed run
-HYDRAS = ("ckpt_path", "hydra", "run_name", "resume", "sweep", "sweep_name")
+HYDRAS = ("ckpt_path", "hydra", "run_name", "resume", "sweep", "sweep_name", "trust")
 deferred: ContextVar[tuple[list[str], list[str]]] = ContextVar("the complete sys.argv, and the overrides for a resume")
 
 log = logging.getLogger(__name__)

@@ -24,9 +24,10 @@ from src.config.overrides import check_folder, format_option
 from src.run import resume, status
 from src.run.options import ABSENT, as_text, differences, repeats_in_group
 from src.run.status import State
+from src.support import world
 from src.support.errors import DamagedError, UserError
 from src.support.folders import RunFolder
-from src.support.locks import is_first_process, lock
+from src.support.locks import lock
 from src.support.signals import StopSignal
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def own(run: Path) -> Iterator[None]:
 
     Raises UserError where another process holds it.
     """
-    if not is_first_process():
+    if world.rank():
         yield
         return
     refusal = f"{os.path.relpath(run)} is being trained by another process: wait for its end, or stop it"
@@ -77,7 +78,7 @@ def claim(config: DictConfig) -> None:
     Raises UserError where the folder can't be used, with nothing changed, and NothingToDo where the run is finished.
     """
     folder = Path(config.hydra.run.dir)
-    if not is_first_process():  # the first one checks, and this one does as it does
+    if world.rank():  # the first one checks, and this one does as it does
         if config.resume and (checkpoint := latest_checkpoint(folder)):
             continue_from(config, checkpoint)
         return

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
-REQUEST = ("ckpt_path", "title", "run_name", "resume", "sweep_name")  # options that describe the request for a run
+# options that describe the request for a run
+REQUEST = ("ckpt_path", "title", "trust", "run_name", "resume", "sweep_name")
 # options that change no number of a run
 WITHOUT_EFFECT = (*REQUEST, "logger", "callbacks", "hydra", "data.root", "data.source.root")
 IMAGE_SOURCE = ("data.path", "data.source")  # options that change no number either, in runs on the same images

@@ -13,7 +13,6 @@ from src.support.errors import UserError
 
 log = logging.getLogger(__name__)
 WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # the errors of file systems that have no locks
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # the variables by which Lightning numbers the processes of a run
 
 
 @contextmanager
@@ -64,12 +63,6 @@ def holder(path: Path) -> str:
         if re.fullmatch(r"process \d+ on \S+", text):
             return f" ({text})"
     return ""
-
-
-def is_first_process() -> bool:
-    """Whether this is the only process of a run, or the one that writes its files."""
-    rank = next((os.environ[name] for name in RANKS if os.environ.get(name)), "0")
-    return rank == "0"
 
 
 def is_alive(pid: int) -> bool:
