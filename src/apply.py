@@ -125,8 +125,8 @@ def results(parent: Path, name: str | None) -> Iterator[tuple[Path, Path]]:
     final = parent / (name or f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
     if final.exists():
         raise UserError(f"{final} is there already: give another name")
-    if parent.is_dir():
-        remove_partial_files(parent)
+    if parent.parent.is_dir():
+        remove_partial_files(parent.parent)  # of tasks that were killed
     created = [folder for folder in (parent, parent.parent) if not folder.exists()]
     folder = parent / f".{os.getpid()}.{final.name}"
     folder.mkdir(parents=True)

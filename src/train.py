@@ -5,6 +5,7 @@ python -m src.train model=conv latent_dim=16
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -153,11 +154,23 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
-        minimise(trainer, training, cfg.ckpt_path)
-        metrics = test(trainer, training, run)
+        with end_other_processes(trainer):
+            minimise(trainer, training, cfg.ckpt_path)
+            metrics = test(trainer, training, run)
     finally:
         tracking.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))
     return metrics
+
+
+@contextmanager
+def end_other_processes(trainer: "Trainer") -> Iterator[None]:
+    """Where a signal ends this process, end those that Lightning has started for its run."""
+    try:
+        yield
+    except SystemExit:
+        if (launcher := trainer.strategy.launcher) is not None:
+            launcher.kill(signal.SIGTERM)
+        raise
 
 
 def minimise(trainer: "Trainer", training: "build.Training", ckpt_path: str | None) -> None:

@@ -7,6 +7,7 @@ with what is there or begins. A run that ends before its first checkpoint leaves
 import logging
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,13 +20,15 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from src.config.hooks import refuse
+from src.config.names import option_name
 from src.config.options import to_plain_dict
 from src.config.overrides import check_folder, format_option
 from src.run import resume, status
-from src.run.options import ABSENT, as_text, differences, repeats_in_group
+from src.run.options import as_text, differences, part, repeats_or_follows
 from src.run.status import State
 from src.support import world
 from src.support.errors import DamagedError, UserError
+from src.support.files import remove_partial_files
 from src.support.folders import RunFolder
 from src.support.locks import lock
 from src.support.signals import StopSignal
@@ -90,7 +93,9 @@ def claim(config: DictConfig) -> None:
             go_on_or_begin(config, folder)
         elif config.ckpt_path is None:
             check_vacant(config, folder)
+        warn_of_other_host(folder)
         if config.ckpt_path is None:
+            remove_partial_files(folder)
             occupied.before = names(folder)
 
 
@@ -250,6 +255,14 @@ def go_on_or_begin(config: DictConfig, folder: Path) -> None:
         check_own(config, folder)
 
 
+def warn_of_other_host(folder: Path) -> None:
+    """Warn where another machine may train a run: locks do not reach every file system that machines share."""
+    record = status.read(folder)
+    host = record.get("host")
+    if record.get("state") == State.RUNNING and host != socket.gethostname():
+        log.warning("%s says that %s trains it: if that is still so, stop one of them", RunFolder(folder).status, host)
+
+
 def continue_from(config: DictConfig, checkpoint: Path) -> None:
     """Have the run go on from a checkpoint. Hydra writes nothing into its folder: src/run/resume.py does."""
     with read_write(config), read_write(config.hydra), open_dict(config.hydra):
@@ -266,18 +279,20 @@ def check_same_options(config: DictConfig, checkpoint: Path) -> dict[str, Any]:
     ours = config.copy()
     with read_write(ours):  # other options may refer to this one
         ours.trainer.max_epochs = options["trainer"]["max_epochs"]
-    changed = differences([options, to_plain_dict(ours)], repeats_in_group, MAY_DIFFER)
+    changed = differences([options, to_plain_dict(ours)], repeats_or_follows, MAY_DIFFER)
     if not changed:
         return options
-    texts = [
-        f"{name}={as_text(now) if now != ABSENT else '(absent)'}, which was {as_text(then)}"
-        for name, (then, now) in changed.items()
-    ]
+    texts = [f"{part(name)}={typed(name, now)}, which was {typed(name, then)}" for name, (then, now) in changed.items()]
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     raise UserError(
         f"{checkpoint.parent.parent} was begun with other options: {'; '.join(texts[:SHOWN])}{more}: give the run's "
         "own, or another run_name"
     )
+
+
+def typed(name: str, value: Any) -> str:
+    """The value of an option as one would type it; where it chooses a part, the name of the choice."""
+    return option_name(value) if name.endswith("._target_") and isinstance(value, str) else as_text(value)
 
 
 def relative(folder: Path) -> str:

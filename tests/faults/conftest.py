@@ -17,6 +17,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Ca
         GlobalHydra.instance().clear()
         monkeypatch.setattr(sys, "argv", ["train.py", *line])
         code, last = 0, ""
+        capfd.readouterr()  # what was said before
         try:
             train.main()
         except SystemExit as end:
