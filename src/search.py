@@ -21,6 +21,7 @@ from src.startup import import_libraries
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
+from src.support.world import refuse_several
 from src.sweeps import processes
 from src.sweeps.space import Dimension, Plan, check_plan, load_space, parse_command_line, split
 from src.train import train
@@ -57,6 +58,7 @@ def search(arguments: list[str]) -> None:
     from src.reporting.conclude import conclude  # imports plotly and PIL
     from src.run.identity import check_sweep
 
+    refuse_several("search")
     name, trials, plan = parse_command_line(arguments)
     if importlib.util.find_spec("optuna") is None:
         raise UserError("optuna is missing: pip install 'vae-lab[search]'")

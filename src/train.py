@@ -17,13 +17,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from src.config import trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
-from src.config.options import CONF, Config, check_run, to_plain_dict  # registers the schema of conf/train.yaml
+from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
 from src.run import epochs, resume, status
 from src.run.job import Job
 from src.startup import as_user_errors, import_libraries, quieten
+from src.support import world
 from src.support.errors import UserError
 from src.support.files import remove_partial_files
 from src.support.folders import RunFolder
@@ -45,9 +47,12 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text("train"))
         return
+    trust.command.set(["python", "-m", "src.train", *sys.argv[1:]])
+    if world.rank():  # the first process prints all there is to say
+        logging.disable(logging.WARNING)
     try:
         with errors_in_one_line(Path(CONF)):
-            sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
+            sys.argv[1:] = [*prepare_arguments(sys.argv[1:], Path(CONF)), *world.hydra_overrides()]
             hydra_main()
     except (KeyboardInterrupt, UnfinishedError):  # a sweep has listed the jobs that did not finish
         sys.exit(1)
@@ -66,7 +71,7 @@ def hydra_main(cfg: DictConfig) -> float | None:
     try:
         return train_for_user(cfg, Path(here.runtime.output_dir), [*here.overrides.task, *changes])["val/elbo"]
     except UserError as error:  # Hydra would print a line of its own before it
-        sys.exit(str(error))
+        sys.exit(world.last_words(str(error)))
 
 
 def train_for_user(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = None) -> dict[str, Any]:
@@ -82,9 +87,11 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
     With cfg.ckpt_path, the run of that checkpoint is resumed in its own folder; if that is refused, nothing in the
     folder has changed. Raises UserError for anything that a user can correct.
     """
+    trust.remember(OmegaConf.to_container(cfg))
     if cfg.ckpt_path:
-        cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides)
+        cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides, cfg.trust)
     check_run(cfg)
+    check_processes(cfg)
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
     from src import build
     from src.training import checkpoints
@@ -156,6 +163,10 @@ def minimise(trainer: "Trainer", training: "build.Training", ckpt_path: str | No
         trainer.fit(training.module, training.data, ckpt_path=ckpt_path, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
+    except RuntimeError as error:
+        if not world.is_connection_lost(error):
+            raise
+        raise UserError("another process of this run has ended, so this one can't go on") from error
 
 
 def test(trainer: "Trainer", training: "build.Training", run: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Runs as read from their folders: configuration, state, metrics."""
 
 import json
+import logging
 import math
 import os
 import re
@@ -16,8 +17,12 @@ import yaml
 
 from src.config.moved import current_paths
 from src.run import epochs
+from src.run.jobs_file import read_jobs
 from src.run.status import RECORDED, State, divergence, has_ended, warnings
-from src.support.folders import EXAMPLE, RunFolder, SweepFolder
+from src.support.errors import UserError
+from src.support.folders import EXAMPLE, RunFolder
+
+log = logging.getLogger(__name__)
 
 # a folder that holds any of these files is a run's
 MARKS = {path.name for path in (EXAMPLE.config, EXAMPLE.status, EXAMPLE.epochs, EXAMPLE.metrics, EXAMPLE.hydra)}
@@ -99,11 +104,11 @@ def find(folders: Iterable[Path]) -> list[Path]:
 
 
 def read_plan(sweep: Path) -> dict[str, list[str]]:
-    """The options of a sweep's planned jobs, by number; empty where there is no readable plan."""
+    """The options of a sweep's planned jobs, by number; empty where there is no plan, or none that can be read."""
     try:
-        jobs = json.loads(SweepFolder(sweep).jobs.read_text()).values()
-        return {str(job["number"]): job["options"] for job in jobs if job["wanted"]}
-    except UNREADABLE:
+        return {str(job.number): job.options for job in read_jobs(sweep).values() if job.wanted}
+    except (OSError, UserError) as error:
+        log.warning("%s", error)
         return {}
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PARTIAL = re.compile(r"\.\d+\.")  # how the names of temporary files begin
+
 
 def cache_folder() -> Path:
     """This program's folder in the user's cache folder."""
@@ -44,5 +46,5 @@ def synchronise(path: Path, access: int) -> None:
 def remove_partial_files(folder: Path) -> None:
     """Remove the temporary files of `atomic_path` that killed processes left in a folder and its subfolders."""
     for path in folder.rglob(".*.*"):
-        if re.match(r"\.\d+\.", path.name) and path.is_file():
+        if PARTIAL.match(path.name) and path.is_file():
             path.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from src.data.selection import evenly_spread_rows
 from src.inference.metrics import active_units, bits_per_dim, code_gain, mean_image_cost, unexplained_share
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
+from src.run.checkpoint_file import FORMAT
 from src.support import noise
 from src.support.errors import DivergedError, UserError
 from src.support.noise import Noise
@@ -58,6 +59,7 @@ class VAEModule(lightning.LightningModule):
         self.vae, self.objective, self.optimizer, self.seed = vae, objective, optimizer, seed
         self.schedule, self.lr_schedule = schedule, lr_schedule
         self.run = {"config": config or {}, "overrides": overrides or [], "composition": composition or {}}
+        self.run["version"] = FORMAT
         self.numbers: dict[str, float | np.ndarray] = {}
         self.terms: dict[str, dict[str, np.ndarray]] = {}
         self.batches: dict[str, list[dict[str, Tensor]]] = {}
