@@ -138,8 +138,13 @@ def npz(path: str, white: int | Literal["auto"] = 255) -> Images:
     labels = np.full(len(images), "all") if labels is None else labels
     images = scale_to_white(images, white, "data.white", f"data.path={path}")
     names, labels = np.unique(labels, return_inverse=True)
+    try:
+        classes = tuple(map(str, names))
+        "".join(classes).encode()
+    except ValueError as error:
+        raise UserError(f"data.path={path}: `labels` holds text that can't be written ({one_line(error)})") from error
     parts = _split(images, labels.astype(np.int64))
-    return Images(file.stem, str(file), tuple(map(str, names)), *parts, numbered=False)
+    return Images(file.stem, str(file), classes, *parts, numbered=False)
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:
