@@ -9,16 +9,19 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from queue import Queue
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
 from tests.helpers.project import ROOT
 
+T = TypeVar("T")
 KILL, KILL_WITHIN = -1, -2  # as in operations.c
 ERRORS = {
     "open": errno.EACCES,
@@ -74,7 +77,7 @@ def compile_library(folder: Path) -> Path:
 
 
 class Zygote:
-    """Runs commands in forks of one process that has imported all libraries. Several threads may use it, one each."""
+    """Runs commands in forks of one process that has imported all libraries. One thread uses it at a time."""
 
     def __init__(self, scratch: Path):
         self.scratch = scratch
@@ -105,13 +108,7 @@ class Zygote:
         self.process.stdin.flush()
         return self.answer()
 
-    def start(
-        self,
-        command: Sequence[str],
-        folder: Path,
-        fault: Fault | None = None,
-        environment: Mapping[str, str] | None = None,
-    ) -> "Running":
+    def start(self, command: Sequence[str], folder: Path, fault: Fault | None = None) -> "Running":
         """Start `python -m src.COMMAND ...` in a folder."""
         number = len(list(self.scratch.glob("*.console")))
         files = self.scratch / f"{number}.console", self.scratch / f"{number}.record"
@@ -122,7 +119,6 @@ class Zygote:
             command=list(command),
             folder=str(folder),
             console=str(files[0]),
-            environment=dict(environment or {}),
             fault=own and own | {"record": str(files[1])},
         )
         return Running(self, pid, *files)
@@ -144,22 +140,48 @@ class Running:
     def __init__(self, zygote: Zygote, pid: int, console: Path, record: Path):
         self.zygote, self.pid, self.console, self.record = zygote, pid, console, record
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the process, which may have ended; it is not waited for before `wait`."""
-        os.kill(self.pid, number)
+    def signal(self, number: int, *children: int) -> None:
+        """Send a signal to the process, or to children of it, unless they have ended."""
+        for pid in children or (self.pid,):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def children(self) -> list[int]:
+        """The processes that it has started and that have not ended."""
+        with suppress(OSError):
+            return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        return []
 
     def wait(self) -> Outcome:
         """Wait for the end of the process; it is killed after PATIENCE seconds, which fails the test."""
-        killer = threading.Timer(PATIENCE, os.killpg, (self.pid, signal.SIGKILL))
+        expired = threading.Event()
+        killer = threading.Timer(PATIENCE, lambda: (expired.set(), os.killpg(self.pid, signal.SIGKILL)))
         killer.start()
         try:
             code = self.zygote.ask(wait=self.pid)
         finally:
             killer.cancel()
         console = self.console.read_text(errors="replace")
-        assert killer.finished.is_set() or code != -signal.SIGKILL, console
+        assert not expired.is_set(), console
         operations = [line.split(" ", 2) for line in self.record.read_text().splitlines()]
         return Outcome(code, console, [Operation(int(number), kind, Path(path)) for number, kind, path in operations])
+
+
+def run_all(zygotes: Sequence[Zygote], jobs: Sequence[Callable[[Zygote], T]]) -> Iterator[T]:
+    """Do the jobs, as many at a time as there are zygotes, and yield what they return, in their order."""
+    free: Queue[Zygote] = Queue()
+    for each in zygotes:
+        free.put(each)
+
+    def do(job: Callable[[Zygote], T]) -> T:
+        own = free.get()
+        try:
+            return job(own)
+        finally:
+            free.put(own)
+
+    with ThreadPoolExecutor(len(zygotes)) as executor:
+        yield from executor.map(do, jobs)
 
 
 @contextmanager

@@ -83,6 +83,11 @@ class Trial:
         return found + differences(folder / RUN, self.whole)
 
 
+def find(operations: list[Operation], kind: str, name: str, count: int = 1) -> Operation:
+    """The `count`th operation of a kind on files of a name."""
+    return [each for each in operations if (each.kind, file_name(each.path)) == (kind, name)][count - 1]
+
+
 def points(operations: list[Operation]) -> list[Operation]:
     """The operations to be disturbed: all but, of several writes in a row to one file, the first, the one in the
     middle and the last."""
@@ -104,14 +109,14 @@ def kills(operations: list[Operation]) -> list[tuple[Operation, int]]:
 
 
 def errors(operations: list[Operation]) -> list[tuple[Operation, int]]:
-    """The points at which an operation fails: the first of each kind for each file, and the last."""
-    ends = [{}, {}]
-    for each, table in ((each, table) for table in ends for each in operations):
-        table.setdefault((each.kind, file_name(each.path)), each) if table is ends[0] else table.update(
-            {(each.kind, file_name(each.path)): each}
-        )
-    chosen = {each.number: each for table in ends for each in table.values()}
-    return [(chosen[number], ERRORS[chosen[number].kind]) for number in sorted(chosen)]
+    """The points at which an operation fails: the first and the last of each kind for each file."""
+    first: dict[tuple[str, str], Operation] = {}
+    last: dict[tuple[str, str], Operation] = {}
+    for each in operations:
+        key = each.kind, file_name(each.path)
+        first.setdefault(key, each)
+        last[key] = each
+    return [(each, ERRORS[each.kind]) for each in sorted({*first.values(), *last.values()})]
 
 
 def file_name(path: Path) -> str:
