@@ -49,14 +49,14 @@ def test_of_several_processes_with_one_name_one_trains(start, first_zygote, tmp_
 
 
 @pytest.fixture(scope="session")
-def sweep(tiny) -> list[str]:
+def sweep_command(tiny) -> list[str]:
     """A sweep of two jobs without figures."""
     options = [option for option in tiny if not option.startswith(("callbacks", "latent_dim"))]
     return ["train", "-m", *options, "callbacks=none", "latent_dim=2,3", f"sweep_name={SWEEP.name}"]
 
 
 @pytest.fixture(scope="session")
-def search(tiny) -> list[str]:
+def search_command(tiny) -> list[str]:
     """A search of three trials without figures."""
     options = [option for option in tiny if not option.startswith(("callbacks", "latent_dim"))]
     return ["search", f"name={SWEEP.name}", "trials=3", "latent_dim=int(interval(2,6))", *options, "callbacks=none"]
@@ -85,7 +85,7 @@ def disturb(zygote: Zygote, command: list[str], whole: Path, folder: Path, secon
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sweep", "search"])
 def test_a_sweep_or_search_that_gets_a_signal_goes_on(request, kind, zygotes, tmp_path, report):
-    command, count = request.getfixturevalue(kind), 12
+    command, count = request.getfixturevalue(f"{kind}_command"), 12
     (tmp_path / "whole").mkdir()
     begin = time.monotonic()
     outcome = zygotes[0].run(command, tmp_path / "whole")

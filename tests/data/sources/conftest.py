@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.data import sources
+from src.data import downloads
 from tests.helpers.official_files import Mirror, shrink_official
 
 
@@ -32,7 +32,7 @@ def mirrors(official: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iter
     for dataset in (datasets.MNIST, datasets.FashionMNIST):
         monkeypatch.setattr(dataset, "mirrors", [server.url for server in servers])
         monkeypatch.setattr(dataset, "resources", md5)
-    monkeypatch.setattr(sources, "PATIENCE", 2.0)
+    monkeypatch.setattr(downloads, "PATIENCE", 2.0)
     monkeypatch.setenv("no_proxy", "*")
     yield servers
     for server in servers:
