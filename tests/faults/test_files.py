@@ -17,6 +17,7 @@ from PIL import Image
 
 from src.data import image_files, sources
 from src.support.errors import UserError
+from tests.helpers.damage import damage
 from tests.helpers.official_files import idx, shrink_official, write_files
 
 MEMORY = 64 << 20  # bytes that reading a small file may take; hostile ones claim gigabytes
@@ -74,22 +75,6 @@ def npy_bytes(header: bytes, data: bytes = b"", version: tuple[int, int] = (1, 0
     """An npy file with this header and data."""
     size = struct.pack("<H" if version == (1, 0) else "<I", len(header))
     return b"\x93NUMPY" + bytes(version) + size + header + data
-
-
-@st.composite
-def damage(draw: st.DrawFn, content: bytes) -> bytes:
-    """Some bytes of a file are changed, left out or repeated, or its end is missing."""
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, max(0, len(content) - 1)))
-        length = draw(st.sampled_from([1, 1, 2, 4, 8, 50]))
-        kind = draw(st.sampled_from(["change", "cut", "remove", "repeat", "fill"]))
-        middle = {
-            "change": draw(st.binary(min_size=length, max_size=length)),
-            "fill": draw(st.sampled_from([b"\0", b"\xff", b"\x7f"])) * length,
-            "repeat": content[at : at + length] * 2,
-        }.get(kind, b"")
-        content = content[:at] + middle + (b"" if kind == "cut" else content[at + length :])
-    return content
 
 
 VALID = [

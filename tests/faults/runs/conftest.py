@@ -6,23 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tests.helpers.faults.commands import KILL, Fault, Zygote, zygote
 from tests.helpers.faults.comparison import differences
 from tests.helpers.faults.trials import RUN, TINY, Trial, find
 
-# The same examples each time; `--hypothesis-profile=long` of `make faults` tries more of them.
-for profile, examples in {"short": 25, "long": 1000}.items():
-    settings.register_profile(
-        profile,
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
-settings.load_profile("short")
 SUMMARY = pytest.StashKey[list[str]]()
 
 
