@@ -25,7 +25,7 @@ from src.config.overrides import check_root, defer_changes, format_option, resto
 from src.run import resume, status
 from src.run.job import Job
 from src.startup import as_user_errors, import_libraries, quieten
-from src.support.errors import UserError
+from src.support.errors import DamagedError, UserError, is_memory_error
 from src.support.files import remove_partial_files
 from src.support.folders import RunFolder
 from src.sweeps import jobs
@@ -155,10 +155,22 @@ def minimise(trainer: "Trainer", training: "build.Training", ckpt_path: str | No
     """Train until max_epochs, from the checkpoint if there is one."""
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+    from src.training import checkpoints
+
+    restoration = checkpoints.Restoration()
+    trainer.callbacks.insert(0, restoration)
     try:
         trainer.fit(training.module, training.data, ckpt_path=ckpt_path, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if ckpt_path is None or restoration.is_complete or is_memory_error(error):
+            raise
+        raise DamagedError(
+            f"{ckpt_path}: the training can't go on from it ({status.one_line(error)}): try another of its folder"
+        ) from error
 
 
 def test(trainer: "Trainer", training: "build.Training", run: Path) -> dict[str, Any]:

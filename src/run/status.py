@@ -15,6 +15,7 @@ from typing import Any
 from src.support.errors import DivergedError, UserError
 from src.support.files import atomic_path
 from src.support.folders import RunFolder
+from src.support.texts import read_json
 
 MIN_CODE_GAIN = 0.05  # nats by which an image's own code must lower its cost, or the decoder ignores the code
 MEAN_IMAGE_LEVEL = 0.99  # share of the mean image's cost, or unexplained variance, above which nothing was learned
@@ -74,7 +75,7 @@ def read(run: Path) -> dict[str, Any]:
     The state is `killed` where the file says running but the process on this host has ended.
     """
     try:
-        status = json.loads(RunFolder(run).status.read_text())
+        status = read_json(RunFolder(run).status)
     except (OSError, ValueError):
         return {}
     if not isinstance(status, dict):

@@ -23,12 +23,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config.moved import current_paths
+from src.config.plain import check_resolved
 from src.run import status
 from src.run.job import Job
 from src.run.status import State
 from src.support.errors import DamagedError, UserError
 from src.support.files import atomic_path
 from src.support.folders import RunFolder, SweepFolder
+from src.support.texts import read_json, read_yaml
 from src.sweeps import processes
 
 WITHOUT_EFFECT = (
@@ -43,6 +45,10 @@ WITHOUT_EFFECT = (
 NEW_OPTIONS = {"white": "auto"}  # options of data that were added later, with the value that keeps the old behaviour
 OVER = (State.FINISHED, State.DIVERGED)  # states after which another attempt would only repeat the last one
 RESUMABLE = (State.INTERRUPTED, State.KILLED, State.RUNNING)  # states from which a job is resumed
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError),
+    *(UserError, yaml.YAMLError, OmegaConfBaseException),
+)  # what a damaged configuration raises
 PATIENCE = 5  # seconds to wait for a process that trains the same job and may be about to end
 
 Entry = dict[str, Any]  # the entry of a job in jobs.json
@@ -67,8 +73,10 @@ def fingerprint(cfg: DictConfig) -> str:
 def fingerprint_of_run(folder: Path) -> str | None:
     """The fingerprint of the configuration in a run's folder; None where there is none that can be read."""
     try:
-        return fingerprint(OmegaConf.load(RunFolder(folder).config))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError, OmegaConfBaseException):
+        content = read_yaml(RunFolder(folder).config)
+        check_resolved(content, str(folder))  # it would read the environment
+        return fingerprint(OmegaConf.create(content))
+    except UNREADABLE:
         return None
 
 
@@ -82,7 +90,7 @@ def read_jobs(folder: Path) -> dict[str, Entry]:
     if not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text())
+        return read_json(path)
     except ValueError:
         raise UserError(f"{path} is damaged, so the jobs have lost their numbers: give another sweep_name") from None
 
