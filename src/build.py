@@ -29,19 +29,21 @@ from src.data.sources import Images, Split
 from src.models.vae import VAE
 from src.run import identity
 from src.run.confine import confine
+from src.run.epochs import Position
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 from src.training import checkpoints
+from src.training.cluster import environment
 from src.training.module import VAEModule
 from src.training.trial import try_networks, try_objective, try_schedules, try_single_image
 
 
 class Training(NamedTuple):
-    """A module to train, its images, and the step of the checkpoint that a resumed run continues."""
+    """A module to train, its images, and the position of the checkpoint that a resumed run continues."""
 
     module: VAEModule
     data: ImageData
-    step: int | None = None
+    position: Position | None = None
 
 
 def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any] | None = None) -> Training:
@@ -61,7 +63,8 @@ def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any]
         checkpoints.check_fit(checkpoint, trained, averages=cfg.trainer.get("ema") is not None)
     prepared = data(cfg, trained.vae, images)
     try_single_image(trained, prepared)
-    return Training(trained, prepared, checkpoint and checkpoint["global_step"])
+    position = Position(checkpoint["epoch"] + 1, checkpoint["global_step"]) if checkpoint else None
+    return Training(trained, prepared, position)
 
 
 def vae(cfg: DictConfig, trained: bool = False) -> VAE:
@@ -166,7 +169,7 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
             default_root_dir=str(run),
             callbacks=[*watchers, *savers],
             logger=loggers,
-            plugins=[checkpoints.WholeOrNothing()],
+            plugins=[checkpoints.WholeOrNothing(), environment()],
             num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # -1: measures the untrained model
             enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
         )

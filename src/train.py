@@ -20,11 +20,12 @@ from omegaconf import DictConfig, OmegaConf
 from src.config import trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
-from src.config.options import CONF, Config, check_run, to_plain_dict  # registers the schema of conf/train.yaml
+from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
-from src.run import resume, status
+from src.run import epochs, resume, status
 from src.run.job import Job
 from src.startup import as_user_errors, import_libraries, quieten
+from src.support import world
 from src.support.errors import DamagedError, UserError, is_memory_error
 from src.support.files import remove_partial_files
 from src.support.folders import RunFolder
@@ -47,9 +48,11 @@ def main() -> None:
         print(help_text("train"))
         return
     trust.command.set(["python", "-m", "src.train", *sys.argv[1:]])
+    if world.rank():  # the first process prints all there is to say
+        logging.disable(logging.WARNING)
     try:
         with errors_in_one_line(Path(CONF)):
-            sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
+            sys.argv[1:] = [*prepare_arguments(sys.argv[1:], Path(CONF)), *world.hydra_overrides()]
             hydra_main()
     except (KeyboardInterrupt, UnfinishedError):  # a sweep has listed the jobs that did not finish
         sys.exit(1)
@@ -68,7 +71,7 @@ def hydra_main(cfg: DictConfig) -> float | None:
     try:
         return train_for_user(cfg, Path(here.runtime.output_dir), [*here.overrides.task, *changes])["val/elbo"]
     except UserError as error:  # Hydra would print a line of its own before it
-        sys.exit(str(error))
+        sys.exit(world.last_words(str(error)))
 
 
 def train_for_user(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = None) -> dict[str, Any]:
@@ -88,6 +91,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
     if cfg.ckpt_path:
         cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides, cfg.trust)
     check_run(cfg)
+    check_processes(cfg)
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
     from src import build
     from src.training import checkpoints
@@ -129,11 +133,11 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
     from src.run import identity, tracking
     from src.run.loggers import build_loggers
 
-    module, data, step = training
+    module, data, position = training
     identity.keep(run, module.run, data, in_sweep=job is not None)
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
     metrics: dict[str, Any] = {}
-    loggers = build_loggers(cfg, run, job, step)
+    loggers = build_loggers(cfg, run, job, position)
     try:
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
@@ -166,6 +170,8 @@ def minimise(trainer: "Trainer", training: "build.Training", ckpt_path: str | No
     except (UserError, OSError, MemoryError):
         raise
     except Exception as error:
+        if world.is_connection_lost(error):
+            raise UserError("another process of this run has ended, so this one can't go on") from error
         if ckpt_path is None or restoration.is_complete or is_memory_error(error):
             raise
         raise DamagedError(
@@ -201,13 +207,11 @@ def judge(run: Path, metrics: dict[str, Any]) -> dict[str, str]:
     The state is `diverged` if the model is worse than it was untrained. There is a `warning` if it is no better than
     one that has learned nothing.
     """
-    from src.run import record
-
-    epochs = record.epochs(run)
-    if reason := status.divergence(epochs):
+    rows = epochs.read_with_warning(run)
+    if reason := status.divergence(rows):
         log.warning("the training has diverged: %s", reason)
         return {"state": status.State.DIVERGED, "reason": reason}
-    warnings = status.warnings(epochs, metrics)
+    warnings = status.warnings(rows, metrics)
     for line in warnings:
         log.warning("finished, but %s", line)
     return {"warning": "; ".join(warnings)} if warnings else {}
@@ -217,8 +221,8 @@ def final_metrics(module: "VAEModule", data: "ImageData", run: Path, epoch: int)
     """The content of metrics.json: the numbers of the tested checkpoint, of `epoch`, and where they come from."""
     from src.run import record
 
-    rows = record.epochs(run)
-    best = next(row for row in rows if row["epoch"] == epoch)
+    rows = epochs.read_with_warning(run)
+    best = next((row for row in rows if row["epoch"] == epoch), {})  # its row may have been lost
     return {
         **{name: value for name, value in best.items() if name not in ("seconds", "step")},
         **module.numbers,
@@ -236,12 +240,11 @@ def final_metrics(module: "VAEModule", data: "ImageData", run: Path, epoch: int)
 
 def log_results(metrics: dict[str, Any], run: Path) -> None:
     """Log the main numbers of a run and its folder."""
-    from src.run import record
-
     # earlier versions measured fewer training images, and wrote no standard error
-    have_error = ["train/elbo_se" in row for row in record.epochs(run)]
+    rows = epochs.read_with_warning(run)
+    have_error = ["train/elbo_se" in row for row in rows if "seconds" in row]  # others are restored, or untrained
     if any(have_error) and not all(have_error):
-        count, file = have_error.count(False), RunFolder(run).epochs.name
+        count, file = sum("train/elbo_se" not in row for row in rows), RunFolder(run).epochs.name
         log.warning("train/... of the first %d rows of %s is of other training images", count, file)
     for split in ("val", "test"):
         numbers = ", ".join(f"{name} {metrics[f'{split}/{name}']:.2f}" for name in ("elbo", "recon", "kl"))

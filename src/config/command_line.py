@@ -15,6 +15,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from src.config.overrides import NONE
 from src.config.schema import suggestion
 from src.support.errors import UserError
+from src.support.world import refusal
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # the environment variable that makes Hydra show tracebacks
@@ -41,7 +42,7 @@ def errors_in_one_line(groups: Path) -> Iterator[None]:
         line = str(error)
     finally:
         del os.environ[FULL_ERROR]
-    sys.exit(line)
+    sys.exit(refusal(line))
 
 
 def is_from_hydra(error: Exception) -> bool:

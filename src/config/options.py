@@ -11,12 +11,14 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.config import shared  # noqa: F401 - registers the resolver that conf/train.yaml needs
 from src.config.names import PLAIN, option_name, trusted_names
 from src.config.schema import check_parts, check_value, is_referred_to, suggestion
 from src.config.trainer_options import check_trainer
 from src.support.errors import UserError
 from src.support.folders import EXAMPLE, RunFolder
 from src.support.links import check_links
+from src.support.world import check_size
 
 # conf/hydra/launcher/ has defaults of our own for these launchers
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
@@ -120,6 +122,13 @@ def check_run(cfg: DictConfig) -> None:
     data = options["data"]
     if data["source"].get("_target_") == "src.data.sources.npz" and not Path(data["path"]).expanduser().exists():
         raise UserError(f"data.path={data['path']}: there is no such file")
+
+
+def check_processes(cfg: DictConfig) -> None:
+    """Raise UserError where torchrun or srun has started another number of processes than the trainer's options ask
+    for."""
+    trainer = OmegaConf.to_container(cfg.trainer, resolve=True)
+    check_size(trainer["devices"], trainer.get("num_nodes", 1))
 
 
 def to_plain_dict(cfg: DictConfig) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class WholeOrNothing(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(Path(path)) as partial:
+        with atomic_path(Path(path), durable=True) as partial:
             try:
                 torch.save(checkpoint, partial)
             except RuntimeError as error:  # torch's exception for a full disk

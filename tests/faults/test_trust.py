@@ -20,7 +20,7 @@ from src.config.moved import current_paths
 from src.run import resume
 from src.support.errors import UserError
 from src.support.folders import SweepFolder
-from src.sweeps import jobs
+from src.sweeps import numbering
 from tests.helpers import hostile
 from tests.helpers.own_parts import OWN_PARTS
 from tests.helpers.project import ROOT
@@ -244,11 +244,12 @@ def test_a_job_of_a_sweep_is_resumed_by_the_command_that_names_its_class(own, sm
     assert json.loads((own / "status.json").read_text())["state"] == "finished"
 
 
-def test_the_configuration_in_a_job_of_a_sweep_reads_no_environment(stranger):
-    assert jobs.fingerprint_of_run(stranger)
+def test_the_configuration_in_a_job_of_a_sweep_reads_no_environment(stranger, monkeypatch):
     config = yaml.safe_load((stranger / "config.yaml").read_text())
     (stranger / "config.yaml").write_text(yaml.safe_dump(config | {"extra": "${oc.env:SECRET}"}))
-    assert jobs.fingerprint_of_run(stranger) is None
+    before = numbering.training_of_folder(stranger)
+    monkeypatch.setenv("SECRET", "another")
+    assert numbering.training_of_folder(stranger) == before
 
 
 @pytest.mark.parametrize(
