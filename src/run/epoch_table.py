@@ -44,7 +44,7 @@ class EpochTable(Logger):
         if self.is_saved or not self.rows:
             return
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, sorted(set().union(*self.rows)))
+        writer = csv.DictWriter(text, sorted({"epoch", "step"}.union(*self.rows)))
         writer.writeheader()
         writer.writerows(self.rows)
         write(self.path, text.getvalue())

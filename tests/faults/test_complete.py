@@ -119,6 +119,7 @@ def test_a_finished_run_with_a_damaged_trace_says_so_and_ends(copy, resume, capl
     resume(copy)
     assert "pictures begin anew" in caplog.text
     assert "Traceback" not in caplog.text
+    assert Trace.load(path).frames["epoch"].tolist() == [2]
     assert json.loads((copy / "status.json").read_text())["state"] == "finished"
     with Image.open(copy / "figures" / "latent_tsne.gif") as animation:
         animation.verify()
