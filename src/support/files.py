@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -12,6 +12,20 @@ PARTIAL = re.compile(r"\.\d+\.")  # how the names of temporary files begin
 def cache_folder() -> Path:
     """This program's folder in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae-lab"
+
+
+def write_to_cache(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` write a file of the cache, completely or not at all.
+
+    What killed processes have left there of this file is removed. A file that can't be written, for lack of a folder or
+    of space, is no error: it is made anew the next time.
+    """
+    with suppress(OSError, RuntimeError):  # RuntimeError is torch's for a full disk
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".*.{path.name}"):
+            leftover.unlink(missing_ok=True)
+        with atomic_path(path) as partial:
+            write(partial)
 
 
 @contextmanager
