@@ -12,6 +12,7 @@ from src.run.tracking import media
 from src.support.errors import UserError, one_line
 from src.support.folders import RunFolder
 from src.support.ranges import Share, check_arguments
+from src.support.signals import StopSignal, forgive
 from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ class Pictures(Callback):
         try:
             trace = Trace.load(run.trace)
             publish(trainer, getattr(figures, how)(trace, run.figures), int(trace.epochs["images_seen"][-1]))
-        except KeyboardInterrupt:
-            if how == "draw_latest":
+        except (KeyboardInterrupt, StopSignal) as stop:
+            if how == "draw_latest" or not forgive(stop):
                 raise
             log.warning("drawing interrupted; python -m src.figures %s draws the rest", trainer.default_root_dir)
         except (UserError, OSError) as error:
