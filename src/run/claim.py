@@ -238,7 +238,7 @@ def check_same_options(config: DictConfig, checkpoint: Path) -> dict[str, Any]:
     changed = differences([options, to_plain_dict(ours)], repeats_or_follows, MAY_DIFFER)
     if not changed:
         return options
-    texts = [f"{part(name)}={typed(name, now)}, which was {typed(name, then)}" for name, (then, now) in changed.items()]
+    texts = [f"{part(name)}={option_text(name, now)}, which was {option_text(name, then)}" for name, (then, now) in changed.items()]
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     raise UserError(
         f"{checkpoint.parent.parent} was begun with other options: {'; '.join(texts[:SHOWN])}{more}: give the run's "
@@ -246,7 +246,7 @@ def check_same_options(config: DictConfig, checkpoint: Path) -> dict[str, Any]:
     )
 
 
-def typed(name: str, value: Any) -> str:
+def option_text(name: str, value: Any) -> str:
     """The value of an option as one would type it; where it chooses a part, the name of the choice."""
     return option_name(value) if name.endswith("._target_") and isinstance(value, str) else as_text(value)
 
