@@ -238,7 +238,10 @@ def check_same_options(config: DictConfig, checkpoint: Path) -> dict[str, Any]:
     changed = differences([options, to_plain_dict(ours)], repeats_or_follows, MAY_DIFFER)
     if not changed:
         return options
-    texts = [f"{part(name)}={option_text(name, now)}, which was {option_text(name, then)}" for name, (then, now) in changed.items()]
+    texts = [
+        f"{part(name)}={option_text(name, now)}, which was {option_text(name, then)}"
+        for name, (then, now) in changed.items()
+    ]
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     raise UserError(
         f"{checkpoint.parent.parent} was begun with other options: {'; '.join(texts[:SHOWN])}{more}: give the run's "
