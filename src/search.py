@@ -9,11 +9,13 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from src.config import trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
 from src.config.options import CONF
@@ -40,6 +42,7 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text("search"))
         return
+    trust.command.set(["python", "-m", "src.search", *sys.argv[1:]])
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stdout)
     try:
         with stop_on_signals(), errors_in_one_line(Path(CONF)):
@@ -58,12 +61,13 @@ def search(arguments: list[str]) -> None:
     from src.run.identity import check_sweep
 
     refuse_several("search")
+    trusted, arguments = take_trust(arguments)
     name, trials, plan = parse_command_line(arguments)
     if importlib.util.find_spec("optuna") is None:
         raise UserError("optuna is missing: pip install 'vae-lab[search]'")
     folder, file = SWEEPS / name, SweepFolder(SWEEPS / name).search
     if file.is_file():
-        plan = load_space(file, plan)
+        plan = load_space(file, plan, trusted)
     elif plan is None:
         raise UserError(
             f"there is no search {folder} to go on with: give an option a space, such as beta=interval(0.5,8)"
@@ -81,6 +85,13 @@ def search(arguments: list[str]) -> None:
             check_sweep(folder, [OmegaConf.to_container(cfg.data, resolve=True)])
             train_trials(folder, plan, trials)
             conclude(folder, cfg.logger)
+
+
+def take_trust(arguments: list[str]) -> tuple[Any, list[str]]:
+    """The value of the option `trust` among the arguments, which no file keeps, and the other arguments."""
+    options = [each for each in arguments if each.startswith("trust=")]
+    values = [each.value() for each in OverridesParser.create().parse_overrides(options)]
+    return values[-1] if values else None, [each for each in arguments if each not in options]
 
 
 def train_trials(folder: Path, plan: Plan, total: int) -> None:

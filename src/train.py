@@ -28,7 +28,7 @@ from src.run.claim import own, release_claims
 from src.run.job import Job
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support import world
-from src.support.errors import UserError
+from src.support.errors import DamagedError, UserError, is_memory_error
 from src.support.files import remove_partial_files
 from src.support.folders import RunFolder
 from src.support.signals import stop_on_signals
@@ -177,14 +177,24 @@ def minimise(trainer: "Trainer", training: "build.Training", ckpt_path: str | No
     """Train until max_epochs, from the checkpoint if there is one."""
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+    from src.training import checkpoints
+
+    restoration = checkpoints.Restoration()
+    trainer.callbacks.insert(0, restoration)
     try:
         trainer.fit(training.module, training.data, ckpt_path=ckpt_path, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
-    except RuntimeError as error:
-        if not world.is_connection_lost(error):
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if world.is_connection_lost(error):
+            raise UserError("another process of this run has ended, so this one can't go on") from error
+        if ckpt_path is None or restoration.is_complete or is_memory_error(error):
             raise
-        raise UserError("another process of this run has ended, so this one can't go on") from error
+        raise DamagedError(
+            f"{ckpt_path}: the training can't go on from it ({status.one_line(error)}): try another of its folder"
+        ) from error
 
 
 def test(trainer: "Trainer", training: "build.Training", run: Path) -> dict[str, Any]:

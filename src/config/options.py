@@ -17,6 +17,7 @@ from src.config.schema import check_parts, check_value, is_referred_to, suggesti
 from src.config.trainer_options import check_trainer
 from src.support.errors import UserError
 from src.support.folders import EXAMPLE, RunFolder
+from src.support.links import check_links
 from src.support.world import check_size
 
 # conf/hydra/launcher/ has defaults of our own for these launchers
@@ -97,6 +98,7 @@ def check_flat(options: dict[str, Any]) -> None:
             )
         if RunFolder.of_checkpoint(path) is None:
             raise UserError(f"ckpt_path={cfg.ckpt_path} is not in a run's folder: give {EXAMPLE.checkpoint('last')}")
+        check_links(RunFolder.of_checkpoint(path).path)
     for option in ("run_name", "sweep_name"):
         if cfg[option] is not None and not re.fullmatch(r"\w[\w.-]*", cfg[option]):
             raise UserError(f"{option}={cfg[option]} can't name a folder: use letters, digits, _ . and -")
@@ -220,6 +222,7 @@ def check_apply(cfg: DictConfig) -> None:
     if not path.is_file():
         name = path.relative_to(folder.path)
         raise UserError(f"run={cfg.run} holds no {name}: give the folder of a trained run")
+    check_links(folder.path)
 
 
 ConfigStore.instance().store(name="schema", node=Config)

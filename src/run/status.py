@@ -16,6 +16,7 @@ from src.support.files import atomic_path
 from src.support.folders import RunFolder
 from src.support.locks import is_alive, start_time
 from src.support.signals import defer_signals
+from src.support.texts import read_json
 
 MIN_CODE_GAIN = 0.05  # nats by which an image's own code must lower its cost, or the decoder ignores the code
 MEAN_IMAGE_LEVEL = 0.99  # share of the mean image's cost, or unexplained variance, above which nothing was learned
@@ -100,8 +101,8 @@ def read(run: Path) -> dict[str, Any]:
     The state is `killed` where the file says running but the process on this host has ended.
     """
     try:
-        status = json.loads(RunFolder(run).status.read_text())
-    except (OSError, ValueError, RecursionError):
+        status = read_json(RunFolder(run).status)
+    except (OSError, ValueError):
         return {}
     if not isinstance(status, dict) or not all(
         check(status[name]) for name, check in ENTRIES.items() if name in status

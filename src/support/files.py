@@ -48,7 +48,8 @@ def atomic_path(path: Path, durable: bool = False) -> Iterator[Path]:
         if durable and os.name == "posix":  # Windows opens no folders
             synchronise(path.parent, os.O_RDONLY)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # there is nothing left of it after a success, and the next start of the run removes it
+            partial.unlink(missing_ok=True)
 
 
 def synchronise(path: Path, access: int) -> None:
