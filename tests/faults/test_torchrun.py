@@ -33,7 +33,8 @@ def torchrun(small, environment, tmp_path):
     """torchrun("beta=4", ...): torchrun with two processes of src.train; the exit code, and what they print."""
 
     def start(*words: str) -> tuple[int, str]:
-        command = [*TORCHRUN, "-m", "src.train", *small, *words]
+        options = [] if any(word.startswith("ckpt_path=") for word in words) else small
+        command = [*TORCHRUN, "-m", "src.train", *options, *words]
         result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150)
         return result.returncode, result.stdout + result.stderr
 
