@@ -13,7 +13,6 @@ from src.support.errors import UserError
 from src.sweeps.jobs import progress
 
 INTERVAL = 3  # seconds between two looks at the jobs
-SLURM = "submitit_slurm"
 
 log = logging.getLogger(__name__)
 

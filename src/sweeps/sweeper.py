@@ -166,7 +166,7 @@ class Sweep:
 
     def wait(self, why: str) -> None:
         """Wait for the sweep's jobs in SLURM's queue, if there are any, and say why."""
-        if self.launcher == queue.SLURM:
+        if self.launcher == jobs.SLURM:
             submissions = Path(str(self.config.hydra.launcher.submitit_folder)).parent
             queue.wait_for_queue(submissions, self.folder, why)
 
