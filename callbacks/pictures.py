@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from src.run.trace import Trace
 from src.run.tracking import media
+from src.support.errors import UserError, one_line
 from src.support.folders import RunFolder
 from src.support.ranges import Share, check_arguments
 from src.training.module import VAEModule
@@ -34,8 +35,8 @@ class Pictures(Callback):
         if self.spent < self.share * (time.perf_counter() - self.start) and not trainer.should_stop:
             self.draw(trainer, "draw_latest")
 
-    def on_train_end(self, trainer: Trainer, module: VAEModule) -> None:
-        self.draw(trainer, "draw_final")
+    def on_fit_end(self, trainer: Trainer, module: VAEModule) -> None:
+        self.draw(trainer, "draw_final")  # Lightning calls `on_train_end` only if there was something left to train
 
     def draw(self, trainer: Trainer, how: str) -> None:
         """Draw with a function of src.figures, named by `how`, and log the figures."""
@@ -45,20 +46,23 @@ class Pictures(Callback):
 
         run, start = RunFolder(Path(trainer.default_root_dir)), time.perf_counter()
         try:
-            paths = getattr(figures, how)(Trace.load(run.trace), run.figures)
-            publish(trainer, paths)
+            trace = Trace.load(run.trace)
+            publish(trainer, getattr(figures, how)(trace, run.figures), int(trace.epochs["images_seen"][-1]))
         except KeyboardInterrupt:
             if how == "draw_latest":
                 raise
             log.warning("drawing interrupted; python -m src.figures %s draws the rest", trainer.default_root_dir)
+        except (UserError, OSError) as error:
+            again = f"python -m src.figures {trainer.default_root_dir}"
+            log.warning("drawing failed, the training goes on: %s; %s draws the figures", one_line(error), again)
         except Exception:
             log.exception("drawing failed, the training goes on; python -m src.figures %s", trainer.default_root_dir)
         self.spent += time.perf_counter() - start
 
 
-def publish(trainer: Trainer, paths: list[Path]) -> None:
-    """Log figures to the run's W&B run, if it has one."""
+def publish(trainer: Trainer, paths: list[Path], images_seen: int) -> None:
+    """Log figures to the run's W&B run, if it has one, at the place of the epoch that they show."""
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             images = {f"figures/{name}": value for name, value in media(paths).items()}
-            logger.experiment.log(images | {"images_seen": trainer.callback_metrics.get("images_seen", 0)})
+            logger.experiment.log(images | {"images_seen": images_seen})

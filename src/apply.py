@@ -19,13 +19,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from src.config import trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
 from src.config.options import CONF, ApplyConfig, check_apply
 from src.config.overrides import check_root, restore_working_folder
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support.errors import UserError
+from src.support.files import remove_partial_files
 from src.support.folders import ResultsFolder, RunFolder
+from src.support.signals import stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,8 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text("apply"))
         return
-    with errors_in_one_line(Path(CONF)):
+    trust.command.set(["python", "-m", "src.apply", *sys.argv[1:]])
+    with stop_on_signals(), errors_in_one_line(Path(CONF)):
         sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
         hydra_main()
 
@@ -71,7 +75,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
 
     quieten()
     check_apply(cfg)  # a call from Python has not passed Hydra's hook
-    run = build.open_run(cfg.run, cfg.checkpoint, cfg.seed, cfg.data)
+    run = build.open_run(cfg.run, cfg.checkpoint, cfg.seed, cfg.data, cfg.trust)
     run.vae.to(device(cfg.device))
     task = build.task(cfg.task)
     name = cfg.task._target_.rpartition(".")[2]
@@ -121,6 +125,8 @@ def results(parent: Path, name: str | None) -> Iterator[tuple[Path, Path]]:
     final = parent / (name or f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
     if final.exists():
         raise UserError(f"{final} is there already: give another name")
+    if parent.parent.is_dir():
+        remove_partial_files(parent.parent)  # of tasks that were killed
     created = [folder for folder in (parent, parent.parent) if not folder.exists()]
     folder = parent / f".{os.getpid()}.{final.name}"
     folder.mkdir(parents=True)

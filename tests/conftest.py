@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
+from hypothesis import HealthCheck, settings
 from omegaconf import DictConfig
 
 from src import train
@@ -21,6 +22,18 @@ from src.data.sources import Images, Split
 from tests.helpers.images import blobs
 from tests.helpers.project import ROOT
 from tests.helpers.runs import train_run
+
+# The same examples each time; `--hypothesis-profile=long` of `make faults` tries more of them.
+for profile, examples in {"short": 25, "long": 1000}.items():
+    settings.register_profile(
+        profile,
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+settings.load_profile("short")
 
 
 @pytest.fixture(autouse=True)

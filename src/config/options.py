@@ -12,11 +12,12 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import shared  # noqa: F401 - registers the resolver that conf/train.yaml needs
-from src.config.names import PLAIN, option_name
+from src.config.names import PLAIN, option_name, trusted_names
 from src.config.schema import check_parts, check_value, is_referred_to, suggestion
 from src.config.trainer_options import check_trainer
 from src.support.errors import UserError
 from src.support.folders import EXAMPLE, RunFolder
+from src.support.links import check_links
 from src.support.world import check_size
 
 # conf/hydra/launcher/ has defaults of our own for these launchers
@@ -32,7 +33,7 @@ MONITORED = {
     "val/bits_per_dim": "min",
 }
 PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
-FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "sweep_name")
+FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "run_name", "resume", "sweep_name")
 
 
 @dataclass
@@ -43,6 +44,9 @@ class Config:
     beta: float = 1.0
     seed: int = 0
     ckpt_path: str | None = None
+    run_name: str | None = None
+    resume: str | None = None
+    trust: Any = None
     sweep_name: str | None = None
     title: str = MISSING
     data: Any = MISSING
@@ -69,6 +73,7 @@ class ApplyConfig:
     name: str | None = None
     seed: int | None = None
     device: str = "auto"
+    trust: Any = None
     data: Any = MISSING
 
 
@@ -93,8 +98,12 @@ def check_flat(options: dict[str, Any]) -> None:
             )
         if RunFolder.of_checkpoint(path) is None:
             raise UserError(f"ckpt_path={cfg.ckpt_path} is not in a run's folder: give {EXAMPLE.checkpoint('last')}")
-    if cfg.sweep_name is not None and not re.fullmatch(r"\w[\w.-]*", cfg.sweep_name):
-        raise UserError(f"sweep_name={cfg.sweep_name} can't name a folder: use letters, digits, _ . and -")
+        check_links(RunFolder.of_checkpoint(path).path)
+    for option in ("run_name", "sweep_name"):
+        if cfg[option] is not None and not re.fullmatch(r"\w[\w.-]*", cfg[option]):
+            raise UserError(f"{option}={cfg[option]} can't name a folder: use letters, digits, _ . and -")
+    if cfg.resume not in (None, "auto"):
+        raise UserError(f"resume must be null or auto, got {cfg.resume}; a checkpoint is given by ckpt_path=FILE")
 
 
 def check_run(cfg: DictConfig) -> None:
@@ -105,6 +114,7 @@ def check_run(cfg: DictConfig) -> None:
             raise UserError(f"{part} must be given: {part}=..." if part in PARTS else f"{part} must name a class")
     options = to_plain_dict(cfg)
     check_flat({name: options[name] for name in FLAT})
+    trusted_names(cfg.get("trust"))
     check_names(options, cfg, Config)
     for part in PARTS:
         check_value(part, options[part], dict)
@@ -127,9 +137,9 @@ def check_processes(cfg: DictConfig) -> None:
 
 
 def to_plain_dict(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as a plain dict, without Hydra's own node. Raises UserError where an option is missing
-    or refers to one that does not exist."""
-    ours = OmegaConf.masked_copy(cfg, [name for name in cfg if name != "hydra"])
+    """The resolved configuration as a plain dict, without Hydra's own node and without `trust`, which a command grants
+    and no file. Raises UserError where an option is missing or refers to one that does not exist."""
+    ours = OmegaConf.masked_copy(cfg, [name for name in cfg if name not in ("hydra", "trust")])
     try:
         return OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -200,6 +210,7 @@ def check_apply(cfg: DictConfig) -> None:
         raise UserError(f"checkpoint must be best or last, got {cfg.checkpoint}")
     if cfg.device not in ("auto", "cpu", "cuda"):
         raise UserError(f"device must be auto, cpu or cuda, got {cfg.device}")
+    trusted_names(cfg.trust)
     if cfg.seed is not None and not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed must be from 0 to 2^32 - 1, got {cfg.seed}")
     if cfg.name is not None and (cfg.name in ("", "latest") or "/" in cfg.name or cfg.name.startswith(".")):
@@ -211,6 +222,7 @@ def check_apply(cfg: DictConfig) -> None:
     if not path.is_file():
         name = path.relative_to(folder.path)
         raise UserError(f"run={cfg.run} holds no {name}: give the folder of a trained run")
+    check_links(folder.path)
 
 
 ConfigStore.instance().store(name="schema", node=Config)

@@ -54,6 +54,6 @@ def read_jobs(folder: Path) -> dict[str, Entry]:
 
 def write_jobs(folder: Path, entries: dict[str, Entry]) -> None:
     """Write SWEEP/jobs.json."""
-    with atomic_path(SweepFolder(folder).jobs) as partial_file:
+    with atomic_path(SweepFolder(folder).jobs, durable=True) as partial_file:
         content = {name: asdict(entry) for name, entry in entries.items()}
         partial_file.write_text(json.dumps(content, indent=1) + "\n")

@@ -4,7 +4,13 @@ from hydra.errors import CompactHydraException
 
 
 class UserError(CompactHydraException):
-    """States in one line what is wrong and how to correct it; Hydra prints it without a traceback, in a sweep too."""
+    """States in one line what is wrong and how to correct it; Hydra prints it without a traceback, in a sweep too.
+
+    What is not printable, as a name of a file may be, is escaped: it would break the line or control the terminal.
+    """
+
+    def __init__(self, message: str = ""):
+        super().__init__("".join(map(printable, str(message))))
 
 
 class DivergedError(UserError):
@@ -13,6 +19,11 @@ class DivergedError(UserError):
 
 class DamagedError(UserError):
     """A file is truncated, or was not written by this program."""
+
+
+def printable(character: str) -> str:
+    """A character, or its escape sequence in Python if it can't be printed."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 def is_memory_error(error: Exception) -> bool:

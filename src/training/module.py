@@ -19,10 +19,18 @@ from src.data.selection import evenly_spread_rows
 from src.inference.metrics import active_units, bits_per_dim, code_gain, mean_image_cost, unexplained_share
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
+from src.run.checkpoint_file import FORMAT
 from src.support import noise
-from src.support.errors import DivergedError, UserError
+from src.support.errors import UserError
 from src.support.noise import Noise
 from src.support.statistics import Estimate, estimate, flatten
+from src.training.divergence import (
+    SCALED,
+    LossWatch,
+    error_in_training,
+    error_in_validation,
+    has_finite_weights,
+)
 from src.training.objectives import Objective
 
 LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "elbo_se", "recon", "kl")}
@@ -58,10 +66,12 @@ class VAEModule(lightning.LightningModule):
         self.vae, self.objective, self.optimizer, self.seed = vae, objective, optimizer, seed
         self.schedule, self.lr_schedule = schedule, lr_schedule
         self.run = {"config": config or {}, "overrides": overrides or [], "composition": composition or {}}
+        self.run["version"] = FORMAT
         self.numbers: dict[str, float | np.ndarray] = {}
         self.terms: dict[str, dict[str, np.ndarray]] = {}
         self.batches: dict[str, list[dict[str, Tensor]]] = {}
         self.started, self.seconds, self.first_batch = 0.0, 0.0, 0
+        self.loss_watch = LossWatch()
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning assigns the name of each hook that it calls, forty times a step. torch would first check whether it
@@ -95,6 +105,7 @@ class VAEModule(lightning.LightningModule):
         # so that a resume at the start of an epoch has the noise and dropout of a run that was not interrupted
         torch.manual_seed(noise.seed_of(self.seed, "training noise", self.current_epoch))
         self.started, self.first_batch = time.perf_counter(), self.trainer.fit_loop.total_batch_idx
+        self.loss_watch.start()
 
     def on_train_batch_start(self, batch: Batch, step: int) -> None:
         for optimizer in self.trainer.optimizers:
@@ -115,7 +126,16 @@ class VAEModule(lightning.LightningModule):
         terms = self.objective(vae, batch.x, eps[:, rank * size : (rank + 1) * size], weight)
         if terms.px is not None and terms.px.fits_batch:
             vae.likelihood.update(terms.px, batch.x)
-        return terms.loss.mean()
+        loss = terms.loss.mean()
+        if self.loss_watch.see(step, terms, loss):
+            self.end_at(step, batch.x)
+        return loss
+
+    def end_at(self, step: int, x: Tensor) -> None:
+        """Raise DivergedError for a loss that is not finite, if all processes notice it at this step with images x."""
+        first = self.loss_watch.first
+        if first and self.trainer.world_size == 1 and self.trainer.precision != SCALED:
+            raise error_in_training(self.trainer, self, first, x if first.number == step and x.is_cpu else None)
 
     def on_validation_start(self) -> None:
         if self.device.type == "cuda":
@@ -129,24 +149,43 @@ class VAEModule(lightning.LightningModule):
         self.evaluate(("val", "train")[dataloader_idx], batch)
 
     def on_validation_epoch_end(self) -> None:
+        epoch = self.current_epoch + (not self.trainer.sanity_checking)
+        self.numbers = self.numbers_of_epoch(epoch)
+        if epoch:
+            speed = (
+                (self.trainer.fit_loop.total_batch_idx - self.first_batch) * self.data.images_per_step() / self.seconds
+            )
+            self.numbers |= {"seconds": self.seconds, "images_per_second": speed}
+        self.publish(self.numbers)
+        self.check_numbers(epoch)
+
+    def check_numbers(self, epoch: int) -> None:
+        """Raise DivergedError where the validation loss, a weight, or the loss of every step is not finite."""
+        watch = self.loss_watch
+        watch.read()
+        is_stuck = watch.first is not None and watch.good == 0
+        if not math.isfinite(self.numbers["val/loss"]) or is_stuck or not has_finite_weights(self):
+            raise error_in_validation(self.trainer, self, epoch, self.terms["val"], watch.first)
+
+    def numbers_of_epoch(self, epoch: int) -> dict[str, Any]:
+        """The measurements after `epoch`, from the batches that have been evaluated."""
         trainer, total = self.trainer, self.trainer.fit_loop.total_batch_idx
-        epoch, a_step = self.current_epoch + (not trainer.sanity_checking), self.data.images_per_step()
-        numbers = {"epoch": epoch, "images_seen": (total + 1) * a_step}
+        numbers: dict[str, Any] = {"epoch": epoch, "images_seen": (total + 1) * self.data.images_per_step()}
         numbers |= self.summary("val") | {k: v for k, v in self.summary("train").items() if k in LOGGED_OF_TRAIN}
         last = max(0, epoch - 1 / trainer.num_training_batches)  # when the last step of the epoch began
         weight = self.schedule(last, max(0, self.global_step - 1))
         numbers |= {name: value * weight for name, value in self.objective.scheduled.items()}
-        numbers["lr"] = self.lr_at(last)
-        if epoch:
-            speed = (total - self.first_batch) * a_step / self.seconds
-            numbers |= {"seconds": self.seconds, "images_per_second": speed}
-        self.numbers = numbers
-        self.publish(numbers)
-        if not math.isfinite(numbers["val/loss"]):
-            raise DivergedError(
-                f"training diverged: val/loss is {numbers['val/loss']} after epoch {epoch}; "
-                "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
-            )
+        return numbers | {"lr": self.lr_at(last)}
+
+    @torch.no_grad()
+    def measure(self, epoch: int) -> None:
+        """Set `numbers` and `terms` to those after `epoch`, outside a validation of Lightning; nothing is logged."""
+        self.eval()
+        self.on_validation_epoch_start()
+        for i, batches in enumerate(self.data.val_dataloader()):
+            for step, batch in enumerate(map(self.trainer.precision_plugin.convert_input, batches)):
+                self.validation_step(batch, step, i)
+        self.numbers = self.numbers_of_epoch(epoch)
 
     def on_test_epoch_start(self) -> None:
         self.batches = {"test": [], "val": []}
@@ -181,6 +220,7 @@ class VAEModule(lightning.LightningModule):
             self.log(name, value, logger=False, prog_bar=name == "val/elbo")
         for logger in self.loggers:
             logger.log_metrics(flat, self.global_step)
+            logger.save()
 
     def evaluate(self, split: str, batch: Batch) -> None:
         """Store the terms of each image of a batch, at the final value of the schedule and in full precision."""
