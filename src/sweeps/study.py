@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.run import record
+from src.run import epochs
 from src.support import noise
 from src.support.errors import UserError, one_line
 from src.support.folders import SweepFolder
@@ -77,7 +77,7 @@ def repair(folder: Path) -> None:
 
 def replay(trial: "Trial", run: Path, metric: str) -> None:
     """Report the epochs of a trial that was trained before, which a study with a new journal does not know."""
-    for row in record.epochs(run):
+    for row in epochs.read(run).rows:
         if row["epoch"] >= 1 and metric in row:
             report(trial, int(row["epoch"]), row[metric])
 

@@ -1,6 +1,7 @@
 """SLURM: its refusals, and runs and sweeps that it cancels or requeues."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -173,3 +174,20 @@ def test_refusals_under_slurm_are_one_line(command, tmp_path):
         assert said.count(message) == 1
         assert "Traceback" not in said
     assert not (tmp_path / "outputs" / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_batch_script_that_is_requeued_ends_as_an_uninterrupted_run(command, tmp_path):
+    words, run = ["trainer.max_epochs=60"], tmp_path / "outputs" / "runs" / "mine"
+    log, script = tmp_path / "batch.log", tmp_path / "job.sh"
+    line = shlex.join(command(*words, "run_name=mine", "resume=auto"))
+    script.write_text(f"#!/bin/bash\nexec {line}\n")
+    code, said = run_line("sbatch", "--parsable", "--open-mode=append", f"--output={log}", script)
+    assert code == 0, said
+    wait_until((run / "checkpoints" / "last.ckpt").is_file, log)
+    assert run_line("scontrol", "requeue", said.strip())[0] == 0
+    wait_until(lambda: said.strip() not in run_line("squeue", "--noheader", "--format=%i")[1], log)
+    assert status.read(run)["state"] == "finished", log.read_text()
+    assert [path.name for path in run.parent.iterdir()] == ["mine"]
+    assert run_line(*command(*words, "hydra.run.dir=whole"))[0] == 0
+    assert identical(weights(run), weights(tmp_path / "whole"))
