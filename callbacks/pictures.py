@@ -5,10 +5,9 @@ import time
 from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import WandbLogger
 
+from src.run.guard import log_figures
 from src.run.trace import Trace
-from src.run.tracking import media
 from src.support.folders import RunFolder
 from src.support.ranges import Share, check_arguments
 from src.training.module import VAEModule
@@ -57,8 +56,5 @@ class Pictures(Callback):
 
 
 def publish(trainer: Trainer, paths: list[Path]) -> None:
-    """Log figures to the run's W&B run, if it has one."""
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            images = {f"figures/{name}": value for name, value in media(paths).items()}
-            logger.experiment.log(images | {"images_seen": trainer.callback_metrics.get("images_seen", 0)})
+    """Send figures to those of the run's loggers that take figures."""
+    log_figures(trainer.loggers, paths, float(trainer.callback_metrics.get("images_seen", 0)))

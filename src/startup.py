@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from src.support.errors import UserError, is_memory_error
+from src.support.errors import UserError, describe_os_error, is_memory_error
 
 
 def import_libraries(with_wandb: bool) -> None:
@@ -39,6 +39,7 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "openTSNE"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # W&B's telemetry, where W&B is out of reach
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def as_user_errors(folder: Path | str, remedy: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{error.strerror or error}: {error.filename or folder}") from error
+        raise UserError(describe_os_error(error, folder)) from error
     except (MemoryError, RuntimeError) as error:
         if not is_memory_error(error):
             raise

@@ -123,7 +123,7 @@ def record_run(run: Path, cfg: DictConfig, overrides: list[str], resumes: bool =
 def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None) -> dict[str, Any]:
     """Minimise the objective, test the best checkpoint, and return what metrics.json holds."""
     from src import build
-    from src.run import identity, tracking
+    from src.run import guard, identity
     from src.run.loggers import build_loggers
 
     module, data, step = training
@@ -144,7 +144,7 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
             log.warning("interrupted; to go on after the last whole epoch: python -m src.train %s", again)
         raise
     finally:
-        tracking.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))
+        guard.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))
     return metrics
 
 
