@@ -1,5 +1,6 @@
 # make train ARGS="model=conv latent_dim=16"     set up .venv once, then train
 # make test                                     set up .venv once, then lint, check types and test
+# make faults                                   kill, fill the disk and damage files at every point: 25 minutes, Linux
 # make bench                                    how fast it trains, beside a bare loop and its peers: half an hour
 # make audit                                    known vulnerabilities of the installed packages
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu make ...     PyTorch without CUDA, 1 GB instead of 6
@@ -9,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: train test bench audit format clean
+.PHONY: train test faults bench audit format clean
 
 train: $(READY)
 	$(BIN)/python -m src.train $(ARGS)
@@ -19,6 +20,9 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+faults: $(READY)
+	$(BIN)/python -m pytest -m "slow or not slow" --hypothesis-profile=long tests/faults $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, Trainer
 
 from src.run.guard import log_figures
 from src.run.trace import Trace
+from src.support.errors import UserError
 from src.support.folders import RunFolder
 from src.support.ranges import Share, check_arguments
 from src.training.module import VAEModule
@@ -33,8 +34,8 @@ class Pictures(Callback):
         if self.spent < self.share * (time.perf_counter() - self.start) and not trainer.should_stop:
             self.draw(trainer, "draw_latest")
 
-    def on_train_end(self, trainer: Trainer, module: VAEModule) -> None:
-        self.draw(trainer, "draw_final")
+    def on_fit_end(self, trainer: Trainer, module: VAEModule) -> None:
+        self.draw(trainer, "draw_final")  # Lightning calls `on_train_end` only if there was something left to train
 
     def draw(self, trainer: Trainer, how: str) -> None:
         """Draw with a function of src.figures, named by `how`, and log the figures."""
@@ -44,17 +45,19 @@ class Pictures(Callback):
 
         run, start = RunFolder(Path(trainer.default_root_dir)), time.perf_counter()
         try:
-            paths = getattr(figures, how)(Trace.load(run.trace), run.figures)
-            publish(trainer, paths)
+            trace = Trace.load(run.trace)
+            publish(trainer, getattr(figures, how)(trace, run.figures), int(trace.epochs["images_seen"][-1]))
         except KeyboardInterrupt:
             if how == "draw_latest":
                 raise
             log.warning("drawing interrupted; python -m src.figures %s draws the rest", trainer.default_root_dir)
+        except UserError as error:
+            log.warning("no figures: %s", error)
         except Exception:
             log.exception("drawing failed, the training goes on; python -m src.figures %s", trainer.default_root_dir)
         self.spent += time.perf_counter() - start
 
 
-def publish(trainer: Trainer, paths: list[Path]) -> None:
-    """Send figures to those of the run's loggers that take figures."""
-    log_figures(trainer.loggers, paths, float(trainer.callback_metrics.get("images_seen", 0)))
+def publish(trainer: Trainer, paths: list[Path], images_seen: int) -> None:
+    """Send figures to those of the run's loggers that take figures, at the place of the epoch that they show."""
+    log_figures(trainer.loggers, paths, images_seen)

@@ -21,6 +21,7 @@ from src.support.files import atomic_path
 from src.support.folders import RunFolder
 from src.support.noise import Noise
 from src.support.ranges import Count, check_arguments
+from src.training import checkpoints
 from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Recorder(Callback):
         self.images, self.samples, self.reconstructions = images, samples, reconstructions
 
     def on_fit_start(self, trainer: Trainer, module: VAEModule) -> None:
-        self.folder = RunFolder(Path(trainer.default_root_dir))
+        self.folder, self.is_trained = RunFolder(Path(trainer.default_root_dir)), False
         self.path = self.folder.trace
         self.path.parent.mkdir(parents=True, exist_ok=True)
         data = trainer.datamodule
@@ -61,6 +62,8 @@ class Recorder(Callback):
         )
         if trainer.ckpt_path and self.path.is_file():
             self.resume(module)
+        elif trainer.ckpt_path:
+            log.warning("pictures begin anew: there is no %s", self.path)
 
     def resume(self, module: VAEModule) -> None:
         """Continue the trace of the run that is resumed, or rename one that is damaged or recorded other images."""
@@ -76,30 +79,31 @@ class Recorder(Callback):
         except (UserError, KeyError):
             fits = False
         if fits:
-            old.last.pop("samples_nearest", None)  # they belong to samples that are about to change
             self.trace = old
         else:
             aside = self.path.replace(self.folder.previous_trace)
             log.warning("pictures begin anew: the trace, now %s, is damaged or followed other images", aside)
 
     def on_train_start(self, trainer: Trainer, module: VAEModule) -> None:
-        if self.trace.epochs:
-            self.trace.cut(trainer.current_epoch)
+        self.is_trained = True
+        self.trace.last.pop("samples_nearest", None)  # they belong to samples that are about to change
+        self.trace.cut(trainer.current_epoch)
 
     def on_validation_end(self, trainer: Trainer, module: VAEModule) -> None:
-        names = ("epoch", "images_seen", *module.objective.scheduled, "lr", "val/active_units", "val/kl_per_dim")
-        losses = (f"{split}/{name}" for split in ("train", "val") for name in ("loss", "elbo", "recon", "kl"))
-        self.trace.append("epochs", **{k: module.numbers[k] for k in (*names, *losses) if k in module.numbers})
+        self.append_numbers(module)
         if is_recorded(module.numbers["epoch"]) or module.numbers["epoch"] == trainer.max_epochs:
             self.record(trainer, module)
         if trainer.is_global_zero:
             self.trace.save(self.path)
 
     def on_train_end(self, trainer: Trainer, module: VAEModule) -> None:
-        if not module.numbers:  # resumed with nothing left to do
-            return
-        if self.trace.frames["epoch"][-1] != module.numbers["epoch"]:
+        if not self.trace.ends_with("frames", module.numbers["epoch"]):
             self.record(trainer, module)
+
+    def on_fit_end(self, trainer: Trainer, module: VAEModule) -> None:
+        """Complete the trace and write the samples, also of a resumed run that had nothing left to train."""
+        if not self.is_trained:
+            self.catch_up(trainer, module)
         last = self.trace.last
         train = trainer.datamodule.source.train.images
         last["samples_nearest"] = train[nearest(self.trace.frames["samples_mean"][-1], train)]
@@ -109,6 +113,27 @@ class Recorder(Callback):
             images = {name: self.trace.frames[f"samples_{name}"][-1] for name in ("mean", "draw")}
             with atomic_path(self.folder.samples) as partial:
                 np.savez(partial, **images, **{name: last[key] for name, key in names.items()})
+
+    def catch_up(self, trainer: Trainer, module: VAEModule) -> None:
+        """Record the checkpoint that a run was resumed from, where the trace does not end with it."""
+        epoch = trainer.fit_loop.epoch_progress.current.processed
+        if self.trace.ends_with("epochs", epoch) and self.trace.ends_with("frames", epoch):
+            return
+        self.trace.cut(epoch)
+        module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
+        module.load_state_dict(checkpoints.read(Path(trainer.ckpt_path))["state_dict"])  # averages, where there are any
+        module.measure(epoch)
+        if not self.trace.ends_with("epochs", epoch):
+            self.append_numbers(module)
+        if self.trace.ends_with("frames", epoch):  # `last` may belong to a later epoch
+            self.trace.frames = {name: array[:-1] for name, array in self.trace.frames.items()}
+        self.record(trainer, module)
+
+    def append_numbers(self, module: VAEModule) -> None:
+        """Add the numbers of an epoch."""
+        names = ("epoch", "images_seen", *module.objective.scheduled, "lr", "val/active_units", "val/kl_per_dim")
+        losses = (f"{split}/{name}" for split in ("train", "val") for name in ("loss", "elbo", "recon", "kl"))
+        self.trace.append("epochs", **{k: module.numbers[k] for k in (*names, *losses) if k in module.numbers})
 
     def record(self, trainer: Trainer, module: VAEModule) -> None:
         """Add a frame, and the validation images whose ELBO is now the lowest."""

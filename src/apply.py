@@ -19,6 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from src.config import memory, trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
 from src.config.options import CONF, ApplyConfig, check_apply
@@ -35,6 +36,7 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text("apply"))
         return
+    trust.command.set(["python", "-m", "src.apply", *sys.argv[1:]])
     with errors_in_one_line(Path(CONF)):
         sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
         hydra_main()
@@ -46,7 +48,7 @@ def hydra_main(cfg: DictConfig) -> None:
     try:
         check_root(cfg, ApplyConfig, "apply")
         restore_working_folder(HydraConfig.get())
-        with as_user_errors(cfg.run, "give the task smaller numbers"):
+        with as_user_errors(cfg.run, memory.remedy(cfg)):
             apply(cfg)
     except UserError as error:
         if HydraConfig.get().mode == RunMode.RUN:  # Hydra would print a line of its own before it
@@ -71,7 +73,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
 
     quieten()
     check_apply(cfg)  # a call from Python has not passed Hydra's hook
-    run = build.open_run(cfg.run, cfg.checkpoint, cfg.seed, cfg.data)
+    run = build.open_run(cfg.run, cfg.checkpoint, cfg.seed, cfg.data, cfg.trust)
     run.vae.to(device(cfg.device))
     task = build.task(cfg.task)
     name = cfg.task._target_.rpartition(".")[2]

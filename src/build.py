@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,9 +16,11 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from src.config import trust as trusting
 from src.config.classes import bind, call, explain, guard, make, select_options
 from src.config.names import option_name
 from src.config.options import check_beta, to_plain_dict
+from src.config.overrides import name_of
 from src.data.batches import EVALUATION_BATCH, EvaluationBatches
 from src.data.labels import exclude_labels, numbers_of
 from src.data.module import ImageData
@@ -26,19 +28,22 @@ from src.data.pixels import SEEDS, prepare, required_pixels
 from src.data.sources import Images, Split
 from src.models.vae import VAE
 from src.run import identity
+from src.run.confine import confine
+from src.run.epochs import Position
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 from src.training import checkpoints
+from src.training.cluster import environment
 from src.training.module import VAEModule
 from src.training.trial import try_networks, try_objective, try_schedules, try_single_image
 
 
 class Training(NamedTuple):
-    """A module to train, its images, and the step of the checkpoint that a resumed run continues."""
+    """A module to train, its images, and the position of the checkpoint that a resumed run continues."""
 
     module: VAEModule
     data: ImageData
-    step: int | None = None
+    position: Position | None = None
 
 
 def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any] | None = None) -> Training:
@@ -58,7 +63,8 @@ def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any]
         checkpoints.check_fit(checkpoint, trained, averages=cfg.trainer.get("ema") is not None)
     prepared = data(cfg, trained.vae, images)
     try_single_image(trained, prepared)
-    return Training(trained, prepared, checkpoint and checkpoint["global_step"])
+    position = Position(checkpoint["epoch"] + 1, checkpoint["global_step"]) if checkpoint else None
+    return Training(trained, prepared, position)
 
 
 def vae(cfg: DictConfig, trained: bool = False) -> VAE:
@@ -134,8 +140,8 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
         guard(optimizer, "optimizer"),
         cfg.seed,
         to_plain_dict(cfg),
-        overrides,
-        OmegaConf.to_container(cfg) | {"ckpt_path": None},
+        [each for each in overrides if name_of(each) != "trust"],
+        {name: node for name, node in OmegaConf.to_container(cfg).items() if name != "trust"} | {"ckpt_path": None},
     )
 
 
@@ -163,7 +169,7 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
             default_root_dir=str(run),
             callbacks=[*watchers, *savers],
             logger=loggers,
-            plugins=[checkpoints.WholeOrNothing()],
+            plugins=[checkpoints.WholeOrNothing(), environment()],
             num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # -1: measures the untrained model
             enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
         )
@@ -178,6 +184,7 @@ class Run:
     seed: for random numbers in tasks; the run's own seed reproduces the evaluation during training
     epoch: the number of epochs that the checkpoint was trained
     data_record: the fingerprint of its images (src/run/identity.py); None for runs of versions without fingerprints
+    trust: the modules and classes that the user trusts besides this program's
     """
 
     folder: Path
@@ -186,6 +193,7 @@ class Run:
     seed: int
     epoch: int
     data_record: dict[str, Any] | None = None
+    trust: Sequence[str] = ()
 
     @cached_property
     def complete(self) -> Images:
@@ -224,28 +232,40 @@ class Run:
         return next(self.vae.parameters()).device
 
 
-def load(run: Path | str, which: str = "best") -> VAE:
+def load(run: Path | str, which: str = "best", trust: str | Sequence[str] = ()) -> VAE:
     """Load the trained VAE of a run's folder, in evaluation mode.
 
-    which: of its checkpoints, `best` or `last`. Raises UserError where it does not exist, or where its weights do not
-        fit its configuration
+    Args:
+        run: the folder.
+        which: of its checkpoints, `best` or `last`.
+        trust: the modules or classes, beside this program's, that the run may import, such as "mine".
+
+    Raises UserError where the checkpoint does not exist, where its weights do not fit its configuration, or where it
+    names classes that are neither this program's nor trusted.
     """
-    return open_run(run, which).vae
+    return open_run(run, which, trust=trust).vae
 
 
 def open_run(
-    folder: Path | str, which: str = "best", seed: int | None = None, where: Mapping[str, str | None] | None = None
+    folder: Path | str,
+    which: str = "best",
+    seed: int | None = None,
+    where: Mapping[str, str | None] | None = None,
+    trust: str | Sequence[str] | None = (),
 ) -> Run:
-    """Open the run in a folder; `which` and UserError as for `load`.
+    """Open the run in a folder; `which`, `trust` and UserError as for `load`.
 
     where: `root` and `path`, where the images are now if they have been moved
     """
     path = RunFolder(Path(folder)).checkpoint(which)
     state = checkpoints.read(path)
-    cfg = OmegaConf.create(state["run"]["config"])
-    for name, value in (where or {}).items():
-        if value is not None and name in cfg.data:
-            cfg.data[name] = cfg.data.source[name] = value
+    config, trusted = state["run"]["config"], trusting.words(trust)
+    trusting.check(config, str(folder), trusted, without=("callbacks", "logger"))
+    cfg = OmegaConf.create(config | {"callbacks": None})
+    moved = {name: value for name, value in (where or {}).items() if value is not None and name in cfg.data}
+    for name, value in moved.items():
+        cfg.data[name] = cfg.data.source[name] = value
+    confine(cfg, [f"data.{name}" for name in moved])
     trained = vae(cfg, trained=True)
     weights = {k.removeprefix("vae."): v for k, v in state["state_dict"].items() if k.startswith("vae.")}
     try:
@@ -255,7 +275,7 @@ def open_run(
             f"{path}: the weights do not fit the run's configuration ({str(error).splitlines()[0]})"
         ) from None
     seed = cfg.seed if seed is None else seed
-    return Run(Path(folder), cfg, trained.eval(), seed, state["epoch"] + 1, state["run"].get("data"))
+    return Run(Path(folder), cfg, trained.eval(), seed, state["epoch"] + 1, state["run"].get("data"), trusted)
 
 
 def task(node: DictConfig) -> Callable[[Run, Path], dict[str, Any]]:

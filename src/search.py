@@ -21,6 +21,7 @@ from src.startup import as_user_errors, import_libraries
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
+from src.support.world import refuse_several
 from src.sweeps import processes
 from src.sweeps.space import Dimension, Plan, check_plan, load_space, parse_command_line, split
 from src.train import train
@@ -55,6 +56,7 @@ def search(arguments: list[str]) -> None:
     from src.reporting.conclude import conclude  # imports plotly and PIL
     from src.run.identity import check_sweep
 
+    refuse_several("search")
     name, trials, plan = parse_command_line(arguments)
     if importlib.util.find_spec("optuna") is None:
         raise UserError("optuna is missing: pip install 'vae-lab[search]'")
@@ -72,7 +74,7 @@ def search(arguments: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         refusal = f"{folder} is searched already: wait for its end, stop it, or give another name"
         with processes.lock(SweepFolder(folder).lock, refusal):
-            with atomic_path(file) as partial:
+            with atomic_path(file, durable=True) as partial:
                 partial.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(plan))))
             import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
             check_sweep(folder, [OmegaConf.to_container(cfg.data, resolve=True)])

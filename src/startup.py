@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from src.support.errors import UserError, describe_os_error, is_memory_error
+from src.support.errors import UserError, describe_os_error, is_caused_by_memory
 
 
 def import_libraries(with_wandb: bool) -> None:
@@ -50,9 +50,9 @@ def as_user_errors(folder: Path | str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        raise UserError(describe_os_error(error, folder)) from error
-    except (MemoryError, RuntimeError) as error:
-        if not is_memory_error(error):
+    except Exception as error:
+        if is_caused_by_memory(error):
+            raise UserError(f"there is not enough memory: {remedy}") from error
+        if not isinstance(error, OSError):
             raise
-        raise UserError(f"there is not enough memory: {remedy}") from error
+        raise UserError(describe_os_error(error, folder)) from error

@@ -17,13 +17,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from src.config import memory, trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
-from src.config.options import CONF, Config, check_run, to_plain_dict  # registers the schema of conf/train.yaml
+from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
-from src.run import resume, status
+from src.run import epochs, resume, status
 from src.run.job import Job
 from src.startup import as_user_errors, import_libraries, quieten
+from src.support import world
 from src.support.errors import UserError
 from src.support.files import remove_partial_files
 from src.support.folders import RunFolder
@@ -45,9 +47,12 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text("train"))
         return
+    trust.command.set(["python", "-m", "src.train", *sys.argv[1:]])
+    if world.rank():  # the first process prints all there is to say
+        logging.disable(logging.WARNING)
     try:
         with errors_in_one_line(Path(CONF)):
-            sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
+            sys.argv[1:] = [*prepare_arguments(sys.argv[1:], Path(CONF)), *world.hydra_overrides()]
             hydra_main()
     except (KeyboardInterrupt, UnfinishedError):  # a sweep has listed the jobs that did not finish
         sys.exit(1)
@@ -66,12 +71,12 @@ def hydra_main(cfg: DictConfig) -> float | None:
     try:
         return train_for_user(cfg, Path(here.runtime.output_dir), [*here.overrides.task, *changes])["val/elbo"]
     except UserError as error:  # Hydra would print a line of its own before it
-        sys.exit(str(error))
+        sys.exit(world.last_words(str(error)))
 
 
 def train_for_user(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = None) -> dict[str, Any]:
     """Train as `train` does, with errors of the operating system and lack of memory as UserErrors."""
-    with as_user_errors(run, "reduce data.batch_size, samples or the networks"):
+    with as_user_errors(run, memory.remedy(cfg)):
         return train(cfg, run, overrides, job)
 
 
@@ -82,9 +87,11 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
     With cfg.ckpt_path, the run of that checkpoint is resumed in its own folder; if that is refused, nothing in the
     folder has changed. Raises UserError for anything that a user can correct.
     """
+    trust.remember(OmegaConf.to_container(cfg))
     if cfg.ckpt_path:
-        cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides)
+        cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides, cfg.trust)
     check_run(cfg)
+    check_processes(cfg)
     import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
     from src import build
     from src.training import checkpoints
@@ -126,11 +133,11 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
     from src.run import guard, identity
     from src.run.loggers import build_loggers
 
-    module, data, step = training
+    module, data, position = training
     identity.keep(run, module.run, data, in_sweep=job is not None)
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
     metrics: dict[str, Any] = {}
-    loggers = build_loggers(cfg, run, job, step)
+    loggers = build_loggers(cfg, run, job, position)
     try:
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
@@ -156,6 +163,10 @@ def minimise(trainer: "Trainer", training: "build.Training", ckpt_path: str | No
         trainer.fit(training.module, training.data, ckpt_path=ckpt_path, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
+    except RuntimeError as error:
+        if not world.is_connection_lost(error):
+            raise
+        raise UserError("another process of this run has ended, so this one can't go on") from error
 
 
 def test(trainer: "Trainer", training: "build.Training", run: Path) -> dict[str, Any]:
@@ -186,13 +197,11 @@ def judge(run: Path, metrics: dict[str, Any]) -> dict[str, str]:
     The state is `diverged` if the model is worse than it was untrained. There is a `warning` if it is no better than
     one that has learned nothing.
     """
-    from src.run import record
-
-    epochs = record.epochs(run)
-    if reason := status.divergence(epochs):
+    rows = epochs.read_with_warning(run)
+    if reason := status.divergence(rows):
         log.warning("the training has diverged: %s", reason)
         return {"state": status.State.DIVERGED, "reason": reason}
-    warnings = status.warnings(epochs, metrics)
+    warnings = status.warnings(rows, metrics)
     for line in warnings:
         log.warning("finished, but %s", line)
     return {"warning": "; ".join(warnings)} if warnings else {}
@@ -202,8 +211,8 @@ def final_metrics(module: "VAEModule", data: "ImageData", run: Path, epoch: int)
     """The content of metrics.json: the numbers of the tested checkpoint, of `epoch`, and where they come from."""
     from src.run import record
 
-    rows = record.epochs(run)
-    best = next(row for row in rows if row["epoch"] == epoch)
+    rows = epochs.read_with_warning(run)
+    best = next((row for row in rows if row["epoch"] == epoch), {})  # its row may have been lost
     return {
         **{name: value for name, value in best.items() if name not in ("seconds", "step")},
         **module.numbers,
@@ -221,12 +230,11 @@ def final_metrics(module: "VAEModule", data: "ImageData", run: Path, epoch: int)
 
 def log_results(metrics: dict[str, Any], run: Path) -> None:
     """Log the main numbers of a run and its folder."""
-    from src.run import record
-
     # earlier versions measured fewer training images, and wrote no standard error
-    have_error = ["train/elbo_se" in row for row in record.epochs(run)]
+    rows = epochs.read_with_warning(run)
+    have_error = ["train/elbo_se" in row for row in rows if "seconds" in row]  # others are restored, or untrained
     if any(have_error) and not all(have_error):
-        count, file = have_error.count(False), RunFolder(run).epochs.name
+        count, file = sum("train/elbo_se" not in row for row in rows), RunFolder(run).epochs.name
         log.warning("train/... of the first %d rows of %s is of other training images", count, file)
     for split in ("val", "test"):
         numbers = ", ".join(f"{name} {metrics[f'{split}/{name}']:.2f}" for name in ("elbo", "recon", "kl"))

@@ -1,19 +1,39 @@
 """Fixtures of all tests: small images, configurations composed as on the command line, and trained runs."""
 
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import hydra
 import numpy as np
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
+from hypothesis import HealthCheck, settings
 from omegaconf import DictConfig
 
+from src import train
 from src.config.options import CONF
 from src.data.sources import Images, Split
 from tests.helpers.images import blobs
+from tests.helpers.project import ROOT
 from tests.helpers.runs import train_run
+
+# The same examples each time; `--hypothesis-profile=long` of `make faults` tries more of them.
+for profile, examples in {"short": 25, "long": 1000}.items():
+    settings.register_profile(
+        profile,
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+settings.load_profile("short")
 
 
 @pytest.fixture(autouse=True)
@@ -125,3 +145,43 @@ def applied() -> Callable[..., tuple[dict, Path]]:
         return numbers, (run / "tasks" / task.removeprefix("task=") / "latest").resolve()
 
     return apply_one
+
+
+@pytest.fixture
+def sweep(small, monkeypatch) -> Callable[..., int]:
+    """sweep("beta=1,4", ...): python -m src.train -m in this process, its jobs in copies of it; the exit code."""
+
+    def start(*words: str) -> int:
+        GlobalHydra.instance().clear()
+        names = {word.partition("=")[0] for word in words}
+        options = [word for word in small if word.partition("=")[0] not in names]
+        monkeypatch.setattr(sys, "argv", ["train.py", "-m", *options, *words])
+        try:
+            train.main()
+        except SystemExit as stop:
+            return stop.code
+        return 0
+
+    return start
+
+
+@pytest.fixture
+def background(small, tmp_path):
+    """background("beta=1,4", ...): the same in a process of its own, with what it says in the file `log`."""
+    started = []
+
+    def start(*words: str) -> subprocess.Popen:
+        names = {word.partition("=")[0] for word in words}
+        options = [word for word in small if word.partition("=")[0] not in names]
+        env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        command = [sys.executable, "-m", "src.train", "-m", *options, *words]
+        # a shell's background job ignores Ctrl-C, and so would its children
+        heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+        with (tmp_path / "log").open("w") as log:
+            started.append(subprocess.Popen(command, env=env, stdout=log, stderr=log, preexec_fn=heed))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()

@@ -18,6 +18,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from src.config.overrides import NONE
 from src.config.schema import suggestion
 from src.support.errors import UserError, describe_os_error, printable
+from src.support.world import refusal
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
 SEVERAL = ("experiment", "callbacks", "logger")  # groups that can be composed of several choices
@@ -47,7 +48,7 @@ def errors_in_one_line(groups: Path) -> Iterator[None]:
         line = f"Hydra can't use one of these options: {error.__cause__ or str(error) or describe_place(error)}"
     finally:
         os.environ.pop(FULL_ERROR, None)
-    sys.exit(printable(line))
+    sys.exit(refusal(printable(line)))
 
 
 def is_from_hydra(error: Exception) -> bool:

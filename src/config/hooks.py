@@ -9,9 +9,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from src.config.multirun import compose_jobs
-from src.config.options import CONF, check_apply, check_run
+from src.config.options import CONF, check_apply, check_processes, check_run
 from src.config.overrides import check_folder
 from src.support.errors import UserError
+from src.support.world import refusal
 
 
 class CheckFirst(Callback):
@@ -34,6 +35,8 @@ class CheckApply(Callback):
 def check_single_run(config: DictConfig) -> None:
     """Raise UserError for options or a folder with which a run can't be trained."""
     check_run(config)
+    if config.ckpt_path is None:  # otherwise the options are those of the checkpoint
+        check_processes(config)
     check_folder(config)
     if config.sweep_name is not None:
         raise UserError("sweep_name names a sweep: add -m, or sweep=NAME")
@@ -51,4 +54,4 @@ def refuse(check: Callable[[Any], None], options: Any) -> None:
     try:
         check(options)
     except UserError as error:
-        sys.exit(str(error))
+        sys.exit(refusal(str(error)))

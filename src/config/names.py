@@ -2,8 +2,11 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from src.support.errors import UserError
 
 # the choices of the plain VAE, which a title leaves out
 PLAIN = {
@@ -24,6 +27,16 @@ def title_of_parts(*, _root_: DictConfig) -> str:
     """The parts in a run's title, " prior=vamp objective=iwae": those that differ from the plain VAE's."""
     choices = {group: option_name(_root_[group]._target_) for group in PLAIN}
     return "".join(f" {group}={name}" for group, name in choices.items() if name != PLAIN[group])
+
+
+def trusted_names(value: Any, option: str = "trust") -> list[str]:
+    """The names of modules or classes in the option `trust`, one or a list. Raises UserError for anything else."""
+    names = [value] if isinstance(value, str) else value or []
+    is_list = OmegaConf.is_list(names) or isinstance(names, list | tuple)
+    for name in names if is_list else [names]:
+        if not isinstance(name, str) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
+            raise UserError(f"{option} must be the name of a module or a class, or a list of names, got {name}")
+    return list(names)
 
 
 def run_folder(ckpt_path: str | None, fresh: str) -> str:

@@ -11,17 +11,19 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config.names import PLAIN, option_name
+from src.config import shared  # noqa: F401 - registers the resolver that conf/train.yaml needs
+from src.config.memory import check_memory
+from src.config.names import PLAIN, option_name, trusted_names
 from src.config.schema import check_parts, check_value, is_referred_to, suggestion
 from src.config.trainer_options import check_trainer
 from src.support.errors import UserError
 from src.support.folders import EXAMPLE, RunFolder
+from src.support.world import check_size
 
 # conf/hydra/launcher/ has defaults of our own for these launchers
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 CONF = str(Path(__file__).resolve().parent.parent.parent / "conf")
 MOST_LATENTS = 100_000
-LARGEST = 32e9  # most bytes that the decoded images of a step may take
 MEASURED = ("elbo", "loss", "recon", "kl")
 # the metrics of each epoch, and whether their smallest or their largest value is the best
 MONITORED = {
@@ -41,6 +43,7 @@ class Config:
     beta: float = 1.0
     seed: int = 0
     ckpt_path: str | None = None
+    trust: Any = None
     sweep_name: str | None = None
     title: str = MISSING
     data: Any = MISSING
@@ -67,6 +70,7 @@ class ApplyConfig:
     name: str | None = None
     seed: int | None = None
     device: str = "auto"
+    trust: Any = None
     data: Any = MISSING
 
 
@@ -103,24 +107,32 @@ def check_run(cfg: DictConfig) -> None:
             raise UserError(f"{part} must be given: {part}=..." if part in PARTS else f"{part} must name a class")
     options = to_plain_dict(cfg)
     check_flat({name: options[name] for name in FLAT})
+    trusted_names(cfg.get("trust"))
     check_names(options, cfg, Config)
     for part in PARTS:
         check_value(part, options[part], dict)
     check_members(options)
+    check_memory(options)
     check_parts(options, cfg)
     check_trainer(options["trainer"])
     check_beta(cfg)
     check_monitors(options["callbacks"] or {})
-    check_memory(options)
     data = options["data"]
     if data["source"].get("_target_") == "src.data.sources.npz" and not Path(data["path"]).expanduser().exists():
         raise UserError(f"data.path={data['path']}: there is no such file")
 
 
+def check_processes(cfg: DictConfig) -> None:
+    """Raise UserError where torchrun or srun has started another number of processes than the trainer's options ask
+    for."""
+    trainer = OmegaConf.to_container(cfg.trainer, resolve=True)
+    check_size(trainer["devices"], trainer.get("num_nodes", 1))
+
+
 def to_plain_dict(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as a plain dict, without Hydra's own node. Raises UserError where an option is missing
-    or refers to one that does not exist."""
-    ours = OmegaConf.masked_copy(cfg, [name for name in cfg if name != "hydra"])
+    """The resolved configuration as a plain dict, without Hydra's own node and without `trust`, which a command grants
+    and no file. Raises UserError where an option is missing or refers to one that does not exist."""
+    ours = OmegaConf.masked_copy(cfg, [name for name in cfg if name not in ("hydra", "trust")])
     try:
         return OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -161,17 +173,6 @@ def check_monitors(callbacks: dict[str, Any]) -> None:
             raise UserError(f"{option}={monitored} is best at its {best}imum: +callbacks.{name}.mode={best}")
 
 
-def check_memory(options: dict[str, Any]) -> None:
-    """Raise UserError for a step that decodes more images at once than any memory holds."""
-    samples, size = options["objective"].get("samples", 1), options["data"]["batch_size"]
-    nbytes = 4 * samples * size * math.prod(options["data"]["shape"])
-    if nbytes > LARGEST:
-        raise UserError(
-            f"objective.samples={samples} times data.batch_size={size} images take {nbytes / 1e9:.0f} GB in a single "
-            "layer: lower one of them"
-        )
-
-
 def check_beta(cfg: DictConfig) -> None:
     """Raise UserError for a beta that the objective would ignore."""
     if cfg.beta != 1 and "beta" not in cfg.objective:
@@ -191,6 +192,7 @@ def check_apply(cfg: DictConfig) -> None:
         raise UserError(f"checkpoint must be best or last, got {cfg.checkpoint}")
     if cfg.device not in ("auto", "cpu", "cuda"):
         raise UserError(f"device must be auto, cpu or cuda, got {cfg.device}")
+    trusted_names(cfg.trust)
     if cfg.seed is not None and not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed must be from 0 to 2^32 - 1, got {cfg.seed}")
     if cfg.name is not None and (cfg.name in ("", "latest") or "/" in cfg.name or cfg.name.startswith(".")):

@@ -23,7 +23,13 @@ from src.support.errors import UserError
 from src.support.folders import RunFolder
 
 NONE = {"logger": "csv", "callbacks": "none"}  # choices used for null, which Hydra does not accept for a group
-HYDRAS = ("ckpt_path", "hydra", "sweep", "sweep_name")  # options that never change the configuration of a resumed run
+HYDRAS = (
+    "ckpt_path",
+    "hydra",
+    "sweep",
+    "sweep_name",
+    "trust",
+)  # options that never change the configuration of a resumed run
 deferred: ContextVar[tuple[list[str], list[str]]] = ContextVar("the complete sys.argv, and the overrides for a resume")
 
 log = logging.getLogger(__name__)

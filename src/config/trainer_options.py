@@ -88,13 +88,13 @@ def check_trainer(options: Mapping[str, Any]) -> None:
         raise UserError(f"trainer.max_time must be {example}, got {as_argument(options['max_time'])}")
     if options.get("gradient_clip_algorithm") and not options.get("gradient_clip_val"):
         raise UserError("trainer.gradient_clip_algorithm does nothing without trainer.gradient_clip_val")
-    check_processes(options)
+    check_nodes(options)
     least, most = options.get("min_epochs") or 0, options["max_epochs"]
     if least > most:
         raise UserError(f"trainer.min_epochs={least} is above trainer.max_epochs={most}")
 
 
-def check_processes(options: Mapping[str, Any]) -> None:
+def check_nodes(options: Mapping[str, Any]) -> None:
     """Raise UserError for nodes that nothing has started, for which the training would wait for ever, and for more
     processes than a machine can have."""
     if (nodes := options.get("num_nodes", 1)) > 1 and not any(name in os.environ for name in LAUNCHERS):

@@ -6,11 +6,13 @@ import lzma
 import math
 import zlib
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 HEAD = 1 << 16  # bytes at the beginning of a file that are read to recognise it
+MAX_FILES = 10_000  # of a folder, after which there is no need to know more about it
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 SAVE = 'np.savez("my.npz", images=images)'
@@ -71,7 +73,7 @@ def detect_format(path: Path) -> Format | None:
 
 def folder_format(path: Path) -> Format:
     """The format of a folder, given the images or arrays in it."""
-    files = [file for file in path.rglob("*") if file.is_file()]
+    files = [file for file in islice(path.rglob("*"), MAX_FILES) if file.is_file()]
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     if images:
         pattern = f'sorted(Path({str(path)!r}).rglob("*{images[0].suffix}"))'

@@ -61,8 +61,12 @@ def read(
 
 def iterate_images(path: str) -> Iterator[tuple[str, Image.Image]]:
     """Iterate over the images at a path, each with its file's name within the path, in an npz file with its number."""
-    top = Path(path).expanduser()
-    if not top.exists():
+    try:
+        top = Path(path).expanduser()
+        exists = top.exists()
+    except (OSError, RuntimeError) as error:  # a name that is too long, or `~` of nobody
+        raise UserError(f"task.input={path}: {one_line(error)}") from error
+    if not exists:
         raise UserError(f"task.input={path}: no such file or folder")
     files = [top]
     if top.is_dir():

@@ -1,9 +1,11 @@
 """A user's own images in an npz file: nothing in it is trusted, and a refusal is one line that says what to do."""
 
+import io
 import math
+import zlib
 from pathlib import Path
 from typing import Literal, NamedTuple
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 from numpy.lib import format as npy
@@ -12,8 +14,9 @@ from src.data.formats import detect_format
 from src.support.errors import UserError, one_line
 
 White = int | Literal["auto"]
-RATIO = 1100  # deflate compresses by a factor of 1,032 at most
-UNREADABLE = (BadZipFile, OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, SyntaxError)
+RATIO = {ZIP_STORED: 1, ZIP_DEFLATED: 1100}  # deflate, by which NumPy compresses, does so by 1,032 at most
+HEAD = 12 + 10_000  # bytes before an array: NumPy reads no longer description
+UNREADABLE = (BadZipFile, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, zlib.error)
 
 
 class Header(NamedTuple):
@@ -44,10 +47,12 @@ def read_arrays(path: Path, option: str, labelled: bool = True) -> tuple[np.ndar
             fault = fault or labels_fault(headers["labels"], headers["images"].shape[0])
         if fault:
             raise UserError(f"{option}: {fault}")
-        with np.load(path, allow_pickle=False) as arrays:
-            images, labels = (arrays[name] if name in names else None for name in ("images", "labels"))
+        with ZipFile(path) as file:
+            images, labels = (read_array(file, name) if name in names else None for name in ("images", "labels"))
     except MemoryError:
         raise UserError(f"{option}: its arrays do not fit into memory: save fewer images") from None
+    except OSError as error:
+        raise UserError(f"{option} can't be read ({error.strerror or error})") from error
     except UNREADABLE as error:
         raise UserError(f"{option} is damaged ({one_line(error)}): save it again") from error
     if images.dtype != np.uint8:
@@ -66,22 +71,41 @@ def read_headers(path: Path, option: str) -> dict[str, Header]:
         file = ZipFile(path)
     except BadZipFile:
         raise UserError(f"{option} is no npz file with `images`: np.savez({path.name!r}, images=images)") from None
-    found = {}
+    size = path.stat().st_size
     with file:
-        for info in file.infolist():
-            if not info.filename.endswith(".npy"):
-                continue
-            with file.open(info) as member:
-                version = npy.read_magic(member)
-                # NumPy does the same: later versions differ from 2.0 only in the encoding of field names
-                read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                shape, _, dtype = read_header(member)
-                claimed, present = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
-            plausible = present <= RATIO * info.compress_size + 1000 if info.compress_type else True
-            if not dtype.hasobject and (claimed != present or not plausible or min(shape, default=0) < 0):
-                raise BadZipFile(f"{info.filename[:-4]} is said to be {dtype} {shape}, {claimed:,} bytes")
-            found[info.filename[:-4]] = Header(shape, dtype)
-    return found
+        members = {info.filename[:-4]: info for info in file.infolist() if info.filename.endswith(".npy")}
+        return {name: read_header(file, info, size) for name, info in members.items()}
+
+
+def read_header(archive: ZipFile, info: ZipInfo, size: int) -> Header:
+    """Read shape and type of a member of an archive that is `size` bytes long.
+
+    Raises BadZipFile where the archive is too small to hold what is claimed; nothing of that size is allocated.
+    """
+    name = info.filename[:-4]
+    if info.compress_type not in RATIO:
+        raise BadZipFile(f"{name} is compressed in a way that NumPy does not use")
+    if info.compress_size > size or info.file_size > RATIO[info.compress_type] * info.compress_size:
+        raise BadZipFile(f"{name} is said to be {info.file_size:,} bytes in a file of {size:,}")
+    with archive.open(info) as member:
+        head = io.BytesIO(member.read(HEAD))
+    try:
+        version = npy.read_magic(head)
+        # NumPy does the same: later versions differ from 2.0 only in the encoding of field names
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(head)
+    except Exception as error:  # for a damaged description NumPy raises TokenError, SyntaxError, TypeError, ...
+        raise BadZipFile(f"the description of {name}: {one_line(error)}") from error
+    claimed, present = math.prod(shape) * dtype.itemsize, info.file_size - head.tell()
+    if not dtype.hasobject and (claimed != present or min(shape, default=0) < 0):
+        raise BadZipFile(f"{name} is said to be {dtype} {shape}, {claimed:,} bytes")
+    return Header(shape, dtype)
+
+
+def read_array(archive: ZipFile, name: str) -> np.ndarray:
+    """Read an array whose header was checked. NumPy's own reader would prefer a member without the suffix .npy."""
+    with archive.open(f"{name}.npy") as member:
+        return npy.read_array(member, allow_pickle=False)
 
 
 def renaming_hint(headers: dict[str, Header]) -> str:

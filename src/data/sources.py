@@ -8,19 +8,17 @@ import gzip
 import hashlib
 import importlib.util
 import os
-import socket
-import threading
-import zlib
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from src.data.downloads import UNREADABLE, download
 from src.data.npz import read_arrays, scale_to_white
 from src.support.errors import UserError, one_line
-from src.support.files import atomic_path, cache_folder
+from src.support.files import cache_folder, write_to_cache
 
 DIGITS = tuple("0123456789")
 GARMENTS = (
@@ -50,9 +48,7 @@ MD5 = {
 }
 HELD_OUT = 10_000  # validation images: the last of the official training set
 DEBIAN = {"FashionMNIST": [Path("/usr/share/datasets/fashion-mnist")]}  # package dataset-fashion-mnist
-PATIENCE = 20.0  # seconds without a new byte after which a download fails; half of it for each server
 SPLIT_SEED = 2013
-UNREADABLE = (OSError, EOFError, zlib.error, ValueError)  # what gzip and the parsers raise for a damaged file
 
 
 class Split(NamedTuple):
@@ -138,8 +134,13 @@ def npz(path: str, white: int | Literal["auto"] = 255) -> Images:
     labels = np.full(len(images), "all") if labels is None else labels
     images = scale_to_white(images, white, "data.white", f"data.path={path}")
     names, labels = np.unique(labels, return_inverse=True)
+    try:
+        classes = tuple(map(str, names))
+        "".join(classes).encode()
+    except ValueError as error:
+        raise UserError(f"data.path={path}: `labels` holds text that can't be written ({one_line(error)})") from error
     parts = _split(images, labels.astype(np.int64))
-    return Images(file.stem, str(file), tuple(map(str, names)), *parts, numbered=False)
+    return Images(file.stem, str(file), classes, *parts, numbered=False)
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:
@@ -163,10 +164,8 @@ def _mnist5k_table(packed: bytes) -> np.ndarray:
     table = np.loadtxt(gzip.decompress(packed).decode().splitlines(), np.uint8, delimiter=",", ndmin=2)
     if table.shape != (5000, 785) or np.bincount(table[:, -1]).tolist() != [500] * 10:
         raise ValueError("it does not hold 500 images of 28 x 28 for each of the 10 digits")
-    with suppress(OSError, RuntimeError):  # no writable cache folder, or no home
-        _cache_file().parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(_cache_file()) as partial:
-            np.savez(partial, source=source, table=table)
+    with suppress(RuntimeError):  # no home
+        write_to_cache(_cache_file(), lambda path: np.savez(path, source=source, table=table))
     return table
 
 
@@ -182,7 +181,7 @@ def _load_official(name: str, dataset: str, classes: tuple[str, ...], root: str)
         arrays = {file: _read_official(dataset, file, path) for file, path in found.items() if path}
         missing = [file for file in SHAPES if file not in arrays]
         if missing:
-            _download(dataset, missing, raw)
+            download(dataset, missing, raw, partial(_read_official, dataset))
             arrays |= {file: _read_official(dataset, file, raw / file) for file in missing}
     except UNREADABLE as error:
         debian = "apt install dataset-fashion-mnist, " if dataset in DEBIAN else ""
@@ -214,6 +213,8 @@ def _read_idx(path: Path, shape: tuple[int, ...], md5: str) -> np.ndarray:
     """Read a uint8 array of a shape from an IDX file, plain or .gz. Raises one of UNREADABLE where it differs."""
     header = np.array([0x0800 + len(shape), *shape], ">u4").tobytes()
     size = len(header) + int(np.prod(shape))
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError("it is no file")
     data = np.empty(size + 1, np.uint8)  # one byte more, to detect a file that is too long
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         count = file.readinto(data)
@@ -227,66 +228,6 @@ def _read_idx(path: Path, shape: tuple[int, ...], md5: str) -> np.ndarray:
     if hashlib.md5(data[:size], usedforsecurity=False).hexdigest() != md5:
         raise ValueError("its MD5 differs: some bytes were changed")
     return array
-
-
-def _download(dataset: str, files: list[str], raw: Path) -> None:
-    """Download `files` to `raw`, uncompressed. Raises OSError, and leaves no file there, unless all are verified."""
-    try:
-        parent = next(folder for folder in (raw, *raw.parents) if folder.exists())
-        with TemporaryDirectory(prefix=".download-", dir=parent, ignore_cleanup_errors=True) as temporary:
-            print(f"Downloading {dataset} ({', '.join(files)}) to {raw}", flush=True)
-            folder = Path(temporary)
-            _fetch(dataset, files, folder)
-            for file in files:
-                (folder / file).write_bytes(gzip.decompress((folder / f"{file}.gz").read_bytes()))
-                _read_official(dataset, file, folder / file)
-            raw.mkdir(parents=True, exist_ok=True)
-            for file in files:
-                (folder / file).replace(raw / file)
-    except UNREADABLE as error:
-        raise OSError(f"{raw} lacks {', '.join(files)}; the download failed ({one_line(error)})") from error
-
-
-def _fetch(dataset: str, files: list[str], folder: Path) -> None:
-    """Download `files`, as .gz, from torchvision's mirrors. Raises OSError where all fail, or no more bytes arrive.
-
-    It runs in a thread because a name lookup, or trying each address of a host, takes longer than any timeout.
-    """
-    from torchvision import datasets  # takes seconds to import, and only a download needs it
-
-    source = getattr(datasets, dataset)
-    md5 = dict(source.resources)
-    failures: list[str] = []
-    complete, given_up = threading.Event(), threading.Event()
-
-    def from_mirror(url: str, file: str) -> bool:
-        try:
-            if not given_up.is_set():
-                datasets.utils.download_url(f"{url}{file}", folder, md5=md5[file])
-                return True
-        except Exception as error:  # RuntimeError, URLError, TimeoutError, HTTPException, ...
-            failures.append(f"{url}{file}: {one_line(error)}")
-        return False
-
-    def download() -> None:
-        if all(any(from_mirror(url, f"{file}.gz") for url in source.mirrors) for file in files):
-            complete.set()
-
-    worker = threading.Thread(target=download, daemon=True)
-    default, received, quiet = socket.getdefaulttimeout(), 0, 0.0
-    # torchvision sets no timeout; half of PATIENCE leaves time to try the next mirror
-    socket.setdefaulttimeout(PATIENCE / 2)
-    try:
-        worker.start()
-        while worker.is_alive() and quiet < PATIENCE:
-            worker.join(0.1)
-            before, received = received, sum(file.stat().st_size for file in folder.iterdir())
-            quiet = quiet + 0.1 if received == before else 0.0
-    finally:
-        given_up.set()
-        socket.setdefaulttimeout(default)
-    if not complete.is_set():
-        raise OSError("; ".join(failures) or f"nothing came for {PATIENCE:g} s")
 
 
 def _path(text: str) -> Path:

@@ -17,7 +17,7 @@ from src.data.pixels import as_input
 from src.data.sources import Images, Split
 from src.support import noise
 from src.support.errors import UserError
-from src.support.files import atomic_path, cache_folder
+from src.support.files import cache_folder, write_to_cache
 
 FEATURES = 64
 BATCH = 128
@@ -127,10 +127,7 @@ def load_or_train(
         return classifier.eval().to(device)
     draw = torch.bernoulli if pixels == "binary" else None
     classifier = train(source.train, len(source.classes), seed, augment=draw, device=device)
-    with suppress(OSError):  # without a cache folder that can be written, it is trained each time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as partial:
-            torch.save(classifier.state_dict(), partial)
+    write_to_cache(path, lambda partial: torch.save(classifier.state_dict(), partial))
     return classifier
 
 

@@ -1,6 +1,7 @@
 """Runs as read from their folders: configuration, state, metrics."""
 
 import json
+import logging
 import math
 import os
 import re
@@ -15,9 +16,13 @@ import numpy as np
 import yaml
 
 from src.config.moved import current_paths
-from src.run import record
+from src.run import epochs
+from src.run.jobs_file import read_jobs
 from src.run.status import RECORDED, State, divergence, has_ended, warnings
-from src.support.folders import EXAMPLE, RunFolder, SweepFolder
+from src.support.errors import UserError
+from src.support.folders import EXAMPLE, RunFolder
+
+log = logging.getLogger(__name__)
 
 # a folder that holds any of these files is a run's
 MARKS = {path.name for path in (EXAMPLE.config, EXAMPLE.status, EXAMPLE.epochs, EXAMPLE.metrics, EXAMPLE.hydra)}
@@ -99,11 +104,11 @@ def find(folders: Iterable[Path]) -> list[Path]:
 
 
 def read_plan(sweep: Path) -> dict[str, list[str]]:
-    """The options of a sweep's planned jobs, by number; empty where there is no readable plan."""
+    """The options of a sweep's planned jobs, by number; empty where there is no plan, or none that can be read."""
     try:
-        jobs = json.loads(SweepFolder(sweep).jobs.read_text()).values()
-        return {str(job["number"]): job["options"] for job in jobs if job["wanted"]}
-    except UNREADABLE:
+        return {str(job.number): job.options for job in read_jobs(sweep).values() if job.wanted}
+    except (OSError, UserError) as error:
+        log.warning("%s", error)
         return {}
 
 
@@ -133,15 +138,16 @@ def read(folder: Path, name: str) -> Run:
     config = attempt(files.config, lambda path: current_paths(as_mapping(yaml.load(path.read_text(), LOADER))), {})
     recorded = attempt(files.status, read_mapping, {})
     metrics = attempt(files.metrics, read_mapping, {})
-    epochs = attempt(files.epochs, read_epochs, [])
+    table = attempt(files.epochs, read_epochs, epochs.Epochs([]))
+    problems += [f"{files.epochs.name}: {table.problem}"] if table.problem else []
     terms = {split: attempt(files.terms(split), read_terms, {}) for split in ("val", "test")}
-    status, reason = infer_state(recorded, metrics, epochs)
+    status, reason = infer_state(recorded, metrics, table.rows)
     if status == State.FINISHED and not (metrics or problems):
         problems.append(f"{files.metrics.name} is missing")
     if not config and not any(problem.startswith(files.config.name) for problem in problems):
         problems.append(f"{files.config.name} is missing")
     data = attempt(files.data, read_mapping, {})
-    return Run(folder, name, config, status, reason, epochs, metrics, terms, problems, data)
+    return Run(folder, name, config, status, reason, table.rows, metrics, terms, problems, data)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -156,14 +162,12 @@ def as_mapping(content: Any) -> dict[str, Any]:
     return content
 
 
-def read_epochs(path: Path) -> list[dict[str, float]]:
-    """The rows of a metrics.csv that belong to an epoch. Raises ValueError where there are none."""
-    rows = record.epochs(path.parent)
-    if not path.is_file():
-        return []
-    if not rows or not all(math.isfinite(row["epoch"]) for row in rows):
-        raise ValueError("it holds no epochs")
-    return rows
+def read_epochs(path: Path) -> epochs.Epochs:
+    """The metrics of each epoch, as far as they are readable. Raises ValueError where there are none in the file."""
+    table = epochs.read(path.parent)
+    if table.problem and not table.rows:
+        raise ValueError(table.problem)
+    return table
 
 
 def read_terms(path: Path) -> dict[str, np.ndarray]:

@@ -96,7 +96,7 @@ def sweep_fingerprints(folder: Path) -> dict[str, tuple[str, str]]:
             key = json.dumps(content["source"], sort_keys=True)
             if status.read(path.parent).get("state") not in (State.FAILED, None):
                 fingerprints.setdefault(key, (content["fingerprint"], path.parent.name))
-        except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # missing or damaged
             continue
     return fingerprints
 

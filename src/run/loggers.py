@@ -6,12 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from src.config.classes import locate, make
 from src.config.options import to_plain_dict
-from src.run import record, tracking
+from src.run import tracking
+from src.run.epoch_table import EpochTable
+from src.run.epochs import Position, read_until
 from src.run.guard import BEGINNING, PATIENCE, GuardedLogger, NoAnswerError, Service, Worker, release
 from src.run.job import Job
 from src.run.tracking import WANDB
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 OF_PATHS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 
 
-def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int | None = None) -> list[Logger]:
+def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: Position | None = None) -> list[Logger]:
     """The logger of metrics.csv and those of the configuration.
 
     Args:
@@ -31,13 +33,10 @@ def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: int |
         run: its folder.
         job: the job of a sweep that it is, if any; W&B then names the run by the options in which it differs from
             other jobs, and has a column for each of them.
-        resumed_at: the step at which a resumed run continues; metrics.csv keeps the rows up to there.
+        resumed_at: the position at which a resumed run continues; metrics.csv keeps the rows up to there.
     """
-    rows = [] if resumed_at is None else [row for row in record.epochs(run) if row["step"] <= resumed_at]
-    table = CSVLogger(run, name="", version="", flush_logs_every_n_steps=1)
-    # Lightning deletes an old file when it opens a new one, so the rows are written again
-    table.experiment.metrics = [row | {"step": int(row["step"])} for row in rows]
-    table.save()
+    rows = read_until(run, resumed_at) if resumed_at else []
+    table = EpochTable(RunFolder(run).epochs, rows)
     nodes = {key: node for key, node in (cfg.logger or {}).items() if node is not None}
     options = wandb_options(cfg, run, job)
     others = [build_logger(node, f"logger.{key}", run, options) for key, node in nodes.items()]

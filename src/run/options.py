@@ -4,7 +4,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-REQUEST = ("ckpt_path", "title", "sweep_name")  # options that describe the request for a run
+REQUEST = ("ckpt_path", "title", "trust", "sweep_name")  # options that describe the request for a run
 # options that change no number of a run
 WITHOUT_EFFECT = (*REQUEST, "logger", "callbacks", "hydra", "data.root", "data.source.root")
 IMAGE_SOURCE = ("data.path", "data.source")  # options that change no number either, in runs on the same images

@@ -1,6 +1,5 @@
-"""The files of numbers that a run leaves: JSON, terms per image, the metrics of each epoch, and their provenance."""
+"""The files of numbers that a run leaves: JSON and terms per image, with their provenance."""
 
-import csv
 import functools
 import json
 import platform
@@ -22,7 +21,7 @@ PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "num
 
 def write(path: Path, text: str) -> None:
     """Write a text file."""
-    with atomic_path(path) as partial:
+    with atomic_path(path, durable=True) as partial:
         partial.write_text(text)
 
 
@@ -34,7 +33,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_terms(run: Path, terms: dict[str, dict[str, np.ndarray]]) -> None:
     """Write for each split the `index`, `loss`, `recon` and `kl` of each image, nats."""
     for split, arrays in terms.items():
-        with atomic_path(RunFolder(run).terms(split)) as partial:
+        with atomic_path(RunFolder(run).terms(split), durable=True) as partial:
             np.savez(partial, **arrays)
 
 
@@ -72,16 +71,6 @@ def number_text(value: str | float) -> str:
     if isinstance(value, str | int):
         return str(value)
     return f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
-
-
-def epochs(run: Path) -> list[dict[str, float]]:
-    """The rows of metrics.csv that belong to an epoch, without empty cells; none where the file is missing."""
-    path = RunFolder(run).epochs
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-    return [row for row in rows if "epoch" in row]
 
 
 def provenance() -> dict[str, Any]:

@@ -1,9 +1,6 @@
 """The configuration of a resumed run: that in its checkpoint, changed by the overrides given now."""
 
 import logging
-import pickle
-import zipfile
-from collections import OrderedDict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,67 +12,45 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from src.config.moved import current_paths
+from src.config import trust
 from src.config.options import Config
 from src.config.overrides import name_of, replace_null
+from src.config.plain import check_interpolations, check_override, check_resolved
+from src.run.checkpoint_file import read_containers
+from src.run.confine import confine
 from src.run.options import REQUEST
-from src.support.errors import DamagedError, UserError
+from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import RunFolder
 
 log = logging.getLogger(__name__)
 
 
-class Placeholder:
-    """Stands for a tensor, and for any other object that is no plain container."""
-
-    def __init__(self, *_: Any): ...
-
-    def __setstate__(self, _: Any) -> None: ...
-
-
-class ContainerUnpickler(pickle.Unpickler):
-    """Reads the plain containers of a checkpoint without importing PyTorch, which takes seconds, and runs no code that
-    the file names."""
-
-    def find_class(self, module: str, name: str) -> type:
-        return OrderedDict if (module, name) == ("collections", "OrderedDict") else Placeholder
-
-    def persistent_load(self, _: Any) -> None: ...
-
-
 def read_run(path: Path) -> dict[str, Any]:
     """The description of the run in a checkpoint: the resolved `config`, the `overrides` it was made from, and the
     `composition`, which is the configuration with its interpolations; runs of earlier versions lack the last.
 
-    Raises UserError if the file is missing, cut short, or not one of our checkpoints.
+    Raises UserError if the file is missing, damaged, or not one of our checkpoints, or if it holds what no run has.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            (name,) = (each for each in archive.namelist() if each.endswith("/data.pkl"))
-            with archive.open(name) as file:
-                state = ContainerUnpickler(file).load()
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path}: no such checkpoint") from None
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file can raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DamagedError(f"{path} is no checkpoint, or is cut short ({reason}): try another of its folder") from None
-    if not isinstance(state, dict) or "run" not in state:
-        raise UserError(f"{path} was not written by this program: it holds no run's configuration")
-    return current_paths(state["run"])
+    run = read_containers(path)["run"]
+    run["composition"] = {name: value for name, value in (run.get("composition") or {}).items() if name != "trust"}
+    run["overrides"] = [each for each in run["overrides"] if name_of(each) != "trust"]
+    check_interpolations(run["composition"], str(path))
+    for override in run["overrides"]:
+        check_override(override, str(path))
+    return run
 
 
-def compose(path: Path, overrides: list[str]) -> tuple[DictConfig, list[str]]:
+def compose(path: Path, overrides: list[str], trusted: Any = None) -> tuple[DictConfig, list[str]]:
     """The configuration of the run that a checkpoint belongs to, changed by `overrides`, and all of its overrides.
 
     The present content of conf/ has no effect, except on a group for which `overrides` choose another file. The run's
-    own overrides of such a group are applied again. Raises UserError for an override that does not fit.
+    own overrides of such a group are applied again. Raises UserError for an override that does not fit, and for classes
+    that are not this program's unless the user trusts them: `trusted` is the option `trust`.
     """
     run = read_run(path)
     own = {name_of(each): each for each in run["overrides"]}  # of two overrides of one option the later counts
-    given = {name_of(each): each for each in replace_null(overrides) if name_of(each) != "ckpt_path"}
+    given = {name_of(each): each for each in replace_null(overrides) if name_of(each) not in ("ckpt_path", "trust")}
     new = [each for name, each in given.items() if own.get(name) != each]
     latest = own | {name_of(each): each for each in new}
     if run.get("composition"):
@@ -87,6 +62,7 @@ def compose(path: Path, overrides: list[str]) -> tuple[DictConfig, list[str]]:
     else:
         cfg, source = hydra.compose("train", list(own.values())), "conf/ or the environment has"
     before = resolve(cfg)
+    check_resolved(before, str(path))
     changed = [name for name, value in run["config"].items() if name not in REQUEST and before.get(name) != value]
     if changed:
         log.warning("%s changed since the run began, in %s", source, ", ".join(changed))
@@ -95,7 +71,12 @@ def compose(path: Path, overrides: list[str]) -> tuple[DictConfig, list[str]]:
             del latest[name]
     else:
         cfg = hydra.compose("train", list(latest.values()))
-    cfg.ckpt_path = str(path)
+    cfg.ckpt_path, cfg.trust = str(path), trusted
+    trust.remember_overrides(list(given.values()))
+    resolved = resolve(cfg)
+    check_resolved(resolved, str(path))
+    trust.check(resolved, str(RunFolder.of_checkpoint(path).path), trust.words(trusted))
+    confine(cfg, given)
     return cfg, list(latest.values())
 
 
@@ -152,6 +133,7 @@ def choose_files(cfg: DictConfig, choices: list[str]) -> set[str]:
     default, chosen = (OmegaConf.to_container(OmegaConf.masked_copy(each, list(cfg))) for each in configs)
     groups = {name_of(each).partition("@")[0] for each in choices}
     groups |= {group for group in files[1] if files[1][group] != files[0].get(group)}
+    trust.remember(chosen)
     touched = {name for name in chosen if name in groups or chosen[name] != default.get(name)}
     for name in touched:
         cfg[name] = chosen[name] if name in groups else merge_changes(cfg[name], default.get(name), chosen[name])

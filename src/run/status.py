@@ -84,7 +84,7 @@ def read(run: Path) -> dict[str, Any]:
 
 def write(run: Path, status: dict[str, Any]) -> None:
     """Write status.json."""
-    with atomic_path(RunFolder(run).status) as partial:
+    with atomic_path(RunFolder(run).status, durable=True) as partial:
         partial.write_text(json.dumps(status, indent=2) + "\n")
 
 

@@ -1,14 +1,15 @@
 """The trace of a training: small arrays from which every figure and animation is drawn."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from src.support.errors import UserError
 from src.support.files import atomic_path
 
+GROUPS = ("fixed", "epochs", "frames", "last")
 UNSCHEDULED = ("epoch", "images_seen", "lr")  # the rows of an epoch that every training has, besides its measurements
 
 
@@ -52,8 +53,13 @@ class Trace:
     def cut(self, epoch: int) -> None:
         """Remove all rows after `epoch`, from which a resumed run continues."""
         for arrays in (self.epochs, self.frames):
-            rows = arrays["epoch"] <= epoch
-            arrays.update({name: array[rows] for name, array in arrays.items()})
+            if "epoch" in arrays:
+                rows = arrays["epoch"] <= epoch
+                arrays.update({name: array[rows] for name, array in arrays.items()})
+
+    def ends_with(self, group: str, epoch: int) -> bool:
+        """Whether the last row of `epochs` or `frames` is that of `epoch`."""
+        return bool(np.size(epochs := getattr(self, group).get("epoch", ()))) and epochs[-1] == epoch
 
     def save(self, path: Path) -> None:
         """Write the trace to `path` (npz), which holds either the old or the new trace, never a part of one."""
@@ -62,16 +68,37 @@ class Trace:
             np.savez(partial, **{f"{group}/{name}": a for group, arrays in groups for name, a in arrays.items()})
 
     @classmethod
-    def load(cls, path: Path) -> "Trace":
-        """The trace in `path`. Raises UserError where the file is missing or damaged."""
+    def load(cls, path: Path, groups: Sequence[str] = GROUPS) -> "Trace":
+        """The trace in `path`, or some groups of it. Raises UserError where the file is missing or damaged."""
         trace = cls()
         try:
             with path.open("rb") as file, np.load(file) as arrays:  # of a damaged file NumPy would leave its own open
                 for key in arrays.files:
                     group, name = key.split("/", 1)
-                    getattr(trace, group)[name] = arrays[key]
+                    if group not in GROUPS:
+                        raise ValueError(f"unknown array {key}")
+                    if group in groups:
+                        getattr(trace, group)[name] = arrays[key]
         except FileNotFoundError:
             raise UserError(f"{path} does not exist: give the folder of a run that was trained with figures") from None
-        except (OSError, EOFError, ValueError, KeyError, AttributeError, BadZipFile) as error:
+        except Exception as error:  # zipfile and NumPy raise a dozen types for a damaged file
             raise UserError(f"{path} is no readable trace ({error}): train again to write a new one") from None
         return trace
+
+
+def read_epochs(path: Path) -> list[dict[str, float]]:
+    """The numbers of each epoch in a trace by the names of metrics.csv; none where it is missing or damaged."""
+    try:
+        trace = Trace.load(path, ["epochs"])
+        return [dict(row_of(trace.epochs, i)) for i in range(len(trace.epochs["epoch"]))]
+    except (UserError, KeyError, IndexError, TypeError, ValueError):
+        return []
+
+
+def row_of(epochs: dict[str, np.ndarray], i: int) -> Iterator[tuple[str, float]]:
+    """The names and numbers of one epoch; a vector has one for each dimension, `val/kl_per_dim/003`."""
+    for name, values in epochs.items():
+        if values.ndim == 1:
+            yield name, float(values[i])
+        else:
+            yield from ((f"{name}/{d:03d}", float(value)) for d, value in enumerate(values[i]))

@@ -1,15 +1,33 @@
 """Exceptions whose cause a user can correct, and the messages of exceptions of libraries."""
 
+import errno
+
 from hydra.errors import CompactHydraException
 
 LONGEST = 1000  # characters of a message
+# in lower case; PyTorch says so in a RuntimeError, NumPy in a ValueError too
+NO_MEMORY = (
+    "allocate memory",
+    "unable to allocate",
+    "out of memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",
+    "calculation overflowed",
+    "invalid array size",
+    "array is too big",
+    "maximum allowed dimension exceeded",
+)
 
 
 class UserError(CompactHydraException):
-    """States in one line what is wrong and how to correct it; Hydra prints it without a traceback, in a sweep too."""
+    """States in one line what is wrong and how to correct it; Hydra prints it without a traceback, in a sweep too.
 
-    def __init__(self, message: str):
-        super().__init__(printable(message))
+    What is not printable, as a name of a file may be, is escaped: it would break the line or control the terminal.
+    """
+
+    def __init__(self, message: str = ""):
+        super().__init__(printable(str(message)))
 
 
 class DivergedError(UserError):
@@ -20,10 +38,21 @@ class DamagedError(UserError):
     """A file is truncated, or was not written by this program."""
 
 
-def is_memory_error(error: Exception) -> bool:
-    """Whether an error of NumPy or PyTorch says that there is not enough memory."""
-    messages = ("allocate memory", "out of memory", "calculation overflowed", "invalid array size")
-    return isinstance(error, MemoryError) or any(message in str(error).lower() for message in messages)
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error of NumPy, PyTorch, CUDA or the operating system says that there is not enough memory."""
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or any(each in text for each in NO_MEMORY)
+    )
+
+
+def is_caused_by_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one of those that it was raised from, says that there is not enough memory."""
+    while error is not None and not is_memory_error(error):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def printable(message: str) -> str:

@@ -2,9 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PARTIAL = re.compile(r"\.\d+\.")  # how the names of temporary files begin
 
 
 def cache_folder() -> Path:
@@ -12,20 +14,51 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae-lab"
 
 
+def write_to_cache(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` write a file of the cache, completely or not at all.
+
+    What killed processes have left there of this file is removed. A file that can't be written, for lack of a folder or
+    of space, is no error: it is made anew the next time.
+    """
+    with suppress(OSError, RuntimeError):  # RuntimeError is torch's for a full disk
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".*.{path.name}"):
+            leftover.unlink(missing_ok=True)
+        with atomic_path(path) as partial:
+            write(partial)
+
+
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`, with its suffix, to write to; it replaces `path` unless an exception is
-    raised, and is removed then."""
+    raised, and is removed then.
+
+    durable: write the content to the disk before the file is replaced, and the replacement before this returns, so that
+        the file is complete after a power failure too; for what a resume or a sweep depends on
+    """
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield partial
+        if durable:
+            synchronise(partial, os.O_RDWR)
         partial.replace(path)
+        if durable and os.name == "posix":  # Windows opens no folders
+            synchronise(path.parent, os.O_RDONLY)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def synchronise(path: Path, access: int) -> None:
+    """Have the operating system write a file, or the entries of a folder, to the disk."""
+    descriptor = os.open(path, access)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_partial_files(folder: Path) -> None:
     """Remove the temporary files of `atomic_path` that killed processes left in a folder and its subfolders."""
     for path in folder.rglob(".*.*"):
-        if re.match(r"\.\d+\.", path.name) and path.is_file():
+        if PARTIAL.match(path.name) and path.is_file():
             path.unlink(missing_ok=True)

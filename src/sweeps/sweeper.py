@@ -21,7 +21,9 @@ from src.config.options import CONF, check_run
 from src.run.status import State
 from src.support.errors import UserError
 from src.support.folders import SweepFolder
+from src.support.world import refuse_several
 from src.sweeps import jobs, processes
+from src.sweeps.numbering import assign_numbers
 
 log = logging.getLogger(__name__)
 SWEEPER = "hydra_plugins.vae_lab_sweeper.VaeLabSweeper"
@@ -33,9 +35,10 @@ class UnfinishedError(Exception):
 
 
 class CheckSweeper(Callback):
-    """Hydra's hook before a multirun: refuses a sweeper other than this project's."""
+    """Hydra's hook before a multirun: refuses several processes, and a sweeper other than this project's."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        refuse(refuse_several, "sweep")
         refuse(check_sweeper, config)
 
 
@@ -100,7 +103,7 @@ class Sweep:
 
     def plan(self, overrides: list[list[str]], configs: list[DictConfig]) -> list[list[str]]:
         """Number the jobs, and return the overrides of those that are not over, with their numbers as folders."""
-        numbers = jobs.assign_numbers(self.folder, overrides, [jobs.fingerprint(cfg) for cfg in configs])
+        numbers = assign_numbers(self.folder, overrides, configs)
         pending = [
             [*job, f"hydra.sweep.subdir={number}"]
             for number, job in zip(numbers, overrides, strict=True)
@@ -118,7 +121,7 @@ class Sweep:
         except KeyboardInterrupt:
             raise UserError(self.resume_hint()) from None
         except BaseException as error:
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and not isinstance(error, UserError):
                 traceback.print_exc()
             self.conclude()
             raise

@@ -1,6 +1,9 @@
 """Reading and writing checkpoints."""
 
 import errno
+import io
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,8 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
-from src.config.moved import current_paths
-from src.support.errors import DamagedError, UserError
+from src.run.checkpoint_file import damage, parse, verify
+from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import EXAMPLE
 
@@ -24,13 +27,18 @@ class WholeOrNothing(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(Path(path)) as partial:
+        with atomic_path(Path(path), durable=True) as partial:
             try:
                 torch.save(checkpoint, partial)
             except RuntimeError as error:  # torch's exception for a full disk
                 if "inline_container" not in str(error):
                     raise
                 raise OSError(errno.EIO, "the checkpoint can't be written, the disk may be full", path) from error
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read(Path(path))  # Lightning would not compare checksums
 
 
 class Average(EMAWeightAveraging):
@@ -64,32 +72,58 @@ class EveryEpoch(ModelCheckpoint):
         # Lightning discards the best checkpoint if the folder differs from the one recorded in the checkpoint
         folder = Path(str(self.dirpath))
 
-        def relocate(path: str) -> str:
-            return path and str(folder / Path(path).name)
-
+        own = str(folder / f"{self.filename}.ckpt")  # the only file that it writes, and may remove
         paths = ("best_model_path", "kth_best_model_path", "last_model_path")
-        state = state | {name: relocate(state[name]) for name in paths}
-        state["best_k_models"] = {relocate(path): score for path, score in state["best_k_models"].items()}
+        state = state | {name: state[name] and own for name in paths}
+        state["best_k_models"] = dict.fromkeys([own] * len(state["best_k_models"]), state["best_model_score"])
         super().load_state_dict(state | {"dirpath": self.dirpath})
 
 
 def read(path: Path) -> dict[str, Any]:
     """Read a checkpoint: weights and plain values only.
 
-    Raises UserError for a file that is missing, truncated, or was not written by this program.
+    Raises UserError for a file that is missing, of a newer version, or was not written by this program, and
+    DamagedError for one that was changed or cut short.
     """
+    members = verify(path)
+    run = parse(path, members)["run"]
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path}: no such checkpoint") from None
+        state = torch.load(archive(members), map_location="cpu", weights_only=True)
+        check_tensors(state)
     except (OSError, MemoryError):
         raise
     except Exception as error:  # torch raises half a dozen types for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DamagedError(f"{path} is no checkpoint, or is cut short ({reason}): try another of its folder") from None
-    if not isinstance(state, dict) or "run" not in state:
-        raise UserError(f"{path} was not written by this program: it holds no run's configuration")
-    return state | {"run": current_paths(state["run"])}
+        # not torch's own message, which may advise to load the file without its restrictions
+        raise damage(path, ValueError(f"PyTorch refuses it, {type(error).__name__}")) from error
+    return state | {"run": run}
+
+
+def archive(members: dict[str, bytes]) -> io.BytesIO:
+    """An archive of nothing but these members, so that PyTorch reads exactly what was verified."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as made:
+        for name, content in members.items():
+            made.writestr(f"archive/{name}", content)
+    file.seek(0)
+    return file
+
+
+def check_tensors(content: Any) -> None:
+    """Raise ValueError for a tensor whose values are not all in the file, such as a single number that is repeated."""
+    for value in _leaves(content):
+        if isinstance(value, torch.Tensor):
+            is_plain = value.layout == torch.strided and value.device.type == "cpu"
+            if not is_plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                raise ValueError("a tensor holds less than it claims")
+
+
+def _leaves(content: Any) -> Iterator[Any]:
+    values = content.values() if isinstance(content, dict) else content if isinstance(content, list | tuple) else None
+    if values is None:
+        yield content
+    else:
+        for value in values:
+            yield from _leaves(value)
 
 
 def check_fit(state: dict[str, Any], module: nn.Module, averages: bool) -> None:

@@ -19,6 +19,7 @@ from src.data.selection import evenly_spread_rows
 from src.inference.metrics import active_units, bits_per_dim, code_gain, mean_image_cost, unexplained_share
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
+from src.run.checkpoint_file import FORMAT
 from src.support import noise
 from src.support.errors import DivergedError, UserError
 from src.support.noise import Noise
@@ -58,6 +59,7 @@ class VAEModule(lightning.LightningModule):
         self.vae, self.objective, self.optimizer, self.seed = vae, objective, optimizer, seed
         self.schedule, self.lr_schedule = schedule, lr_schedule
         self.run = {"config": config or {}, "overrides": overrides or [], "composition": composition or {}}
+        self.run["version"] = FORMAT
         self.numbers: dict[str, float | np.ndarray] = {}
         self.terms: dict[str, dict[str, np.ndarray]] = {}
         self.batches: dict[str, list[dict[str, Tensor]]] = {}
@@ -129,24 +131,39 @@ class VAEModule(lightning.LightningModule):
         self.evaluate(("val", "train")[dataloader_idx], batch)
 
     def on_validation_epoch_end(self) -> None:
+        epoch = self.current_epoch + (not self.trainer.sanity_checking)
+        self.numbers = self.numbers_of_epoch(epoch)
+        if epoch:
+            speed = (
+                (self.trainer.fit_loop.total_batch_idx - self.first_batch) * self.data.images_per_step() / self.seconds
+            )
+            self.numbers |= {"seconds": self.seconds, "images_per_second": speed}
+        self.publish(self.numbers)
+        if not math.isfinite(self.numbers["val/loss"]):
+            raise DivergedError(
+                f"training diverged: val/loss is {self.numbers['val/loss']} after epoch {epoch}; "
+                "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+            )
+
+    def numbers_of_epoch(self, epoch: int) -> dict[str, Any]:
+        """The measurements after `epoch`, from the batches that have been evaluated."""
         trainer, total = self.trainer, self.trainer.fit_loop.total_batch_idx
-        epoch, a_step = self.current_epoch + (not trainer.sanity_checking), self.data.images_per_step()
-        numbers = {"epoch": epoch, "images_seen": (total + 1) * a_step}
+        numbers: dict[str, Any] = {"epoch": epoch, "images_seen": (total + 1) * self.data.images_per_step()}
         numbers |= self.summary("val") | {k: v for k, v in self.summary("train").items() if k in LOGGED_OF_TRAIN}
         last = max(0, epoch - 1 / trainer.num_training_batches)  # when the last step of the epoch began
         weight = self.schedule(last, max(0, self.global_step - 1))
         numbers |= {name: value * weight for name, value in self.objective.scheduled.items()}
-        numbers["lr"] = self.lr_at(last)
-        if epoch:
-            speed = (total - self.first_batch) * a_step / self.seconds
-            numbers |= {"seconds": self.seconds, "images_per_second": speed}
-        self.numbers = numbers
-        self.publish(numbers)
-        if not math.isfinite(numbers["val/loss"]):
-            raise DivergedError(
-                f"training diverged: val/loss is {numbers['val/loss']} after epoch {epoch}; "
-                "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
-            )
+        return numbers | {"lr": self.lr_at(last)}
+
+    @torch.no_grad()
+    def measure(self, epoch: int) -> None:
+        """Set `numbers` and `terms` to those after `epoch`, outside a validation of Lightning; nothing is logged."""
+        self.eval()
+        self.on_validation_epoch_start()
+        for i, batches in enumerate(self.data.val_dataloader()):
+            for step, batch in enumerate(map(self.trainer.precision_plugin.convert_input, batches)):
+                self.validation_step(batch, step, i)
+        self.numbers = self.numbers_of_epoch(epoch)
 
     def on_test_epoch_start(self) -> None:
         self.batches = {"test": [], "val": []}
@@ -181,6 +198,7 @@ class VAEModule(lightning.LightningModule):
             self.log(name, value, logger=False, prog_bar=name == "val/elbo")
         for logger in self.loggers:
             logger.log_metrics(flat, self.global_step)
+            logger.save()
 
     def evaluate(self, split: str, batch: Batch) -> None:
         """Store the terms of each image of a batch, at the final value of the schedule and in full precision."""

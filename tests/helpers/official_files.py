@@ -26,6 +26,24 @@ def idx(array: np.ndarray) -> bytes:
     return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.astype(np.uint8).tobytes()
 
 
+def shrink_official(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Small files in place of the official ones: 60 training images, of which 10 for validation, and 20 test images."""
+    random = np.random.default_rng(0)
+    arrays = {
+        TRAIN_IMAGES: random.integers(0, 256, (60, 28, 28)),
+        TRAIN_LABELS: np.arange(60) % 10,
+        TEST_IMAGES: random.integers(0, 256, (20, 28, 28)),
+        TEST_LABELS: np.arange(20) % 10,
+    }
+    files = {file: idx(array) for file, array in arrays.items()}
+    md5 = {file: hashlib.md5(data).hexdigest() for file, data in files.items()}
+    monkeypatch.setattr(sources, "SHAPES", {file: array.shape for file, array in arrays.items()})
+    monkeypatch.setattr(sources, "MD5", {"MNIST": md5, "FashionMNIST": md5})
+    monkeypatch.setattr(sources, "HELD_OUT", 10)
+    monkeypatch.setattr(sources, "DEBIAN", {"FashionMNIST": [Path("/nonexistent")]})
+    return files
+
+
 def refusal(source: Callable, *args: str) -> str:
     """The message, a single line, of the UserError that `source` raises."""
     with pytest.raises(UserError) as caught:

@@ -30,3 +30,8 @@ def run_code(code: str, folder: Path, *arguments: str) -> Any:
 def packages_imported(command: str, folder: Path, *arguments: str) -> set[str]:
     """The top-level packages that `python -m src.COMMAND` with these arguments has imported when it ends."""
     return {name.split(".")[0] for name in run_code(COMMAND.format(name=command), folder, *arguments)}
+
+
+def children(pid: int) -> list[int]:
+    """The PIDs of the processes that a process has started, on Linux."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -15,7 +15,7 @@ from src.reporting import conclude, groups, tables
 from src.reporting.runs import find
 from src.run import identity
 from src.support.errors import UserError
-from src.sweeps.jobs import fingerprint
+from src.sweeps.numbering import fingerprint
 
 CHANGES = {
     "appended": lambda images, labels: (np.concatenate([images, images[:100]]), np.concatenate([labels, labels[:100]])),

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from src.run import record, status
 from src.run.job import Job
 from src.support.errors import UserError
-from src.sweeps import jobs, processes
+from src.sweeps import jobs, numbering, processes
 from src.training.module import VAEModule
 from tests.helpers.sweeps import assert_same_jobs, modification_times
 
@@ -107,37 +107,36 @@ def test_the_progress_of_a_sweep(tmp_path):
 
 
 def test_the_fingerprint_is_of_what_changes_numbers(composed):
-    mnist = jobs.fingerprint(composed("data=mnist"))
+    mnist = numbering.fingerprint(composed("data=mnist"))
     same = composed("data=mnist", "data.root=elsewhere", "logger=csv", "callbacks=none", "sweep_name=a", "title=b")
-    assert jobs.fingerprint(same) == mnist
+    assert numbering.fingerprint(same) == mnist
     for word in ("seed=1", "beta=2", "data=fashion_mnist", "trainer.max_epochs=3", "model.encoder.hidden=[8]"):
-        assert jobs.fingerprint(composed("data=mnist", word)) != mnist
-    one, other = (jobs.fingerprint(composed("data=npz", f"data.path={name}.npz")) for name in "ab")
+        assert numbering.fingerprint(composed("data=mnist", word)) != mnist
+    one, other = (numbering.fingerprint(composed("data=npz", f"data.path={name}.npz")) for name in "ab")
     assert one != other
 
 
 def test_a_job_that_was_trained_on_by_itself_is_still_that_job(tmp_path, composed):
     """Its configuration is another one now, with more epochs, but jobs.json knows it."""
-    one, other = (jobs.fingerprint(composed(f"seed={seed}")) for seed in (0, 1))
-    wanted = [["seed=0"], ["seed=1"]]
-    assert jobs.assign_numbers(tmp_path, wanted, [one, other]) == [0, 1]
-    for number, options in enumerate((["seed=0", "trainer.max_epochs=9"], ["seed=1"])):
+    wanted, configs = [["seed=0"], ["seed=1"]], [composed("seed=0"), composed("seed=1")]
+    assert numbering.assign_numbers(tmp_path, wanted, configs) == [0, 1]
+    for number, options in enumerate((["seed=0", "trainer.max_epochs=90"], ["seed=1"])):
         (tmp_path / str(number)).mkdir()
         config = OmegaConf.to_container(composed(*options), resolve=True)
         (tmp_path / str(number) / "config.yaml").write_text(yaml.safe_dump(config))
-    assert jobs.assign_numbers(tmp_path, wanted, [one, other]) == [0, 1]
-    assert jobs.assign_numbers(tmp_path, wanted[1:], [other]) == [1]
-    assert jobs.assign_numbers(tmp_path, wanted, [one, other]) == [0, 1]
+    assert numbering.assign_numbers(tmp_path, wanted, configs) == [0, 1]
+    assert numbering.assign_numbers(tmp_path, wanted[1:], configs[1:]) == [1]
+    assert numbering.assign_numbers(tmp_path, wanted, configs) == [0, 1]
 
 
 def test_the_number_of_a_job_is_never_given_to_another(tmp_path, composed):
     """Two entries of jobs.json may have been trained to the same configuration by now."""
-    nine = jobs.fingerprint(composed("trainer.max_epochs=9"))
+    nine, new = composed("trainer.max_epochs=9"), composed("seed=5")
     entry = {"options": [], "wanted": True}
-    (tmp_path / "jobs.json").write_text(json.dumps({nine: entry | {"number": 0}, "earlier": entry | {"number": 1}}))
+    plan = {numbering.fingerprint(nine): entry | {"number": 0}, "earlier": entry | {"number": 1}}
+    (tmp_path / "jobs.json").write_text(json.dumps(plan))
     (tmp_path / "1").mkdir()
-    config = OmegaConf.to_container(composed("trainer.max_epochs=9"), resolve=True)
+    config = OmegaConf.to_container(nine, resolve=True)
     (tmp_path / "1" / "config.yaml").write_text(yaml.safe_dump(config))
-    new = jobs.fingerprint(composed("seed=5"))
     wanted = [["trainer.max_epochs=9"], ["seed=5"]]
-    assert jobs.assign_numbers(tmp_path, wanted, [nine, new]) == [0, 2]
+    assert numbering.assign_numbers(tmp_path, wanted, [nine, new]) == [1, 2]

@@ -11,7 +11,7 @@ import yaml
 
 from src.config.options import CONF
 from src.run import record, status
-from src.sweeps import jobs
+from src.sweeps import numbering
 from src.sweeps.sweeper import Sweep
 from tests.helpers.project import LINES
 from tests.helpers.sweeps import assert_same_jobs, modification_times, numbers, wait_until
@@ -39,7 +39,7 @@ def test_a_sweep_of_the_readme_is_one(line):
 def test_the_sweep_of_beta_latent_model_covers_its_grid():
     configs = jobs_of("sweep=beta_latent_model")
     assert len({(cfg.beta, cfg.latent_dim, cfg.model.name) for cfg in configs}) == 18
-    assert len(set(map(jobs.fingerprint, configs))) == 18
+    assert len(set(map(numbering.fingerprint, configs))) == 18
 
 
 def test_the_sweep_of_wandb_gives_options_of_ours(composed):

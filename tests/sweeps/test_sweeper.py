@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from src.run import status
+from src.run.jobs_file import read_jobs
 from src.sweeps import jobs, processes
 from tests.helpers.sweeps import modification_times
 
@@ -20,7 +21,7 @@ def test_a_changed_grid_adds_jobs_and_touches_no_other(sweep):
     assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["0", "1", "2"]
     betas = [yaml.safe_load((folder / f"{i}" / "config.yaml").read_text())["beta"] for i in range(3)]
     assert betas == [4, 1, 2]
-    assert {job["number"] for job in jobs.read_jobs(folder).values() if job["wanted"]} == {1, 2}
+    assert {job.number for job in read_jobs(folder).values() if job.wanted} == {1, 2}
 
 
 def test_a_sweep_whose_jobs_are_over_launches_nothing(sweep, capfd):
@@ -119,5 +120,5 @@ def test_a_folder_that_can_not_be_a_sweeps_is_refused(sweep, capfd):
     assert "File exists: outputs/sweeps/a" in sweep("beta=1,2", "sweep_name=a")
     assert sweep("beta=1,2", "sweep_name=b") == 0
     Path("outputs/sweeps/b/jobs.json").write_text("{")
-    assert "jobs.json is damaged, so the jobs have lost their numbers" in sweep("beta=1,2", "sweep_name=b")
+    assert "jobs.json is damaged (Invalid JSON" in sweep("beta=1,2", "sweep_name=b")
     assert sorted(path.name for path in Path("outputs/sweeps/b").iterdir() if path.name.isdigit()) == ["0", "1"]

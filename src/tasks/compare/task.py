@@ -82,7 +82,7 @@ def open_other(run: Run, other: str | None, checkpoint: str) -> Run:
     """
     if not other:
         raise UserError("task.other must be given: task.other=outputs/runs/RUN")
-    second = open_run(other, checkpoint, run.seed)
+    second = open_run(other, checkpoint, run.seed, trust=run.trust)
     check_comparable(run, second)
     second.vae.to(run.device)
     return second

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from src.data import sources
+from src.data import downloads, sources
 from tests.helpers.official_files import (
     FILES,
     TEST_IMAGES,
@@ -104,6 +104,6 @@ def test_root_that_can_not_be_written(official, mirrors, tmp_path, monkeypatch):
     def denied(*args: object, **kwargs: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(sources, "TemporaryDirectory", denied)
+    monkeypatch.setattr(downloads, "TemporaryDirectory", denied)
     assert "Permission denied" in refusal(sources.mnist, str(tmp_path))
     assert mirrors[0].asked == []

@@ -1,0 +1,70 @@
+"""What the configuration in a file does not decide: where else a command writes, and to whose account it sends.
+
+A run may come from somebody else, whose folders and accounts are not the user's. What the user gives on the command
+line is never changed.
+"""
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+log = logging.getLogger(__name__)
+DATASETS = {"src.data.sources.mnist": "MNIST", "src.data.sources.fashion_mnist": "FashionMNIST"}  # may be downloaded
+ACCOUNT = ("project", "entity")  # options of logger.wandb that say where numbers are sent
+
+
+def confine(cfg: DictConfig, given: Iterable[str] = ()) -> None:
+    """Replace what a configuration from a file says of folders to write to and of accounts, except options `given` by
+    the user."""
+    names = set(given)
+    confine_data(cfg, names)
+    node = OmegaConf.select(cfg, "logger.wandb") if OmegaConf.is_dict(cfg.get("logger")) else None
+    if OmegaConf.is_dict(node) and not names & {"logger", "logger.wandb"}:
+        confine_wandb(node, {name.removeprefix("logger.wandb.") for name in names})
+
+
+def confine_data(cfg: DictConfig, names: set[str]) -> None:
+    """Read images in the file's folder where they are there, and download none to it."""
+    root, source = cfg.data.get("root"), cfg.data.source
+    if root is None or names & {"data", "data.root", "data.source.root"} or has_images(source["_target_"], str(root)):
+        return
+    here = os.environ.get("DATA_ROOT", "data")
+    if here != root:
+        log.warning("the run's data.root=%s lacks its images: they are looked for in %s", root, here)
+    cfg.data.root = source.root = here
+
+
+def has_images(source: str, root: str) -> bool:
+    """Whether the images of a source, given by its dotted path, can be read with this `root` without a download."""
+    if (dataset := DATASETS.get(source)) is None:
+        return True
+    from src.data.sources import DEBIAN, SHAPES  # imports NumPy
+
+    folders = [Path(root).expanduser() / dataset / "raw", *DEBIAN.get(dataset, [])]
+    return all(any((folder / f"{file}{end}").exists() for folder in folders for end in ("", ".gz")) for file in SHAPES)
+
+
+def confine_wandb(node: DictConfig, names: set[str]) -> None:
+    """Write W&B's files where a new run would, and send nothing to an account or project that the user did not name."""
+    here = {"dir": os.environ.get("WANDB_DIR", "outputs"), "project": os.environ.get("WANDB_PROJECT", "vae-lab")}
+    folder = node.get("dir")
+    if folder != here["dir"] and "dir" not in names and not is_inside(folder):
+        log.warning("the run's logger.wandb.dir=%s is not used: W&B writes to %s", folder, here["dir"])
+        node.dir = here["dir"]
+    theirs = [name for name in ACCOUNT if name not in names and node.get(name) != here.get(name)]
+    mode = node.get("mode") if node.get("mode") != "auto" else os.environ.get("WANDB_MODE", "auto")
+    if theirs and mode not in ("offline", "disabled") and "mode" not in names:
+        again = " ".join(f"logger.wandb.{name}={node.get(name)}" for name in theirs)
+        log.warning("W&B: recorded offline, since only the run's file names the place: give %s to send it there", again)
+        node.mode = "offline"
+    elif node.get("mode") == "online" and "mode" not in names:
+        node.mode = "auto"
+
+
+def is_inside(folder: Any) -> bool:
+    """Whether a path is within the working directory."""
+    return isinstance(folder, str) and Path(folder).resolve().is_relative_to(Path.cwd())

@@ -1,0 +1,59 @@
+"""SWEEP/jobs.json: the jobs of a sweep, and the number of each, which is the name of its folder.
+
+The file is read and checked here alone: a sweep removes what is in the folders that it names.
+"""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from src.support.errors import UserError
+from src.support.files import atomic_path
+from src.support.folders import SweepFolder
+from src.support.ranges import Whole, adapter
+
+REMEDY = "delete it and start the sweep again, which finds its jobs by the configurations in their folders"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job in jobs.json.
+
+    number: the name of its folder
+    options: the overrides in which it differs from the others
+    wanted: whether it is one of the jobs that the sweep was last started with
+    """
+
+    number: Whole
+    options: list[str]
+    wanted: bool
+
+
+def read_jobs(folder: Path) -> dict[str, Entry]:
+    """The jobs of a sweep by fingerprint, as SWEEP/jobs.json has them; empty where there is no such file.
+
+    Raises UserError where the file holds anything else.
+    """
+    path = SweepFolder(folder).jobs
+    if not path.is_file():
+        return {}
+    try:
+        entries = adapter(dict[str, Entry]).validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{name}: " for name in first["loc"][1:2])  # the first name is the file's, and may be anything
+        raise UserError(f"{path} is damaged ({where}{first['msg']}): {REMEDY}") from None
+    counts = Counter(entry.number for entry in entries.values())
+    if twice := [number for number, count in counts.items() if count > 1]:
+        raise UserError(f"{path} is damaged (several jobs have the number {min(twice)}): {REMEDY}")
+    return entries
+
+
+def write_jobs(folder: Path, entries: dict[str, Entry]) -> None:
+    """Write SWEEP/jobs.json."""
+    with atomic_path(SweepFolder(folder).jobs, durable=True) as partial_file:
+        content = {name: asdict(entry) for name, entry in entries.items()}
+        partial_file.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,31 @@
+"""Lightning's description of the processes that train a run."""
+
+import os
+
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+
+from src.support.world import world
+
+
+def environment() -> ClusterEnvironment:
+    """The environment of torchrun's or srun's processes; otherwise that in which Lightning starts the others itself.
+
+    Lightning's own choice takes a single process in a batch script of SLURM for one of several, requeues SLURM's jobs
+    beside what the script or the sweep does, and warns in each run where srun is installed.
+    """
+    started, env = world(), os.environ
+    if started is None:
+        return LightningEnvironment()
+    if started.launcher == "torchrun":
+        return TorchElasticEnvironment()
+    first = SLURMEnvironment.resolve_root_node_address(env["SLURM_STEP_NODELIST"])
+    env.setdefault("MASTER_ADDR", first)
+    # two steps of one job may train at the same time
+    env.setdefault("MASTER_PORT", str(15000 + (int(env["SLURM_JOB_ID"]) + 1009 * int(env["SLURM_STEP_ID"])) % 10000))
+    env.setdefault("SLURM_NTASKS_PER_NODE", str(started.size // started.nodes))  # srun --ntasks=2 does not set it
+    return SLURMEnvironment(auto_requeue=False)
