@@ -1,5 +1,6 @@
 """The memory that a configuration needs at least, and which of its options decide that."""
 
+import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -65,13 +66,11 @@ def arrays(options: Mapping[str, Any]) -> Iterator[tuple[float, list[str]]]:
         if not widths or not is_count(*widths):
             continue
         named = [f"model.{name}.hidden={hidden}".replace(" ", "")]
-        # what comes before the first layer, or after the last one, is of another size in other networks
+        # only of a list of widths it is known what comes before the first of them, or after the last one
         ends = [pixels] if isinstance(hidden, list) else []
-        yield (
-            PER_WEIGHT * max([a * b for a, b in zip([*ends, *widths], widths if ends else [], strict=False)] or [0]),
-            named,
-        )
-        yield PER_WEIGHT * widths[-1] * latents, [*named, f"latent_dim={latents}"]
+        layers = [*ends, *widths] if name == "encoder" else [*widths, *ends]
+        yield PER_WEIGHT * max([a * b for a, b in itertools.pairwise(layers)], default=0), named
+        yield PER_WEIGHT * (widths[-1] if name == "encoder" else widths[0]) * latents, [*named, f"latent_dim={latents}"]
         yield FLOAT * size * (samples if name == "decoder" else 1) * max(widths), [*drawn, *named]
     if is_count(components):
         seen = [f"prior.components={components}"]

@@ -39,7 +39,10 @@ def start(command: str, folder: Path, *options: str) -> subprocess.CompletedProc
             ["model.encoder.hidden=10000000", "latent_dim=2000"],
         ),
         (["prior=vamp", "prior.components=100000000"], ["prior.components=100000000"]),
-        (["prior=mixture", "prior.components=9000000"], ["prior.components=9000000", "data.batch_size=32"]),
+        (
+            ["prior=mixture", "prior.components=9000000", "latent_dim=100"],
+            ["prior.components=9000000", "data.batch_size=32"],
+        ),
     ],
 )
 def test_what_no_memory_holds_is_refused_at_composition(composed, small, options, names):

@@ -45,7 +45,15 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     folder = tmp_path_factory.mktemp("ground")
     images = folder / "blobs.npz"
     np.savez(images, **dict(zip(("images", "labels"), blobs(200, 0), strict=True)))
-    options = ["data=npz", f"data.path={images}", "trainer.max_epochs=40", "trainer.accelerator=cpu", "logger=csv"]
+    options = [
+        "data=npz",
+        f"data.path={images}",
+        "trainer.max_epochs=20",
+        "model.encoder.hidden=[64]",
+        "model.decoder.hidden=[64]",
+        "trainer.accelerator=cpu",
+        "logger=csv",
+    ]
     with redirect_stdout(io.StringIO()):
         run = train_run([*options, "latent_dim=2", "callbacks=none"], folder / "run")
     return Ground(images, run)
@@ -63,7 +71,7 @@ def test_a_value_that_was_answered_badly_once_is_refused_in_one_line(ground, tmp
     end = run_case(made, tmp_path / "case", imports=False)
     assert not problems(made, end), end
     assert end.code
-    assert not end.left
+    assert not end.left or option == "hydra.job.name"  # Hydra has made the folder of the run by then
 
 
 def test_generated_values_are_accepted_or_refused_in_one_line(ground, tmp_path):

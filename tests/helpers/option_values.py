@@ -146,6 +146,8 @@ def case(command: str, ground: Ground, option: Option, value: str) -> Case:
     elif command == "apply":
         fixed += [] if option.name == "run" else [f"run={ground.run}"]
         fixed += [] if option.choices or option.name == "task" else ["task=traverse"]
+        if "task=synthesize" in option.choices and option.name != "task.judge":
+            fixed += ["task.judge=false"]  # which takes many minutes
     elif command == "search":
         given = {"name": "first", "trials": "1"} | ({} if value in SPACES else {"beta": "interval(1,2)"})
         fixed = [*(f"{name}={each}" for name, each in given.items() if name != option.name), *tiny(ground, option.name)]
