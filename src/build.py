@@ -268,12 +268,9 @@ def open_run(
     confine(cfg, [f"data.{name}" for name in moved])
     trained = vae(cfg, trained=True)
     weights = {k.removeprefix("vae."): v for k, v in state["state_dict"].items() if k.startswith("vae.")}
-    try:
-        trained.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(
-            f"{path}: the weights do not fit the run's configuration ({str(error).splitlines()[0]})"
-        ) from None
+    if not checkpoints.has_weights_of(trained, weights):
+        raise UserError(f"{path}: the weights do not fit the run's configuration")
+    trained.load_state_dict(weights)
     seed = cfg.seed if seed is None else seed
     return Run(Path(folder), cfg, trained.eval(), seed, state["epoch"] + 1, state["run"].get("data"), trusted)
 

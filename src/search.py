@@ -9,11 +9,13 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from src.config import trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
 from src.config.options import CONF
@@ -21,8 +23,9 @@ from src.startup import as_user_errors, import_libraries
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
+from src.support.locks import lock
+from src.support.signals import stop_on_signals
 from src.support.world import refuse_several
-from src.sweeps import processes
 from src.sweeps.space import Dimension, Plan, check_plan, load_space, parse_command_line, split
 from src.train import train
 
@@ -39,12 +42,10 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text("search"))
         return
+    trust.command.set(["python", "-m", "src.search", *sys.argv[1:]])
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stdout)
-    try:
-        with errors_in_one_line(Path(CONF)), as_user_errors(SWEEPS, "search fewer or smaller values"):
-            search(prepare_arguments(sys.argv[1:], Path(CONF)))
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    with stop_on_signals(), errors_in_one_line(Path(CONF)), as_user_errors(SWEEPS, "search fewer or smaller values"):
+        search(prepare_arguments(sys.argv[1:], Path(CONF)))
 
 
 def search(arguments: list[str]) -> None:
@@ -57,12 +58,13 @@ def search(arguments: list[str]) -> None:
     from src.run.identity import check_sweep
 
     refuse_several("search")
+    trusted, arguments = take_trust(arguments)
     name, trials, plan = parse_command_line(arguments)
     if importlib.util.find_spec("optuna") is None:
         raise UserError("optuna is missing: pip install 'vae-lab[search]'")
     folder, file = SWEEPS / name, SweepFolder(SWEEPS / name).search
     if file.is_file():
-        plan = load_space(file, plan)
+        plan = load_space(file, plan, trusted)
     elif plan is None:
         raise UserError(
             f"there is no search {folder} to go on with: give an option a space, such as beta=interval(0.5,8)"
@@ -73,13 +75,20 @@ def search(arguments: list[str]) -> None:
         cfg = check_plan(plan)
         folder.mkdir(parents=True, exist_ok=True)
         refusal = f"{folder} is searched already: wait for its end, stop it, or give another name"
-        with processes.lock(SweepFolder(folder).lock, refusal):
+        with lock(SweepFolder(folder).lock, refusal):
             with atomic_path(file, durable=True) as partial:
                 partial.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(plan))))
             import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
             check_sweep(folder, [OmegaConf.to_container(cfg.data, resolve=True)])
             train_trials(folder, plan, trials)
             conclude(folder, cfg.logger)
+
+
+def take_trust(arguments: list[str]) -> tuple[Any, list[str]]:
+    """The value of the option `trust` among the arguments, which no file keeps, and the other arguments."""
+    options = [each for each in arguments if each.startswith("trust=")]
+    values = [each.value() for each in OverridesParser.create().parse_overrides(options)]
+    return values[-1] if values else None, [each for each in arguments if each not in options]
 
 
 def train_trials(folder: Path, plan: Plan, total: int) -> None:
@@ -98,7 +107,7 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
             reason = trials.train_trial(trial, plan, [*fixed, *suggestion], folder / str(trial.number), train)
         except (KeyboardInterrupt, SystemExit):
             log.warning("stopped; to go on: python -m src.search name=%s trials=%d", folder.name, total)
-            raise SystemExit(1) from None
+            raise
         reasons += [reason] if reason else []
         if len(reasons) >= HOPELESS and not trials.completed_trials(optuna_study):
             raise UserError(f"{len(reasons)} trials failed and none succeeded; the last: {reason}")

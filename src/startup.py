@@ -50,6 +50,8 @@ def as_user_errors(folder: Path | str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:  # nobody reads the console any more, see src/support/signals.py
+        raise
     except Exception as error:
         if is_caused_by_memory(error):
             raise UserError(f"there is not enough memory: {remedy}") from error

@@ -40,6 +40,8 @@ def errors_in_one_line(groups: Path) -> Iterator[None]:
         return
     except (HydraException, OmegaConfBaseException) as error:
         line = in_one_line(error, groups)
+    except BrokenPipeError:  # nobody reads the console any more, see src/support/signals.py
+        raise
     except OSError as error:
         line = describe_os_error(error)
     except Exception as error:  # Hydra checks few of its own options

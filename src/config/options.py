@@ -18,6 +18,7 @@ from src.config.schema import check_parts, check_value, is_referred_to, suggesti
 from src.config.trainer_options import check_trainer
 from src.support.errors import UserError
 from src.support.folders import EXAMPLE, RunFolder
+from src.support.links import check_links
 from src.support.world import check_size
 
 # conf/hydra/launcher/ has defaults of our own for these launchers
@@ -32,7 +33,7 @@ MONITORED = {
     "val/bits_per_dim": "min",
 }
 PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
-FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "sweep_name")
+FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "run_name", "resume", "sweep_name")
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Config:
     beta: float = 1.0
     seed: int = 0
     ckpt_path: str | None = None
+    run_name: str | None = None
+    resume: str | None = None
     trust: Any = None
     sweep_name: str | None = None
     title: str = MISSING
@@ -95,8 +98,12 @@ def check_flat(options: dict[str, Any]) -> None:
             )
         if RunFolder.of_checkpoint(path) is None:
             raise UserError(f"ckpt_path={cfg.ckpt_path} is not in a run's folder: give {EXAMPLE.checkpoint('last')}")
-    if cfg.sweep_name is not None and not re.fullmatch(r"\w[\w.-]*", cfg.sweep_name):
-        raise UserError(f"sweep_name={cfg.sweep_name} can't name a folder: use letters, digits, _ . and -")
+        check_links(RunFolder.of_checkpoint(path).path)
+    for option in ("run_name", "sweep_name"):
+        if cfg[option] is not None and not re.fullmatch(r"\w[\w.-]*", cfg[option]):
+            raise UserError(f"{option}={cfg[option]} can't name a folder: use letters, digits, _ . and -")
+    if cfg.resume not in (None, "auto"):
+        raise UserError(f"resume must be null or auto, got {cfg.resume}; a checkpoint is given by ckpt_path=FILE")
 
 
 def check_run(cfg: DictConfig) -> None:
@@ -204,6 +211,7 @@ def check_apply(cfg: DictConfig) -> None:
     if not path.is_file():
         name = path.relative_to(folder.path)
         raise UserError(f"run={cfg.run} holds no {name}: give the folder of a trained run")
+    check_links(folder.path)
 
 
 ConfigStore.instance().store(name="schema", node=Config)

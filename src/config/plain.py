@@ -8,15 +8,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
 from src.config import shipped
 from src.support.errors import UserError
+from src.support.texts import CONTROL
 
 DEEPEST = 20  # levels of nesting; a configuration has 4
 MOST = 20_000  # values; a configuration has 150
 LONGEST = 100_000  # characters of a text
 LARGEST = 2**64  # no whole number reaches this
-# characters that change what a terminal shows, or that no file can hold
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PARTS = "${parts:}"  # the part of a title that names the parts (src/config/names.py)
 REFERENCE = re.compile(r"\$\{(\.*)([^\W\d]\w*(?:\.\w+)*)\}")
 
@@ -62,16 +65,32 @@ def check_interpolations(config: dict[str, Any], who: str) -> None:
         follow(value, option.split("."), config, who, left)
 
 
-def check_override(override: str, who: str) -> None:
-    """Raise UserError for an override of a file that could choose another file, or interpolates more than options."""
-    name, _, value = override.lstrip("+~").partition("=")
-    is_choice = (shipped.CONF / name).is_dir()
-    if not re.fullmatch(r"[^\W\d]\w*(\.\w+)*", name) or name.partition(".")[0] == "hydra":
-        raise UserError(f"{who}: {override!r} is no option of a run")
-    if is_choice and not re.fullmatch(r"null|\{.*\}|" + r"\w+", value):
-        raise UserError(f"{who}: {override!r} is no choice of {name}")
-    if not may_interpolate(name, value.strip("'\"")):
-        raise UserError(f"{who}: {override!r} may only refer to other options, as in ${{latent_dim}}")
+def check_override(line: str, who: str) -> None:
+    """Raise UserError for an override of a file that sets no option of a run, that could choose a file outside of
+    conf/, or that interpolates more than options."""
+    try:
+        override = OverridesParser.create().parse_override(line)
+        name, values = override.key_or_group, values_of(override)
+    except HydraException:
+        raise UserError(f"{who}: {line!r} is no option of a run") from None
+    is_option = re.fullmatch(r"[^\W\d]\w*(\.\w+)*", name) and override.package is None
+    if not is_option or name.partition(".")[0] in ("hydra", "trust"):
+        raise UserError(f"{who}: {line!r} is no option of a run")
+    choices = [each for value in values for each in (value if isinstance(value, list) else [value])]
+    if (shipped.CONF / name).is_dir() and any(isinstance(each, str) and not each.isidentifier() for each in choices):
+        raise UserError(f"{who}: {line!r} is no choice of {name}")
+    check_plain(values, f"{who}: {name}")
+    if any(not may_interpolate(name, text) for _, text in texts(values)):
+        raise UserError(f"{who}: {line!r} may only refer to other options, as in ${{latent_dim}}")
+
+
+def values_of(override: Override) -> list[Any]:
+    """The values of an override: one, the choices of a sweep, or none where it spans a range or removes an option."""
+    if override.is_delete():
+        return []
+    if not override.is_sweep_override():
+        return [override.value()]
+    return list(override.sweep_iterator()) if override.is_discrete_sweep() else []
 
 
 def may_interpolate(option: str, value: str) -> bool:

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import shipped
 from src.config.names import trusted_names
+from src.config.plain import check_override, values_of
 from src.config.signatures import OURS
 from src.support.errors import UserError
 
@@ -41,10 +42,17 @@ def remember(config: DictConfig | dict[str, Any]) -> None:
 
 def remember_overrides(overrides: list[str]) -> None:
     """Trust the classes that options of the present command name."""
+    for config in settings(overrides):
+        remember(config)
+
+
+def settings(overrides: list[str]) -> Iterator[dict[str, Any]]:
+    """What each value of each override sets, as a configuration of nothing else."""
     for override in OverridesParser.create().parse_overrides(overrides):
-        if not override.is_sweep_override():
-            parent, _, last = override.key_or_group.rpartition(".")
-            remember({parent: {last: override.value()}} if parent else {last: override.value()})
+        for value in values_of(override):
+            for part in reversed(override.key_or_group.split(".")):
+                value = {part: value}
+            yield value
 
 
 def is_ours(option: str, target: Any) -> bool:
@@ -70,18 +78,38 @@ def check(config: dict[str, Any], who: str, trusted: list[str], without: Iterabl
         trusted: what `words` returns.
         without: groups that are not built, and not checked.
     """
-    foreign = {}
-    for option, node in nodes({name: value for name, value in config.items() if name not in without}):
+    judge(foreign_classes({name: value for name, value in config.items() if name not in without}, who), who, trusted)
+
+
+def check_overrides(overrides: list[str], who: str, trusted: list[str]) -> None:
+    """Raise UserError, as `check` does, for overrides of a file, and for those that `check_override` refuses."""
+    for override in overrides:
+        check_override(override, who)
+    judge([each for config in settings(overrides) for each in foreign_classes(config, who)], who, trusted)
+
+
+def foreign_classes(config: dict[str, Any], who: str) -> list[tuple[str, str]]:
+    """The options of a configuration that name a class which conf/ does not name for them, each with that class.
+
+    Raises UserError for keys of Hydra that no configuration of this program has.
+    """
+    foreign = []
+    for option, node in nodes(config):
         target = node.get("_target_")
         if "_target_" in node and not isinstance(target, str):
             raise UserError(f"{who}: {option}._target_ is no name of a class")
         if target is None or is_ours(option, target):
             check_keys(option, node, who)
         else:
-            foreign[option] = target
-    if refused := [target for target in foreign.values() if not is_trusted(target, trusted)]:
+            foreign.append((option, target))
+    return foreign
+
+
+def judge(foreign: list[tuple[str, str]], who: str, trusted: list[str]) -> None:
+    """Raise UserError unless the user trusts all of these classes, and each is defined where its name says."""
+    if refused := [target for _, target in foreign if not is_trusted(target, trusted)]:
         raise UserError(refusal(who, list(dict.fromkeys(refused))))
-    for option, target in foreign.items():
+    for option, target in foreign:
         check_definition(target, option, who, trusted)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from src.reporting.runs import UNREADABLE, Run, open_arrays
+from src.reporting.runs import UNREADABLE, Run
+from src.support.arrays import open_arrays
 from src.support.folders import RunFolder
 
 MAX_TOTAL_BYTES = 9_000_000  # of all thumbnails on a page

@@ -1,16 +1,16 @@
 """Runs as read from their folders: configuration, state, metrics."""
 
-import json
 import logging
 import math
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterable
 from csv import Error as CSVError
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, is_zipfile
+from zipfile import BadZipFile
 
 import numpy as np
 import yaml
@@ -19,15 +19,19 @@ from src.config.moved import current_paths
 from src.run import epochs
 from src.run.jobs_file import read_jobs
 from src.run.status import RECORDED, State, divergence, has_ended, warnings
+from src.support.arrays import open_arrays
 from src.support.errors import UserError
 from src.support.folders import EXAMPLE, RunFolder
+from src.support.texts import read_json, read_yaml
 
 log = logging.getLogger(__name__)
 
 # a folder that holds any of these files is a run's
 MARKS = {path.name for path in (EXAMPLE.config, EXAMPLE.status, EXAMPLE.epochs, EXAMPLE.metrics, EXAMPLE.hydra)}
-UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BadZipFile, CSVError, yaml.YAMLError)
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, where PyYAML has it
+UNREADABLE = (
+    *(OSError, EOFError, MemoryError, ValueError, KeyError, TypeError, AttributeError, OverflowError, SyntaxError),
+    *(NotImplementedError, RuntimeError, BadZipFile, CSVError, yaml.YAMLError, zlib.error),
+)
 
 
 @dataclass
@@ -135,7 +139,7 @@ def read(folder: Path, name: str) -> Run:
             problems.append(f"{path.name} can't be read: {reason}")
             return otherwise
 
-    config = attempt(files.config, lambda path: current_paths(as_mapping(yaml.load(path.read_text(), LOADER))), {})
+    config = attempt(files.config, lambda path: current_paths(as_mapping(read_yaml(path))), {})
     recorded = attempt(files.status, read_mapping, {})
     metrics = attempt(files.metrics, read_mapping, {})
     table = attempt(files.epochs, read_epochs, epochs.Epochs([]))
@@ -152,7 +156,7 @@ def read(folder: Path, name: str) -> Run:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """The mapping in a JSON file. Raises ValueError where the file holds something else."""
-    return as_mapping(json.loads(path.read_text()))
+    return as_mapping(read_json(path))
 
 
 def as_mapping(content: Any) -> dict[str, Any]:
@@ -177,13 +181,6 @@ def read_terms(path: Path) -> dict[str, np.ndarray]:
     if terms["index"].ndim != 1 or terms["index"].shape != terms["elbo"].shape:
         raise ValueError("its arrays are not of one length")
     return terms
-
-
-def open_arrays(path: Path) -> np.lib.npyio.NpzFile:
-    """The arrays of an npz file. Raises ValueError where it is of another format."""
-    if path.is_file() and not is_zipfile(path):
-        raise ValueError("it is no npz file")
-    return np.load(path)
 
 
 def infer_state(recorded: dict[str, Any], metrics: dict[str, Any], epochs: list[dict[str, float]]) -> tuple[State, str]:

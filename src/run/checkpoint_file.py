@@ -10,12 +10,16 @@ import pickletools
 import re
 import zipfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import MaxLen, MinLen
 
 from src.config.moved import current_paths
 from src.config.plain import check_plain, check_resolved
 from src.support.errors import DamagedError, UserError, one_line
+from src.support.ranges import Count, Whole, fault
 
 FORMAT = 1  # the version of what a checkpoint holds of its run; those of earlier versions of the program have none
 LARGEST_PICKLE = 50_000_000  # bytes of data.pkl, which lists the tensors; 10 kB for two networks
@@ -26,6 +30,18 @@ GLOBALS = re.compile(
     r"|torch\.nn\.parameter Parameter"
 )
 ALLOCATING = ("BYTEARRAY8", "BINBYTES8", "BINUNICODE8", "FRAME", "NEXT_BUFFER", "INST", "OBJ", "EXT1", "EXT2", "EXT4")
+OF_RUN = {
+    "overrides": Sequence[str],
+    "composition": dict | None,
+    "data": dict | None,
+    **{f"config.{name}._target_": str for name in ("posterior", "prior", "likelihood", "data.source")},
+    **{f"config.model.{name}._target_": str for name in ("encoder", "decoder")},
+    **{"config.latent_dim": Count, "config.seed": Whole, "config.title": str, "config.data.name": str},
+    "config.data.shape": Annotated[Sequence[Count], MinLen(3), MaxLen(3)],
+    "config.data.exclude_labels": Sequence[int | str],
+    "config.data.batch_size": Count,
+    "config.data.binarize": str,
+}
 REQUIRED = {"epoch": int, "global_step": int, "state_dict": dict, "run": dict}
 
 
@@ -83,17 +99,19 @@ def verify(path: Path) -> dict[str, bytes]:
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is no file")
     try:
-        with zipfile.ZipFile(path) as archive:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{path}: no such checkpoint") from None
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             if any(each.compress_type != zipfile.ZIP_STORED for each in members):
                 raise ValueError("it is compressed")
-            if sum(each.file_size for each in members) > path.stat().st_size:
+            if sum(each.file_size for each in members) > len(content):
                 raise ValueError("it claims more than it holds")
             contents = {each.filename.partition("/")[2]: archive.read(each) for each in members}
         check_pickle(contents["data.pkl"])
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path}: no such checkpoint") from None
-    except (OSError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # a damaged file can raise anything
         raise damage(path, error) from None
@@ -134,30 +152,13 @@ def check_state(state: Any, path: Path) -> dict[str, Any]:
 
 
 def check_run(run: dict[str, Any], path: Path) -> None:
-    """Raise UserError unless the configuration of a run has the parts of a VAE."""
-    config = run.get("config")
-    has_lists = (
-        all(isinstance(each, str) for each in run["overrides"]) if isinstance(run.get("overrides"), list) else False
-    )
-    wrong = [] if has_lists else ["overrides"]
-    wrong += [name for name in ("composition", "data") if not isinstance(run.get(name) or {}, dict)]
-    if not isinstance(config, dict):
+    """Raise UserError unless a run has the options without which it can't be opened, each of the right type."""
+    if not isinstance(run.get("config"), dict):
         raise UserError(f"{path} holds no run's configuration")
-    parts = {"posterior": config, "prior": config, "likelihood": config, "source": config.get("data")}
-    parts |= dict.fromkeys(("encoder", "decoder"), config.get("model"))
-    for name, within in parts.items():
-        node = within.get(name) if isinstance(within, dict) else None
-        wrong += [] if isinstance(node, dict) and isinstance(node.get("_target_"), str) else [name]
-    kinds = {"latent_dim": int, "seed": int, "title": str}
-    wrong += [name for name, kind in kinds.items() if not isinstance(config.get(name), kind)]
-    data = config["data"] if isinstance(config.get("data"), dict) else {}
-    shape = data.get("shape")
-    is_shape = isinstance(shape, list) and len(shape) == 3 and all(isinstance(side, int) and side > 0 for side in shape)
-    wrong += [] if is_shape else ["data.shape"]
-    wrong += [
-        f"data.{name}"
-        for name, kind in {"name": str, "exclude_labels": list}.items()
-        if not isinstance(data.get(name), kind)
-    ]
-    if wrong:
-        raise UserError(f"{path}: the run's {wrong[0]} is missing, or of another kind: the file was changed")
+    for name, kind in OF_RUN.items():
+        value: Any = run
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if fault(value, kind):
+            name = name.removeprefix("config.")
+            raise UserError(f"{path}: the run's {name} is missing, or of another kind: the file was changed")

@@ -22,6 +22,7 @@ from src.run.record import write_json
 from src.run.status import State
 from src.support.errors import UserError
 from src.support.folders import RunFolder
+from src.support.texts import read_json
 
 if TYPE_CHECKING:
     from src.data.module import ImageData
@@ -92,7 +93,7 @@ def sweep_fingerprints(folder: Path) -> dict[str, tuple[str, str]]:
     fingerprints = {}
     for path in sorted(RunFolder(each).data for each in folder.glob("*")):
         try:
-            content = current_paths(json.loads(path.read_text()))
+            content = current_paths(read_json(path))
             key = json.dumps(content["source"], sort_keys=True)
             if status.read(path.parent).get("state") not in (State.FAILED, None):
                 fingerprints.setdefault(key, (content["fingerprint"], path.parent.name))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.support.arrays import open_arrays
 from src.support.errors import UserError
 from src.support.files import atomic_path
 
@@ -72,7 +73,7 @@ class Trace:
         """The trace in `path`, or some groups of it. Raises UserError where the file is missing or damaged."""
         trace = cls()
         try:
-            with path.open("rb") as file, np.load(file) as arrays:  # of a damaged file NumPy would leave its own open
+            with open_arrays(path) as arrays:
                 for key in arrays.files:
                     group, name = key.split("/", 1)
                     if group not in GROUPS:

@@ -18,17 +18,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.moved import current_paths
 from src.run.jobs_file import Entry, read_jobs, write_jobs
+from src.run.options import REQUEST
 from src.support.errors import UserError
 from src.support.files import PARTIAL
 from src.support.folders import RunFolder
+from src.support.texts import read_yaml
 
 # options that change no number
-WITHOUT_EFFECT = (
-    *("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name"),
-    *("run_name", "resume", "trust"),
-)
+WITHOUT_EFFECT = ("hydra", "logger", "callbacks", *REQUEST)
 NEW_OPTIONS = {"white": "auto"}  # options of data that were added later, with the value that keeps the old behaviour
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # several times as fast, where PyYAML has it
 
 
 class Training(NamedTuple):
@@ -91,7 +89,7 @@ def training_of_folder(folder: Path) -> Training | None:
     The file is read as it is: nothing that it refers to is looked up.
     """
     try:
-        return training_of(yaml.load(RunFolder(folder).config.read_bytes(), LOADER))
+        return training_of(read_yaml(RunFolder(folder).config))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
         return None
 

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_type_hints
 
 import hydra
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import ConfigCompositionException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from src.config import trust
 from src.config.command_line import in_one_line
+from src.config.moved import current_paths
 from src.config.options import CONF, MONITORED, check_run
 from src.config.overrides import replace_null
 from src.config.schema import check_value
-from src.support.errors import UserError
+from src.support.errors import UserError, one_line
 from src.support.ranges import MAX_COUNT, Count, Whole
+from src.support.texts import read_yaml
 
 FUNCTIONS = ("interval", "range", "choice", "tag", "int", "float", "sort", "shuffle")  # with which a space begins
 DIRECTIONS = {  # numbers in metrics.json that a search may optimise, none of the test set, with their directions
@@ -173,9 +177,21 @@ def parse_command_line(arguments: list[str]) -> tuple[str, int, Plan | None]:
     return name, trials, Plan(**own, words=others) if own or others else None
 
 
-def load_space(path: Path, requested: Plan | None) -> Plan:
-    """The plan in a search's file. Raises UserError where another plan is requested."""
-    plan = Plan(**OmegaConf.to_container(OmegaConf.load(path)))
+def load_space(path: Path, requested: Plan | None, trusted: Any = None) -> Plan:
+    """The plan in a search's file. Raises UserError where another plan is requested, where the file holds no plan, and
+    for classes in it that are not this program's, unless the user trusts them or requests the same plan.
+
+    trusted: the option `trust`
+    """
+    try:
+        content = current_paths(read_yaml(path))
+        if not isinstance(content, dict) or not isinstance(content.get("words", []), list):
+            raise ValueError("it holds no plan")
+        plan = Plan(**content)
+        if not all(isinstance(each, str) for each in plan.words):
+            raise ValueError("its words are no options")
+    except (TypeError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is no plan of a search ({one_line(error)[:120]}): give another name") from None
     if requested not in (plan, None):
         now, before = asdict(requested), asdict(plan)
         changed = ", ".join(name for name in before if now[name] != before[name])
@@ -183,6 +199,8 @@ def load_space(path: Path, requested: Plan | None) -> Plan:
             f"{path.parent} is another search (its {changed} in {path.name}): to go on with it give name and trials "
             "alone, else another name"
         )
+    if requested is None:
+        trust.check_overrides(plan.words, str(path), trust.words(trusted))
     return plan
 
 
@@ -220,8 +238,8 @@ def check_edges(plan: Plan) -> DictConfig:
             except ConfigCompositionException as error:
                 raise UserError(in_one_line(error, Path(CONF))) from error
             check_run(cfg)
-    if cfg.ckpt_path or cfg.sweep_name:
-        raise UserError("a search has a name alone, and goes on by it: leave ckpt_path and sweep_name out")
+    if given := [name for name in ("ckpt_path", "run_name", "resume", "sweep_name") if cfg[name]]:
+        raise UserError(f"a search has a name alone, and goes on by it: leave {given[0]} out")
     strategy = cfg.trainer.get("strategy") not in (None, "auto")
     if cfg.trainer.devices != 1 or strategy or cfg.trainer.get("num_nodes", 1) != 1:
         raise UserError("a search trains with one process a trial: the others would start the whole search again")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
@@ -39,6 +39,16 @@ class WholeOrNothing(TorchCheckpointIO):
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         return read(Path(path))  # Lightning would not compare checksums
+
+
+class Restoration(Callback):
+    """Knows whether a resumed training has taken up what its checkpoint holds."""
+
+    def __init__(self):
+        self.is_complete = False
+
+    def on_train_start(self, *_: Any) -> None:
+        self.is_complete = True
 
 
 class Average(EMAWeightAveraging):
@@ -126,13 +136,21 @@ def _leaves(content: Any) -> Iterator[Any]:
             yield from _leaves(value)
 
 
+def has_weights_of(module: nn.Module, weights: dict[str, Any]) -> bool:
+    """Whether weights are those of such a module: of the same names and shapes, real or whole numbers as there."""
+    ours, theirs = (
+        {name: (w.shape, w.is_floating_point()) for name, w in each.items() if isinstance(w, torch.Tensor)}
+        for each in (module.state_dict(), weights)
+    )
+    return ours == theirs and len(theirs) == len(weights)
+
+
 def check_fit(state: dict[str, Any], module: nn.Module, averages: bool) -> None:
     """Raise UserError if the weights of a checkpoint do not fit the module that is to resume from it, or are averages
     where the configuration asks for none."""
     if "current_model_state" in state and not averages:
         raise UserError("the run averages its weights: give trainer.ema=... to go on with it")
-    ours, theirs = ({k: v.shape for k, v in d.items()} for d in (module.state_dict(), state["state_dict"]))
-    if ours != theirs:
+    if not has_weights_of(module, state["state_dict"]):
         raise UserError(
             "the checkpoint's weights do not fit latent_dim, the networks or the other parts, which may have changed "
             f"since the run began: give the run's own options, which its {EXAMPLE.config.name} holds"
