@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -87,7 +88,8 @@ def run_job(cfg: DictConfig, hydra: DictConfig, prepare: Callable[[], None], tra
     import_targets(OmegaConf.to_container(cfg))
     work = partial(train_or_resume, cfg, run, list(hydra.overrides.task), Job(folder.name, options), train)
     code = processes.run_in_child(work, None if launcher == "basic" else RunFolder(run).log)
-    ending = f"{run.name} was killed by signal {-code}; " if code < 0 else ""
+    hint = ", as a system does that runs out of memory" if code == -signal.SIGKILL else ""
+    ending = f"{run.name} was killed by signal {-code}{hint}; " if code < 0 else ""
     try:
         print(ending + progress(folder), flush=True)
     except UserError as error:
