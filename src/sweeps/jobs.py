@@ -91,7 +91,8 @@ def run_job(cfg: DictConfig, hydra: DictConfig, prepare: Callable[[], None], tra
     code = processes.run_in_child(work, None if launcher == "basic" else RunFolder(run).log)
     if launcher == SLURM and (code == -signal.SIGTERM or status.read(run).get("state") == State.INTERRUPTED):
         os._exit(128 + signal.SIGTERM)  # SLURM ends the job, perhaps to requeue it: submitit must not see it as done
-    ending = f"{run.name} was killed by signal {-code}; " if code < 0 else ""
+    hint = ", as a system does that runs out of memory" if code == -signal.SIGKILL else ""
+    ending = f"{run.name} was killed by signal {-code}{hint}; " if code < 0 else ""
     try:
         print(ending + progress(folder), flush=True)
     except UserError as error:
