@@ -35,7 +35,8 @@ def quieten() -> None:
     # sync_dist: every process evaluates all images, so there is nothing to gather
     # Average: a test of averaged weights needs no averaging
     expected = ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True")
-    for message in (*expected, r"add the following callbacks: \['Average'\]"):
+    # srun: a machine that has SLURM may be used without it
+    for message in (*expected, "The `srun` command is available", r"add the following callbacks: \['Average'\]"):
         warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "openTSNE"):
         logging.getLogger(name).setLevel(logging.WARNING)
