@@ -103,6 +103,7 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
         suggestion = [each.suggest(trial) for each in dimensions]
         trial.set_user_attr("words", suggestion)
         log.info("trial %d, one of %d: %s", trial.number, total, " ".join(suggestion))
+        trials.check_folder(folder / str(trial.number), [*fixed, *suggestion])
         try:
             reason = trials.train_trial(trial, plan, [*fixed, *suggestion], folder / str(trial.number), train)
         except (KeyboardInterrupt, SystemExit):

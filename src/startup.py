@@ -34,9 +34,9 @@ def quieten() -> None:
     """Silence warnings of libraries about behaviour that is intended here."""
     # sync_dist: every process evaluates all images, so there is nothing to gather
     # Average: a test of averaged weights needs no averaging
+    # srun: a single process is not started by it
     expected = ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True")
-    # srun: a machine that has SLURM may be used without it
-    for message in (*expected, "The `srun` command is available", r"add the following callbacks: \['Average'\]"):
+    for message in (*expected, "srun` command is available", r"add the following callbacks: \['Average'\]"):
         warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "openTSNE"):
         logging.getLogger(name).setLevel(logging.WARNING)

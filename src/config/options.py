@@ -19,6 +19,7 @@ from src.config.trainer_options import check_trainer
 from src.support.errors import UserError
 from src.support.folders import EXAMPLE, RunFolder
 from src.support.links import check_links
+from src.support.ranges import as_argument
 from src.support.world import check_size
 
 # conf/hydra/launcher/ has defaults of our own for these launchers
@@ -122,6 +123,7 @@ def check_run(cfg: DictConfig) -> None:
     check_memory(options)
     check_parts(options, cfg)
     check_trainer(options["trainer"])
+    check_sizes(options)
     check_beta(cfg)
     check_monitors(options["callbacks"] or {})
     data = options["data"]
@@ -178,6 +180,17 @@ def check_monitors(callbacks: dict[str, Any]) -> None:
         if node.get("mode", "min") != MONITORED[monitored]:
             best = MONITORED[monitored]
             raise UserError(f"{option}={monitored} is best at its {best}imum: +callbacks.{name}.mode={best}")
+
+
+def check_sizes(options: dict[str, Any]) -> None:
+    """Raise UserError for a part whose size is not that of the whole, which it follows where it is left out."""
+    for option, whole in (("latent_dim", "latent_dim"), ("shape", "data.shape")):
+        wanted = options["data"]["shape"] if option == "shape" else options[option]
+        for part in ("posterior", "prior"):
+            if (value := options[part].get(option, wanted)) != wanted:
+                raise UserError(
+                    f"{part}.{option}={as_argument(value)}, but {whole} is {as_argument(wanted)}: give {whole} alone"
+                )
 
 
 def check_beta(cfg: DictConfig) -> None:

@@ -25,6 +25,8 @@ ONCE = [
     ("train", "+trainer.limit_test_batches", "a\nb"),
     ("train", "+trainer.num_nodes", "3"),
     ("train", "trainer.devices", "10000000"),
+    ("train", "posterior.latent_dim", "1"),
+    ("train", "+trainer.max_steps", "null"),
     ("apply", "task", "[1,2]"),
     ("apply", "checkpoint", "\u202e\t"),
     ("search", "beta", "range(1,1000000000000)"),
