@@ -26,7 +26,7 @@ ONCE = [
     ("train", "+trainer.num_nodes", "3"),
     ("train", "trainer.devices", "10000000"),
     ("train", "data.name", "x" * 100_000),
-    ("train", "title", "a\nb"),
+    ("train", "title", "a\x1bb"),
     ("train", "posterior.latent_dim", "1"),
     ("train", "+trainer.max_steps", "null"),
     ("apply", "task", "[1,2]"),
