@@ -27,6 +27,7 @@ ONCE = [
     ("train", "trainer.devices", "10000000"),
     ("train", "data.name", "x" * 100_000),
     ("train", "title", "a\x1bb"),
+    ("train", "model.decoder", "${oc.decode:1}"),
     ("train", "posterior.latent_dim", "1"),
     ("train", "+trainer.max_steps", "null"),
     ("apply", "task", "[1,2]"),
