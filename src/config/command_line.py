@@ -37,16 +37,24 @@ def errors_in_one_line(groups: Path) -> Iterator[None]:
     except (HydraException, OmegaConfBaseException) as error:
         line = in_one_line(error, groups)
     except ValueError as error:
-        if not is_from_hydra(error):
+        if isinstance(error.__cause__, OSError):  # of the log file in the run's folder, which Python's logging opens
+            line = system_error(error.__cause__)
+        elif is_from_hydra(error):
+            line = str(error)
+        else:
             raise
-        line = str(error)
     except BrokenPipeError:  # nobody reads the console any more, see src/support/signals.py
         raise
     except OSError as error:  # of Hydra, as it makes the run's folder
-        line = f"{error.strerror or error}: {error.filename}" if error.filename else one_line(error)
+        line = system_error(error)
     finally:
         del os.environ[FULL_ERROR]
     sys.exit(refusal(line))
+
+
+def system_error(error: OSError) -> str:
+    """The message for an error of the operating system, with the file's name where it is known."""
+    return f"{error.strerror or error}: {error.filename}" if error.filename else one_line(error)
 
 
 def is_from_hydra(error: Exception) -> bool:

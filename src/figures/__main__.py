@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         for path in draw_final(trace, run.figures):
             print(path)
+        run.undrawn.unlink(missing_ok=True)
         return 0
 
 

@@ -198,7 +198,7 @@ def go_on_or_begin(config: DictConfig, folder: Path) -> None:
         raise UserError(f"{folder} has diverged, and would again: {reason}; change an option, and the name of the run")
     if checkpoint:
         options = check_same_options(config, checkpoint)
-        is_over = is_diverged or record.get("state") == State.FINISHED
+        is_over = (is_diverged or record.get("state") == State.FINISHED) and not run.undrawn.exists()
         if is_over and run.metrics.is_file() and options["trainer"]["max_epochs"] >= config.trainer.max_epochs:
             print(f"{folder} is {record['state']} already: nothing is left to do", file=sys.stderr)
             raise NothingToDo(0)
