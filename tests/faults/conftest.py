@@ -1,12 +1,17 @@
-"""Commands in this process, which end as their own process would."""
+"""Commands in this process, which end as their own process would; a trained run, and copies that a test may damage."""
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from src import train
+from src.config import trust
+from tests.helpers import hostile
+from tests.helpers.own_parts import OWN_PARTS
+from tests.helpers.runs import train_run
 
 
 @pytest.fixture
@@ -26,3 +31,32 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Ca
         return code, out + err + last
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs."""
+    return train_run(small, tmp_path_factory.mktemp("trained") / "run")
+
+
+@pytest.fixture
+def stranger(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of a run, in the working directory; the environment has a secret."""
+    monkeypatch.setenv("SECRET", hostile.SECRET)
+    return hostile.copy_run(trained, tmp_path / "run")
+
+
+@pytest.fixture
+def own(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run with a network of one's own, as another process finds it that has not trained it."""
+    (tmp_path / "mine.py").write_text(OWN_PARTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = train_run([*small, "model.encoder._target_=mine.Net"], tmp_path / "run")
+    monkeypatch.setattr(trust, "asked_for", set())
+    return folder
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path) -> Path:
+    """A copy of that run."""
+    return hostile.copy_run(trained, tmp_path / "run")
