@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(one_line(error), file=sys.stderr)
             return 2
         print(*paths, sep="\n")
+        run.undrawn.unlink(missing_ok=True)
         return 0
 
 
