@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from src.run.trace import Trace
 from src.run.tracking import media
-from src.support.errors import UserError
+from src.support.errors import UserError, one_line
 from src.support.folders import RunFolder
 from src.support.ranges import Share, check_arguments
 from src.training.module import VAEModule
@@ -52,8 +52,9 @@ class Pictures(Callback):
             if how == "draw_latest":
                 raise
             log.warning("drawing interrupted; python -m src.figures %s draws the rest", trainer.default_root_dir)
-        except UserError as error:
-            log.warning("no figures: %s", error)
+        except (UserError, OSError) as error:
+            again = f"python -m src.figures {trainer.default_root_dir}"
+            log.warning("drawing failed, the training goes on: %s; %s draws the figures", one_line(error), again)
         except Exception:
             log.exception("drawing failed, the training goes on; python -m src.figures %s", trainer.default_root_dir)
         self.spent += time.perf_counter() - start

@@ -26,7 +26,9 @@ from src.config.options import CONF, ApplyConfig, check_apply
 from src.config.overrides import check_root, restore_working_folder
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support.errors import UserError
+from src.support.files import remove_partial_files
 from src.support.folders import ResultsFolder, RunFolder
+from src.support.signals import stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ def main() -> None:
         print(help_text("apply"))
         return
     trust.command.set(["python", "-m", "src.apply", *sys.argv[1:]])
-    with errors_in_one_line(Path(CONF)):
+    with stop_on_signals(), errors_in_one_line(Path(CONF)):
         sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
         hydra_main()
 
@@ -123,6 +125,8 @@ def results(parent: Path, name: str | None) -> Iterator[tuple[Path, Path]]:
     final = parent / (name or f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
     if final.exists():
         raise UserError(f"{final} is there already: give another name")
+    if parent.parent.is_dir():
+        remove_partial_files(parent.parent)  # of tasks that were killed
     created = [folder for folder in (parent, parent.parent) if not folder.exists()]
     folder = parent / f".{os.getpid()}.{final.name}"
     folder.mkdir(parents=True)

@@ -16,6 +16,7 @@ from src.reporting.conclude import collect, write_page
 from src.run.status import State
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
+from src.support.signals import stop_on_signals
 
 SWEEPS, SWEEP_NAME = Path("outputs/sweeps"), "sweep_name="
 
@@ -26,6 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     It is 0, or 2 with one line of explanation where there is nothing to report or the page can't be written.
     """
     options = parser().parse_args(arguments)
+    with stop_on_signals():
+        return report(options)
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the page, and the table if it is asked for; the exit status, as for `main`."""
     folders = [sweep_folder(folder) for folder in options.folder]
     try:
         out, comparison = options.out or SweepFolder(folders[0]).report, collect(folders)

@@ -23,8 +23,9 @@ from src.startup import import_libraries
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
+from src.support.locks import lock
+from src.support.signals import stop_on_signals
 from src.support.world import refuse_several
-from src.sweeps import processes
 from src.sweeps.space import Dimension, Plan, check_plan, load_space, parse_command_line, split
 from src.train import train
 
@@ -44,12 +45,10 @@ def main() -> None:
     trust.command.set(["python", "-m", "src.search", *sys.argv[1:]])
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stdout)
     try:
-        with errors_in_one_line(Path(CONF)):
+        with stop_on_signals(), errors_in_one_line(Path(CONF)):
             search(prepare_arguments(sys.argv[1:], Path(CONF)))
     except OSError as error:
         sys.exit(f"{error.strerror or error}: {error.filename or SWEEPS}")
-    except KeyboardInterrupt:
-        sys.exit("stopped")
 
 
 def search(arguments: list[str]) -> None:
@@ -79,7 +78,7 @@ def search(arguments: list[str]) -> None:
         cfg = check_plan(plan)
         folder.mkdir(parents=True, exist_ok=True)
         refusal = f"{folder} is searched already: wait for its end, stop it, or give another name"
-        with processes.lock(SweepFolder(folder).lock, refusal):
+        with lock(SweepFolder(folder).lock, refusal):
             with atomic_path(file, durable=True) as partial:
                 partial.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(plan))))
             import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
@@ -111,7 +110,7 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
             reason = trials.train_trial(trial, plan, [*fixed, *suggestion], folder / str(trial.number), train)
         except (KeyboardInterrupt, SystemExit):
             log.warning("stopped; to go on: python -m src.search name=%s trials=%d", folder.name, total)
-            raise SystemExit(1) from None
+            raise
         reasons += [reason] if reason else []
         if len(reasons) >= HOPELESS and not trials.completed_trials(optuna_study):
             raise UserError(f"{len(reasons)} trials failed and none succeeded; the last: {reason}")

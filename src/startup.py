@@ -49,6 +49,8 @@ def as_user_errors(folder: Path | str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:  # nobody reads the console any more, see src/support/signals.py
+        raise
     except OSError as error:
         raise UserError(f"{error.strerror or error}: {error.filename or folder}") from error
     except (MemoryError, RuntimeError) as error:

@@ -5,6 +5,7 @@ python -m src.train model=conv latent_dim=16
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,12 +24,14 @@ from src.config.help import help_text
 from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
 from src.run import epochs, resume, status
+from src.run.claim import own, release_claims
 from src.run.job import Job
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support import world
 from src.support.errors import DamagedError, UserError, is_memory_error
 from src.support.files import remove_partial_files
 from src.support.folders import RunFolder
+from src.support.signals import stop_on_signals
 from src.sweeps import jobs
 from src.sweeps.sweeper import UnfinishedError
 
@@ -51,10 +54,10 @@ def main() -> None:
     if world.rank():  # the first process prints all there is to say
         logging.disable(logging.WARNING)
     try:
-        with errors_in_one_line(Path(CONF)):
+        with stop_on_signals(), release_claims(), errors_in_one_line(Path(CONF)):
             sys.argv[1:] = [*prepare_arguments(sys.argv[1:], Path(CONF)), *world.hydra_overrides()]
             hydra_main()
-    except (KeyboardInterrupt, UnfinishedError):  # a sweep has listed the jobs that did not finish
+    except UnfinishedError:  # a sweep has listed the jobs that did not finish
         sys.exit(1)
 
 
@@ -88,17 +91,18 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
     folder has changed. Raises UserError for anything that a user can correct.
     """
     trust.remember(OmegaConf.to_container(cfg))
-    if cfg.ckpt_path:
-        cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides, cfg.trust)
-    check_run(cfg)
-    check_processes(cfg)
-    import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
-    from src import build
-    from src.training import checkpoints
-
-    quieten()
-    checkpoint = checkpoints.read(Path(cfg.ckpt_path)) if cfg.ckpt_path else None
     with ExitStack() as stack:
+        stack.enter_context(own(run))
+        if cfg.ckpt_path and not cfg.resume:  # resume=auto has compared the configuration with that in the checkpoint
+            cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides, cfg.trust)
+        check_run(cfg)
+        check_processes(cfg)
+        import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
+        from src import build
+        from src.training import checkpoints
+
+        quieten()
+        checkpoint = checkpoints.read(Path(cfg.ckpt_path)) if cfg.ckpt_path else None
         if not checkpoint:
             ending = stack.enter_context(record_run(run, cfg, overrides))
         training = build.everything(cfg, overrides, checkpoint)
@@ -122,9 +126,17 @@ def record_run(run: Path, cfg: DictConfig, overrides: list[str], resumes: bool =
     if resumes:
         remove_partial_files(run)
         resume.update_hydra_folder(run, cfg, overrides)
-    with status.record_status(run, overrides) as ending:
-        record.write(RunFolder(run).config, OmegaConf.to_yaml(OmegaConf.create(to_plain_dict(cfg))))
-        yield ending
+    try:
+        with status.record_status(run, overrides) as ending:
+            record.write(RunFolder(run).config, OmegaConf.to_yaml(OmegaConf.create(to_plain_dict(cfg))))
+            yield ending
+    except (SystemExit, KeyboardInterrupt):
+        last = RunFolder(run).checkpoint("last")
+        if last.is_file():
+            again = f"python -m src.train {format_option('ckpt_path', os.path.relpath(last))}"
+            again = "start it again" if cfg.resume else again
+            log.warning("interrupted; to go on after the last whole epoch: %s", again)
+        raise
 
 
 def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None) -> dict[str, Any]:
@@ -142,17 +154,23 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
-        minimise(trainer, training, cfg.ckpt_path)
-        metrics = test(trainer, training, run)
-    except SystemExit:  # raised by Lightning on Ctrl-C
-        last = RunFolder(run).checkpoint("last")
-        if last.is_file():
-            again = format_option("ckpt_path", os.path.relpath(last))
-            log.warning("interrupted; to go on after the last whole epoch: python -m src.train %s", again)
-        raise
+        with end_other_processes(trainer):
+            minimise(trainer, training, cfg.ckpt_path)
+            metrics = test(trainer, training, run)
     finally:
         tracking.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))
     return metrics
+
+
+@contextmanager
+def end_other_processes(trainer: "Trainer") -> Iterator[None]:
+    """Where a signal ends this process, end those that Lightning has started for its run."""
+    try:
+        yield
+    except SystemExit:
+        if (launcher := trainer.strategy.launcher) is not None:
+            launcher.kill(signal.SIGTERM)
+        raise
 
 
 def minimise(trainer: "Trainer", training: "build.Training", ckpt_path: str | None) -> None:

@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from src.config.overrides import NONE
 from src.config.schema import suggestion
-from src.support.errors import UserError
+from src.support.errors import UserError, one_line
 from src.support.world import refusal
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
@@ -40,6 +40,10 @@ def errors_in_one_line(groups: Path) -> Iterator[None]:
         if not is_from_hydra(error):
             raise
         line = str(error)
+    except BrokenPipeError:  # nobody reads the console any more, see src/support/signals.py
+        raise
+    except OSError as error:  # of Hydra, as it makes the run's folder
+        line = f"{error.strerror or error}: {error.filename}" if error.filename else one_line(error)
     finally:
         del os.environ[FULL_ERROR]
     sys.exit(refusal(line))

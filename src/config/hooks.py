@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 
 from src.config.multirun import compose_jobs
 from src.config.options import CONF, check_apply, check_processes, check_run
-from src.config.overrides import check_folder
 from src.support.errors import UserError
 from src.support.world import refusal
 
@@ -33,11 +32,10 @@ class CheckApply(Callback):
 
 
 def check_single_run(config: DictConfig) -> None:
-    """Raise UserError for options or a folder with which a run can't be trained."""
+    """Raise UserError for options with which a run can't be trained."""
     check_run(config)
     if config.ckpt_path is None:  # otherwise the options are those of the checkpoint
         check_processes(config)
-    check_folder(config)
     if config.sweep_name is not None:
         raise UserError("sweep_name names a sweep: add -m, or sweep=NAME")
 

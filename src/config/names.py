@@ -39,9 +39,12 @@ def trusted_names(value: Any, option: str = "trust") -> list[str]:
     return list(names)
 
 
-def run_folder(ckpt_path: str | None, fresh: str) -> str:
-    """The folder of the run that `ckpt_path` (RUN/checkpoints/last.ckpt) belongs to, otherwise a fresh one."""
-    return str(Path(ckpt_path).absolute().parent.parent) if ckpt_path else fresh
+def run_folder(ckpt_path: str | None, fresh: str, run_name: str | None = None) -> str:
+    """The folder of the run that `ckpt_path` (RUN/checkpoints/last.ckpt) belongs to, or that `run_name` names,
+    otherwise a fresh one."""
+    if ckpt_path:
+        return str(Path(ckpt_path).absolute().parent.parent)
+    return str(Path(fresh).parent / str(run_name)) if run_name else fresh
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)

@@ -33,7 +33,7 @@ MONITORED = {
     "val/bits_per_dim": "min",
 }
 PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
-FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "sweep_name")
+FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "run_name", "resume", "sweep_name")
 
 
 @dataclass
@@ -44,6 +44,8 @@ class Config:
     beta: float = 1.0
     seed: int = 0
     ckpt_path: str | None = None
+    run_name: str | None = None
+    resume: str | None = None
     trust: Any = None
     sweep_name: str | None = None
     title: str = MISSING
@@ -97,8 +99,11 @@ def check_flat(options: dict[str, Any]) -> None:
         if RunFolder.of_checkpoint(path) is None:
             raise UserError(f"ckpt_path={cfg.ckpt_path} is not in a run's folder: give {EXAMPLE.checkpoint('last')}")
         check_links(RunFolder.of_checkpoint(path).path)
-    if cfg.sweep_name is not None and not re.fullmatch(r"\w[\w.-]*", cfg.sweep_name):
-        raise UserError(f"sweep_name={cfg.sweep_name} can't name a folder: use letters, digits, _ . and -")
+    for option in ("run_name", "sweep_name"):
+        if cfg[option] is not None and not re.fullmatch(r"\w[\w.-]*", cfg[option]):
+            raise UserError(f"{option}={cfg[option]} can't name a folder: use letters, digits, _ . and -")
+    if cfg.resume not in (None, "auto"):
+        raise UserError(f"resume must be null or auto, got {cfg.resume}; a checkpoint is given by ckpt_path=FILE")
 
 
 def check_run(cfg: DictConfig) -> None:

@@ -20,16 +20,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from src.support.errors import UserError
-from src.support.folders import RunFolder
 
 NONE = {"logger": "csv", "callbacks": "none"}  # choices used for null, which Hydra does not accept for a group
-HYDRAS = (
-    "ckpt_path",
-    "hydra",
-    "sweep",
-    "sweep_name",
-    "trust",
-)  # options that never change the configuration of a resumed run
+# options that never change the configuration of a resumed run
+HYDRAS = ("ckpt_path", "hydra", "run_name", "resume", "sweep", "sweep_name", "trust")
 deferred: ContextVar[tuple[list[str], list[str]]] = ContextVar("the complete sys.argv, and the overrides for a resume")
 
 log = logging.getLogger(__name__)
@@ -97,16 +91,11 @@ def format_option(name: str, value: str) -> str:
 
 
 def check_folder(config: DictConfig) -> None:
-    """Raise UserError for a run's folder that can't be made, that holds another run, or is not that of ckpt_path."""
+    """Raise UserError for a run's folder that can't be made, or is not that of ckpt_path."""
     folder, path = Path(config.hydra.run.dir), config.ckpt_path
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise UserError(f"hydra.run.dir={folder} can't be written: {there} is no folder, or not yours to write to")
-    if path is None and RunFolder(folder).has_checkpoints:
-        raise UserError(
-            f"hydra.run.dir={folder} holds a run already: give another folder, or go on with that run by "
-            f"{format_option('ckpt_path', str(RunFolder(folder).checkpoint('last')))}"
-        )
     if path is not None and folder.absolute() != Path(path).absolute().parent.parent:
         raise UserError("hydra.run.dir: a run goes on in its own folder, that of ckpt_path; leave hydra.run.dir out")
 

@@ -9,6 +9,7 @@ from src.figures import draw_final
 from src.run.trace import Trace
 from src.support.errors import UserError
 from src.support.folders import RunFolder
+from src.support.signals import stop_on_signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,14 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", metavar="RUN_FOLDER", type=Path, help="the folder that the training named")
     run = RunFolder(parser.parse_args(arguments).run)
-    try:
-        trace = Trace.load(run.trace)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    for path in draw_final(trace, run.figures):
-        print(path)
-    return 0
+    with stop_on_signals():
+        try:
+            trace = Trace.load(run.trace)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return 2
+        for path in draw_final(trace, run.figures):
+            print(path)
+        return 0
 
 
 if __name__ == "__main__":

@@ -45,7 +45,14 @@ def read(run: Path) -> Epochs:
     rows, restored = complete(table.rows, rows_in_trace(run))
     if not rows and not RunFolder(run).epochs.exists():
         return Epochs([])
-    return Epochs(rows, table.problem + trace_used(restored))
+    return Epochs(rows, table.problem + note_on_trace(restored))
+
+
+def rows_in_trace(run: Path) -> list[Row]:
+    """The numbers of each epoch that the run's trace has; none where it is missing or damaged."""
+    from src.run.trace import read_epochs  # imports NumPy, which a command that is refused should not wait for
+
+    return read_epochs(RunFolder(run).trace)
 
 
 def rows_in_trace(run: Path) -> list[Row]:
@@ -75,7 +82,7 @@ def read_until(run: Path, position: Position) -> list[Row]:
     if table.problem or restored or lost:
         without = f"; the numbers of {listing(lost)} are lost" if lost else ""
         problem = table.problem or "rows are missing"
-        log.warning("%s: %s%s%s", RunFolder(run).epochs, problem, trace_used(restored), without)
+        log.warning("%s: %s%s%s", RunFolder(run).epochs, problem, note_on_trace(restored), without)
     for row in rows:
         row.setdefault("step", round(position.step * row["epoch"] / position.epoch))
     others = [row for row in table.others if row.get("step", math.inf) <= position.step]
@@ -89,7 +96,7 @@ def complete(rows: list[Row], known: Iterable[Row]) -> tuple[list[Row], list[int
     return sorted([*rows, *restored.values()], key=lambda row: row["epoch"]), list(restored)
 
 
-def trace_used(epochs: Iterable[int]) -> str:
+def note_on_trace(epochs: Iterable[int]) -> str:
     """The end of a message about epochs that were restored; empty where there are none."""
     return f"; what the trace holds of {listing(epochs)} is used instead" if epochs else ""
 

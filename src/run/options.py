@@ -1,10 +1,11 @@
 """The differences between the configurations of runs, and which options change no number of a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
-REQUEST = ("ckpt_path", "title", "trust", "sweep_name")  # options that describe the request for a run
+# options that describe the request for a run
+REQUEST = ("ckpt_path", "title", "trust", "run_name", "resume", "sweep_name")
 # options that change no number of a run
 WITHOUT_EFFECT = (*REQUEST, "logger", "callbacks", "hydra", "data.root", "data.source.root")
 IMAGE_SOURCE = ("data.path", "data.source")  # options that change no number either, in runs on the same images
@@ -29,7 +30,9 @@ def flatten(config: dict[str, Any], within: str = "") -> dict[str, Any]:
     return leaves
 
 
-def differences(configs: list[dict[str, Any]], repeats: Repeats) -> dict[str, list[Any]]:
+def differences(
+    configs: list[dict[str, Any]], repeats: Repeats, ignored: Sequence[str] = (*WITHOUT_EFFECT, *IMAGE_SOURCE)
+) -> dict[str, list[Any]]:
     """The options that differ between configurations of runs on the same images, and their value in each.
 
     Options nearer to the root come first, and the choice of a part before its options.
@@ -38,9 +41,10 @@ def differences(configs: list[dict[str, Any]], repeats: Repeats) -> dict[str, li
         configs: the configurations.
         repeats: whether an option and its values add nothing to another option and its values; such an option is left
             out.
+        ignored: options that may differ; those of the request for a run always may.
     """
     leaves = [flatten(config) for config in configs]
-    names = [name for name in dict.fromkeys(chain.from_iterable(leaves)) if not _is_ignored(name)]
+    names = [name for name in dict.fromkeys(chain.from_iterable(leaves)) if not _is_among(name, (*REQUEST, *ignored))]
     differing: dict[str, list[Any]] = {}
     for name in sorted(names, key=lambda name: (name.count("."), part(name) == name)):
         values = [each.get(name, ABSENT) for each in leaves]
@@ -87,5 +91,5 @@ def as_text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _is_ignored(name: str) -> bool:
-    return any(name == each or name.startswith(f"{each}.") for each in (*WITHOUT_EFFECT, *IMAGE_SOURCE))
+def _is_among(name: str, options: Sequence[str]) -> bool:
+    return any(name == each or name.startswith(f"{each}.") for each in options)

@@ -3,9 +3,8 @@
 import json
 import math
 import os
-import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +14,8 @@ from typing import Any
 from src.support.errors import DivergedError, UserError
 from src.support.files import atomic_path
 from src.support.folders import RunFolder
+from src.support.locks import is_alive, start_time
+from src.support.signals import defer_signals
 from src.support.texts import read_json
 
 MIN_CODE_GAIN = 0.05  # nats by which an image's own code must lower its cost, or the decoder ignores the code
@@ -39,6 +40,27 @@ INFERRED = (State.WAITING, State.KILLED, State.UNKNOWN)  # states that the reade
 RECORDED = tuple(state for state in State if state not in INFERRED)  # states in status.json
 
 
+def is_time(value: Any) -> bool:
+    """Whether a value is a time in ISO 8601, with its zone."""
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
+
+
+# what the entries of status.json may be, each of which may be absent
+ENTRIES: dict[str, Callable[[Any], bool]] = {
+    "state": lambda value: isinstance(value, str) and value in RECORDED,
+    "reason": lambda value: value is None or isinstance(value, str),
+    "warning": lambda value: value is None or isinstance(value, str),
+    "started": is_time,
+    "ended": lambda value: value is None or is_time(value),
+    "host": lambda value: isinstance(value, str),
+    "pid": lambda value: isinstance(value, int) and 0 < value < 2**31,
+    "overrides": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+}
+
+
 @contextmanager
 def record_status(run: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
     """Keep status.json up to date while the body trains the run in a folder.
@@ -47,6 +69,9 @@ def record_status(run: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
     `reason` in one line, `started`, `ended`, `host`, `pid` and `overrides`. The body may change the yielded dictionary
     to set another ending, or a `warning` in one line. A run that finished but learned nothing stays finished, since
     another attempt would give the same result.
+
+    A last status that can't be written is an error, unless another one has ended the training: a full disk may be its
+    cause. A signal waits until the file is written.
     """
     status = initial_status(overrides)
     write(run, status)
@@ -54,13 +79,14 @@ def record_status(run: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
     try:
         yield ending
     except BaseException as error:
-        is_stop = isinstance(error, KeyboardInterrupt | SystemExit)
+        is_stop = isinstance(error, KeyboardInterrupt | SystemExit | BrokenPipeError)
         state = State.DIVERGED if isinstance(error, DivergedError) else State.FAILED
         ending = {"state": State.INTERRUPTED if is_stop else state, "reason": None if is_stop else one_line(error)}
-        raise
-    finally:
-        with suppress(OSError):  # a full disk may be the very error that ended the training
+        with defer_signals(), suppress(OSError):
             write(run, status | ending | {"ended": timestamp()})
+        raise
+    with defer_signals():
+        write(run, status | ending | {"ended": timestamp()})
 
 
 def initial_status(overrides: list[str]) -> dict[str, Any]:
@@ -70,7 +96,7 @@ def initial_status(overrides: list[str]) -> dict[str, Any]:
 
 
 def read(run: Path) -> dict[str, Any]:
-    """The content of status.json; empty where the file is missing or damaged.
+    """The content of status.json; empty where the file is missing or damaged, or has an entry of another type.
 
     The state is `killed` where the file says running but the process on this host has ended.
     """
@@ -78,7 +104,9 @@ def read(run: Path) -> dict[str, Any]:
         status = read_json(RunFolder(run).status)
     except (OSError, ValueError):
         return {}
-    if not isinstance(status, dict):
+    if not isinstance(status, dict) or not all(
+        check(status[name]) for name, check in ENTRIES.items() if name in status
+    ):
         return {}
     return status | ({"state": State.KILLED} if status.get("state") == State.RUNNING and has_ended(status) else {})
 
@@ -102,23 +130,10 @@ def one_line(error: BaseException) -> str:
     return " ".join(lines) if isinstance(error, UserError) else ": ".join([type(error).__name__, *lines])
 
 
-def is_alive(pid: int) -> bool:
-    """Whether a process with this PID exists on this host and is no zombie."""
-    with suppress(OSError, IndexError):  # not on Linux, or no such process
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
 def has_ended(status: dict[str, Any]) -> bool:
     """Whether the process of a run with the state running has ended, as far as this machine can tell."""
     pid = status.get("pid")
-    if status.get("host") != socket.gethostname() or not isinstance(pid, int) or not 0 < pid < 2**31:
+    if status.get("host") != socket.gethostname() or pid is None:
         return False
     if not is_alive(pid):
         return True
@@ -126,13 +141,6 @@ def has_ended(status: dict[str, Any]) -> bool:
         return start_time(pid) > datetime.fromisoformat(status["started"]).timestamp() + 5
     except (OSError, ValueError, KeyError, TypeError, IndexError):  # not on Linux, or no time recorded
         return False
-
-
-def start_time(pid: int) -> float:
-    """The time at which a process started, in seconds since 1970, from Linux's /proc."""
-    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    boot = re.search(r"btime (\d+)", Path("/proc/stat").read_text())
-    return int(boot[1]) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def divergence(epochs: list[dict[str, float]]) -> str | None:

@@ -2,11 +2,14 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PARTIAL = re.compile(r"\.\d+\.")  # how the names of temporary files begin
+from src.support.locks import is_of_living_process
+
+PARTIAL = re.compile(r"\.(\d+)\.")  # how the names of temporary files begin
 
 
 def cache_folder() -> Path:
@@ -45,7 +48,8 @@ def atomic_path(path: Path, durable: bool = False) -> Iterator[Path]:
         if durable and os.name == "posix":  # Windows opens no folders
             synchronise(path.parent, os.O_RDONLY)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # there is nothing left of it after a success, and the next start of the run removes it
+            partial.unlink(missing_ok=True)
 
 
 def synchronise(path: Path, access: int) -> None:
@@ -58,7 +62,13 @@ def synchronise(path: Path, access: int) -> None:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Remove the temporary files of `atomic_path` that killed processes left in a folder and its subfolders."""
-    for path in folder.rglob(".*.*"):
-        if PARTIAL.match(path.name) and path.is_file():
+    """Remove what killed processes left in a folder and its subfolders: the temporary files of `atomic_path`, and the
+    folders of results that are named likewise. What a process is writing now stays."""
+    for path in [*folder.rglob(".*.*")]:
+        named = PARTIAL.match(path.name)
+        if not named or is_of_living_process(path, int(named[1])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)

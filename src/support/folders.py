@@ -38,7 +38,7 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """The file that is locked by the process that trains a job of a sweep."""
+        """The file that is locked by the process that trains the run."""
         return self.path / ".lock"
 
     @property
@@ -78,6 +78,18 @@ class RunFolder:
     def has_checkpoints(self) -> bool:
         """Whether there is any checkpoint."""
         return any(self.checkpoints.glob("*.ckpt"))
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the folder holds a run, or what is left of one."""
+        written = (self.status, self.config, self.data, self.epochs, self.metrics)
+        return self.has_checkpoints or any(path.exists() for path in written)
+
+    def files(self) -> list[Path]:
+        """All files and folders that a training writes, the status last."""
+        terms = [self.terms(split) for split in ("val", "test")]
+        files = [self.config, self.hydra, self.lock, self.log, self.data, self.epochs, self.metrics, *terms]
+        return [*files, self.checkpoints, self.figures, self.wandb_id, self.status]
 
     @property
     def figures(self) -> Path:

@@ -21,6 +21,7 @@ from src.run.jobs_file import read_jobs
 from src.run.status import State
 from src.support.errors import DamagedError, UserError
 from src.support.folders import RunFolder, SweepFolder
+from src.support.locks import lock
 from src.sweeps import processes
 from src.sweeps.numbering import belongs, training_of_job
 
@@ -115,7 +116,7 @@ def train_or_resume(cfg: DictConfig, run: Path, overrides: list[str], job: Job, 
     it from being resumed, such as a changed network, the checkpoint is kept.
     """
     refusal = f"{run} is being trained by another process: wait for it, or stop it"
-    with processes.lock(RunFolder(run).lock, refusal, PATIENCE):
+    with lock(RunFolder(run).lock, refusal, PATIENCE):
         last, state = RunFolder(run).checkpoint("last"), status.read(run).get("state")
         if state in OVER:  # another process has finished it while this one waited for the lock
             return

@@ -18,16 +18,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.moved import current_paths
 from src.run.jobs_file import Entry, read_jobs, write_jobs
+from src.run.options import REQUEST
 from src.support.errors import UserError
 from src.support.files import PARTIAL
 from src.support.folders import RunFolder
 from src.support.texts import read_yaml
 
 # options that change no number
-WITHOUT_EFFECT = (
-    *("hydra", "logger", "callbacks", "title", "ckpt_path", "sweep_name"),
-    *("run_name", "resume", "trust"),
-)
+WITHOUT_EFFECT = ("hydra", "logger", "callbacks", *REQUEST)
 NEW_OPTIONS = {"white": "auto"}  # options of data that were added later, with the value that keeps the old behaviour
 
 

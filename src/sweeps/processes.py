@@ -1,4 +1,4 @@
-"""Work in a child process, and locks that end with the process that holds them."""
+"""Work in a child process."""
 
 import functools
 import logging
@@ -7,8 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,30 +16,6 @@ from tqdm import tqdm
 from src.support.errors import UserError
 
 log = logging.getLogger(__name__)
-
-
-@contextmanager
-def lock(path: Path, refusal: str, patience: float = 0) -> Iterator[None]:
-    """Hold the lock of a file, which the operating system gives up when this process ends, however it ends.
-
-    A child of this process does not hold it: filelock closes the descriptor in the child of a fork.
-
-    Args:
-        path: the file, which is created and left in place
-        refusal: the message of the UserError that is raised where another process holds the lock
-        patience: seconds to wait for that process before the error is raised
-    """
-    from filelock import FileLock, Timeout  # imports asyncio, which takes some 25 ms; a single run does not need it
-
-    holder = FileLock(path, timeout=patience)
-    try:
-        holder.acquire(poll_interval=0.1)
-    except Timeout:
-        raise UserError(refusal) from None
-    try:
-        yield
-    finally:
-        holder.release()
 
 
 @functools.cache

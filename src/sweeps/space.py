@@ -219,8 +219,8 @@ def check_edges(plan: Plan) -> DictConfig:
             except ConfigCompositionException as error:
                 raise UserError(in_one_line(error, Path(CONF))) from error
             check_run(cfg)
-    if cfg.ckpt_path or cfg.sweep_name:
-        raise UserError("a search has a name alone, and goes on by it: leave ckpt_path and sweep_name out")
+    if given := [name for name in ("ckpt_path", "run_name", "resume", "sweep_name") if cfg[name]]:
+        raise UserError(f"a search has a name alone, and goes on by it: leave {given[0]} out")
     strategy = cfg.trainer.get("strategy") not in (None, "auto")
     if cfg.trainer.devices != 1 or strategy or cfg.trainer.get("num_nodes", 1) != 1:
         raise UserError("a search trains with one process a trial: the others would start the whole search again")

@@ -21,8 +21,10 @@ from src.config.options import CONF, check_run
 from src.run.status import State
 from src.support.errors import UserError
 from src.support.folders import SweepFolder
+from src.support.locks import lock
+from src.support.signals import StopSignal
 from src.support.world import refuse_several
-from src.sweeps import jobs, processes
+from src.sweeps import jobs
 from src.sweeps.numbering import assign_numbers
 
 log = logging.getLogger(__name__)
@@ -71,7 +73,7 @@ class Sweep:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 running = f"sweep_name={self.folder.name} is running already"
                 refusal = f"{running}: wait for it, stop it, or give another name"
-                stack.enter_context(processes.lock(SweepFolder(self.folder).lock, refusal))
+                stack.enter_context(lock(SweepFolder(self.folder).lock, refusal))
                 pending = self.plan(overrides, configs)
             except OSError as error:
                 raise UserError(f"{error.strerror or error}: {error.filename or self.folder}") from error
@@ -118,7 +120,7 @@ class Sweep:
         """Launch jobs, given by their overrides, and sum the sweep up even where the launcher fails."""
         try:
             returned = self.start(pending)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, StopSignal):
             raise UserError(self.resume_hint()) from None
         except BaseException as error:
             if isinstance(error, Exception) and not isinstance(error, UserError):
@@ -173,6 +175,9 @@ def check_job(cfg: DictConfig) -> None:
     """Raise UserError for a configuration that is wrong, or that no job of a sweep can have."""
     if cfg.ckpt_path:
         raise UserError("ckpt_path resumes one run: leave -m out")
+    if cfg.run_name or cfg.resume:
+        name = "run_name" if cfg.run_name else "resume"
+        raise UserError(f"{name} is for one run: a sweep is named by sweep_name=NAME, and goes on when started again")
     check_run(cfg)
     strategy, devices = cfg.trainer.get("strategy") not in (None, "auto"), cfg.trainer.devices
     if strategy or (isinstance(devices, int) and devices > 1) or cfg.trainer.get("num_nodes", 1) != 1:

@@ -39,7 +39,7 @@ def train_trial(
         job = Job(run.parent.name, trial.user_attrs["words"])
         metrics = train_or_resume(with_pruning(overrides, plan), run, job, train)
         if (ending := status.read(run)).get("state") == State.DIVERGED:
-            raise DivergedError(ending["reason"])
+            raise DivergedError(ending.get("reason") or "its loss is higher than at the start")
         trial.set_user_attr("warning", ending.get("warning"))
         if missing := [name for name in plan.metrics if not math.isfinite(metrics.get(name, math.nan))]:
             raise UserError(f"{missing[0]} was not measured, or is no number")

@@ -21,9 +21,16 @@ from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
 from src.run.checkpoint_file import FORMAT
 from src.support import noise
-from src.support.errors import DivergedError, UserError
+from src.support.errors import UserError
 from src.support.noise import Noise
 from src.support.statistics import Estimate, estimate, flatten
+from src.training.divergence import (
+    SCALED,
+    LossWatch,
+    error_in_training,
+    error_in_validation,
+    has_finite_weights,
+)
 from src.training.objectives import Objective
 
 LOGGED_OF_TRAIN = {f"train/{name}" for name in ("loss", "elbo", "elbo_se", "recon", "kl")}
@@ -64,6 +71,7 @@ class VAEModule(lightning.LightningModule):
         self.terms: dict[str, dict[str, np.ndarray]] = {}
         self.batches: dict[str, list[dict[str, Tensor]]] = {}
         self.started, self.seconds, self.first_batch = 0.0, 0.0, 0
+        self.loss_watch = LossWatch()
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning assigns the name of each hook that it calls, forty times a step. torch would first check whether it
@@ -97,6 +105,7 @@ class VAEModule(lightning.LightningModule):
         # so that a resume at the start of an epoch has the noise and dropout of a run that was not interrupted
         torch.manual_seed(noise.seed_of(self.seed, "training noise", self.current_epoch))
         self.started, self.first_batch = time.perf_counter(), self.trainer.fit_loop.total_batch_idx
+        self.loss_watch.start()
 
     def on_train_batch_start(self, batch: Batch, step: int) -> None:
         for optimizer in self.trainer.optimizers:
@@ -117,7 +126,16 @@ class VAEModule(lightning.LightningModule):
         terms = self.objective(vae, batch.x, eps[:, rank * size : (rank + 1) * size], weight)
         if terms.px is not None and terms.px.fits_batch:
             vae.likelihood.update(terms.px, batch.x)
-        return terms.loss.mean()
+        loss = terms.loss.mean()
+        if self.loss_watch.see(step, terms, loss):
+            self.end_at(step, batch.x)
+        return loss
+
+    def end_at(self, step: int, x: Tensor) -> None:
+        """Raise DivergedError for a loss that is not finite, if all processes notice it at this step with images x."""
+        first = self.loss_watch.first
+        if first and self.trainer.world_size == 1 and self.trainer.precision != SCALED:
+            raise error_in_training(self.trainer, self, first, x if first.number == step and x.is_cpu else None)
 
     def on_validation_start(self) -> None:
         if self.device.type == "cuda":
@@ -139,11 +157,15 @@ class VAEModule(lightning.LightningModule):
             )
             self.numbers |= {"seconds": self.seconds, "images_per_second": speed}
         self.publish(self.numbers)
-        if not math.isfinite(self.numbers["val/loss"]):
-            raise DivergedError(
-                f"training diverged: val/loss is {self.numbers['val/loss']} after epoch {epoch}; "
-                "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
-            )
+        self.check_numbers(epoch)
+
+    def check_numbers(self, epoch: int) -> None:
+        """Raise DivergedError where the validation loss, a weight, or the loss of every step is not finite."""
+        watch = self.loss_watch
+        watch.read()
+        is_stuck = watch.first is not None and watch.good == 0
+        if not math.isfinite(self.numbers["val/loss"]) or is_stuck or not has_finite_weights(self):
+            raise error_in_validation(self.trainer, self, epoch, self.terms["val"], watch.first)
 
     def numbers_of_epoch(self, epoch: int) -> dict[str, Any]:
         """The measurements after `epoch`, from the batches that have been evaluated."""

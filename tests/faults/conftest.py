@@ -1,9 +1,13 @@
-"""A trained run, and copies of it that a test may damage."""
+"""A trained run, copies of it that a test may damage, and commands in this process."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 
+from src import train
 from src.config import trust
 from tests.helpers import hostile
 from tests.helpers.own_parts import OWN_PARTS
@@ -37,3 +41,22 @@ def own(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 def folder(trained: Path, tmp_path: Path) -> Path:
     """A copy of that run."""
     return hostile.copy_run(trained, tmp_path / "run")
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Callable[..., tuple[int, str]]:
+    """command("beta=4", ...): python -m src.train in this process: its exit code, and what it says."""
+
+    def run(*line: str) -> tuple[int, str]:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["train.py", *line])
+        code, last = 0, ""
+        capfd.readouterr()  # what was said before
+        try:
+            train.main()
+        except SystemExit as end:
+            code, last = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
+        out, err = capfd.readouterr()
+        return code, out + err + last
+
+    return run

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 from src.run import status
+from src.support.locks import is_alive
 
 
 def test_the_status_of_a_process_that_is_gone(tmp_path):
@@ -24,10 +25,10 @@ def test_a_zombie_is_not_alive():
     if pid == 0:
         os._exit(0)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert not status.is_alive(pid)
+    assert not is_alive(pid)
     os.waitpid(pid, 0)
-    assert not status.is_alive(pid)
-    assert status.is_alive(os.getpid())
+    assert not is_alive(pid)
+    assert is_alive(os.getpid())
 
 
 def test_a_training_that_makes_it_worse_has_diverged(run):

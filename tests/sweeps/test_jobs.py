@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from src.run import record, status
 from src.run.job import Job
 from src.support.errors import UserError
-from src.sweeps import jobs, numbering, processes
+from src.support.locks import lock
+from src.sweeps import jobs, numbering
 from src.training.module import VAEModule
 from tests.helpers.sweeps import assert_same_jobs, modification_times
 
@@ -46,7 +47,7 @@ def test_a_job_that_another_process_trains_is_left_alone(sweep, monkeypatch, cap
     monkeypatch.setattr(jobs, "PATIENCE", 0)
     run = Path("outputs/sweeps/a/0")
     run.mkdir(parents=True)
-    with processes.lock(run / ".lock", "held"):  # the jobs are forks of this process, and do not hold it
+    with lock(run / ".lock", "held"):  # the jobs are forks of this process, and do not hold it
         assert sweep("beta=1,2", "sweep_name=a") == 1
     assert status.read(run) == {}
     assert "is being trained by another process" in capfd.readouterr().out

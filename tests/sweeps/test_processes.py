@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
-from src.run import status
 from src.support.errors import UserError
+from src.support.locks import is_alive, lock
 from src.sweeps import processes
 from tests.helpers.project import ROOT
 
@@ -50,8 +50,8 @@ def test_a_copy_shares_no_lock_of_progress_bars(tmp_path):
 ORPHAN = """
 import os, sys, time
 from pathlib import Path
-from src.sweeps import processes
-with processes.lock(Path("lock"), "held"):
+from src.support.locks import lock
+with lock(Path("lock"), "held"):
     child = os.fork()
     if child == 0:
         time.sleep(60)
@@ -65,21 +65,21 @@ def test_a_lock_ends_with_its_process_even_where_a_fork_of_it_goes_on():
     with subprocess.Popen([sys.executable, "-c", ORPHAN], env=env, stdout=subprocess.PIPE, text=True) as process:
         child = int(process.stdout.readline())
         try:
-            with pytest.raises(UserError, match="taken"), processes.lock(Path("lock"), "taken"):
+            with pytest.raises(UserError, match="taken"), lock(Path("lock"), "taken"):
                 pytest.fail("two hold the lock")
             process.kill()
             process.wait()
-            with processes.lock(Path("lock"), "taken", patience=5):
-                assert status.is_alive(child)
+            with lock(Path("lock"), "taken", patience=5):
+                assert is_alive(child)
         finally:
             os.kill(child, signal.SIGKILL)
 
 
 def test_a_child_that_gives_up_its_copy_of_a_lock_leaves_it_to_its_parent():
     def work() -> None:
-        with pytest.raises(UserError), processes.lock(Path("lock"), "taken"):
+        with pytest.raises(UserError), lock(Path("lock"), "taken"):
             pytest.fail("two hold the lock")
 
-    with processes.lock(Path("lock"), "taken"):
+    with lock(Path("lock"), "taken"):
         assert processes.run_in_child(work) == 0
         assert processes.run_in_child(work) == 0  # the first child has ended, and not released it

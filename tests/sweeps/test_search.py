@@ -12,12 +12,13 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from src import search
 from src.run import record, status
 from src.support.errors import UserError
-from src.sweeps import pictures, processes, study
+from src.sweeps import pictures, study
 from src.training.module import VAEModule
 from tests.helpers.project import README, ROOT
 
@@ -218,7 +219,7 @@ def test_a_trial_that_came_to_little_stands_at_the_border_of_its_chart():
 def test_two_searches_of_one_name_are_refused(words):
     (SWEEPS / "one").mkdir(parents=True)
     message = "is searched already: wait for its end, stop it, or give another name"
-    with processes.lock(SWEEPS / "one/.lock", "held"), pytest.raises(UserError, match=message):
+    with FileLock(SWEEPS / "one/.lock"), pytest.raises(UserError, match=message):
         search.search(["name=one", "trials=1", *SPACE, *words, *SHORT])
     assert not (SWEEPS / "one/study.journal").exists()
 

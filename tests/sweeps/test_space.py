@@ -88,7 +88,7 @@ def test_a_space_is_what_hydra_understands(word, method, arguments):
         (["name=x", *SPACE, "-m"], "-m: a search takes options alone"),
         (["name=x", *SPACE, "+trainer.fast_dev_run=true"], "trainer.fast_dev_run=true is not possible"),
         (["name=x", *SPACE, "+trainer.num_nodes=2"], "one process a trial"),
-        (["name=x", *SPACE, "sweep_name=y"], "leave ckpt_path and sweep_name out"),
+        (["name=x", *SPACE, "sweep_name=y"], "leave sweep_name out"),
     ],
 )
 def test_mistakes_are_answered_before_anything_is_made(options, message):

@@ -1,0 +1,55 @@
+"""What a run leaves that ended before its first checkpoint, and its removal."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.run import status
+from src.run.status import State
+from src.support.folders import RunFolder
+
+
+def names(folder: Path) -> set[str]:
+    """The names of what a folder holds."""
+    return {path.name for path in folder.iterdir()}
+
+
+def leaves_nothing(folder: Path) -> bool:
+    """Whether a run has ended without a checkpoint or a result."""
+    run = RunFolder(folder)
+    is_result = run.metrics.is_file() or status.read(folder).get("state") == State.DIVERGED
+    return not run.has_checkpoints and not is_result
+
+
+def remove_entries(folder: Path, entries: set[str], wandb: Path | None) -> None:
+    """Remove files and folders of a run, its status last, since it says that they are a run's; and its W&B folder."""
+    run = RunFolder(folder)
+    if wandb is not None:
+        remove_wandb_folder(run, wandb)
+    paths = sorted((folder / name for name in entries), key=lambda path: path == run.status)
+    for path in paths:
+        if path == run.lock:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def wandb_folder(config: DictConfig) -> Path | None:
+    """The folder in which W&B makes the folders of runs; None without W&B."""
+    folder = OmegaConf.select(config, "logger.wandb.dir")
+    return None if folder is None else Path(folder) / "wandb"
+
+
+def remove_wandb_folder(run: RunFolder, wandb: Path) -> None:
+    """Remove the folder of a run in W&B's folder, and the links that pointed to it."""
+    with suppress(OSError, ValueError):
+        number = run.wandb_id.read_text().strip()
+        for path in wandb.glob(f"*run-*-{number}") if number.isalnum() else ():
+            shutil.rmtree(path, ignore_errors=True)
+        for path in wandb.iterdir():
+            if path.is_symlink() and not path.exists():
+                path.unlink()
