@@ -2,6 +2,7 @@
 # make test                                     set up .venv once, then lint, check types and test
 # make faults                                   kill, fill the disk and damage files at every point: 25 minutes, Linux
 # make bench                                    how fast it trains, beside a bare loop and its peers: half an hour
+# make audit                                    known vulnerabilities of the installed packages
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu make ...     PyTorch without CUDA, 1 GB instead of 6
 PYTHON ?= python3.11
 TORCH_INDEX ?=
@@ -9,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: train test faults bench format clean
+.PHONY: train test faults bench audit format clean
 
 train: $(READY)
 	$(BIN)/python -m src.train $(ARGS)
@@ -26,6 +27,10 @@ faults: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
 	$(BIN)/python -m benchmarks.train $(ARGS)
+
+audit: $(READY)
+	$(BIN)/python -m pip install --quiet 'pip-audit>=2.9,<3'
+	$(BIN)/pip-audit --local --skip-editable $(ARGS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -5,10 +5,9 @@ import time
 from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import WandbLogger
 
+from src.run.guard import log_figures
 from src.run.trace import Trace
-from src.run.tracking import media
 from src.support.errors import UserError, one_line
 from src.support.folders import RunFolder
 from src.support.ranges import Share, check_arguments
@@ -61,8 +60,5 @@ class Pictures(Callback):
 
 
 def publish(trainer: Trainer, paths: list[Path], images_seen: int) -> None:
-    """Log figures to the run's W&B run, if it has one, at the place of the epoch that they show."""
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            images = {f"figures/{name}": value for name, value in media(paths).items()}
-            logger.experiment.log(images | {"images_seen": images_seen})
+    """Send figures to those of the run's loggers that take figures, at the place of the epoch that they show."""
+    log_figures(trainer.loggers, paths, images_seen)

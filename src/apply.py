@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import trust
+from src.config import memory, trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
 from src.config.options import CONF, ApplyConfig, check_apply
@@ -50,7 +50,7 @@ def hydra_main(cfg: DictConfig) -> None:
     try:
         check_root(cfg, ApplyConfig, "apply")
         restore_working_folder(HydraConfig.get())
-        with as_user_errors(cfg.run, "give the task smaller numbers"):
+        with as_user_errors(cfg.run, memory.remedy(cfg)):
             apply(cfg)
     except UserError as error:
         if HydraConfig.get().mode == RunMode.RUN:  # Hydra would print a line of its own before it

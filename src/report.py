@@ -14,6 +14,7 @@ from typing import Any
 
 from src.reporting.conclude import collect, write_page
 from src.run.status import State
+from src.support.errors import UserError, describe_os_error, printable
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
 from src.support.signals import stop_on_signals
@@ -35,27 +36,48 @@ def report(options: argparse.Namespace) -> int:
     """Write the page, and the table if it is asked for; the exit status, as for `main`."""
     folders = [sweep_folder(folder) for folder in options.folder]
     try:
+        check_files({"--out": options.out, "--csv": options.csv})
         out, comparison = options.out or SweepFolder(folders[0]).report, collect(folders)
         write_page(out, folders, comparison)
         if options.csv:
             write_table(options.csv, comparison.rows)
-    except OSError as error:
-        print(f"{error.strerror}: {error.filename}" if error.filename else error, file=sys.stderr)
+    except (OSError, UserError) as error:
+        print(describe_os_error(error), file=sys.stderr)
         return 2
     states = Counter(run.status for run in comparison.runs)
     counts = ", ".join(f"{states[state]} {state}" for state in State if states[state])
-    print(f"{counts}: {os.path.relpath(out)}")
+    print(printable(f"{counts}: {os.path.relpath(out)}"))
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    made = argparse.ArgumentParser("python -m src.report", description=__doc__.splitlines()[0])
+    made = argparse.ArgumentParser("python -m src.report", description=__doc__.splitlines()[0], allow_abbrev=False)
+    made.error = lambda message: made.exit(2, printable(f"{message}; --help lists the arguments") + "\n")
     made.add_argument("folder", nargs="+", type=Path, help="a run, a sweep (or sweep_name=NAME), or outputs")
     default = SweepFolder(Path("FOLDER")).report
     made.add_argument("--out", type=Path, metavar="FILE", help=f"the page; {default} if not given")
     made.add_argument("--csv", type=Path, metavar="FILE", help="writes the table, too")
     return made
+
+
+def check_files(files: dict[str, Path | None]) -> None:
+    """Raise UserError for a file that can't be written, before any run is read.
+
+    files: by the option that names each; None for one that is not given
+    """
+    for option, path in files.items():
+        if path is None:
+            continue
+        if not path.name or path.is_dir():
+            raise UserError(f"{option}={path} is a folder: give a file in it")
+        if path.exists() and not path.is_file():
+            raise UserError(f"{option}={path} is no ordinary file: give another")
+        if not os.access(path.parent, os.W_OK):
+            problem = "can't be written to" if path.parent.is_dir() else "does not exist"
+            raise UserError(f"{option}={path}: the folder {path.parent} {problem}")
+    if None not in files.values() and len({path.resolve() for path in files.values()}) < len(files):
+        raise UserError(f"{' and '.join(files)} are the same file: give two")
 
 
 def sweep_folder(folder: Path) -> Path:

@@ -19,7 +19,7 @@ from src.config import trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
 from src.config.options import CONF
-from src.startup import import_libraries
+from src.startup import as_user_errors, import_libraries
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
@@ -44,11 +44,8 @@ def main() -> None:
         return
     trust.command.set(["python", "-m", "src.search", *sys.argv[1:]])
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stdout)
-    try:
-        with stop_on_signals(), errors_in_one_line(Path(CONF)):
-            search(prepare_arguments(sys.argv[1:], Path(CONF)))
-    except OSError as error:
-        sys.exit(f"{error.strerror or error}: {error.filename or SWEEPS}")
+    with stop_on_signals(), errors_in_one_line(Path(CONF)), as_user_errors(SWEEPS, "search fewer or smaller values"):
+        search(prepare_arguments(sys.argv[1:], Path(CONF)))
 
 
 def search(arguments: list[str]) -> None:
@@ -106,6 +103,7 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
         suggestion = [each.suggest(trial) for each in dimensions]
         trial.set_user_attr("words", suggestion)
         log.info("trial %d, one of %d: %s", trial.number, total, " ".join(suggestion))
+        trials.check_folder(folder / str(trial.number), [*fixed, *suggestion])
         try:
             reason = trials.train_trial(trial, plan, [*fixed, *suggestion], folder / str(trial.number), train)
         except (KeyboardInterrupt, SystemExit):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from src.support.errors import UserError, is_memory_error
+from src.support.errors import UserError, describe_os_error, is_caused_by_memory
 
 
 def import_libraries(with_wandb: bool) -> None:
@@ -34,11 +34,13 @@ def quieten() -> None:
     """Silence warnings of libraries about behaviour that is intended here."""
     # sync_dist: every process evaluates all images, so there is nothing to gather
     # Average: a test of averaged weights needs no averaging
+    # srun: a single process is not started by it
     expected = ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True")
-    for message in (*expected, r"add the following callbacks: \['Average'\]"):
+    for message in (*expected, "srun` command is available", r"add the following callbacks: \['Average'\]"):
         warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "openTSNE"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # W&B's telemetry, where W&B is out of reach
 
 
 @contextmanager
@@ -51,9 +53,9 @@ def as_user_errors(folder: Path | str, remedy: str) -> Iterator[None]:
         yield
     except BrokenPipeError:  # nobody reads the console any more, see src/support/signals.py
         raise
-    except OSError as error:
-        raise UserError(f"{error.strerror or error}: {error.filename or folder}") from error
-    except (MemoryError, RuntimeError) as error:
-        if not is_memory_error(error):
+    except Exception as error:
+        if is_caused_by_memory(error):
+            raise UserError(f"there is not enough memory: {remedy}") from error
+        if not isinstance(error, OSError):
             raise
-        raise UserError(f"there is not enough memory: {remedy}") from error
+        raise UserError(describe_os_error(error, folder)) from error

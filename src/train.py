@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import trust
+from src.config import memory, trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
 from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
@@ -79,7 +79,7 @@ def hydra_main(cfg: DictConfig) -> float | None:
 
 def train_for_user(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = None) -> dict[str, Any]:
     """Train as `train` does, with errors of the operating system and lack of memory as UserErrors."""
-    with as_user_errors(run, "reduce data.batch_size, samples or the networks"):
+    with as_user_errors(run, memory.remedy(cfg)):
         return train(cfg, run, overrides, job)
 
 
@@ -142,7 +142,7 @@ def record_run(run: Path, cfg: DictConfig, overrides: list[str], resumes: bool =
 def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None) -> dict[str, Any]:
     """Minimise the objective, test the best checkpoint, and return what metrics.json holds."""
     from src import build
-    from src.run import identity, tracking
+    from src.run import guard, identity
     from src.run.loggers import build_loggers
 
     module, data, position = training
@@ -158,7 +158,7 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
             minimise(trainer, training, cfg.ckpt_path)
             metrics = test(trainer, training, run)
     finally:
-        tracking.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))
+        guard.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))
     return metrics
 
 

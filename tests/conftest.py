@@ -24,7 +24,7 @@ from tests.helpers.project import ROOT
 from tests.helpers.runs import train_run
 
 # The same examples each time; `--hypothesis-profile=long` of `make faults` tries more of them.
-for profile, examples in {"short": 25, "long": 1000}.items():
+for profile, examples in {"short": 25, "long": 300}.items():
     settings.register_profile(
         profile,
         max_examples=examples,

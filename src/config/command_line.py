@@ -4,20 +4,24 @@ import difflib
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from src.config.overrides import NONE
 from src.config.schema import suggestion
-from src.support.errors import UserError, one_line
+from src.support.errors import UserError, describe_os_error, printable
 from src.support.world import refusal
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
+SEVERAL = ("experiment", "callbacks", "logger")  # groups that can be composed of several choices
 FULL_ERROR = "HYDRA_FULL_ERROR"  # the environment variable that makes Hydra show tracebacks
 
 
@@ -36,25 +40,30 @@ def errors_in_one_line(groups: Path) -> Iterator[None]:
         return
     except (HydraException, OmegaConfBaseException) as error:
         line = in_one_line(error, groups)
-    except ValueError as error:
-        if not is_from_hydra(error):
-            raise
-        line = str(error)
     except BrokenPipeError:  # nobody reads the console any more, see src/support/signals.py
         raise
-    except OSError as error:  # of Hydra, as it makes the run's folder
-        line = f"{error.strerror or error}: {error.filename}" if error.filename else one_line(error)
+    except OSError as error:
+        line = describe_os_error(error)
+    except Exception as error:  # Hydra checks few of its own options
+        if not is_from_hydra(error):
+            raise
+        line = f"Hydra can't use one of these options: {error.__cause__ or str(error) or describe_place(error)}"
     finally:
-        del os.environ[FULL_ERROR]
-    sys.exit(refusal(line))
+        os.environ.pop(FULL_ERROR, None)
+    sys.exit(refusal(printable(line)))
 
 
 def is_from_hydra(error: Exception) -> bool:
-    """Whether Hydra's own code raised an error, as it does for flags that exclude each other."""
-    trace = error.__traceback__
-    while trace.tb_next:
-        trace = trace.tb_next
-    return trace.tb_frame.f_globals["__name__"].startswith("hydra.")
+    """Whether Hydra's own code, or a library that it calls, raised an error, as for flags that exclude each other."""
+    modules = [
+        frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    return [name for name in modules if name in ("hydra", "src", "callbacks", "__main__")][-1:] == ["hydra"]
+
+
+def describe_place(error: Exception) -> str:
+    """The line of code that raised an error without a message."""
+    return traceback.extract_tb(error.__traceback__)[-1].line or type(error).__name__
 
 
 def in_one_line(error: Exception, groups: Path) -> str:
@@ -113,18 +122,38 @@ def prepare_arguments(arguments: list[str], groups: Path) -> list[str]:
     """Rewrite command-line arguments as Hydra accepts them: flags first, and values that its grammar lacks
     (`café.png`, `a=b`, `f(1).npz`) quoted, in a sweep each of the values between commas.
 
-    Raises UserError for a group without a choice (`prior=null`).
+    Raises UserError for a group without a choice (`prior=null`, `prior=3`).
     """
     parser, is_sweep = OverridesParser.create(), bool({"-m", "--multirun"} & set(arguments))
-    for argument in arguments:
-        group, _, value = argument.partition("=")
-        is_nothing = value.lower() in ("null", "none", "") and not (groups / group / f"{value}.yaml").is_file()
-        if is_nothing and group and group not in NONE and (groups / group).is_dir():
-            raise UserError(f"{argument}: there is no such choice; {choice_suggestion(group, 'none', groups)}")
-    return [
+    prepared = [
         argument if is_valid(argument, parser) else quote_values(argument, parser, is_sweep)
         for argument in flags_first(arguments)
     ]
+    for argument in prepared:
+        check_choice(argument, parser, groups)
+    return prepared
+
+
+def check_choice(argument: str, parser: OverridesParser, groups: Path) -> None:
+    """Raise UserError for an override that chooses from a group by something that is not a name, which Hydra would
+    answer with an exception of Python."""
+    group, _, text = argument.lstrip("+").partition("=")
+    if not group or argument.startswith("-") or not (groups / group).is_dir() or not is_valid(argument, parser):
+        return
+    (override,) = parser.parse_overrides([argument])
+    if override.is_delete() or (group in NONE and text.lower() in ("null", "{}")):
+        return
+    value = override.value()
+    choices = value.list if isinstance(value, ChoiceSweep) else [] if isinstance(value, Glob) else [value]
+    is_nothing = text.lower() in ("none", "") and not (groups / group / f"{text}.yaml").is_file()
+    if (is_nothing and group not in NONE) or not all(is_name(each, group) for each in choices):
+        raise UserError(f"{argument}: there is no such choice; {choice_suggestion(group, 'none', groups)}")
+
+
+def is_name(choice: Any, group: str) -> bool:
+    """Whether a value may be the name of a choice of a group, or a list of names where a group takes several."""
+    names = choice if isinstance(choice, list) and group in SEVERAL else [choice]
+    return all(isinstance(each, str | QuotedString) and bool(getattr(each, "text", each).strip()) for each in names)
 
 
 def flags_first(arguments: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import shared  # noqa: F401 - registers the resolver that conf/train.yaml needs
+from src.config.memory import check_memory
 from src.config.names import PLAIN, option_name, trusted_names
 from src.config.schema import check_parts, check_value, is_referred_to, suggestion
 from src.config.trainer_options import check_trainer
@@ -24,7 +25,6 @@ from src.support.world import check_size
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 CONF = str(Path(__file__).resolve().parent.parent.parent / "conf")
 MOST_LATENTS = 100_000
-LARGEST = 32e9  # most bytes that the decoded images of a step may take
 MEASURED = ("elbo", "loss", "recon", "kl")
 # the metrics of each epoch, and whether their smallest or their largest value is the best
 MONITORED = {
@@ -119,11 +119,11 @@ def check_run(cfg: DictConfig) -> None:
     for part in PARTS:
         check_value(part, options[part], dict)
     check_members(options)
+    check_memory(options)
     check_parts(options, cfg)
     check_trainer(options["trainer"])
     check_beta(cfg)
     check_monitors(options["callbacks"] or {})
-    check_memory(options)
     data = options["data"]
     if data["source"].get("_target_") == "src.data.sources.npz" and not Path(data["path"]).expanduser().exists():
         raise UserError(f"data.path={data['path']}: there is no such file")
@@ -178,17 +178,6 @@ def check_monitors(callbacks: dict[str, Any]) -> None:
         if node.get("mode", "min") != MONITORED[monitored]:
             best = MONITORED[monitored]
             raise UserError(f"{option}={monitored} is best at its {best}imum: +callbacks.{name}.mode={best}")
-
-
-def check_memory(options: dict[str, Any]) -> None:
-    """Raise UserError for a step that decodes more images at once than any memory holds."""
-    samples, size = options["objective"].get("samples", 1), options["data"]["batch_size"]
-    nbytes = 4 * samples * size * math.prod(options["data"]["shape"])
-    if nbytes > LARGEST:
-        raise UserError(
-            f"objective.samples={samples} times data.batch_size={size} images take {nbytes / 1e9:.0f} GB in a single "
-            "layer: lower one of them"
-        )
 
 
 def check_beta(cfg: DictConfig) -> None:

@@ -1,5 +1,6 @@
 """The arguments of Lightning's Trainer: types, ranges, and which of them a run can't honour."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict
@@ -38,12 +39,17 @@ FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
     "min_steps": ((), "a run ends with a whole epoch: give +trainer.min_epochs"),
 }
 
+# variables of the environment by which whatever starts a process on each node says so
+LAUNCHERS = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "NODE_RANK", "LSB_JOBID", "KUBERNETES_PORT")
+LEAST_PROCESSES = 16  # that any machine is trusted with
+
 
 class Trainer(TypedDict, total=False):
     """Arguments whose ranges Lightning's annotations leave open, and `ema`, the decay of the averaged weights."""
 
     max_epochs: Count
     min_epochs: Count | None
+    max_steps: int
     limit_train_batches: Count | Annotated[float, Gt(0), Le(1)] | None
     accumulate_grad_batches: Count
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
@@ -82,9 +88,23 @@ def check_trainer(options: Mapping[str, Any]) -> None:
         raise UserError(f"trainer.max_time must be {example}, got {as_argument(options['max_time'])}")
     if options.get("gradient_clip_algorithm") and not options.get("gradient_clip_val"):
         raise UserError("trainer.gradient_clip_algorithm does nothing without trainer.gradient_clip_val")
+    check_nodes(options)
     least, most = options.get("min_epochs") or 0, options["max_epochs"]
     if least > most:
         raise UserError(f"trainer.min_epochs={least} is above trainer.max_epochs={most}")
+
+
+def check_nodes(options: Mapping[str, Any]) -> None:
+    """Raise UserError for nodes that nothing has started, for which the training would wait for ever, and for more
+    processes than a machine can have."""
+    if (nodes := options.get("num_nodes", 1)) > 1 and not any(name in os.environ for name in LAUNCHERS):
+        raise UserError(
+            f"trainer.num_nodes={nodes}, but this process was started on its own: start one on each node, by srun or "
+            "torchrun"
+        )
+    devices, most = options.get("devices"), max(LEAST_PROCESSES, os.cpu_count() or 1)
+    if isinstance(devices, int) and devices > most:
+        raise UserError(f"trainer.devices={devices}: this machine has no more than {most}")
 
 
 def check_fixed(name: str, value: Any) -> None:

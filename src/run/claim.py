@@ -83,6 +83,8 @@ def claim(config: DictConfig) -> None:
     folder = Path(config.hydra.run.dir)
     if world.rank():  # the first one checks, and this one does as it does
         if config.resume and (checkpoint := latest_checkpoint(folder)):
+            if is_over(config, folder, resume.read_run(checkpoint)["config"]):
+                raise NothingToDo(0)
             continue_from(config, checkpoint)
         return
     check_request(config)
@@ -198,8 +200,7 @@ def go_on_or_begin(config: DictConfig, folder: Path) -> None:
         raise UserError(f"{folder} has diverged, and would again: {reason}; change an option, and the name of the run")
     if checkpoint:
         options = check_same_options(config, checkpoint)
-        is_over = is_diverged or record.get("state") == State.FINISHED
-        if is_over and run.metrics.is_file() and options["trainer"]["max_epochs"] >= config.trainer.max_epochs:
+        if is_over(config, folder, options):
             print(f"{folder} is {record['state']} already: nothing is left to do", file=sys.stderr)
             raise NothingToDo(0)
         continue_from(config, checkpoint)
@@ -209,6 +210,13 @@ def go_on_or_begin(config: DictConfig, folder: Path) -> None:
         remove_entries(folder, {path.name for path in run.files()}, wandb_folder(config))
     else:
         check_own(config, folder)
+
+
+def is_over(config: DictConfig, folder: Path, options: dict[str, Any]) -> bool:
+    """Whether the run in a folder, of these options, has ended and is asked for no more epochs."""
+    state = status.read(folder).get("state")
+    is_long_enough = options["trainer"]["max_epochs"] >= config.trainer.max_epochs
+    return state in (State.FINISHED, State.DIVERGED) and RunFolder(folder).metrics.is_file() and is_long_enough
 
 
 def warn_of_other_host(folder: Path) -> None:
@@ -238,7 +246,10 @@ def check_same_options(config: DictConfig, checkpoint: Path) -> dict[str, Any]:
     changed = differences([options, to_plain_dict(ours)], repeats_or_follows, MAY_DIFFER)
     if not changed:
         return options
-    texts = [f"{part(name)}={typed(name, now)}, which was {typed(name, then)}" for name, (then, now) in changed.items()]
+    texts = [
+        f"{part(name)}={option_text(name, now)}, which was {option_text(name, then)}"
+        for name, (then, now) in changed.items()
+    ]
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     raise UserError(
         f"{checkpoint.parent.parent} was begun with other options: {'; '.join(texts[:SHOWN])}{more}: give the run's "
@@ -246,7 +257,7 @@ def check_same_options(config: DictConfig, checkpoint: Path) -> dict[str, Any]:
     )
 
 
-def typed(name: str, value: Any) -> str:
+def option_text(name: str, value: Any) -> str:
     """The value of an option as one would type it; where it chooses a part, the name of the choice."""
     return option_name(value) if name.endswith("._target_") and isinstance(value, str) else as_text(value)
 

@@ -55,13 +55,6 @@ def rows_in_trace(run: Path) -> list[Row]:
     return read_epochs(RunFolder(run).trace)
 
 
-def rows_in_trace(run: Path) -> list[Row]:
-    """The numbers of each epoch that the run's trace has; none where it is missing or damaged."""
-    from src.run.trace import read_epochs  # imports NumPy, which a command that is refused should not wait for
-
-    return read_epochs(RunFolder(run).trace)
-
-
 def read_with_warning(run: Path) -> list[Row]:
     """The rows of `read`; a problem is logged."""
     rows, problem, _ = read(run)

@@ -12,8 +12,10 @@ from src.support.folders import RunFolder
 
 
 def names(folder: Path) -> set[str]:
-    """The names of what a folder holds."""
-    return {path.name for path in folder.iterdir()}
+    """The names of what a run's folder holds, and of what the folders in it hold that every run has."""
+    run = RunFolder(folder)
+    inner = [path for each in (run.hydra, run.checkpoints, run.figures) if each.is_dir() for path in each.iterdir()]
+    return {str(path.relative_to(folder)) for path in [*folder.iterdir(), *inner]}
 
 
 def leaves_nothing(folder: Path) -> bool:

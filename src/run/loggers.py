@@ -1,6 +1,8 @@
 """The loggers of a run: metrics.csv, Weights & Biases, and the user's own."""
 
 import inspect
+import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.classes import locate, make
 from src.config.options import to_plain_dict
+from src.run import tracking
 from src.run.epoch_table import EpochTable
 from src.run.epochs import Position, read_until
+from src.run.guard import BEGINNING, PATIENCE, GuardedLogger, NoAnswerError, Service, Worker, release
 from src.run.job import Job
 from src.run.tracking import WANDB
+from src.support.errors import one_line
 from src.support.folders import RunFolder
+
+log = logging.getLogger(__name__)
+# errors about a path, which is one of the options; any other OSError is of a service or a disk
+OF_PATHS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 
 
 def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: Position | None = None) -> list[Logger]:
@@ -30,7 +39,8 @@ def build_loggers(cfg: DictConfig, run: Path, job: Job | None, resumed_at: Posit
     table = EpochTable(RunFolder(run).epochs, rows)
     nodes = {key: node for key, node in (cfg.logger or {}).items() if node is not None}
     options = wandb_options(cfg, run, job)
-    return [table, *(build_logger(node, f"logger.{key}", run, options) for key, node in nodes.items())]
+    others = [build_logger(node, f"logger.{key}", run, options) for key, node in nodes.items()]
+    return [table, *(each for each in others if each is not None)]
 
 
 def wandb_options(cfg: DictConfig, run: Path, job: Job | None) -> dict[str, Any]:
@@ -49,7 +59,26 @@ def wandb_options(cfg: DictConfig, run: Path, job: Job | None) -> dict[str, Any]
     return options
 
 
-def build_logger(node: DictConfig, name: str, run: Path, options: dict[str, Any]) -> Logger:
+def build_logger(node: DictConfig, name: str, run: Path, options: dict[str, Any]) -> GuardedLogger | None:
+    """The logger that a node of the configuration names, guarded; None where what it writes to is out of reach.
+
+    Raises UserError where its options are wrong.
+    """
+    worker, is_wandb = Worker(), node["_target_"] == WANDB
+    try:
+        logger = worker.call(partial(make_logger, node, name, run, options), BEGINNING)
+        extra = worker.call(partial(tracking.service, logger), PATIENCE) if is_wandb else Service()
+    except Exception as error:
+        worker.end()
+        if not is_out_of_reach(error):
+            raise
+        log.warning("%s: %s; the run goes on without it", name, one_line(error).removeprefix(f"{name}: "))
+        release(Service(abandon=tracking.abandon if is_wandb else None))
+        return None
+    return GuardedLogger(name, logger, worker, extra)
+
+
+def make_logger(node: DictConfig, name: str, run: Path, options: dict[str, Any]) -> Logger:
     """The logger that a node of the configuration names.
 
     Our logger for W&B also gets `options`. Any other logger gets the options of its node, and the run's folder if it
@@ -60,3 +89,12 @@ def build_logger(node: DictConfig, name: str, run: Path, options: dict[str, Any]
     folder = inspect.signature(locate(node["_target_"], name)).parameters.get("save_dir")
     is_required = folder is not None and folder.default is folder.empty and "save_dir" not in node
     return make(node, name, Logger, **({"save_dir": str(run)} if is_required else {}))
+
+
+def is_out_of_reach(error: BaseException | None) -> bool:
+    """Whether a logger could not be made because a service or a disk can't be used now, rather than for its options."""
+    while error is not None:
+        if isinstance(error, NoAnswerError) or (isinstance(error, OSError) and not isinstance(error, OF_PATHS)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

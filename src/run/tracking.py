@@ -3,19 +3,26 @@
 import functools
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lightning.pytorch.loggers import Logger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
-from src.support.errors import UserError
+from src.run.guard import BEGINNING, Service, call_in_time, release
+from src.support.errors import UserError, one_line
 from src.support.folders import RunFolder, SweepFolder
+
+if TYPE_CHECKING:
+    import wandb
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
+FINISHING = 50  # seconds in which W&B may upload what is left at the end of a run, fewer than PATIENCE of guard.py
+OFFLINE = "the run is recorded offline, and `wandb sync` uploads it later"
 WANDB = "src.run.tracking.wandb_logger"  # this logger gets more options than its node of the configuration has
 
 
@@ -23,7 +30,8 @@ WANDB = "src.run.tracking.wandb_logger"  # this logger gets more options than it
 def resolve_mode(mode: str) -> str:
     """The mode of W&B: `auto` follows WANDB_MODE, else is `online` with an accepted key and `offline` without one.
 
-    W&B is asked once for each process. Raises UserError for an unknown mode, and for `online` without an accepted key.
+    W&B is asked once for each process. Where it refuses the key or does not answer, the mode is `offline`, even if
+    `online` is wanted. Raises UserError for an unknown mode, and for `online` without a key.
     """
     source = "logger.wandb.mode"
     if mode == "auto" and "WANDB_MODE" in os.environ:
@@ -37,13 +45,11 @@ def resolve_mode(mode: str) -> str:
     try:
         if wandb.login(prompt=False):
             return "online"
-        problem = "there is no key"
     except wandb.errors.Error as error:
-        problem = f"it does not accept the key, or is out of reach ({error})"
-        if mode == "auto":
-            rank_zero_warn(f"W&B: {problem}; the run is recorded offline")
+        log.warning("W&B does not accept the key, or is out of reach (%s): %s", one_line(error), OFFLINE)
+        return "offline"
     if mode == "online":
-        raise UserError(f"{source}=online, but W&B can't be used: {problem}. Run `wandb login`, or use mode offline")
+        raise UserError(f"{source}=online, but there is no key for W&B: run `wandb login`, or use mode offline")
     return "offline"
 
 
@@ -86,7 +92,7 @@ def wandb_logger(
     folder = Path(dir).absolute()  # W&B's own process may have another working directory
     folder.mkdir(parents=True, exist_ok=True)
     run_id = resume_from.read_text().strip() if resume_from and resume_from.is_file() else None
-    init = functools.partial(
+    init = partial(
         wandb.init,
         project=project,
         dir=str(folder),
@@ -99,14 +105,12 @@ def wandb_logger(
         config=options,
         id=run_id,
         resume="allow",
-        settings=wandb.Settings(init_timeout=60, silent=True),
+        settings=wandb.Settings(init_timeout=60, finish_timeout=FINISHING, finish_timeout_raises=True, silent=True),
     )
     try:
         run = init(mode=resolve_mode(mode))
     except wandb.errors.CommError as error:
-        if mode != "auto":
-            raise UserError(f"W&B is out of reach ({error}): logger.wandb.mode=offline, or logger=csv") from error
-        rank_zero_warn(f"W&B is out of reach ({error}); the run is recorded offline")
+        log.warning("W&B refuses the run, or is out of reach (%s): %s", one_line(error), OFFLINE)
         run = init(mode="offline")
     except (wandb.errors.Error, ValueError) as error:
         raise UserError(f"logger.wandb: {refusal(error)}") from error
@@ -147,10 +151,14 @@ def add(options: dict, run: Path, task: str, numbers: dict[str, Any], results: P
     node, wandb_id = (options.get("logger") or {}).get("wandb"), RunFolder(run).wandb_id
     if not node or node.get("_target_") != WANDB or not wandb_id.is_file():
         return
-    logger = wandb_logger(**address(node), options={}, resume_from=wandb_id)
-    logger.experiment.log({f"{task}/{key}": value for key, value in media(results.iterdir()).items()})
-    logger.experiment.summary.update({f"{task}/{key}": value for key, value in numbers.items()})
-    logger.experiment.finish()
+
+    def send() -> None:
+        logger = wandb_logger(**address(node), options={}, resume_from=wandb_id)
+        logger.experiment.log({f"{task}/{key}": value for key, value in media(results.iterdir()).items()})
+        logger.experiment.summary.update({f"{task}/{key}": value for key, value in numbers.items()})
+        logger.experiment.finish()
+
+    call_wandb(send)
 
 
 def add_runs(node: dict, sweep: Path, rows: list[dict[str, Any]]) -> None:
@@ -160,14 +168,27 @@ def add_runs(node: dict, sweep: Path, rows: list[dict[str, Any]]) -> None:
     """
     if node.get("_target_") != WANDB:
         return
-    import wandb
-
     names = {"name": f"{sweep.name}: all runs", "group": node.get("group"), "sweep": sweep.name}
-    logger = wandb_logger(**address(node), **names, options={}, resume_from=SweepFolder(sweep).wandb_id)
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    data = zip(*(uniform_column([row.get(column) for row in rows]) for column in columns), strict=True)
-    logger.experiment.log({"runs": wandb.Table(columns, [list(row) for row in data])})
-    logger.experiment.finish()
+
+    def send() -> None:
+        import wandb
+
+        logger = wandb_logger(**address(node), **names, options={}, resume_from=SweepFolder(sweep).wandb_id)
+        data = zip(*(uniform_column([row.get(column) for row in rows]) for column in columns), strict=True)
+        logger.experiment.log({"runs": wandb.Table(columns, [list(row) for row in data])})
+        logger.experiment.finish()
+
+    call_wandb(send)
+
+
+def call_wandb(send: Callable[[], None]) -> None:
+    """Have a function send something to W&B, in limited time. Raises what it raises, or NoAnswerError."""
+    try:
+        call_in_time(send, BEGINNING)
+    except Exception:
+        release(Service(abandon=abandon))
+        raise
 
 
 def uniform_column(values: list[Any]) -> list[Any]:
@@ -189,12 +210,27 @@ def media(paths: Iterable[Path]) -> dict[str, Any]:
     return images | {path.name: wandb.Video(str(path)) for path in paths if path.suffix == ".gif"}
 
 
-@rank_zero_only
-def close(loggers: list[Logger], summary: dict[str, Any], finished: bool) -> None:
-    """Close the loggers; a W&B run gets `summary`, and a state that says whether the run `finished`."""
-    for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.summary.update(summary)
-            logger.experiment.finish(exit_code=0 if finished else 1)
-        else:
-            logger.finalize("success" if finished else "failed")
+def service(logger: WandbLogger) -> Service:
+    """What W&B does besides logging numbers."""
+    run = logger.experiment
+    folder = os.path.relpath(Path(run.dir).parent)
+    remedy = f"; `wandb sync {folder}` uploads what was recorded before"
+    return Service(partial(log_figures, run), partial(finish, run), abandon, remedy)
+
+
+def log_figures(run: "wandb.Run", paths: list[Path], images_seen: float) -> None:
+    """Log the images and animations among some files."""
+    run.log({f"figures/{name}": value for name, value in media(paths).items()} | {"images_seen": images_seen})
+
+
+def finish(run: "wandb.Run", summary: dict[str, Any], finished: bool) -> None:
+    """End a W&B run with the numbers of the run, and a state that says whether the run has `finished`."""
+    run.summary.update(summary)
+    run.finish(exit_code=0 if finished else 1)
+
+
+def abandon() -> None:
+    """End W&B's own process, for which the end of this process would wait; a later run starts another one."""
+    import wandb
+
+    wandb.teardown(exit_code=1)

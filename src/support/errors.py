@@ -1,6 +1,23 @@
 """Exceptions whose cause a user can correct, and the messages of exceptions of libraries."""
 
+import errno
+
 from hydra.errors import CompactHydraException
+
+LONGEST = 1000  # characters of a message
+# in lower case; PyTorch says so in a RuntimeError, NumPy in a ValueError too
+NO_MEMORY = (
+    "allocate memory",
+    "unable to allocate",
+    "out of memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",
+    "calculation overflowed",
+    "invalid array size",
+    "array is too big",
+    "maximum allowed dimension exceeded",
+)
 
 
 class UserError(CompactHydraException):
@@ -10,7 +27,7 @@ class UserError(CompactHydraException):
     """
 
     def __init__(self, message: str = ""):
-        super().__init__("".join(map(printable, str(message))))
+        super().__init__(printable(str(message)))
 
 
 class DivergedError(UserError):
@@ -21,17 +38,40 @@ class DamagedError(UserError):
     """A file is truncated, or was not written by this program."""
 
 
-def printable(character: str) -> str:
-    """A character, or its escape sequence in Python if it can't be printed."""
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error of NumPy, PyTorch, CUDA or the operating system says that there is not enough memory."""
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or any(each in text for each in NO_MEMORY)
+    )
 
 
-def is_memory_error(error: Exception) -> bool:
-    """Whether an error of NumPy or PyTorch says that there is not enough memory."""
-    messages = ("allocate memory", "out of memory", "calculation overflowed", "invalid array size")
-    return isinstance(error, MemoryError) or any(message in str(error).lower() for message in messages)
+def is_caused_by_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one of those that it was raised from, says that there is not enough memory."""
+    while error is not None and not is_memory_error(error):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def printable(message: str) -> str:
+    """A message in one line that a console can show, whatever values it quotes: of a long one the middle is left out,
+    and characters that can't be seen are written as their codes."""
+    if len(message) > LONGEST:
+        message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in message)
 
 
 def one_line(error: Exception) -> str:
     """The message of an exception in one line, or its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def describe_os_error(error: Exception, default: object = None) -> str:
+    """The message of an error in one line that names the file; `default` where an OSError names none.
+
+    Only those of the operating system's errors that have a number name a file beside the message.
+    """
+    text, name = getattr(error, "strerror", None) or str(error), getattr(error, "filename", None) or default
+    return printable(f"{text}: {name}" if name and isinstance(error, OSError) else text)

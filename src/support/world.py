@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from src.support.errors import UserError
 
-PATIENCE = 5  # seconds in which a launcher ends the other processes after the first has ended with an error
+PATIENCE = 10  # seconds in which a launcher ends the other processes after the first has ended with an error
 
 
 class World(NamedTuple):
@@ -87,8 +87,14 @@ def hydra_overrides() -> list[str]:
 
 
 def refusal(message: str) -> str | int:
-    """What a process ends with where all come to the same refusal: the first prints it, the others a status alone."""
-    return 1 if rank() else message
+    """What a process ends with where all come to the same refusal: the first prints it, the others a status alone.
+
+    The others wait, since a launcher ends all processes as soon as one has ended, and the first must print it before.
+    """
+    if rank() == 0:
+        return message
+    time.sleep(PATIENCE)
+    return 1
 
 
 def last_words(message: str) -> str | int:

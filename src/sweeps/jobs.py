@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,7 @@ from src.sweeps.numbering import belongs, training_of_job
 
 OVER = (State.FINISHED, State.DIVERGED)  # states after which another attempt would only repeat the last one
 RESUMABLE = (State.INTERRUPTED, State.KILLED, State.RUNNING)  # states from which a job is resumed
+SLURM = "submitit_slurm"
 PATIENCE = 5  # seconds to wait for a process that trains the same job and may be about to end
 
 
@@ -87,7 +89,10 @@ def run_job(cfg: DictConfig, hydra: DictConfig, prepare: Callable[[], None], tra
     import_targets(OmegaConf.to_container(cfg))
     work = partial(train_or_resume, cfg, run, list(hydra.overrides.task), Job(folder.name, options), train)
     code = processes.run_in_child(work, None if launcher == "basic" else RunFolder(run).log)
-    ending = f"{run.name} was killed by signal {-code}; " if code < 0 else ""
+    if launcher == SLURM and (code == -signal.SIGTERM or status.read(run).get("state") == State.INTERRUPTED):
+        os._exit(128 + signal.SIGTERM)  # SLURM ends the job, perhaps to requeue it: submitit must not see it as done
+    hint = ", as a system does that runs out of memory" if code == -signal.SIGKILL else ""
+    ending = f"{run.name} was killed by signal {-code}{hint}; " if code < 0 else ""
     try:
         print(ending + progress(folder), flush=True)
     except UserError as error:

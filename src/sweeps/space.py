@@ -1,5 +1,6 @@
 """The plan of a search, what it varies and what it optimises, read from the overrides of a command line."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -9,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_type_hints
 import hydra
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig
 
@@ -20,9 +21,10 @@ from src.config.options import CONF, MONITORED, check_run
 from src.config.overrides import replace_null
 from src.config.schema import check_value
 from src.support.errors import UserError, one_line
-from src.support.ranges import Count, Whole
+from src.support.ranges import MAX_COUNT, Count, Whole
 from src.support.texts import read_yaml
 
+FUNCTIONS = ("interval", "range", "choice", "tag", "int", "float", "sort", "shuffle")  # with which a space begins
 DIRECTIONS = {  # numbers in metrics.json that a search may optimise, none of the test set, with their directions
     **{name: f"{best}imize" for name, best in MONITORED.items() if name.startswith("val/")},
     **dict.fromkeys(("parameters", "training_seconds"), "minimize"),
@@ -118,11 +120,11 @@ def dimension(override: Override) -> Dimension:
         return Dimension(option, "suggest_categorical", {"choices": list(override.sweep_string_iterator())})
     if isinstance(sweep, IntervalSweep):
         arguments = {"low": sweep.start, "high": sweep.end}
+        if not all(map(math.isfinite, arguments.values())):
+            raise UserError(f"{line}: both ends of an interval must be finite numbers")
     else:
-        values = sorted(override.sweep_iterator())
-        if not values:
-            raise UserError(f"{line}: there is nothing in that range")
-        arguments = {"low": values[0], "high": values[-1], "step": abs(sweep.step)}
+        low, high = ends_of_range(sweep, line)
+        arguments = {"low": low, "high": high, "step": abs(sweep.step)}
     if not arguments["low"] < arguments["high"]:
         raise UserError(f"{line}: the end must be above the start")
     if log:
@@ -131,6 +133,21 @@ def dimension(override: Override) -> Dimension:
         arguments["log"] = True
     is_integer = isinstance(arguments["low"], int)
     return Dimension(option, "suggest_int" if is_integer else "suggest_float", arguments)
+
+
+def ends_of_range(sweep: RangeSweep, line: str) -> tuple[int | float, int | float]:
+    """The least and the largest value of a range. Raises UserError where it has none, or too many."""
+    start, stop, step = sweep.start, sweep.stop, sweep.step
+    if not step or not all(map(math.isfinite, (start, stop, step))):
+        raise UserError(f"{line}: a range has a finite start and end, and a step other than 0")
+    count = math.ceil((stop - start) / step)
+    if count < 1:
+        raise UserError(f"{line}: there is nothing in that range")
+    if count > MAX_COUNT:
+        raise UserError(
+            f"{line}: there are more than {MAX_COUNT} values in that range: give a larger step, or interval"
+        )
+    return tuple(sorted((start, start + (count - 1) * step)))
 
 
 def parse_command_line(arguments: list[str]) -> tuple[str, int, Plan | None]:
@@ -209,6 +226,8 @@ def check_edges(plan: Plan) -> DictConfig:
     names = [override.partition("=")[0] for override in plan.words]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{twice[0]} is given twice")
+    if misread := [each for each in fixed if re.match(rf"[^=]*=({'|'.join(FUNCTIONS)})\(", each)]:
+        raise UserError(f"{misread[0]}: a space is interval(0.5,8), range(2,33), choice(a,b), of numbers or names")
     if not dimensions:
         raise UserError("there is nothing to search: give an option a space, such as beta=interval(0.5,8)")
     first = [each.edges()[0] for each in dimensions]

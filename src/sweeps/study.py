@@ -6,10 +6,11 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src.run import epochs
 from src.support import noise
-from src.support.errors import UserError
+from src.support.errors import UserError, one_line
 from src.support.folders import SweepFolder
-from src.sweeps.space import Plan
+from src.sweeps.space import Plan, split
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import Trial
 
+REMEDY = "delete study.journal, and the search finds its trials by their folders"
 current: ContextVar["Trial | None"] = ContextVar("the trial that is being trained", default=None)
 
 
@@ -25,11 +27,24 @@ class PrunedError(UserError):
 
 
 def storage(folder: Path) -> "BaseStorage":
-    """optuna's storage in the journal of a search's folder, which this process has locked."""
+    """optuna's storage in the journal of a search's folder, which this process has locked.
+
+    Raises UserError where the journal is damaged before its last line, or is that of another search.
+    """
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 
     repair(folder)
-    return JournalStorage(JournalFileBackend(str(SweepFolder(folder).journal)))
+    journal = SweepFolder(folder).journal
+    try:
+        store = JournalStorage(JournalFileBackend(str(journal)))
+        names = [each.study_name for each in store.get_all_studies()]
+    except OSError:
+        raise
+    except Exception as error:  # optuna does not check what it reads
+        raise UserError(f"{journal} is damaged ({one_line(error)}): {REMEDY}") from None
+    if other := [name for name in names if name != folder.name]:
+        raise UserError(f"{journal} is that of the search {other[0]!r}: {REMEDY}")
+    return store
 
 
 def open_study(store: "BaseStorage", name: str, plan: Plan) -> "Study":
@@ -37,13 +52,18 @@ def open_study(store: "BaseStorage", name: str, plan: Plan) -> "Study":
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
+    study = optuna.create_study(
         storage=store,
         study_name=name,
         directions=plan.directions,
         pruner=pruner(plan),
         load_if_exists=True,
     )
+    varied = {each.option for each in split(plan.words)[1]}
+    directions = [each.name.lower() for each in study.directions]
+    if directions != plan.directions or any(not set(each.params) <= varied for each in study.get_trials()):
+        raise UserError(f"the journal of {name} is that of a search of other options: {REMEDY}")
+    return study
 
 
 def repair(folder: Path) -> None:
@@ -53,6 +73,13 @@ def repair(folder: Path) -> None:
     if journal.is_file():
         text = journal.read_bytes()
         os.truncate(journal, text.rfind(b"\n") + 1)
+
+
+def replay(trial: "Trial", run: Path, metric: str) -> None:
+    """Report the epochs of a trial that was trained before, which a study with a new journal does not know."""
+    for row in epochs.read(run).rows:
+        if row["epoch"] >= 1 and metric in row:
+            report(trial, int(row["epoch"]), row[metric])
 
 
 def pruner(plan: Plan) -> "BasePruner":

@@ -24,7 +24,7 @@ from src.support.folders import SweepFolder
 from src.support.locks import lock
 from src.support.signals import StopSignal
 from src.support.world import refuse_several
-from src.sweeps import jobs
+from src.sweeps import jobs, queue
 from src.sweeps.numbering import assign_numbers
 
 log = logging.getLogger(__name__)
@@ -74,6 +74,7 @@ class Sweep:
                 running = f"sweep_name={self.folder.name} is running already"
                 refusal = f"{running}: wait for it, stop it, or give another name"
                 stack.enter_context(lock(SweepFolder(self.folder).lock, refusal))
+                self.wait("jobs of an earlier start are in SLURM's queue, and the sweep goes on after them")
                 pending = self.plan(overrides, configs)
             except OSError as error:
                 raise UserError(f"{error.strerror or error}: {error.filename or self.folder}") from error
@@ -122,8 +123,10 @@ class Sweep:
             returned = self.start(pending)
         except (KeyboardInterrupt, StopSignal):
             raise UserError(self.resume_hint()) from None
+        except UserError:
+            raise
         except BaseException as error:
-            if isinstance(error, Exception) and not isinstance(error, UserError):
+            if isinstance(error, Exception):
                 traceback.print_exc()
             self.conclude()
             raise
@@ -137,10 +140,37 @@ class Sweep:
         launcher, size = self.make_launcher(), self.config.hydra.sweeper.max_batch_size or len(pending)
         batches = []
         for first in range(0, len(pending), size):
-            batches.append(launcher.launch(pending[first : first + size], initial_job_idx=first))
+            batches.append(self.launch_batch(launcher, pending[first : first + size], first))
             for job in batches[-1]:
                 _ = job.return_value  # raises what the job has raised
         return batches
+
+    def launch_batch(self, launcher: Launcher, batch: list[list[str]], first: int) -> Any:
+        """Launch some jobs and wait until they have ended; what they returned to Hydra.
+
+        Raises UserError where SLURM refuses them. A job that SLURM has cancelled does not keep the others from ending.
+        """
+        if not self.launcher.startswith("submitit"):
+            return launcher.launch(batch, initial_job_idx=first)
+        from submitit.core.utils import UncompletedJobError
+
+        try:
+            with queue.progress_lines(self.folder):
+                return launcher.launch(batch, initial_job_idx=first)
+        except Exception as error:
+            if refusal := queue.explain(error, self.launcher):
+                raise refusal from error
+            if not isinstance(error, UncompletedJobError):
+                raise
+            log.warning("a job has ended before its time: %s", str(error).partition("\n")[0])
+            self.wait("waiting for the other jobs")
+            return []
+
+    def wait(self, why: str) -> None:
+        """Wait for the sweep's jobs in SLURM's queue, if there are any, and say why."""
+        if self.launcher == jobs.SLURM:
+            submissions = Path(str(self.config.hydra.launcher.submitit_folder)).parent
+            queue.wait_for_queue(submissions, self.folder, why)
 
     def conclude(self) -> None:
         """Sum the sweep up: list the jobs that did not finish and those with a warning, and write the page.

@@ -16,6 +16,7 @@ from src.run.status import State
 from src.support.errors import DivergedError, UserError
 from src.support.folders import RunFolder
 from src.sweeps import study
+from src.sweeps.numbering import belongs, training_of_job
 from src.sweeps.space import Plan
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def train_trial(
 
     token, reason = study.current.set(trial), None
     try:
+        if plan.prunes:
+            study.replay(trial, run, plan.metrics[0])
+        if (ending := status.read(run)).get("state") == State.PRUNED:
+            raise study.PrunedError(ending.get("reason") or "pruned")
         job = Job(run.parent.name, trial.user_attrs["words"])
         metrics = train_or_resume(with_pruning(overrides, plan), run, job, train)
         if (ending := status.read(run)).get("state") == State.DIVERGED:
@@ -59,6 +64,14 @@ def train_trial(
     finally:
         study.current.reset(token)
     return reason
+
+
+def check_folder(run: Path, overrides: list[str]) -> None:
+    """Raise UserError where the folder of a trial holds another training."""
+    if not belongs(run, training_of_job(hydra.compose("train", overrides))):
+        raise UserError(
+            f"{run} holds another training than this trial's: move it away, or give the search another name"
+        )
 
 
 def with_pruning(overrides: list[str], plan: Plan) -> list[str]:

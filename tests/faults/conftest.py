@@ -1,4 +1,4 @@
-"""A trained run, copies of it that a test may damage, and commands in this process."""
+"""Commands in this process, which end as their own process would; a trained run, and copies that a test may damage."""
 
 import sys
 from collections.abc import Callable
@@ -12,6 +12,25 @@ from src.config import trust
 from tests.helpers import hostile
 from tests.helpers.own_parts import OWN_PARTS
 from tests.helpers.runs import train_run
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Callable[..., tuple[int, str]]:
+    """command("beta=4", ...): python -m src.train in this process: its exit code, and what it says."""
+
+    def run(*line: str) -> tuple[int, str]:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["train.py", *line])
+        code, last = 0, ""
+        capfd.readouterr()  # what was said before
+        try:
+            train.main()
+        except SystemExit as end:
+            code, last = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
+        out, err = capfd.readouterr()
+        return code, out + err + last
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -41,22 +60,3 @@ def own(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 def folder(trained: Path, tmp_path: Path) -> Path:
     """A copy of that run."""
     return hostile.copy_run(trained, tmp_path / "run")
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Callable[..., tuple[int, str]]:
-    """command("beta=4", ...): python -m src.train in this process: its exit code, and what it says."""
-
-    def run(*line: str) -> tuple[int, str]:
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["train.py", *line])
-        code, last = 0, ""
-        capfd.readouterr()  # what was said before
-        try:
-            train.main()
-        except SystemExit as end:
-            code, last = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
-        out, err = capfd.readouterr()
-        return code, out + err + last
-
-    return run

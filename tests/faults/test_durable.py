@@ -8,15 +8,14 @@ import pytest
 from omegaconf import OmegaConf
 
 from src import search
-from src.run import record, status
+from src.run import jobs_file, record, status
 from src.run.epoch_table import EpochTable
 from src.support.files import atomic_path
-from src.sweeps import jobs
 from src.training.checkpoints import WholeOrNothing
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "last.ckpt": lambda folder: WholeOrNothing().save_checkpoint({"epoch": 1}, folder / "last.ckpt"),
-    "jobs.json": lambda folder: jobs.assign_numbers(folder, [["beta=1"]], ["a"]),
+    "jobs.json": lambda folder: jobs_file.write_jobs(folder, {"a": jobs_file.Entry(0, ["beta=1"], True)}),
     "status.json": lambda folder: status.write(folder, {"state": "running"}),
     "metrics.json": lambda folder: record.write_json(folder / "metrics.json", {"epoch": 1}),
     "metrics.csv": lambda folder: EpochTable(folder / "metrics.csv", [{"epoch": 0.0, "step": 0.0}]),

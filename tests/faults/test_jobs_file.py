@@ -44,14 +44,14 @@ def grid(composed):
 
 
 def test_a_sweep_without_its_jobs_file_trains_nothing_again(sweep):
-    words = ["seed=0,1,2,3", "trainer.max_epochs=1", "sweep_name=a"]
+    words = ["seed=0,1", "trainer.max_epochs=1", "sweep_name=a"]
     assert sweep(*words) == 0
-    before = [modification_times(SWEEP / number) for number in "0123"]
+    before = [modification_times(SWEEP / number) for number in "01"]
     jobs_file = SWEEP / "jobs.json"
     plan = json.loads(jobs_file.read_text())
     jobs_file.unlink()
     assert sweep(*words) == 0
-    assert [modification_times(SWEEP / number) for number in "0123"] == before
+    assert [modification_times(SWEEP / number) for number in "01"] == before
     assert json.loads(jobs_file.read_text()) == plan
 
 
@@ -78,14 +78,13 @@ def test_the_jobs_file_of_another_grid_moves_no_job(grid, tmp_path):
 def test_a_folder_with_another_configuration_is_no_job_of_this_sweep(sweep, small, composed):
     """It is neither counted as finished nor emptied, and the job is trained under another number."""
     words = ["seed=0,1", "trainer.max_epochs=1", "sweep_name=a"]
-    assert sweep(*words) == 0
-    for state in ("finished", "failed"):
+    for state in ("failed", "finished"):
         run = begin(SWEEP, composed(*small, "seed=0", "latent_dim=5"), 0, state)
         before = modification_times(run)
         assert sweep(*words) == 0
         assert modification_times(run) == before
-    assert (SWEEP / "2" / "checkpoints" / "last.ckpt").is_file()
     assert sorted(entry.number for entry in read_jobs(SWEEP).values() if entry.wanted) == [1, 2]
+    assert (SWEEP / "2" / "checkpoints" / "last.ckpt").is_file()
 
 
 def test_results_without_a_configuration_belong_to_no_job(grid, tmp_path):

@@ -87,7 +87,7 @@ def test_results_of_a_task_that_was_killed_are_removed_by_the_next(finished, app
     for folder in (killed, living):
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text("{")
-    applied(run, "task=sample", "task.count=4")
+    applied(run, "task=interpolate")
     assert not killed.exists()
     assert living.exists()
     assert files.PARTIAL.match(living.name)

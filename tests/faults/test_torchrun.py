@@ -33,7 +33,8 @@ def torchrun(small, environment, tmp_path):
     """torchrun("beta=4", ...): torchrun with two processes of src.train; the exit code, and what they print."""
 
     def start(*words: str) -> tuple[int, str]:
-        command = [*TORCHRUN, "-m", "src.train", *small, *words]
+        options = [] if any(word.startswith("ckpt_path=") for word in words) else small
+        command = [*TORCHRUN, "-m", "src.train", *options, *words]
         result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150)
         return result.returncode, result.stdout + result.stderr
 
@@ -46,7 +47,7 @@ def folders(path: Path) -> list[Path]:
 
 
 def test_processes_of_torchrun_train_one_run(torchrun, tmp_path):
-    code, said = torchrun(*TWO)
+    code, said = torchrun(*TWO, "trainer.max_epochs=1")
     assert code == 0, said
     (run,) = folders(tmp_path)
     assert status.read(run)["state"] == "finished"
@@ -90,6 +91,17 @@ def test_a_run_whose_second_process_is_killed_ends_and_resumes(torchrun, small, 
     assert torchrun(f"ckpt_path={run}/checkpoints/last.ckpt")[0] == 0
     assert torchrun(*words, "hydra.run.dir=whole")[0] == 0
     assert identical(weights(run), weights(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+def test_resume_auto_begins_goes_on_and_ends_under_torchrun(torchrun, tmp_path):
+    words, run = [*TWO, "run_name=mine", "resume=auto"], tmp_path / "outputs/runs/mine"
+    for epochs in (1, 3, 3):
+        code, said = torchrun(*words, f"trainer.max_epochs={epochs}")
+        assert code == 0, said
+        assert "Traceback" not in said
+        assert status.read(run)["state"] == "finished"
+    assert said.count("nothing is left to do") == 1
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ from tests.helpers.runs import weights
 
 
 def wait_until(there: Callable[[], object], log: Path) -> None:
-    """Wait until `there` returns something true, for at most two minutes; then fail with the text of `log`."""
-    deadline = time.monotonic() + 120
+    """Wait until `there` returns something true, for at most four minutes; then fail with the text of `log`."""
+    deadline = time.monotonic() + 240
     while not there():
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)

@@ -33,7 +33,7 @@ def test_a_job_that_is_killed_or_mistaken_is_tried_again(sweep, monkeypatch, cap
     runs = [Path("outputs/sweeps/a", number) for number in "012"]
     assert [status.read(run)["state"] for run in runs] == ["killed", "failed", "finished"]
     assert status.read(runs[1])["reason"] == "RuntimeError: out of"
-    assert "0 was killed by signal 9" in capfd.readouterr().out
+    assert "0 was killed by signal 9, as a system does that runs out of memory" in capfd.readouterr().out
     before, seconds = modification_times(runs[2]), [record.epochs(run)[1]["seconds"] for run in runs]
     assert sweep(*words, "sweep_name=a") == 0
     assert modification_times(runs[2]) == before

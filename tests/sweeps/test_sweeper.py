@@ -8,7 +8,8 @@ import yaml
 
 from src.run import status
 from src.run.jobs_file import read_jobs
-from src.sweeps import jobs, processes
+from src.support.locks import lock
+from src.sweeps import jobs
 from tests.helpers.sweeps import modification_times
 
 
@@ -75,7 +76,7 @@ def test_what_goes_wrong_is_marked_and_leaves_the_others_alone(sweep, capfd):
 
 def test_two_sweeps_of_one_name_are_refused(sweep):
     Path("outputs/sweeps/a").mkdir(parents=True)
-    with processes.lock(Path("outputs/sweeps/a/.lock"), "held"):
+    with lock(Path("outputs/sweeps/a/.lock"), "held"):
         assert "sweep_name=a is running already" in sweep("beta=1,2", "sweep_name=a")
     assert [path.name for path in Path("outputs/sweeps/a").iterdir()] == [".lock"]
 

@@ -18,7 +18,7 @@ SWEEP = Path("outputs/sweeps/x")
 KILLS = 40
 
 
-@pytest.mark.parametrize(("number", "share"), [(signal.SIGKILL, 0.3), (signal.SIGTERM, 0.5), (signal.SIGINT, 0.7)])
+@pytest.mark.parametrize(("number", "share"), [(signal.SIGTERM, 0.4), (signal.SIGINT, 0.7)])
 def test_a_run_that_gets_a_signal_ends_as_if_it_had_not(start, first_zygote, number, share):
     assert start.interrupt(first_zygote, number, share * start.seconds) == []
 

@@ -15,9 +15,7 @@ from tests.helpers.faults.trials import Trial, errors, file_name, find, kills
     [
         ("open", "config.yaml", 1),  # Hydra's
         ("write", "best.ckpt", 1),
-        ("rename", "last.ckpt", 1),
         ("rename", "metrics.csv", 2),
-        ("rename", "samples.npz", 1),
         ("write", "latent.gif", 2),
         ("rename", "metrics.json", 1),
     ],
@@ -32,7 +30,6 @@ def test_a_run_that_is_killed_ends_as_if_it_had_not_been(start, first_zygote, ki
     [
         ("mkdir", "x", errno.EACCES),
         ("write", "trace.npz", errno.ENOSPC),
-        ("rename", "last.ckpt", errno.EIO),
         ("rename", "samples.gif", errno.EIO),
     ],
 )

@@ -119,6 +119,8 @@ def equal(one: Any, other: Any) -> bool:
 
 def sweep_differences(sweep: Path, whole: Path) -> list[str]:
     """In what the jobs of a sweep, or the trials of a search, differ from those of one that was not disturbed."""
+    if not sweep.is_dir():
+        return ["it has left nothing"]
     ours, theirs = ({path.name for path in each.iterdir() if path.name.isdigit()} for each in (sweep, whole))
     found = [f"jobs {sorted(ours)}, not {sorted(theirs)}"] if ours != theirs else []
     found += [f"{name} is left over" for name in partial_files(sweep)]

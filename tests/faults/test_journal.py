@@ -1,0 +1,67 @@
+"""study.journal of a search lost, damaged or another search's."""
+
+import json
+from pathlib import Path
+
+import optuna
+import pytest
+
+from src import search
+from src.support.errors import UserError
+from src.sweeps import study
+from tests.helpers.sweeps import modification_times
+
+FOLDER = Path("outputs/sweeps/first")
+JOURNAL = FOLDER / "study.journal"
+
+
+@pytest.fixture
+def begin(small):
+    """begin("name=first", ...): python -m src.search with small runs; begin() goes on with the search."""
+
+    def start(name: str = "first") -> None:
+        own = [word for word in small if not word.startswith(("latent_dim", "trainer.max_epochs"))]
+        plan = ["beta=interval(0.5,8)", "startup=2", "warmup=0", "trainer.max_epochs=2", *own]
+        search.search([f"name={name}", "trials=4", *([] if FOLDER.exists() else plan)])
+
+    return start
+
+
+def results() -> list[tuple]:
+    """All that the study knows of its trials."""
+    trials = optuna.load_study(study_name="first", storage=study.storage(FOLDER)).get_trials()
+    return [(each.number, each.state.name, each.params, each.values, each.intermediate_values) for each in trials]
+
+
+def test_a_search_finds_its_trials_by_their_folders(begin, tmp_path):
+    begin()
+    before, files = results(), [(FOLDER / number / "config.yaml").stat().st_mtime_ns for number in "0123"]
+    for damage in (JOURNAL.unlink, lambda: JOURNAL.write_text("")):
+        damage()
+        begin()
+        assert results() == before
+        assert [(FOLDER / number / "config.yaml").stat().st_mtime_ns for number in "0123"] == files
+    lines = JOURNAL.read_text().splitlines(keepends=True)
+    for middle in ("\n", "\0\0\0\n", "[]\n", "null\n", '{"op_code": 99}\n', '{"op_code": 4}\n', lines[5][:10] + "\n"):
+        JOURNAL.write_text("".join([*lines[:5], middle, *lines[6:]]))
+        with pytest.raises(UserError, match="is damaged .*: delete study.journal") as refusal:
+            begin()
+        assert "\n" not in str(refusal.value)
+    renamed = [json.dumps(json.loads(line) | {"study_name": "other"}) + "\n" for line in lines[:1]]
+    JOURNAL.write_text("".join([*renamed, *lines[1:]]))
+    with pytest.raises(UserError, match="is that of the search 'other'"):
+        begin()
+    JOURNAL.write_text("".join(lines[:-1]) + lines[-1][:7])  # cut short
+    begin()
+    assert results() == before
+
+
+def test_a_folder_with_another_training_is_no_trial(begin):
+    begin()
+    JOURNAL.unlink()
+    config = FOLDER / "1" / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 0", "seed: 1"))
+    before = modification_times(FOLDER / "1")
+    with pytest.raises(UserError, match="first/1 holds another training than this trial's"):
+        begin()
+    assert modification_times(FOLDER / "1") == before

@@ -1,0 +1,109 @@
+"""Lack of memory is one line that names what to lower, before the training where that can be known."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.config.options import check_run
+from src.startup import as_user_errors
+from src.support.errors import UserError, is_memory_error
+from tests.helpers.project import ROOT
+
+LIMITED = """
+import resource, sys
+from src import {command}
+resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
+sys.exit({command}.main())
+"""
+
+
+def start(command: str, folder: Path, *options: str) -> subprocess.CompletedProcess:
+    """A command in a process of its own, which gets 6 GB of addresses."""
+    code = [sys.executable, "-c", LIMITED.format(command=command), *options]
+    env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(folder)}
+    return subprocess.run(code, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["objective.samples=100000000"], ["objective.samples=100000000", "data.batch_size=32"]),
+        (["data.batch_size=1000000000"], ["objective.samples=1 ", "data.batch_size=1000000000"]),
+        (["latent_dim=100000", "posterior=full"], ["data.batch_size=32", "latent_dim=100000"]),
+        (["model.encoder.hidden=[9000000,9000000]"], ["model.encoder.hidden=[9000000,9000000]"]),
+        (["model.decoder.hidden=[3,9000000]"], ["model.decoder.hidden=[3,9000000]"]),
+        (
+            ["model=conv", "model.encoder.hidden=10000000", "latent_dim=2000"],
+            ["model.encoder.hidden=10000000", "latent_dim=2000"],
+        ),
+        (["prior=vamp", "prior.components=100000000"], ["prior.components=100000000"]),
+        (
+            ["prior=mixture", "prior.components=9000000", "latent_dim=100"],
+            ["prior.components=9000000", "data.batch_size=32"],
+        ),
+    ],
+)
+def test_what_no_memory_holds_is_refused_at_composition(composed, small, options, names):
+    given = {each.partition("=")[0]: each for each in [*small, *options]}.values()
+    with pytest.raises(UserError) as refusal:
+        check_run(composed(*given))
+    assert all(name in str(refusal.value) for name in names)
+    assert " GB " in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_training_that_lacks_memory_ends_with_one_line(tmp_path, small):
+    """Real: the process has too few addresses for the step."""
+    tiny = ["model.encoder.hidden=[4]", "model.decoder.hidden=[4]"]
+    ended = start("train", tmp_path, *small, *tiny, "objective.samples=80000")
+    lines = ended.stderr.splitlines()
+    assert ended.returncode == 1
+    assert len(lines) == 1, ended.stderr[-2000:]
+    assert "there is not enough memory: lower data.batch_size=32, objective.samples=80000" in lines[0]
+    assert "Traceback" not in ended.stdout
+
+
+def test_a_task_that_lacks_memory_ends_with_one_line(tmp_path, finished):
+    options = ["task=sample", "task.samplers=[prior]", "task.compare=false", "task.count=5000000"]
+    ended = start("apply", tmp_path, f"run={finished}", *options)
+    lines = ended.stderr.splitlines()
+    assert ended.returncode == 1
+    assert len(lines) == 1, ended.stderr[-2000:]
+    assert "there is not enough memory" in lines[0]
+    assert "task.count=5000000" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.10 GiB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("Storage size calculation overflowed with sizes=[1000000000, 1000000000]"),
+        ValueError("array is too big; `arr.size * arr.dtype.itemsize` is larger than the maximum possible size."),
+    ],
+    ids=lambda error: f"{type(error).__name__} {error}"[:40],
+)
+def test_every_library_s_lack_of_memory_is_recognised(error):
+    assert is_memory_error(error)
+    with pytest.raises(UserError, match="^there is not enough memory: lower it$"), as_user_errors("run", "lower it"):
+        raise error
+    with pytest.raises(UserError, match="^there is not enough memory: lower it$"), as_user_errors("run", "lower it"):
+        try:
+            raise error
+        except Exception as cause:
+            raise UserError("a step on 2 images of noise fails") from cause
+
+
+def test_other_errors_are_left_alone():
+    with pytest.raises(RuntimeError, match="shapes"), as_user_errors("run", "lower it"):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    with pytest.raises(UserError, match="^No space left on device: run$"), as_user_errors("run", "lower it"):
+        raise OSError(28, "No space left on device")
