@@ -15,7 +15,7 @@ FLOAT = 4  # bytes
 # of a weight there are its value, its gradient and two moments of Adam
 PER_WEIGHT = 4 * FLOAT
 SIZES = ("data.batch_size", "objective.samples", "latent_dim", "model.encoder.hidden", "model.encoder.channels")
-SIZES += ("prior.components", "posterior.hidden", "prior.hidden")
+SIZES += ("prior.components", "prior.transforms", "prior.hidden", "posterior.transforms", "posterior.hidden")
 OF_TASKS = (
     "images",
     "samples",

@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -88,6 +90,32 @@ def test_loggers_that_fail_cost_one_warning_each(train, run, tmp_path, how, numb
     folder = tmp_path / "harmed"
     assert json.loads((folder / "status.json").read_text())["state"] == "finished"
     assert identical(weights(folder), weights(run("trainer.max_epochs=3")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_whose_logger_hangs_can_be_stopped(tmp_path, small, bad_loggers, number, code):
+    """While it waits for the logger, which it would do for a minute."""
+    env = os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    command = [sys.executable, "-m", "src.train", *small, *bad_logger("mine", "log_metrics", "hang")]
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    with (
+        (tmp_path / "console").open("w") as file,
+        subprocess.Popen(command, cwd=tmp_path, env=env, stdout=file, stderr=file, preexec_fn=heed) as process,
+    ):
+        try:
+            deadline = time.monotonic() + 120
+            while not (tmp_path / "hangs").exists():
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(number)
+            assert process.wait(timeout=55) == code
+        finally:
+            process.kill()
+    console = (tmp_path / "console").read_text()
+    assert "Traceback" not in console
+    assert len([line for line in warnings(console) if "logger.mine failed in" in line]) == 1
 
 
 class Refusal(BaseHTTPRequestHandler):

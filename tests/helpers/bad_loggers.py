@@ -25,6 +25,7 @@ class Bad(Logger):
 
     def do(self, method):
         if method == self.where and self.how == "hang":
+            Path("hangs").touch()
             time.sleep(10_000)
         elif method == self.where:
             raise ERRORS[self.how]
