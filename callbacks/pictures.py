@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer
@@ -11,6 +12,7 @@ from src.run.trace import Trace
 from src.support.errors import UserError, one_line
 from src.support.folders import RunFolder
 from src.support.ranges import Share, check_arguments
+from src.support.signals import StopSignal, forgive
 from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
@@ -31,24 +33,32 @@ class Pictures(Callback):
         self.start, self.spent = time.perf_counter(), 0.0
 
     def on_train_epoch_end(self, trainer: Trainer, module: VAEModule) -> None:
-        if self.spent < self.share * (time.perf_counter() - self.start) and not trainer.should_stop:
+        is_due = self.spent < self.share * (time.perf_counter() - self.start) and not trainer.should_stop
+        if is_due and trainer.is_global_zero:
             self.draw(trainer, "draw_latest")
 
     def on_fit_end(self, trainer: Trainer, module: VAEModule) -> None:
-        self.draw(trainer, "draw_final")  # Lightning calls `on_train_end` only if there was something left to train
-
-    def draw(self, trainer: Trainer, how: str) -> None:
-        """Draw with a function of src.figures, named by `how`, and log the figures."""
+        # Lightning calls `on_train_end` only if there was something left to train
         if not trainer.is_global_zero:
             return
+        undrawn = RunFolder(Path(trainer.default_root_dir)).undrawn
+        with suppress(OSError):
+            undrawn.touch()  # so that a run of which some are missing is not taken as complete
+        if self.draw(trainer, "draw_final"):
+            with suppress(OSError):
+                undrawn.unlink(missing_ok=True)
+
+    def draw(self, trainer: Trainer, how: str) -> bool:
+        """Draw with a function of src.figures, named by `how`, and log the figures; returns whether all are drawn."""
         from src import figures  # here, because matplotlib and openTSNE take seconds to import
 
-        run, start = RunFolder(Path(trainer.default_root_dir)), time.perf_counter()
+        run, start, is_drawn = RunFolder(Path(trainer.default_root_dir)), time.perf_counter(), False
         try:
             trace = Trace.load(run.trace)
             publish(trainer, getattr(figures, how)(trace, run.figures), int(trace.epochs["images_seen"][-1]))
-        except KeyboardInterrupt:
-            if how == "draw_latest":
+            is_drawn = True
+        except (KeyboardInterrupt, StopSignal) as stop:
+            if how == "draw_latest" or not forgive(stop):
                 raise
             log.warning("drawing interrupted; python -m src.figures %s draws the rest", trainer.default_root_dir)
         except (UserError, OSError) as error:
@@ -57,6 +67,7 @@ class Pictures(Callback):
         except Exception:
             log.exception("drawing failed, the training goes on; python -m src.figures %s", trainer.default_root_dir)
         self.spent += time.perf_counter() - start
+        return is_drawn
 
 
 def publish(trainer: Trainer, paths: list[Path], images_seen: int) -> None:

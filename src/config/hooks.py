@@ -7,10 +7,12 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
+from src.config.command_line import in_one_line
 from src.config.multirun import compose_jobs
 from src.config.options import CONF, check_apply, check_processes, check_run
-from src.support.errors import UserError
+from src.support.errors import UserError, printable
 from src.support.world import refusal
 
 
@@ -47,9 +49,9 @@ def check_applications(config: DictConfig) -> None:
 
 
 def refuse(check: Callable[[Any], None], options: Any) -> None:
-    """End the program with one line where a check raises UserError: Hydra would turn the exception of a hook into a
-    warning, and go on."""
+    """End the program with one line where a check raises UserError, or an interpolation is wrong: Hydra would turn the
+    exception of a hook into a warning, and go on."""
     try:
         check(options)
-    except UserError as error:
-        sys.exit(refusal(str(error)))
+    except (UserError, OmegaConfBaseException) as error:
+        sys.exit(refusal(printable(in_one_line(error, Path(CONF)))))

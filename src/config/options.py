@@ -14,17 +14,21 @@ from omegaconf.errors import OmegaConfBaseException
 from src.config import shared  # noqa: F401 - registers the resolver that conf/train.yaml needs
 from src.config.memory import check_memory
 from src.config.names import PLAIN, option_name, trusted_names
+from src.config.plain import texts
 from src.config.schema import check_parts, check_value, is_referred_to, suggestion
 from src.config.trainer_options import check_trainer
 from src.support.errors import UserError
 from src.support.folders import EXAMPLE, RunFolder
 from src.support.links import check_links
+from src.support.ranges import as_argument
+from src.support.texts import CONTROL
 from src.support.world import check_size
 
 # conf/hydra/launcher/ has defaults of our own for these launchers
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 CONF = str(Path(__file__).resolve().parent.parent.parent / "conf")
 MOST_LATENTS = 100_000
+MOST_CHARACTERS = 10_000  # of a text
 MEASURED = ("elbo", "loss", "recon", "kl")
 # the metrics of each epoch, and whether their smallest or their largest value is the best
 MONITORED = {
@@ -119,9 +123,11 @@ def check_run(cfg: DictConfig) -> None:
     for part in PARTS:
         check_value(part, options[part], dict)
     check_members(options)
+    check_texts(options)
     check_memory(options)
     check_parts(options, cfg)
     check_trainer(options["trainer"])
+    check_sizes(options)
     check_beta(cfg)
     check_monitors(options["callbacks"] or {})
     data = options["data"]
@@ -178,6 +184,25 @@ def check_monitors(callbacks: dict[str, Any]) -> None:
         if node.get("mode", "min") != MONITORED[monitored]:
             best = MONITORED[monitored]
             raise UserError(f"{option}={monitored} is best at its {best}imum: +callbacks.{name}.mode={best}")
+
+
+def check_texts(options: dict[str, Any]) -> None:
+    """Raise UserError for a text that a checkpoint could not be opened with (src/config/plain.py)."""
+    for option, value in texts(options):
+        if len(value) > MOST_CHARACTERS or CONTROL.search(value):
+            problem = f"longer than {MOST_CHARACTERS} characters" if len(value) > MOST_CHARACTERS else "no plain text"
+            raise UserError(f"{option} is {problem}, got {value}")
+
+
+def check_sizes(options: dict[str, Any]) -> None:
+    """Raise UserError for a part whose size is not that of the whole, which it follows where it is left out."""
+    for option, whole in (("latent_dim", "latent_dim"), ("shape", "data.shape")):
+        wanted = options["data"]["shape"] if option == "shape" else options[option]
+        for part in ("posterior", "prior"):
+            if (value := options[part].get(option, wanted)) != wanted:
+                raise UserError(
+                    f"{part}.{option}={as_argument(value)}, but {whole} is {as_argument(wanted)}: give {whole} alone"
+                )
 
 
 def check_beta(cfg: DictConfig) -> None:

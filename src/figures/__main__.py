@@ -7,13 +7,13 @@ from pathlib import Path
 
 from src.figures import draw_final
 from src.run.trace import Trace
-from src.support.errors import UserError
+from src.support.errors import UserError, one_line
 from src.support.folders import RunFolder
 from src.support.signals import stop_on_signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw into RUN_FOLDER/figures and print each path; exit status 2 if there is no trace."""
+    """Draw into RUN_FOLDER/figures and print each path; exit status 2 if it is impossible."""
     parser = argparse.ArgumentParser(
         prog="python -m src.figures",
         description="Draw all figures of a run again from the trace of its training.",
@@ -22,12 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = RunFolder(parser.parse_args(arguments).run)
     with stop_on_signals():
         try:
-            trace = Trace.load(run.trace)
-        except UserError as error:
-            print(error, file=sys.stderr)
+            paths = draw_final(Trace.load(run.trace), run.figures)
+        except (UserError, OSError) as error:
+            print(one_line(error), file=sys.stderr)
             return 2
-        for path in draw_final(trace, run.figures):
-            print(path)
+        print(*paths, sep="\n")
+        run.undrawn.unlink(missing_ok=True)
         return 0
 
 

@@ -213,10 +213,11 @@ def go_on_or_begin(config: DictConfig, folder: Path) -> None:
 
 
 def is_over(config: DictConfig, folder: Path, options: dict[str, Any]) -> bool:
-    """Whether the run in a folder, of these options, has ended and is asked for no more epochs."""
-    state = status.read(folder).get("state")
+    """Whether the run in a folder, of these options, is complete and asked for no more epochs."""
+    run, state = RunFolder(folder), status.read(folder).get("state")
     is_long_enough = options["trainer"]["max_epochs"] >= config.trainer.max_epochs
-    return state in (State.FINISHED, State.DIVERGED) and RunFolder(folder).metrics.is_file() and is_long_enough
+    is_complete = run.metrics.is_file() and not run.undrawn.exists()
+    return state in (State.FINISHED, State.DIVERGED) and is_complete and is_long_enough
 
 
 def warn_of_other_host(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,24 @@ class EpochTable(Logger):
 
     name, version = "", ""
 
-    def __init__(self, path: Path, rows: list[dict[str, float]]):
+    def __init__(self, path: Path, rows: Sequence[dict[str, float]]):
         super().__init__()
-        self.path, self.rows, self.is_saved = path, [row | {"step": int(row["step"])} for row in rows], False
+        self.path, self.is_saved = path, True
+        self.columns: list[str] = ["epoch", "step"]
+        self.lines: list[str] = []  # as text, since formatting all rows at each epoch would soon take longer than it
+        for row in rows:
+            self.log_metrics(row, int(row["step"]))
         self.save()
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Add a row, which `save` writes."""
-        numbers = {name: float(value) for name, value in metrics.items()}
-        self.rows.append(numbers | {"step": len(self.rows) if step is None else step})
+        row = {name: float(value) for name, value in metrics.items()} | {"step": step}
+        if new := row.keys() - set(self.columns):
+            rows = [dict(zip(self.columns, cells, strict=True)) for cells in csv.reader(self.lines)]
+            self.columns = sorted([*self.columns, *new])
+            self.lines = [line_of(each, self.columns) for each in rows]
+        self.lines.append(line_of(row, self.columns))
         self.is_saved = False
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
@@ -40,18 +49,21 @@ class EpochTable(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write all rows, unless they have been written or there are none."""
-        if self.is_saved or not self.rows:
-            return
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, sorted({"epoch", "step"}.union(*self.rows)))
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write(self.path, text.getvalue())
-        self.is_saved = True
+        """Write all rows, unless they have been written."""
+        if not self.is_saved:
+            header = line_of({name: name for name in self.columns}, self.columns)
+            write(self.path, "".join([header, *self.lines]))
+            self.is_saved = True
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Write the rows after the last epoch of a run that succeeded; another is not resumed from them."""
         if status == "success":
             self.save()
+
+
+def line_of(row: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """A row as a line of the file, empty in the columns that it lacks."""
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, columns).writerow(row)
+    return text.getvalue()

@@ -17,7 +17,7 @@ from src.run.epochs import Position, read_until
 from src.run.guard import BEGINNING, PATIENCE, GuardedLogger, NoAnswerError, Service, Worker, release
 from src.run.job import Job
 from src.run.tracking import WANDB
-from src.support.errors import one_line
+from src.support.errors import causes, one_line
 from src.support.folders import RunFolder
 
 log = logging.getLogger(__name__)
@@ -91,10 +91,9 @@ def make_logger(node: DictConfig, name: str, run: Path, options: dict[str, Any])
     return make(node, name, Logger, **({"save_dir": str(run)} if is_required else {}))
 
 
-def is_out_of_reach(error: BaseException | None) -> bool:
+def is_out_of_reach(error: Exception) -> bool:
     """Whether a logger could not be made because a service or a disk can't be used now, rather than for its options."""
-    while error is not None:
-        if isinstance(error, NoAnswerError) or (isinstance(error, OSError) and not isinstance(error, OF_PATHS)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(
+        isinstance(each, NoAnswerError) or (isinstance(each, OSError) and not isinstance(each, OF_PATHS))
+        for each in causes(error)
+    )

@@ -211,7 +211,9 @@ def media(paths: Iterable[Path]) -> dict[str, Any]:
 
 
 def service(logger: WandbLogger) -> Service:
-    """What W&B does besides logging numbers."""
+    """What W&B does besides logging numbers; nothing in a process that is not the first of a run."""
+    if rank_zero_only.rank:
+        return Service()
     run = logger.experiment
     folder = os.path.relpath(Path(run.dir).parent)
     remedy = f"; `wandb sync {folder}` uploads what was recorded before"

@@ -1,6 +1,7 @@
 """Exceptions whose cause a user can correct, and the messages of exceptions of libraries."""
 
 import errno
+from collections.abc import Iterator
 
 from hydra.errors import CompactHydraException
 
@@ -48,11 +49,18 @@ def is_memory_error(error: BaseException) -> bool:
     )
 
 
-def is_caused_by_memory(error: BaseException | None) -> bool:
+def is_caused_by_memory(error: BaseException) -> bool:
     """Whether an error, or one of those that it was raised from, says that there is not enough memory."""
-    while error is not None and not is_memory_error(error):
+    return any(map(is_memory_error, causes(error)))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that led to it, which may be a circle: an error that is raised again leads to itself."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
         error = error.__cause__ or error.__context__
-    return error is not None
 
 
 def printable(message: str) -> str:

@@ -76,8 +76,8 @@ class RunFolder:
 
     @property
     def has_checkpoints(self) -> bool:
-        """Whether there is any checkpoint."""
-        return any(self.checkpoints.glob("*.ckpt"))
+        """Whether there is any checkpoint; a temporary file, whose name begins with a dot, is none."""
+        return any(not path.name.startswith(".") for path in self.checkpoints.glob("*.ckpt"))
 
     @property
     def is_begun(self) -> bool:
@@ -100,6 +100,11 @@ class RunFolder:
     def trace(self) -> Path:
         """The arrays from which the figures are drawn."""
         return self.figures / "trace.npz"
+
+    @property
+    def undrawn(self) -> Path:
+        """An empty file that is there from before the last figures are drawn until all of them are."""
+        return self.figures / ".undrawn"
 
     @property
     def previous_trace(self) -> Path:

@@ -123,6 +123,17 @@ def defer_signals() -> Iterator[None]:
         raise StopSignal(stopper.first)
 
 
+def forgive(stop: BaseException) -> bool:
+    """Whether this exception is of a Ctrl-C; if it is, the command may go on, and the next signal ends it."""
+    if isinstance(stop, KeyboardInterrupt):
+        return True
+    if not isinstance(stop, StopSignal) or stop.code != 128 + signal.SIGINT:
+        return False
+    if (stopper := current.get()) is not None:
+        stopper.first = None
+    return True
+
+
 @contextmanager
 def current_stopper(stopper: Stopper) -> Iterator[None]:
     """Have `defer_signals` defer the signals of this handler in the body."""

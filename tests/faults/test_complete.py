@@ -1,7 +1,11 @@
 """A run that is killed at the end of its training, or while its figures are drawn, and resumed, is complete."""
 
 import json
+import os
+import re
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from src import figures
 from src.run.trace import Trace
 from tests.helpers.kills import kill_at
 from tests.helpers.runs import identical, train_run, weights
@@ -135,3 +140,19 @@ def test_a_run_that_ends_earlier_on_resume_is_recorded_at_its_new_end(options, r
     whole = train_run([*longer, "trainer.max_epochs=11", "lr_schedule=constant"], tmp_path / "whole")
     frames = Trace.load(folder / "figures" / "trace.npz").frames["epoch"].tolist()
     assert frames == Trace.load(whole / "figures" / "trace.npz").frames["epoch"].tolist() == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 0, "drawing interrupted; python -m src.figures .*/mine draws the rest"),
+        (signal.SIGTERM, 143, "interrupted; to go on after the last whole epoch"),
+    ],
+)
+def test_a_signal_while_the_last_figures_are_drawn(command, options, monkeypatch, number, code, said):
+    """Ctrl-C ends the drawing alone, any other signal the command."""
+    monkeypatch.setattr(figures, "draw_final", lambda *_: os.kill(os.getpid(), number) or time.sleep(60))
+    ended, output = command(*options, "hydra.run.dir=mine", "trainer.max_epochs=1")
+    assert ended == code
+    assert re.search(said, output)
+    assert (Path("mine") / "metrics.json").is_file() == (code == 0)

@@ -203,6 +203,18 @@ def test_a_task_and_the_table_of_a_sweep_survive_wandb(run, applied, tmp_path, m
     assert len(lines) == 2
 
 
+def test_a_second_process_of_a_run_has_a_logger_that_does_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(tracking.rank_zero_only, "rank", 1)
+    logger = tracking.wandb_logger("p", "offline", str(tmp_path), {})
+    assert tracking.service(logger) == guard.Service()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_with_wandb_switched_off(run, tmp_path, caplog):
+    run("logger=wandb", f"logger.wandb.dir={tmp_path}", "logger.wandb.mode=disabled")
+    assert not [record for record in caplog.records if "logger.wandb" in record.getMessage()]
+
+
 def test_the_thread_of_a_logger_ends_with_its_run(run, bad_loggers):
     before = set(enumerate_threads())
     run(*bad_logger("mine", "none", "raise"), *bad_logger("other", "log_metrics", "raise"))

@@ -103,6 +103,10 @@ def test_every_library_s_lack_of_memory_is_recognised(error):
 
 
 def test_other_errors_are_left_alone():
+    first, second = UserError("first"), ValueError("second")
+    first.__context__, second.__context__ = second, first  # a circle, as where an error is raised again
+    with pytest.raises(UserError, match="first"), as_user_errors("run", "lower it"):
+        raise first from None
     with pytest.raises(RuntimeError, match="shapes"), as_user_errors("run", "lower it"):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     with pytest.raises(UserError, match="^No space left on device: run$"), as_user_errors("run", "lower it"):

@@ -10,8 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 
 from src.run import status
+from src.run.trace import Trace
 from src.support.signals import StopSignal, defer_signals, stop_on_signals
 from tests.helpers.commands import start, wait_until
 from tests.helpers.project import ROOT
@@ -79,6 +81,28 @@ def test_each_signal_has_its_code(command, small, monkeypatch, number):
     code, said = command(*small, "run_name=mine")
     assert code == CODES[number]
     assert status.read(RUN)["state"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("point", "arguments"),
+    [
+        ("src.apply:apply", ["run={run}", "task=interpolate"]),
+        ("src.report:collect", ["{run}", "--out=page.html"]),
+        ("src.search:train_trials", ["name=mine", "trials=1", "beta=interval(1,2)", "logger=csv"]),
+        ("src.figures.__main__:draw_final", ["{run}"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_command_has_the_code_of_its_signal(finished, monkeypatch, capfd, point, arguments):
+    module = importlib.import_module(point.partition(":")[0])
+    monkeypatch.setattr(sys, "argv", ["command", *(each.format(run=finished) for each in arguments)])
+    monkeypatch.setattr(Trace, "load", lambda path: None)  # the run was trained without callbacks
+    send_at(monkeypatch, point, signal.SIGTERM)
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as end:
+        module.main()
+    assert end.value.code == 143
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 def test_a_training_that_was_stopped_as_it_ended_is_not_judged(command, small, monkeypatch):

@@ -167,7 +167,7 @@ def cases(ground: Ground, seed: int, each: int) -> list[Case]:
         "train": training_options(),
         "apply": [*tasks, *options_of_groups(["task"])],
         "search": [Option(name, (), name in ("trials", "startup", "warmup")) for name in searches],
-        "report": [Option(name) for name in ("", "--out", "--csv") * 3],
+        "report": [Option(name) for name in ("", "--out", "--csv") * 14],
     }
     made = []
     for command, named in options.items():
