@@ -30,6 +30,11 @@ GLOBALS = re.compile(
     r"|torch\.nn\.parameter Parameter"
 )
 ALLOCATING = ("BYTEARRAY8", "BINBYTES8", "BINUNICODE8", "FRAME", "NEXT_BUFFER", "INST", "OBJ", "EXT1", "EXT2", "EXT4")
+GROUPS = (
+    *("data", "model", "posterior", "prior", "likelihood", "objective", "schedule"),
+    *("optimizer", "lr_schedule", "trainer", "logger", "callbacks"),
+)
+# the options of a run that are read before they are checked by their own signatures, and their types
 OF_RUN = {
     "overrides": Sequence[str],
     "composition": dict | None,
@@ -41,6 +46,7 @@ OF_RUN = {
     "config.data.exclude_labels": Sequence[int | str],
     "config.data.batch_size": Count,
     "config.data.binarize": str,
+    **{f"composition.{name}": dict | None for name in (*GROUPS, "data.source", "model.encoder", "model.decoder")},
 }
 REQUIRED = {"epoch": int, "global_step": int, "state_dict": dict, "run": dict}
 
@@ -145,6 +151,8 @@ def check_state(state: Any, path: Path) -> dict[str, Any]:
             raise UserError(
                 f"{path} is no complete checkpoint of this program: its {name} is missing, or of another kind"
             )
+    if not all(isinstance(name, str) for name in state["state_dict"]):
+        raise UserError(f"{path} is no complete checkpoint of this program: its weights have no names")
     check_plain(run, str(path))
     check_run(run, path)
     check_resolved(run["config"], str(path))
@@ -155,7 +163,8 @@ def check_run(run: dict[str, Any], path: Path) -> None:
     """Raise UserError unless a run has the options without which it can't be opened, each of the right type."""
     if not isinstance(run.get("config"), dict):
         raise UserError(f"{path} holds no run's configuration")
-    for name, kind in OF_RUN.items():
+    options = OF_RUN | ({"data.fingerprint": str} if run.get("data") else {})
+    for name, kind in options.items():
         value: Any = run
         for part in name.split("."):
             value = value.get(part) if isinstance(value, dict) else None

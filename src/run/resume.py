@@ -16,7 +16,7 @@ from src.config import trust
 from src.config.options import Config
 from src.config.overrides import name_of, replace_null
 from src.config.plain import check_interpolations, check_override, check_resolved
-from src.run.checkpoint_file import read_containers
+from src.run.checkpoint_file import check_run, read_containers
 from src.run.confine import confine
 from src.run.options import REQUEST
 from src.support.errors import UserError
@@ -56,7 +56,10 @@ def compose(path: Path, overrides: list[str], trusted: Any = None) -> tuple[Dict
     if run.get("composition"):
         schema = OmegaConf.structured(Config)
         OmegaConf.set_struct(schema, False)  # the run may have options of its own that others refer to
-        cfg = OmegaConf.merge(schema, run["composition"])
+        try:
+            cfg = OmegaConf.merge(schema, run["composition"])
+        except OmegaConfBaseException as error:
+            raise UserError(f"{path}: {error.full_key}: {str(error).splitlines()[0]}") from None
         OmegaConf.set_struct(cfg, True)
         source = "the environment has"
     else:
@@ -75,6 +78,7 @@ def compose(path: Path, overrides: list[str], trusted: Any = None) -> tuple[Dict
     trust.remember_overrides(list(given.values()))
     resolved = resolve(cfg)
     check_resolved(resolved, str(path))
+    check_run({"config": resolved, "overrides": []}, path)
     trust.check(resolved, str(RunFolder.of_checkpoint(path).path), trust.words(trusted))
     confine(cfg, given)
     return cfg, list(latest.values())

@@ -88,3 +88,13 @@ def test_a_resume_removes_only_its_own_checkpoint(name, folder, resume):
     files = {path for path in folder.rglob("*") if path.is_file()}
     resume(folder, "trainer.max_epochs=3")
     assert files <= {path for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("path", ["data.source", "latent_dim", "trainer", "objective.samples", "prior"])
+@pytest.mark.parametrize("value", ["x", [1]])
+def test_a_composition_of_another_kind_is_one_line(path, value, folder, resume):
+    """The configuration with interpolations, from which a resume composes."""
+    hostile.change(folder, lambda state: hostile.set_option(state["run"]["composition"], path, value))
+    with pytest.raises(UserError) as refusal:
+        resume(folder, "trainer.max_epochs=3")
+    assert "\n" not in str(refusal.value)
