@@ -28,7 +28,7 @@ from src.run.options import as_text, differences, part, repeats_or_follows
 from src.run.status import State
 from src.support import world
 from src.support.errors import DamagedError, UserError
-from src.support.files import remove_partial_files
+from src.support.files import PARTIAL, remove_partial_files
 from src.support.folders import RunFolder
 from src.support.locks import lock
 from src.support.signals import StopSignal
@@ -178,7 +178,12 @@ def check_vacant(config: DictConfig, folder: Path) -> None:
 def check_own(config: DictConfig, folder: Path) -> None:
     """Raise UserError where a folder in outputs/runs holds something, but no run."""
     ours = {path.name for path in RunFolder(folder).files()}
-    others = [path for path in folder.iterdir() if path.name not in ours and path.suffix != ".log"]
+    others = [
+        path
+        for path in folder.iterdir()
+        # a run that was killed while it wrote its first status has left a temporary file of it
+        if path.name not in ours and path.suffix != ".log" and not PARTIAL.match(path.name)
+    ]
     if config.run_name and others:
         raise UserError(f"run_name={config.run_name}: {folder} is there and holds no run: give another name")
 

@@ -74,6 +74,8 @@ def report(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -
         for count, (what, found) in enumerate(results, 1):
             faults += [f"{what}: {'; '.join(found)}"] if found else []
             with capsys.disabled():
+                if found:
+                    print(f"\r{faults[-1]}")
                 seconds = time.monotonic() - start
                 print(f"\r{name}: {count} of {total}, {len(faults)} with faults, {seconds:.0f} s", end="", flush=True)
         line = f"{name}: {total - len(faults)} of {total} identical and complete"

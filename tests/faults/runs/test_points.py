@@ -14,6 +14,7 @@ from tests.helpers.faults.trials import Trial, errors, file_name, find, kills
     ("kind", "name", "count"),
     [
         ("open", "config.yaml", 1),  # Hydra's
+        ("write", "status.json", 1),
         ("write", "best.ckpt", 1),
         ("rename", "metrics.csv", 2),
         ("write", "latent.gif", 2),
