@@ -32,6 +32,7 @@ from src.support.files import PARTIAL, remove_partial_files
 from src.support.folders import RunFolder
 from src.support.locks import lock
 from src.support.signals import StopSignal
+from src.support.texts import read_json
 
 log = logging.getLogger(__name__)
 MAY_DIFFER = ("trainer.max_epochs", "logger", "callbacks", "data.root", "data.source.root")  # when a run goes on
@@ -221,8 +222,16 @@ def is_over(config: DictConfig, folder: Path, options: dict[str, Any]) -> bool:
     """Whether the run in a folder, of these options, is complete and asked for no more epochs."""
     run, state = RunFolder(folder), status.read(folder).get("state")
     is_long_enough = options["trainer"]["max_epochs"] >= config.trainer.max_epochs
-    is_complete = run.metrics.is_file() and not run.undrawn.exists()
-    return state in (State.FINISHED, State.DIVERGED) and is_complete and is_long_enough
+    return state in (State.FINISHED, State.DIVERGED) and has_results(run) and is_long_enough
+
+
+def has_results(run: RunFolder) -> bool:
+    """Whether a run has all numbers of its best checkpoint, and has drawn its figures."""
+    try:
+        read_json(run.metrics)
+    except (OSError, ValueError):
+        return False
+    return run.terms("val").is_file() and run.terms("test").is_file() and not run.undrawn.exists()
 
 
 def warn_of_other_host(folder: Path) -> None:

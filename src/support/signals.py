@@ -16,6 +16,7 @@ from src.support.errors import one_line
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME = 0.2  # seconds within which a second signal is the first one, sent to the process and to its group
+RETRY = 0.01  # seconds after which a signal is sent again whose exception Python has ignored
 
 
 class StopSignal(SystemExit):
@@ -28,16 +29,17 @@ class StopSignal(SystemExit):
 class Stopper:
     """A handler of signals: the first one raises StopSignal in the main thread, a later one ends the process.
 
-    first: the first signal that came; deferrals: how many bodies of `defer_signals` it has to wait for
+    first: the first signal that came; deferrals: how many bodies of `defer_signals` it has to wait for; is_lost: its
+    exception came where Python ignores exceptions, so that the signal is being sent again
     """
 
     def __init__(self) -> None:
         self.first: int | None = None
-        self.time, self.deferrals = 0.0, 0
+        self.time, self.deferrals, self.is_lost = 0.0, 0, False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.first is None:
-            self.first, self.time = number, time.monotonic()
+        if self.first is None or self.is_lost:
+            self.first, self.time, self.is_lost = number, time.monotonic(), False
             if not self.deferrals:
                 raise StopSignal(number)
         elif time.monotonic() - self.time > SAME:
@@ -69,7 +71,7 @@ def stop_on_signals() -> Iterator[None]:
     is closed (`| head`) ends the command in the same way, with the code of SIGPIPE.
     """
     stopper = Stopper()
-    with handlers(stopper), silent_logging(), current_stopper(stopper):
+    with handlers(stopper), repeat_lost_signals(stopper), silent_logging(), current_stopper(stopper):
         try:
             yield
         except BrokenPipeError:
@@ -101,6 +103,29 @@ def handlers(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
         for number, previous in before.items():
             if previous is not None:
                 signal.signal(number, previous)
+
+
+@contextmanager
+def repeat_lost_signals(stopper: Stopper) -> Iterator[None]:
+    """Send this process a signal again if it came in a finalizer or in the callback of a weak reference.
+
+    Python prints and ignores the exceptions that are raised there, so that a training would go on to its end.
+    """
+    before = sys.unraisablehook
+
+    def repeat(lost: "sys.UnraisableHookArgs") -> None:
+        if isinstance(lost.exc_value, StopSignal) and stopper.first is not None:
+            stopper.is_lost = True
+            main = threading.main_thread().ident
+            threading.Timer(RETRY, signal.pthread_kill, (main, stopper.first)).start()  # by then, this call has ended
+        else:
+            before(lost)
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager

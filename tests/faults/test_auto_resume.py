@@ -1,5 +1,6 @@
 """run_name and resume=auto: a run goes on where there is something to go on with, and begins elsewhere."""
 
+import json
 import os
 import signal
 import subprocess
@@ -28,6 +29,20 @@ def test_a_run_begins_goes_on_and_is_finished(command, run, small):
     assert command(*small, *AUTO, "trainer.max_epochs=3")[0] == 0
     assert [float(row["epoch"]) for row in rows(RUN)] == [0, 1, 2, 3]
     assert status.read(RUN)["state"] == "finished"
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "val_terms.npz", "test_terms.npz"])
+def test_a_finished_run_that_has_lost_results_gets_them_back(command, run, small, name):
+    run(folder=make_parent())
+    before = contents(RUN)
+    if name == "metrics.json":
+        (RUN / name).write_text("{")
+    else:
+        (RUN / name).unlink()
+    code, said = command(*small, *AUTO)
+    assert code == 0, said
+    assert contents(RUN).keys() >= before.keys()
+    assert json.loads((RUN / "metrics.json").read_text())["epoch"] == 2
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +29,7 @@ AFTER = [
     "src.training.module:VAEModule.test_step",
     "src.run.record:write_terms",
     "src.train:judge",
-    "src.run.tracking:close",
+    "src.run.guard:close",
 ]
 
 
@@ -150,6 +151,22 @@ def test_a_signal_that_a_library_swallows_ends_the_command_none_the_less():
             deferred = True
         pytest.fail("it has waited for too long")
     assert deferred
+
+
+class Finalized:
+    """An object that is sent a signal as it is removed, where Python ignores exceptions."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_in_a_finalizer_ends_the_command_none_the_less(capfd):
+    with pytest.raises(StopSignal) as end, stop_on_signals():
+        Finalized()
+        time.sleep(20)
+        pytest.fail("the signal was lost")
+    assert end.value.code == 143
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_ignored_signals_stay_ignored():
