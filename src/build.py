@@ -150,9 +150,12 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     if not torch.cuda.is_available():
         # Lightning sets this variable, which makes the optimizer search for NVIDIA's library at each step, in vain
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    folder = RunFolder(run).checkpoints
+    folder = RunFolder(run)
     # best before last, so that last.ckpt contains the state of best.ckpt
-    savers = [checkpoints.EveryEpoch(folder, "best", monitor="val/loss"), checkpoints.EveryEpoch(folder, "last")]
+    savers = [
+        checkpoints.EveryEpoch(folder.checkpoint("best"), monitor="val/loss"),
+        checkpoints.EveryEpoch(folder.checkpoint("last")),
+    ]
     if (decay := cfg.trainer.get("ema")) is not None:
         savers.insert(0, checkpoints.Average(decay))
     if (limit := cfg.trainer.get("max_time")) is not None:

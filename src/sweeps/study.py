@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import Trial
 
-REMEDY = "delete study.journal, and the search finds its trials by their folders"
+REMEDY = f"delete {SweepFolder(Path()).journal.name}, and the search finds its trials by their folders"
 current: ContextVar["Trial | None"] = ContextVar("the trial that is being trained", default=None)
 
 

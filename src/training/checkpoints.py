@@ -68,21 +68,20 @@ class Average(EMAWeightAveraging):
 
 
 class EveryEpoch(ModelCheckpoint):
-    """Writes `folder`/`name`.ckpt after each epoch, or after those with the lowest `monitor`.
+    """Writes a checkpoint to `path` after each epoch, or after those with the lowest `monitor`.
 
     A run may be moved to another folder between its start and a resume.
     """
 
-    def __init__(self, folder: Path, name: str, monitor: str | None = None):
+    def __init__(self, path: Path, monitor: str | None = None):
         super().__init__(
-            folder, filename=name, monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
+            path.parent, filename=path.stem, monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
         )
+        self.path = path
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         # Lightning discards the best checkpoint if the folder differs from the one recorded in the checkpoint
-        folder = Path(str(self.dirpath))
-
-        own = str(folder / f"{self.filename}.ckpt")  # the only file that it writes, and may remove
+        own = str(self.path)  # the only file that it writes, and may remove
         paths = ("best_model_path", "kth_best_model_path", "last_model_path")
         state = state | {name: state[name] and own for name in paths}
         state["best_k_models"] = dict.fromkeys([own] * len(state["best_k_models"]), state["best_model_score"])
