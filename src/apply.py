@@ -28,7 +28,7 @@ from src.startup import as_user_errors, import_libraries, quieten
 from src.support.errors import UserError
 from src.support.files import remove_partial_files
 from src.support.folders import ResultsFolder, RunFolder
-from src.support.signals import stop_on_signals
+from src.support.signals import run_program, stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -144,4 +144,4 @@ def results(parent: Path, name: str | None) -> Iterator[tuple[Path, Path]]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -17,7 +17,7 @@ from src.run.status import State
 from src.support.errors import UserError, describe_os_error, printable
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
-from src.support.signals import stop_on_signals
+from src.support.signals import run_program, stop_on_signals
 
 SWEEPS, SWEEP_NAME = Path("outputs/sweeps"), "sweep_name="
 
@@ -96,4 +96,4 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

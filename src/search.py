@@ -24,7 +24,7 @@ from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
 from src.support.locks import lock
-from src.support.signals import stop_on_signals
+from src.support.signals import run_program, stop_on_signals
 from src.support.world import refuse_several
 from src.sweeps.space import Dimension, Plan, check_plan, load_space, parse_command_line, split
 from src.train import train
@@ -158,4 +158,4 @@ def print_table(study: "Study", plan: Plan, dimensions: list[Dimension], best: s
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -31,7 +31,7 @@ from src.support import world
 from src.support.errors import DamagedError, UserError, is_memory_error
 from src.support.files import remove_partial_files
 from src.support.folders import RunFolder
-from src.support.signals import stop_on_signals
+from src.support.signals import run_program, stop_on_signals
 from src.sweeps import jobs
 from src.sweeps.sweeper import UnfinishedError
 
@@ -271,4 +271,4 @@ def log_results(metrics: dict[str, Any], run: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

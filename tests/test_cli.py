@@ -223,7 +223,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, small):
                 assert process.poll() is None, log.read_text()
                 time.sleep(0.2)
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=60) == 130
+            assert process.wait(timeout=60) == -signal.SIGINT
         finally:
             process.kill()
     assert "Traceback" not in log.read_text()

@@ -9,7 +9,7 @@ from src.figures import draw_final
 from src.run.trace import Trace
 from src.support.errors import UserError, one_line
 from src.support.folders import RunFolder
-from src.support.signals import stop_on_signals
+from src.support.signals import run_program, stop_on_signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,4 +32,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

@@ -1,5 +1,6 @@
 """The end of a command by a signal, at any moment: files are closed, the exit code is 128 + the signal's number."""
 
+import atexit
 import logging
 import os
 import signal
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from src.support.errors import one_line
 
@@ -57,6 +58,29 @@ class Stopper:
         elif isinstance(error, Exception):
             print(f"while stopping: {one_line(error)}", file=sys.stderr)
         raise StopSignal(self.first) from None
+
+
+def run_program(main: Callable[[], Any]) -> Any:
+    """Run a command as the whole program, and return what it returns.
+
+    A Ctrl-C ends the program by SIGINT itself, after all else: a shell's `while ! ...; do :; done`, which gets the
+    Ctrl-C too, ends only if the command died of the signal. Its code there is 130 all the same.
+    """
+    stops: list[StopSignal] = []
+    atexit.register(lambda: stops and die_of(signal.SIGINT))  # what is registered first is called last
+    try:
+        return main()
+    except StopSignal as stop:
+        if stop.code == 128 + signal.SIGINT:
+            stops.append(stop)
+        raise
+
+
+def die_of(number: int) -> None:
+    """End this process by a signal, as if nothing handled it."""
+    drop_unread_output()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 current: ContextVar[Stopper | None] = ContextVar("the handler of signals of the command that runs", default=None)
@@ -111,13 +135,14 @@ def repeat_lost_signals(stopper: Stopper) -> Iterator[None]:
 
     Python prints and ignores the exceptions that are raised there, so that a training would go on to its end.
     """
-    before = sys.unraisablehook
+    before, timers = sys.unraisablehook, []
 
     def repeat(lost: "sys.UnraisableHookArgs") -> None:
         if isinstance(lost.exc_value, StopSignal) and stopper.first is not None:
             stopper.is_lost = True
             main = threading.main_thread().ident
-            threading.Timer(RETRY, signal.pthread_kill, (main, stopper.first)).start()  # by then, this call has ended
+            timers.append(threading.Timer(RETRY, signal.pthread_kill, (main, stopper.first)))  # after this call
+            timers[-1].start()
         else:
             before(lost)
 
@@ -126,6 +151,8 @@ def repeat_lost_signals(stopper: Stopper) -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = before
+        for timer in timers:
+            timer.cancel()
 
 
 @contextmanager

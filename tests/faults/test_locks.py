@@ -164,6 +164,6 @@ def test_a_sweep_is_not_disturbed_by_a_resume_of_its_job(command, small, tmp_pat
             assert f"{job} is being trained by another process" in said
             assert is_alive(process.pid)
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=60) == 130
+            assert process.wait(timeout=60) == -signal.SIGINT
         finally:
             process.kill()

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from src.run import status
 from src.run.trace import Trace
 from src.support.signals import StopSignal, defer_signals, stop_on_signals
-from tests.helpers.commands import start, wait_until
+from tests.helpers.commands import heed_interrupts, start, wait_until
 from tests.helpers.project import ROOT
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -202,6 +202,38 @@ def test_a_second_signal_ends_a_command_that_hangs():
         assert process.wait() == 143
 
 
+PROGRAM = """
+import time
+from src.support.signals import run_program, stop_on_signals
+def main():
+    with stop_on_signals():
+        print("begun", flush=True)
+        time.sleep(60)
+run_program(main)
+"""
+
+
+def test_ctrl_c_ends_the_loop_of_a_shell_too():
+    loop = 'while ! "$0" -c "$1"; do echo again; done'
+    with subprocess.Popen(
+        ["bash", "-c", loop, sys.executable, PROGRAM],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
+    ) as shell:
+        try:
+            assert shell.stdout.readline() == "begun\n"
+            os.killpg(shell.pid, signal.SIGINT)  # as a terminal does
+            assert shell.stdout.readline() == ""
+            assert shell.wait(timeout=10) == -signal.SIGINT
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+
+
 ENDLESS = """
 from src.support.signals import stop_on_signals
 with stop_on_signals():
@@ -230,7 +262,8 @@ def test_a_training_in_a_process_of_its_own(small, tmp_path, number):
         try:
             wait_until((RUN / "checkpoints" / "last.ckpt").is_file, process, tmp_path / "log")
             process.send_signal(number)
-            assert process.wait(timeout=60) == CODES[number]
+            code = process.wait(timeout=60)
+            assert code == (-number if number == signal.SIGINT else CODES[number])
         finally:
             process.kill()
     assert "Traceback" not in (tmp_path / "log").read_text()

@@ -80,7 +80,7 @@ def test_ctrl_c_says_how_a_sweep_goes_on(background, sweep, launcher, tmp_path):
     process = background(*words, f"hydra/launcher={launcher}")
     wait_until(lambda: list(tmp_path.glob("outputs/sweeps/*/1/checkpoints/last.ckpt")), tmp_path / "log")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=60) == -signal.SIGINT
     (folder,) = tmp_path.glob("outputs/sweeps/*")
     said = (tmp_path / "log").read_text()
     assert f"trainer.max_epochs=30 hydra/launcher={launcher} sweep_name={folder.name}" in said
