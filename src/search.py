@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from src.config import trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_text
 from src.config.options import CONF
+from src.run.confine import confine
 from src.startup import as_user_errors, import_libraries
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
+from src.support.links import check_links
 from src.support.locks import lock
+from src.support.ranges import as_argument
 from src.support.signals import run_program, stop_on_signals
 from src.support.world import refuse_several
 from src.sweeps.space import Dimension, Plan, check_plan, load_space, parse_command_line, split
@@ -63,8 +66,10 @@ def search(arguments: list[str]) -> None:
     if importlib.util.find_spec("optuna") is None:
         raise UserError("optuna is missing: pip install 'vae-lab[search]'")
     folder, file = SWEEPS / name, SweepFolder(SWEEPS / name).search
+    check_links(folder)
+    requested = plan
     if file.is_file():
-        plan = load_space(file, plan, trusted)
+        plan = load_space(file, requested, trusted)
     elif plan is None:
         raise UserError(
             f"there is no search {folder} to go on with: give an option a space, such as beta=interval(0.5,8)"
@@ -73,6 +78,8 @@ def search(arguments: list[str]) -> None:
         raise UserError(f"{folder} is there and holds no search: give another name")
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
         cfg = check_plan(plan)
+        if requested is None:
+            check_places(cfg, plan, f"name={name} trials={trials}")
         folder.mkdir(parents=True, exist_ok=True)
         refusal = f"{folder} is searched already: wait for its end, stop it, or give another name"
         with lock(SweepFolder(folder).lock, refusal):
@@ -82,6 +89,22 @@ def search(arguments: list[str]) -> None:
             check_sweep(folder, [OmegaConf.to_container(cfg.data, resolve=True)])
             train_trials(folder, plan, trials)
             conclude(folder, cfg.logger)
+
+
+def check_places(cfg: DictConfig, plan: Plan, request: str) -> None:
+    """Raise UserError where the plan in a search's file decides where else trials write, and to whom they send.
+
+    request: the options of the command that goes on with the search
+    """
+    confined = cfg.copy()
+    confine(confined)
+    if OmegaConf.to_container(confined, resolve=True) != OmegaConf.to_container(cfg, resolve=True):
+        own = [f"{name}={as_argument(value)}" for name, value in asdict(plan).items() if value != getattr(Plan(), name)]
+        words = [*request.split(), *(each for each in own if not each.startswith("words=")), *plan.words]
+        raise UserError(
+            "only the search's file names the folders and the account that its trials write and send to; if they are "
+            f"right: python -m src.search {shlex.join(words)}"
+        )
 
 
 def take_trust(arguments: list[str]) -> tuple[Any, list[str]]:

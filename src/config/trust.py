@@ -60,7 +60,7 @@ def is_ours(option: str, target: Any) -> bool:
     return target in shipped.targets().get(shipped.place(option), ())
 
 
-def words(trust: Any = None) -> list[str]:
+def all_names(trust: Any = None) -> list[str]:
     """The modules and classes that the user trusts: those of the option and those of the environment variable.
 
     Raises UserError for anything that is no name.
@@ -75,7 +75,7 @@ def check(config: dict[str, Any], who: str, trusted: list[str], without: Iterabl
     Args:
         config: the configuration, as plain data.
         who: the file or the run, as the error names it.
-        trusted: what `words` returns.
+        trusted: what `all_names` returns.
         without: groups that are not built, and not checked.
     """
     judge(foreign_classes({name: value for name, value in config.items() if name not in without}, who), who, trusted)

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 log = logging.getLogger(__name__)
 DATASETS = {"src.data.sources.mnist": "MNIST", "src.data.sources.fashion_mnist": "FashionMNIST"}  # may be downloaded
-ACCOUNT = ("project", "entity")  # options of logger.wandb that say where numbers are sent
+WANDB = "src.run.tracking.wandb_logger"  # this logger gets more options than its node of the configuration has
+ACCOUNT = ("project", "entity")  # options of W&B's logger that say where numbers are sent
 
 
 def confine(cfg: DictConfig, given: Iterable[str] = ()) -> None:
@@ -22,9 +23,12 @@ def confine(cfg: DictConfig, given: Iterable[str] = ()) -> None:
     the user."""
     names = set(given)
     confine_data(cfg, names)
-    node = OmegaConf.select(cfg, "logger.wandb") if OmegaConf.is_dict(cfg.get("logger")) else None
-    if OmegaConf.is_dict(node) and not names & {"logger", "logger.wandb"}:
-        confine_wandb(node, {name.removeprefix("logger.wandb.") for name in names})
+    if OmegaConf.is_dict(cfg.get("logger")) and "logger" not in names:
+        for name, node in cfg.logger.items():  # W&B's logger may have any name
+            option = f"logger.{name}"
+            if OmegaConf.is_dict(node) and node.get("_target_") == WANDB and option not in names:
+                with open_dict(node):
+                    confine_wandb(node, option, {each.removeprefix(f"{option}.") for each in names})
 
 
 def confine_data(cfg: DictConfig, names: set[str]) -> None:
@@ -48,17 +52,17 @@ def has_images(source: str, root: str) -> bool:
     return all(any((folder / f"{file}{end}").exists() for folder in folders for end in ("", ".gz")) for file in SHAPES)
 
 
-def confine_wandb(node: DictConfig, names: set[str]) -> None:
+def confine_wandb(node: DictConfig, option: str, names: set[str]) -> None:
     """Write W&B's files where a new run would, and send nothing to an account or project that the user did not name."""
     here = {"dir": os.environ.get("WANDB_DIR", "outputs"), "project": os.environ.get("WANDB_PROJECT", "vae-lab")}
     folder = node.get("dir")
     if folder != here["dir"] and "dir" not in names and not is_inside(folder):
-        log.warning("the run's logger.wandb.dir=%s is not used: W&B writes to %s", folder, here["dir"])
+        log.warning("the run's %s.dir=%s is not used: W&B writes to %s", option, folder, here["dir"])
         node.dir = here["dir"]
     theirs = [name for name in ACCOUNT if name not in names and node.get(name) != here.get(name)]
     mode = node.get("mode") if node.get("mode") != "auto" else os.environ.get("WANDB_MODE", "auto")
     if theirs and mode not in ("offline", "disabled") and "mode" not in names:
-        again = " ".join(f"logger.wandb.{name}={node.get(name)}" for name in theirs)
+        again = " ".join(f"{option}.{name}={node.get(name)}" for name in theirs)
         log.warning("W&B: recorded offline, since only the run's file names the place: give %s to send it there", again)
         node.mode = "offline"
     elif node.get("mode") == "online" and "mode" not in names:

@@ -12,11 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.classes import locate, make
 from src.config.options import to_plain_dict
 from src.run import tracking
+from src.run.confine import WANDB
 from src.run.epoch_table import EpochTable
 from src.run.epochs import Position, read_until
 from src.run.guard import BEGINNING, PATIENCE, GuardedLogger, NoAnswerError, Service, Worker, release
 from src.run.job import Job
-from src.run.tracking import WANDB
 from src.support.errors import causes, one_line
 from src.support.folders import RunFolder
 

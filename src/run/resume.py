@@ -79,7 +79,7 @@ def compose(path: Path, overrides: list[str], trusted: Any = None) -> tuple[Dict
     resolved = resolve(cfg)
     check_resolved(resolved, str(path))
     check_run({"config": resolved, "overrides": []}, path)
-    trust.check(resolved, str(RunFolder.of_checkpoint(path).path), trust.words(trusted))
+    trust.check(resolved, str(RunFolder.of_checkpoint(path).path), trust.all_names(trusted))
     confine(cfg, given)
     return cfg, list(latest.values())
 

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
+from src.run.confine import WANDB
 from src.run.guard import BEGINNING, Service, call_in_time, release
 from src.support.errors import UserError, one_line
 from src.support.folders import RunFolder, SweepFolder
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
 FINISHING = 50  # seconds in which W&B may upload what is left at the end of a run, fewer than PATIENCE of guard.py
 OFFLINE = "the run is recorded offline, and `wandb sync` uploads it later"
-WANDB = "src.run.tracking.wandb_logger"  # this logger gets more options than its node of the configuration has
 
 
 @functools.cache

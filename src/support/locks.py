@@ -31,6 +31,8 @@ def lock(path: Path, refusal: str, patience: float = 0) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout  # imports asyncio, which takes some 25 ms
 
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise UserError(f"{path} must be a file of its own, and is none: remove it")
     file = FileLock(path.absolute(), is_singleton=True, on_acquired=write_holder)
     try:
         file.acquire(timeout=patience, poll_interval=0.1)

@@ -82,6 +82,12 @@ class Dimension(NamedTuple):
         """OPTION=VALUE, with four digits of a floating-point number, so that the names of runs stay short."""
         return f"{self.option}={value:.4g}" if isinstance(value, float) else f"{self.option}={value}"
 
+    def contains(self, value: Any) -> bool:
+        """Whether a value is one of those that the option may take."""
+        if choices := self.arguments.get("choices"):
+            return value in choices
+        return type(value) in (int, float) and self.arguments["low"] <= value <= self.arguments["high"]
+
     def edges(self) -> list[str]:
         """The overrides with all choices, or with the least and the largest value and, of a continuum, one between."""
         values = self.arguments.get("choices") or [self.arguments[name] for name in ("low", "high")]
@@ -200,7 +206,7 @@ def load_space(path: Path, requested: Plan | None, trusted: Any = None) -> Plan:
             "alone, else another name"
         )
     if requested is None:
-        trust.check_overrides(plan.words, str(path), trust.words(trusted))
+        trust.check_overrides(plan.words, str(path), trust.all_names(trusted))
     return plan
 
 

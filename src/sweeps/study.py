@@ -10,13 +10,13 @@ from src.run import epochs
 from src.support import noise
 from src.support.errors import UserError, one_line
 from src.support.folders import SweepFolder
-from src.sweeps.space import Plan, split
+from src.sweeps.space import Dimension, Plan, split
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.pruners import BasePruner
     from optuna.storages import BaseStorage
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial, Trial
 
 REMEDY = f"delete {SweepFolder(Path()).journal.name}, and the search finds its trials by their folders"
 current: ContextVar["Trial | None"] = ContextVar("the trial that is being trained", default=None)
@@ -59,11 +59,29 @@ def open_study(store: "BaseStorage", name: str, plan: Plan) -> "Study":
         pruner=pruner(plan),
         load_if_exists=True,
     )
-    varied = {each.option for each in split(plan.words)[1]}
+    dimensions = {each.option: each for each in split(plan.words)[1]}
     directions = [each.name.lower() for each in study.directions]
-    if directions != plan.directions or any(not set(each.params) <= varied for each in study.get_trials()):
+    if directions != plan.directions or not all(is_trial_of(dimensions, each) for each in study.get_trials()):
         raise UserError(f"the journal of {name} is that of a search of other options: {REMEDY}")
     return study
+
+
+def is_trial_of(dimensions: dict[str, Dimension], trial: "FrozenTrial") -> bool:
+    """Whether a trial of a journal, which may come from somebody else, has values in these dimensions and nothing else
+    that could become an option, and only texts and numbers to be printed."""
+    params, attributes = trial.params, trial.user_attrs
+    fits = all(name in dimensions and dimensions[name].contains(value) for name, value in params.items())
+    if not fits or trial.system_attrs.get("fixed_params"):
+        return False
+    if "words" in attributes and attributes["words"] != [
+        each.override(params[name]) for name, each in dimensions.items() if name in params
+    ]:
+        return False
+    notes = [attributes.get("reason"), attributes.get("warning")]
+    numbers = [*(trial.values or []), *trial.intermediate_values.values()]
+    return all(note is None or (isinstance(note, str) and note.isprintable()) for note in notes) and all(
+        type(number) in (int, float) for number in numbers
+    )
 
 
 def repair(folder: Path) -> None:

@@ -21,6 +21,7 @@ from src.config.options import CONF, check_run
 from src.run.status import State
 from src.support.errors import UserError
 from src.support.folders import SweepFolder
+from src.support.links import check_links
 from src.support.locks import lock
 from src.support.signals import StopSignal
 from src.support.world import refuse_several
@@ -95,9 +96,11 @@ class Sweep:
         return overrides, configs
 
     def check_folder(self, configs: list[DictConfig]) -> None:
-        """Raise UserError where the sweep's folder is a search's, or its runs were trained on other images."""
+        """Raise UserError where the sweep's folder is a search's, leads elsewhere, or its runs were trained on other
+        images."""
         from src.run.identity import check_sweep  # imports NumPy: not before the jobs are known to be valid
 
+        check_links(self.folder)
         check_sweep(self.folder, [OmegaConf.to_container(cfg.data, resolve=True) for cfg in configs])
         if SweepFolder(self.folder).search.exists():
             raise UserError(

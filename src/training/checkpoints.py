@@ -127,12 +127,15 @@ def check_tensors(content: Any) -> None:
 
 
 def _leaves(content: Any) -> Iterator[Any]:
-    values = content.values() if isinstance(content, dict) else content if isinstance(content, list | tuple) else None
-    if values is None:
-        yield content
-    else:
-        for value in values:
-            yield from _leaves(value)
+    """What is in a container and in those within it; each of these is entered once, however often it is named."""
+    waiting, entered = [content], set()
+    while waiting:
+        value = waiting.pop()
+        if not isinstance(value, dict | list | tuple):
+            yield value
+        elif id(value) not in entered:
+            entered.add(id(value))
+            waiting += value.values() if isinstance(value, dict) else value
 
 
 def has_weights_of(module: nn.Module, weights: dict[str, Any]) -> bool:

@@ -28,6 +28,17 @@ def test_a_tensor_that_claims_more_than_it_holds_is_refused(kind, folder):
     assert "weights_only" not in str(refusal.value)
 
 
+def test_lists_of_lists_that_double_are_read_in_no_time(folder):
+    def edit(state: dict[str, Any]) -> None:
+        value: list = []
+        for _ in range(100):
+            value = [value, value]
+        state["optimizer_states"].append(value)
+
+    hostile.change(folder, edit)
+    assert checkpoints.read(folder / "checkpoints" / "last.ckpt")["epoch"] >= 0
+
+
 WEIGHTS = {
     "another shape": lambda weight: weight[:1],
     "another type": lambda weight: weight.long(),

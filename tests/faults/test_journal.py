@@ -65,3 +65,40 @@ def test_a_folder_with_another_training_is_no_trial(begin):
     with pytest.raises(UserError, match="first/1 holds another training than this trial's"):
         begin()
     assert modification_times(FOLDER / "1") == before
+
+
+def forge(line: dict, name: str, value: object) -> bool:
+    """Set an entry of a line of a journal, or of the attributes of a trial in it; whether the line has it."""
+    for content in (line, line.get("user_attr", {})):
+        if name in content:
+            content[name] = value
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("param_value_internal", "{_target_:shutil.copyfile,src:mine.py,dst:canary}"),
+        ("param_value_internal", 1e9),
+        ("param_name", "latent_dim"),
+        ("words", ["beta=\u001b[31m1"]),
+        ("words", ["prior._target_=mine.Prior"]),
+        ("words", 7),
+        ("warning", "\u001b[31m"),
+        ("warning", ["a"]),
+        ("values", ["text"]),
+        ("intermediate_value", "text"),
+    ],
+)
+def test_a_journal_decides_no_more_than_values_of_the_plan(name, value, begin, tmp_path):
+    begin()
+    lines = [json.loads(line) for line in JOURNAL.read_text().splitlines()]
+    assert any(forge(line, name, value) for line in lines)
+    JOURNAL.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(UserError, match="delete study.journal") as refusal:
+        begin()
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "canary").exists()
+    JOURNAL.unlink()
+    begin()  # the remedy

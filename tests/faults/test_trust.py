@@ -1,6 +1,7 @@
 """A stranger's folder of a run: whichever command opens it, nothing that it names is executed, read or written."""
 
 import json
+import os
 from typing import Any
 
 import hydra
@@ -192,6 +193,48 @@ def test_no_file_decides_where_wandb_writes_and_sends(stranger, tmp_path, monkey
         confirmed, _ = resume.compose(path, words)
     assert (cfg.logger.wandb.dir, cfg.logger.wandb.mode) == ("outputs", "offline")
     assert (confirmed.logger.wandb.project, confirmed.logger.wandb.mode) == ("theirs", "online")
+
+
+def test_no_other_name_of_its_logger_decides_where_wandb_writes_and_sends(stranger, tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    node = {"_target_": "src.run.tracking.wandb_logger", "project": "theirs", "mode": "online"}
+    hostile.name_in_checkpoints(stranger, "logger", {"evil": node | {"dir": str(tmp_path.parent / "elsewhere")}})
+    with hydra.initialize_config_dir(train.CONF, version_base="1.3"):
+        cfg, _ = resume.compose(stranger / "checkpoints" / "last.ckpt", ["trainer.max_epochs=3"])
+    assert (cfg.logger.evil.dir, cfg.logger.evil.mode) == ("outputs", "offline")
+
+
+@pytest.mark.parametrize("word", ["logger.wandb.entity=stranger", "logger.wandb.dir=/elsewhere"])
+def test_no_file_of_a_search_decides_where_wandb_writes_and_sends(word, tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    folder = tmp_path / "outputs" / "sweeps" / "first"
+    folder.mkdir(parents=True)
+    SweepFolder(folder).search.write_text(yaml.safe_dump({"words": ["logger=wandb", word, "beta=interval(1,2)"]}))
+    GlobalHydra.instance().clear()
+    with pytest.raises(UserError, match=rf"name=first trials=1 logger=wandb {word} 'beta=interval\(1,2\)'$"):
+        search.search(["name=first", "trials=1"])
+
+
+@pytest.mark.parametrize("name", [".wandb_id", "metrics.csv", "train.log", ".lock"])
+def test_no_pipe_in_a_folder_is_waited_for(name, stranger, resume):
+    (stranger / name).unlink(missing_ok=True)
+    os.mkfifo(stranger / name)
+    with pytest.raises(
+        UserError, match=rf"{name} (is neither a file nor a folder|must be a file of its own, and is none): remove it"
+    ):
+        resume(stranger, "trainer.max_epochs=3")
+
+
+@pytest.mark.parametrize("name", ["study.journal", ".lock", "0"])
+def test_nothing_is_written_through_a_link_in_a_search(name, tmp_path):
+    folder, outside = tmp_path / "outputs" / "sweeps" / "first", tmp_path / "outside"
+    folder.mkdir(parents=True)
+    outside.write_text("of the user")
+    SweepFolder(folder).search.write_text(yaml.safe_dump({"words": ["beta=interval(1,2)"]}))
+    (folder / name).symlink_to(outside)
+    with pytest.raises(UserError, match=rf"{name} is a link to .*outside.*remove it"):
+        search.search(["name=first", "trials=1"])
+    assert outside.read_text() == "of the user"
 
 
 def test_a_report_executes_nothing(stranger, tmp_path):
