@@ -188,17 +188,22 @@ def test_a_second_signal_ends_a_command_that_hangs():
         assert process.wait() == 143
 
 
-def test_a_console_that_is_closed_is_no_mistake_of_the_program(tmp_path):
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    code = (
-        "from src.support.signals import stop_on_signals\nwith stop_on_signals():\n    for i in range(99999): print(i)"
-    )
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize(
+    ("work", "expected"),
+    [("for i in range(99999): print(i)", 141), ("print(1, flush=True); input(); print(2)", 0)],
+    ids=["while it prints", "as it ends"],
+)
+def test_a_console_that_is_closed_is_no_mistake_of_the_program(work, expected):
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
+    code = f"from src.support.signals import stop_on_signals\nwith stop_on_signals():\n    {work}"
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         process.stdout.readline()
         process.stdout.close()
+        process.stdin.write("\n")
+        process.stdin.close()
         assert process.stderr.read() == ""
-        assert process.wait() == 141
+        assert process.wait() == expected
 
 
 @pytest.mark.slow
