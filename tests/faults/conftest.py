@@ -14,6 +14,12 @@ from tests.helpers.own_parts import OWN_PARTS
 from tests.helpers.runs import train_run
 
 
+@pytest.fixture(autouse=True)
+def no_command() -> None:
+    """Forget the command of an earlier test, which a message about trust would repeat."""
+    trust.command.set(None)
+
+
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Callable[..., tuple[int, str]]:
     """command("beta=4", ...): python -m src.train in this process: its exit code, and what it says."""

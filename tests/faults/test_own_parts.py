@@ -13,7 +13,7 @@ import torch
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 
-from src import build, search, train
+from src import apply, build, search, train
 from src.config import trust
 from src.support.errors import UserError
 from tests.helpers import hostile
@@ -31,11 +31,13 @@ def command(name: str, folder: Path, *options: str, **variables: str) -> subproc
     return subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
 
 
-def test_apply_repeats_the_command_with_the_trust_that_it_needs(own, tmp_path):
-    refused = command("apply", tmp_path, f"run={own}", "task=sample", "task.count=4", "name=a b")
-    assert refused.returncode == 1
+def test_apply_repeats_the_command_with_the_trust_that_it_needs(own, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["apply.py", f"run={own}", "task=sample", "task.count=4", "name=a b"])
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as end:
+        apply.main()
     asked = f"python -m src.apply run={own} task=sample task.count=4 'name=a b' trust=mine"
-    assert refused.stderr.strip() == (
+    assert end.value.code == (
         f"{own} was trained with mine.Net, code that is not this program's: if you trust it: {asked}"
     )
     assert not (own / "tasks").exists()

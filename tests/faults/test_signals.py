@@ -33,7 +33,7 @@ AFTER = [
 ]
 
 
-def send_at(monkeypatch, point: str, number: int, times: int = 1) -> None:
+def send_at(monkeypatch, point: str, number: int) -> None:
     """Send this process a signal when a function is called for the first time."""
     module, _, name = point.partition(":")
     owner = importlib.import_module(module)
@@ -197,8 +197,10 @@ def test_a_second_signal_ends_a_command_that_hangs():
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGTERM)
         assert process.stdout.readline() == "stopping\n"
-        while process.poll() is None:
+        deadline = time.monotonic() + 30  # it would end by itself after a minute
+        while process.poll() is None and time.monotonic() < deadline:
             process.send_signal(signal.SIGTERM)
+        process.kill()
         assert process.wait() == 143
 
 
@@ -234,25 +236,22 @@ def test_ctrl_c_ends_the_loop_of_a_shell_too():
                 os.killpg(shell.pid, signal.SIGKILL)
 
 
-ENDLESS = """
-from src.support.signals import stop_on_signals
-with stop_on_signals():
-    while True:
-        print("more")
-"""
-
-
-def test_a_console_that_is_closed_is_no_mistake_of_the_program(tmp_path):
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    code = (
-        "from src.support.signals import stop_on_signals\nwith stop_on_signals():\n    for i in range(99999): print(i)"
-    )
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize(
+    ("work", "expected"),
+    [("for i in range(99999): print(i)", 141), ("print(1, flush=True); input(); print(2)", 0)],
+    ids=["while it prints", "as it ends"],
+)
+def test_a_console_that_is_closed_is_no_mistake_of_the_program(work, expected):
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
+    code = f"from src.support.signals import stop_on_signals\nwith stop_on_signals():\n    {work}"
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         process.stdout.readline()
         process.stdout.close()
+        process.stdin.write("\n")
+        process.stdin.close()
         assert process.stderr.read() == ""
-        assert process.wait() == 141
+        assert process.wait() == expected
 
 
 @pytest.mark.slow

@@ -42,10 +42,10 @@ def test_a_resume_executes_no_other_part(option, stranger, resume, tmp_path):
     def edit(state: dict[str, Any]) -> None:
         for config in (state["run"]["config"], state["run"]["composition"]):
             config[option.partition(".")[0]] = dict(config[option.partition(".")[0]] or {})
-            hostile.set_option(config, option, {"_target_": "os.system", "command": hostile.TOUCH})
+            hostile.set_option(config, option, hostile.NODES["a method"][1])
 
     hostile.change(stranger, edit)
-    with pytest.raises(UserError, match=r"names os\.system, which is no part of a VAE"):
+    with pytest.raises(UserError, match=r"names pathlib\.Path\.touch.*, which is no part of a VAE"):
         resume(stranger, "trainer.max_epochs=3")
     hostile.assert_untouched(tmp_path)
 
@@ -53,10 +53,10 @@ def test_a_resume_executes_no_other_part(option, stranger, resume, tmp_path):
 def test_a_resume_of_a_run_without_composition_executes_nothing(stranger, resume, tmp_path):
     def edit(state: dict[str, Any]) -> None:
         del state["run"]["composition"]
-        state["run"]["overrides"] += ["prior._target_=os.system", f"+prior.command='{hostile.TOUCH}'"]
+        state["run"]["overrides"].append(f"++prior={hostile.METHOD}")
 
     hostile.change(stranger, edit)
-    with pytest.raises(UserError, match=r"names os\.system"):
+    with pytest.raises(UserError, match=r"names pathlib\.Path\.touch"):
         resume(stranger, "trainer.max_epochs=3")
     hostile.assert_untouched(tmp_path)
 
@@ -115,8 +115,8 @@ def test_references_that_grow_without_an_end_are_refused(stranger, resume):
 
 
 def test_the_other_run_of_a_comparison_is_not_executed(trained, stranger, tmp_path, applied):
-    hostile.name_in_checkpoints(stranger, *hostile.NODES["a program"])
-    with pytest.raises(UserError, match=r"names os\.system"):
+    hostile.name_in_checkpoints(stranger, *hostile.NODES["a method"])
+    with pytest.raises(UserError, match=r"names pathlib\.Path\.touch"):
         applied(hostile.copy_run(trained, tmp_path / "mine"), "task=compare", f"task.other={stranger}")
     hostile.assert_untouched(tmp_path)
 
@@ -134,7 +134,7 @@ def test_the_configuration_in_a_job_of_a_sweep_reads_no_environment(stranger, mo
     [
         ({"words": ["prior._target_=os.system", "beta=interval(1,2)"]}, r"names os\.system"),
         ({"words": ["prior._target_=choice(os.system,os.popen)"]}, r"names os\.system, os\.popen"),
-        ({"words": ["prior={_target_:os.system,command:x}", "beta=1,2"]}, r"names os\.system"),
+        ({"words": [f"++prior={hostile.METHOD}", "beta=interval(1,2)"]}, r"names pathlib\.Path\.touch"),
         ({"words": ["title='${oc.env:SECRET}'", "beta=1,2"]}, "may only refer to other options"),
         ({"words": ["hydra.searchpath=[file:///tmp]", "beta=1,2"]}, "is no option of a run"),
         ({"words": ["trust=os", "beta=1,2"]}, "is no option of a run"),

@@ -12,6 +12,8 @@ SECRET = "a-password-of-the-user"
 CANARY = "canary"  # the file that a program makes which was executed, in the folder where the command runs
 
 TOUCH = f"touch {CANARY}"
+# Hydra itself refuses os.system and its like, but not this
+METHOD = f"{{_target_:pathlib.Path.touch,self:{{_target_:pathlib.Path,_args_:[{CANARY}]}}}}"
 # Nodes of a configuration, each of which makes the canary where it is instantiated, by the option that holds it.
 NODES: dict[str, tuple[str, Any]] = {
     "a method": ("prior", {"_target_": "pathlib.Path.touch", "self": {"_target_": "pathlib.Path", "_args_": [CANARY]}}),
