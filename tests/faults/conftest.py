@@ -1,7 +1,8 @@
 """Commands in this process, which end as their own process would; a trained run, and copies that a test may damage."""
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def no_command() -> None:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Callable[..., tuple[int, str]]:
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Iterator[Callable[..., tuple[int, str]]]:
     """command("beta=4", ...): python -m src.train in this process: its exit code, and what it says."""
 
     def run(*line: str) -> tuple[int, str]:
@@ -36,7 +37,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Ca
         out, err = capfd.readouterr()
         return code, out + err + last
 
-    return run
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
+    yield run
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -149,7 +149,8 @@ def test_a_table_that_cannot_be_written_ends_the_run_and_keeps_its_rows(tmp_path
     table = EpochTable(tmp_path / "metrics.csv", [{"epoch": 0.0, "step": 0.0}])
     before = (tmp_path / "metrics.csv").read_bytes()
 
-    def fill(*_: object) -> None:
+    def fill(path: Path, text: str, **_: object) -> None:
+        path.write_bytes(text.encode()[:10])  # as much as there is space for
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", fill)

@@ -54,7 +54,10 @@ def test_a_cache_on_a_full_disk_is_no_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_of_a_download_that_was_killed_is_removed(tmp_path):
+def test_the_folder_of_a_download_that_was_killed_is_removed(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError("no network")
+
     old, new = tmp_path / f"{downloads.PREFIX}old", tmp_path / f"{downloads.PREFIX}new"
     for folder in (old, new):
         folder.mkdir()
@@ -62,5 +65,7 @@ def test_the_folder_of_a_download_that_was_killed_is_removed(tmp_path):
     past = time.time() - 2 * downloads.LEFTOVER
     for path in (old / "half.gz", old):
         os.utime(path, (past, past))
-    downloads.remove_leftovers(tmp_path)
+    monkeypatch.setattr(downloads, "fetch", fail)
+    with pytest.raises(OSError, match="no network"):
+        downloads.download("MNIST", ["images"], tmp_path / "MNIST" / "raw", fail)
     assert list(tmp_path.iterdir()) == [new]

@@ -57,22 +57,22 @@ def test_what_no_memory_holds_is_refused_at_composition(composed, small, options
 def test_a_training_that_lacks_memory_ends_with_one_line(tmp_path, small):
     """Real: the process has too few addresses for the step."""
     tiny = ["model.encoder.hidden=[4]", "model.decoder.hidden=[4]"]
-    ended = start("train", tmp_path, *small, *tiny, "objective.samples=80000")
+    fixed = [option for option in small if not option.startswith("data.batch_size")]
+    ended = start("train", tmp_path, *fixed, *tiny, "data.batch_size=300", "objective.samples=4000")
     lines = ended.stderr.splitlines()
     assert ended.returncode == 1
     assert len(lines) == 1, ended.stderr[-2000:]
-    assert "there is not enough memory: lower data.batch_size=32, objective.samples=80000" in lines[0]
+    assert "there is not enough memory: lower data.batch_size=300, objective.samples=4000" in lines[0]
     assert "Traceback" not in ended.stdout
 
 
 def test_a_task_that_lacks_memory_ends_with_one_line(tmp_path, finished):
-    options = ["task=sample", "task.samplers=[prior]", "task.compare=false", "task.count=5000000"]
-    ended = start("apply", tmp_path, f"run={finished}", *options)
+    ended = start("apply", tmp_path, f"run={finished}", "task=traverse", "task.steps=2000000")
     lines = ended.stderr.splitlines()
     assert ended.returncode == 1
     assert len(lines) == 1, ended.stderr[-2000:]
     assert "there is not enough memory" in lines[0]
-    assert "task.count=5000000" in lines[0]
+    assert "task.steps=2000000" in lines[0]
 
 
 @pytest.mark.parametrize(

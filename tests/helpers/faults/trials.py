@@ -74,7 +74,13 @@ class Trial:
             timer.start()
             outcome = running.wait()
             timer.cancel()
-            return interrupt_faults(outcome, number) + self.again(zygote, folder)
+            found = interrupt_faults(outcome, number)
+            state = status.read(folder / RUN).get("state")
+            if outcome.code == 0 and state != status.State.FINISHED:
+                found.append(f"{number.name}: exit code 0, but the run is {state}")
+            if number != signal.SIGKILL and outcome.code == -number and state == status.State.KILLED and not self.begun:
+                found.append(f"{number.name} ended a run that had begun as SIGKILL would")
+            return found + self.again(zygote, folder)
 
     def again(self, zygote: Zygote, folder: Path) -> list[str]:
         """What is wrong after the command was given again."""
