@@ -2,7 +2,6 @@
 
 import logging
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer
@@ -35,30 +34,24 @@ class Pictures(Callback):
     def on_train_epoch_end(self, trainer: Trainer, module: VAEModule) -> None:
         is_due = self.spent < self.share * (time.perf_counter() - self.start) and not trainer.should_stop
         if is_due and trainer.is_global_zero:
-            self.draw(trainer, "draw_latest")
+            self.draw(trainer, is_last=False)
 
     def on_fit_end(self, trainer: Trainer, module: VAEModule) -> None:
         # Lightning calls `on_train_end` only if there was something left to train
-        if not trainer.is_global_zero:
-            return
-        undrawn = RunFolder(Path(trainer.default_root_dir)).undrawn
-        with suppress(OSError):
-            undrawn.touch()  # so that a run of which some are missing is not taken as complete
-        if self.draw(trainer, "draw_final"):
-            with suppress(OSError):
-                undrawn.unlink(missing_ok=True)
+        if trainer.is_global_zero:
+            self.draw(trainer, is_last=True)
 
-    def draw(self, trainer: Trainer, how: str) -> bool:
-        """Draw with a function of src.figures, named by `how`, and log the figures; returns whether all are drawn."""
+    def draw(self, trainer: Trainer, is_last: bool) -> None:
+        """Draw the figures, the last time with the animations, and log them."""
         from src import figures  # here, because matplotlib and openTSNE take seconds to import
 
-        run, start, is_drawn = RunFolder(Path(trainer.default_root_dir)), time.perf_counter(), False
+        run, start = RunFolder(Path(trainer.default_root_dir)), time.perf_counter()
         try:
             trace = Trace.load(run.trace)
-            publish(trainer, getattr(figures, how)(trace, run.figures), int(trace.epochs["images_seen"][-1]))
-            is_drawn = True
+            paths = figures.draw_all(trace, run) if is_last else figures.draw_latest(trace, run.figures)
+            publish(trainer, paths, int(trace.epochs["images_seen"][-1]))
         except (KeyboardInterrupt, StopSignal) as stop:
-            if how == "draw_latest" or not forgive(stop):
+            if not is_last or not forgive(stop):
                 raise
             log.warning("drawing interrupted; python -m src.figures %s draws the rest", trainer.default_root_dir)
         except (UserError, OSError) as error:
@@ -67,7 +60,6 @@ class Pictures(Callback):
         except Exception:
             log.exception("drawing failed, the training goes on; python -m src.figures %s", trainer.default_root_dir)
         self.spent += time.perf_counter() - start
-        return is_drawn
 
 
 def publish(trainer: Trainer, paths: list[Path], images_seen: int) -> None:

@@ -18,6 +18,7 @@ from torch import nn
 
 from src.config import trust as trusting
 from src.config.classes import bind, call, explain, guard, make, select_options
+from src.config.memory import check_memory
 from src.config.names import option_name
 from src.config.options import check_beta, to_plain_dict
 from src.config.overrides import name_of
@@ -264,6 +265,7 @@ def open_run(
     state = checkpoints.read(path)
     config, trusted = state["run"]["config"], trusting.all_names(trust)
     trusting.check(config, str(folder), trusted, without=("callbacks", "logger"))
+    check_memory(config)
     cfg = OmegaConf.create(config | {"callbacks": None})
     moved = {name: value for name, value in (where or {}).items() if value is not None and name in cfg.data}
     for name, value in moved.items():

@@ -207,7 +207,8 @@ def test(trainer: "Trainer", training: "build.Training", run: Path) -> dict[str,
     module, data, _ = training
     best = RunFolder(run).checkpoint("best")
     if not best.is_file():
-        raise UserError("no epoch was finished and validated, so there is no checkpoint to test: train longer")
+        reason = "no epoch was finished and validated, or its checkpoint was removed"
+        raise UserError(f"{best}: there is no such checkpoint to test ({reason}): train longer")
     # in a test after a fit, WeightAveraging would load the weights as they were trained, not their average
     trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, WeightAveraging)]
     trainer.test(module, data, ckpt_path=best, weights_only=True, verbose=False)

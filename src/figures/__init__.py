@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.run.trace import Trace
+from src.support.files import atomic_path
+from src.support.folders import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,6 +85,15 @@ def draw_final(
         if name == "latent_tsne":
             show(selected[-1])
             written += write_formats(figure, folder, name, scale, formats)
+    return written
+
+
+def draw_all(trace: Trace, run: RunFolder) -> list[Path]:
+    """Draw the figures and animations of a run, as `draw_final` does, and record there that all of them are drawn."""
+    run.drawn.unlink(missing_ok=True)
+    written = draw_final(trace, run.figures)
+    with atomic_path(run.drawn) as partial:
+        partial.write_text("".join(f"{path.name}\n" for path in written))
     return written
 
 

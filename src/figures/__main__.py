@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.figures import draw_final
+from src.figures import draw_all
 from src.run.trace import Trace
 from src.support.errors import UserError, one_line
 from src.support.folders import RunFolder
@@ -22,12 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = RunFolder(parser.parse_args(arguments).run)
     with stop_on_signals():
         try:
-            paths = draw_final(Trace.load(run.trace), run.figures)
+            paths = draw_all(Trace.load(run.trace), run)
         except (UserError, OSError) as error:
             print(one_line(error), file=sys.stderr)
             return 2
         print(*paths, sep="\n")
-        run.undrawn.unlink(missing_ok=True)
         return 0
 
 

@@ -44,8 +44,10 @@ def write_animation(figure: Figure, show: Callable[[int], None], frames: Sequenc
     indices = np.stack([image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images])
     options = {"mode": "P", "palette": bytes(palette.getpalette()), "optimize": False}
     options |= {"duration": [STEP] * (len(images) - 1) + [HOLD] if len(images) > 1 else HOLD, "loop": 0}
+    # not to the file: imageio would try again to write what a full disk refused, where nobody can catch the error
+    content = imageio.imwrite("<bytes>", indices, extension=".gif", plugin="pillow", **options)
     with atomic_path(path) as partial:
-        imageio.imwrite(partial, indices, extension=".gif", plugin="pillow", **options)
+        partial.write_bytes(content)
     return path
 
 

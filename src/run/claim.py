@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from src.support.files import PARTIAL, remove_partial_files
 from src.support.folders import RunFolder
 from src.support.locks import lock
 from src.support.signals import StopSignal
-from src.support.texts import read_json
+from src.support.texts import read_json, read_text
 
 log = logging.getLogger(__name__)
 MAY_DIFFER = ("trainer.max_epochs", "logger", "callbacks", "data.root", "data.source.root")  # when a run goes on
@@ -222,16 +222,22 @@ def is_over(config: DictConfig, folder: Path, options: dict[str, Any]) -> bool:
     """Whether the run in a folder, of these options, is complete and asked for no more epochs."""
     run, state = RunFolder(folder), status.read(folder).get("state")
     is_long_enough = options["trainer"]["max_epochs"] >= config.trainer.max_epochs
-    return state in (State.FINISHED, State.DIVERGED) and has_results(run) and is_long_enough
+    return state in (State.FINISHED, State.DIVERGED) and is_long_enough and is_complete(run, config.callbacks or {})
 
 
-def has_results(run: RunFolder) -> bool:
-    """Whether a run has all numbers of its best checkpoint, and has drawn its figures."""
+def is_complete(run: RunFolder, watchers: Mapping[str, Any]) -> bool:
+    """Whether a run has its checkpoints and numbers, and what those callbacks of conf/ leave that watch it."""
+    files = [run.epochs, *(run.terms(split) for split in ("val", "test"))]
+    files += [run.checkpoint(which) for which in ("best", "last")]
+    if watchers.get("recorder"):
+        files += [run.trace, run.samples]
     try:
         read_json(run.metrics)
+        if watchers.get("pictures"):
+            files += [run.figures / name for name in read_text(run.drawn).split()]
     except (OSError, ValueError):
         return False
-    return run.terms("val").is_file() and run.terms("test").is_file() and not run.undrawn.exists()
+    return all(path.is_file() for path in files)
 
 
 def warn_of_other_host(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -91,7 +92,7 @@ def wandb_logger(
 
     folder = Path(dir).absolute()  # W&B's own process may have another working directory
     folder.mkdir(parents=True, exist_ok=True)
-    run_id = resume_from.read_text().strip() if resume_from and resume_from.is_file() else None
+    run_id = resume_from.read_text().strip() if resume_from and resume_from.is_file() else ""
     init = partial(
         wandb.init,
         project=project,
@@ -103,7 +104,7 @@ def wandb_logger(
         notes=notes,
         job_type=job_type,
         config=options,
-        id=run_id,
+        id=run_id if re.fullmatch(r"[\w-]{1,64}", run_id) else None,  # a damaged file costs the old record
         resume="allow",
         settings=wandb.Settings(init_timeout=60, finish_timeout=FINISHING, finish_timeout_raises=True, silent=True),
     )

@@ -102,9 +102,9 @@ class RunFolder:
         return self.figures / "trace.npz"
 
     @property
-    def undrawn(self) -> Path:
-        """An empty file that is there from before the last figures are drawn until all of them are."""
-        return self.figures / ".undrawn"
+    def drawn(self) -> Path:
+        """The names of all figures, a line each, written once the last of them is drawn."""
+        return self.figures / ".drawn"
 
     @property
     def previous_trace(self) -> Path:

@@ -39,6 +39,15 @@ def test_lists_of_lists_that_double_are_read_in_no_time(folder):
     assert checkpoints.read(folder / "checkpoints" / "last.ckpt")["epoch"] >= 0
 
 
+def test_widths_that_no_memory_holds_are_refused_before_anything_is_made(folder):
+    def edit(state: dict[str, Any]) -> None:
+        state["run"]["config"]["model"]["encoder"]["hidden"] = [10**6, 10**6]
+
+    hostile.change(folder, edit)
+    with pytest.raises(UserError, match=r"hidden=\[1000000,1000000\] takes 16000 GB in a single array"):
+        build.load(folder)
+
+
 WEIGHTS = {
     "another shape": lambda weight: weight[:1],
     "another type": lambda weight: weight.long(),

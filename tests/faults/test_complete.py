@@ -118,6 +118,14 @@ def test_a_finished_run_that_is_resumed_has_all_its_figures(copy, whole, resume,
         check_alike(copy, whole)
 
 
+def test_a_finished_run_without_one_of_its_figures_is_not_taken_as_complete(copy, whole, options, command):
+    line = [*options, f"hydra.run.dir={copy}", "resume=auto"]
+    (copy / "figures" / "latent.gif").unlink()
+    assert "finished already" not in command(*line)[1]
+    assert (copy / "figures" / "latent.gif").read_bytes() == (whole / "figures" / "latent.gif").read_bytes()
+    assert "finished already" in command(*line)[1]
+
+
 def test_a_finished_run_with_a_damaged_trace_says_so_and_ends(copy, resume, caplog):
     path = copy / "figures" / "trace.npz"
     path.write_bytes(path.read_bytes()[:5000])

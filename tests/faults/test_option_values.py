@@ -39,7 +39,7 @@ ONCE = [
     ("search", "model", "choice([1],[2])"),
     ("report", "--csv", "/"),
     ("report", "--out", ""),
-    ("report", "--out", "/dev/null"),
+    ("report", "--out", "/proc/version"),
     ("report", "--csv", "nowhere/x.csv"),
 ]
 

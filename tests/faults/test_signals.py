@@ -90,7 +90,7 @@ def test_each_signal_has_its_code(command, small, monkeypatch, number):
         ("src.apply:apply", ["run={run}", "task=interpolate"]),
         ("src.report:collect", ["{run}", "--out=page.html"]),
         ("src.search:train_trials", ["name=mine", "trials=1", "beta=interval(1,2)", "logger=csv"]),
-        ("src.figures.__main__:draw_final", ["{run}"]),
+        ("src.figures.__main__:draw_all", ["{run}"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -27,7 +27,7 @@ LISTS = words("""
 LISTS += ["[" + "1," * 300 + "1]"]
 TEXTS = words("""
 '' é 日本語 🙂 a=b ' # %s & * ~ !x --help ${nothing} ${beta} ${oc.env:HOME} ${oc.env:NO_SUCH_VARIABLE} ${
-${eval:1} ${now:%Y} ??? ../../x /dev/null / . /proc/self/mem nowhere/x auto none ${.} ${oc.decode:1}
+${eval:1} ${now:%Y} ??? ../../x /proc/version / . /proc/self/mem nowhere/x auto none ${.} ${oc.decode:1}
 """)
 TEXTS += [
     "",

@@ -118,6 +118,13 @@ def test_an_offline_run_holds_config_numbers_and_pictures(run, tmp_path):
     assert axes["*"] == "images_seen"
 
 
+def test_a_damaged_id_costs_the_record_of_before_and_not_the_run(run, resume, tmp_path):
+    folder = run("logger=wandb", f"logger.wandb.dir={tmp_path / 'a'}")
+    (folder / ".wandb_id").write_text("../../x")
+    resume(folder, "trainer.max_epochs=3", f"logger.wandb.dir={tmp_path / 'b'}")
+    assert json.loads(inspect_wandb(tmp_path / "b", "--summary"))["exit_code"] == 0
+
+
 def test_a_failed_run_is_marked_and_does_not_swallow_the_next(run, tmp_path):
     with pytest.raises(UserError, match="diverged"):
         run("logger=wandb", f"logger.wandb.dir={tmp_path / 'a'}", "likelihood=gaussian", "optimizer.lr=1e9")
