@@ -35,6 +35,15 @@ for profile, examples in {"short": 25, "long": 300}.items():
     )
 settings.load_profile("short")
 
+HOLDER = """
+import os, sys
+from pathlib import Path
+from src.support.locks import lock
+with lock(Path(sys.argv[1]), "held"):
+    print(os.getpid(), flush=True)
+    sys.stdin.read()
+"""
+
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +172,24 @@ def sweep(small, monkeypatch) -> Callable[..., int]:
         return 0
 
     return start
+
+
+@pytest.fixture
+def holder() -> Iterator[Callable[[Path], subprocess.Popen]]:
+    """holder(path): a process that holds the lock of a file, until its standard input is closed."""
+    processes = []
+
+    def hold(path: Path) -> subprocess.Popen:
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        command, pipe = [sys.executable, "-c", HOLDER, str(path)], subprocess.PIPE
+        processes.append(subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True))
+        assert int(processes[-1].stdout.readline()) == processes[-1].pid
+        return processes[-1]
+
+    yield hold
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

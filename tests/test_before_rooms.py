@@ -11,7 +11,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 
 from src import build, report, train
-from src.run import record, status
+from src.run import epochs, status
 from src.run.trace import Trace
 from tests.helpers.project import ROOT
 from tests.helpers.sweeps import modification_times
@@ -55,9 +55,9 @@ def test_a_run_is_opened_and_evaluated_with_the_same_numbers(applied):
 
 
 def test_a_run_is_resumed_for_one_more_epoch(resume):
-    before = record.epochs(RUN)
+    before = epochs.read(RUN).rows
     resume(RUN, "trainer.max_epochs=5")
-    rows = record.epochs(RUN)
+    rows = epochs.read(RUN).rows
     assert rows[: len(before)] == before
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3, 4, 5]
     assert list(Trace.load(RUN / "figures" / "trace.npz").epochs["epoch"]) == [0, 1, 2, 3, 4, 5]
@@ -77,11 +77,11 @@ def test_all_runs_are_reported(tmp_path):
 
 def test_a_sweep_goes_on_where_it_was_stopped(monkeypatch, capsys):
     finished = modification_times(SWEEP / "0") | modification_times(SWEEP / "1")
-    half = record.epochs(SWEEP / "2")
+    half = epochs.read(SWEEP / "2").rows
     assert [row["epoch"] for row in half] == [0, 1, 2]
     start_sweep(monkeypatch, "beta=1,4", "latent_dim=2,3")
     assert modification_times(SWEEP / "0") | modification_times(SWEEP / "1") == finished
-    resumed = record.epochs(SWEEP / "2")
+    resumed = epochs.read(SWEEP / "2").rows
     assert resumed[:3] == half
     assert [row["epoch"] for row in resumed] == [0, 1, 2, 3, 4]
     assert {path.name for path in SWEEP.iterdir() if path.name.isdigit()} == {"0", "1", "2", "3"}

@@ -90,9 +90,9 @@ def draw_final(
 
 def draw_all(trace: Trace, run: RunFolder) -> list[Path]:
     """Draw the figures and animations of a run, as `draw_final` does, and record there that all of them are drawn."""
-    run.drawn.unlink(missing_ok=True)
+    run.completion.unlink(missing_ok=True)
     written = draw_final(trace, run.figures)
-    with atomic_path(run.drawn) as partial:
+    with atomic_path(run.completion) as partial:
         partial.write_text("".join(f"{path.name}\n" for path in written))
     return written
 

@@ -234,7 +234,7 @@ def is_complete(run: RunFolder, watchers: Mapping[str, Any]) -> bool:
     try:
         read_json(run.metrics)
         if watchers.get("pictures"):
-            files += [run.figures / name for name in read_text(run.drawn).split()]
+            files += [run.figures / name for name in read_text(run.completion).split()]
     except (OSError, ValueError):
         return False
     return all(path.is_file() for path in files)

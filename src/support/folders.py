@@ -102,7 +102,7 @@ class RunFolder:
         return self.figures / "trace.npz"
 
     @property
-    def drawn(self) -> Path:
+    def completion(self) -> Path:
         """The names of all figures, a line each, written once the last of them is drawn."""
         return self.figures / ".drawn"
 

@@ -77,14 +77,14 @@ class EveryEpoch(ModelCheckpoint):
         super().__init__(
             path.parent, filename=path.stem, monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
         )
-        self.path = path
+        # the only file that it writes, and may remove; spelt as Lightning does, which compares it with what it writes
+        self.path = str(Path(str(self.dirpath), path.name))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         # Lightning discards the best checkpoint if the folder differs from the one recorded in the checkpoint
-        own = str(self.path)  # the only file that it writes, and may remove
         paths = ("best_model_path", "kth_best_model_path", "last_model_path")
-        state = state | {name: state[name] and own for name in paths}
-        state["best_k_models"] = dict.fromkeys([own] * len(state["best_k_models"]), state["best_model_score"])
+        state = state | {name: state[name] and self.path for name in paths}
+        state["best_k_models"] = dict.fromkeys([self.path] * len(state["best_k_models"]), state["best_model_score"])
         super().load_state_dict(state | {"dirpath": self.dirpath})
 
 

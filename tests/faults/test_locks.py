@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,35 +14,8 @@ from src.support.errors import UserError
 from src.support.files import remove_partial_files
 from src.support.locks import is_alive, lock
 from tests.helpers.commands import contents, start, wait_until
-from tests.helpers.project import ROOT
 
 RUN = Path("outputs/runs/mine")
-HOLDER = """
-import os, sys
-from pathlib import Path
-from src.support.locks import lock
-with lock(Path(sys.argv[1]), "held"):
-    print(os.getpid(), flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def holder():
-    """holder(path): a process that holds the lock of a file, until its standard input is closed."""
-    processes = []
-
-    def hold(path: Path) -> subprocess.Popen:
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
-        command, pipe = [sys.executable, "-c", HOLDER, str(path)], subprocess.PIPE
-        processes.append(subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True))
-        assert int(processes[-1].stdout.readline()) == processes[-1].pid
-        return processes[-1]
-
-    yield hold
-    for process in processes:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,12 @@ KEY = "a" * 40
 
 
 @pytest.fixture(autouse=True)
-def ask_again() -> None:
-    """Have W&B asked again for its mode."""
+def fresh_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have W&B asked again for its mode, and started again: other tests have left its process, which a child of this
+    process would use."""
     tracking.resolve_mode.cache_clear()
+    tracking.abandon()
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)
 
 
 @pytest.fixture
@@ -226,7 +229,8 @@ def test_a_task_and_the_table_of_a_sweep_survive_wandb(run, applied, tmp_path, m
     numbers, results = applied(folder, "task=sample", "task.count=4", "task.samplers=[prior]", "task.compare=false")
     assert (results / "metrics.json").is_file()
     conclude.conclude(folder.parent, {"wandb": {"_target_": tracking.WANDB, "mode": "offline"}})
-    lines = [each.getMessage() for each in caplog.records if each.getMessage().startswith("W&B: ")]
+    warnings = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+    lines = [each for each in warnings if each.startswith("W&B: ")]
     assert ["was added to the run" in lines[0], "table of runs" in lines[1]] == [True, True]
     assert len(lines) == 2
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from src.run import record
+from src.run import epochs
 from tests.helpers.runs import weights
 
 
@@ -20,7 +20,7 @@ def wait_until(there: Callable[[], object], log: Path) -> None:
 def numbers(run: Path) -> dict:
     """The numbers of a run, of each epoch and at its end, without times and the git commit."""
     outside = ("seconds", "images_per_second", "training_seconds", "git_commit")
-    rows = [json.loads((run / "metrics.json").read_text()), *record.epochs(run)]
+    rows = [json.loads((run / "metrics.json").read_text()), *epochs.read(run).rows]
     return {i: {name: value for name, value in row.items() if name not in outside} for i, row in enumerate(rows)}
 
 

@@ -100,7 +100,7 @@ def test_a_folder_with_odd_characters(command, small, tmp_path):
         (["ckpt_path=finished/checkpoints/last.ckpt", "sweep_name=a"], "sweep_name names a sweep"),
         (["ckpt_path=finished/checkpoints/last.ckpt", "sweep=seeds"], "ckpt_path resumes one run"),
         (["-m", "beta=1,2", "hydra.sweep.subdir=${hydra.job.override_dirname}"], "hydra.sweep.subdir: a job is found"),
-        (["-m", "objective=null,elbo"], "Config group override must be a string or a list"),
+        (["-m", "objective=null,elbo"], "objective=null,elbo: there is no such choice; objective has beta_tc"),
         (
             ["--config-dir=my", "--config-name=bare", "beta=1"],
             "--config-name=bare is not for this command, since it lacks ",

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from src.run import record, status
+from src.run import epochs, status
 from src.run.job import Job
 from src.support.errors import UserError
 from src.support.locks import lock
@@ -34,10 +34,10 @@ def test_a_job_that_is_killed_or_mistaken_is_tried_again(sweep, monkeypatch, cap
     assert [status.read(run)["state"] for run in runs] == ["killed", "failed", "finished"]
     assert status.read(runs[1])["reason"] == "RuntimeError: out of"
     assert "0 was killed by signal 9, as a system does that runs out of memory" in capfd.readouterr().out
-    before, seconds = modification_times(runs[2]), [record.epochs(run)[1]["seconds"] for run in runs]
+    before, seconds = modification_times(runs[2]), [epochs.read(run).rows[1]["seconds"] for run in runs]
     assert sweep(*words, "sweep_name=a") == 0
     assert modification_times(runs[2]) == before
-    resumed = [record.epochs(run)[1]["seconds"] == then for run, then in zip(runs, seconds, strict=True)]
+    resumed = [epochs.read(run).rows[1]["seconds"] == then for run, then in zip(runs, seconds, strict=True)]
     assert resumed == [True, False, True]  # after a mistake it is begun anew
     assert sweep(*words, "sweep_name=whole") == 0
     assert_same_jobs(Path("outputs/sweeps/a"), Path("outputs/sweeps/whole"), "012")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from src.config.options import CONF
-from src.run import record, status
+from src.run import epochs, status
 from src.sweeps import numbering
 from src.sweeps.sweeper import Sweep
 from tests.helpers.project import LINES
@@ -99,9 +99,9 @@ def test_a_sweep_that_was_killed_ends_like_one_that_was_not(sweep, background, l
     process.kill()
     process.wait()
     wait_until(lambda: status.read(folder / "2")["state"] == "killed", tmp_path / "log")  # the job ends with its sweep
-    before, seconds = modification_times(folder / "0"), record.epochs(folder / "2")[1]["seconds"]
+    before, seconds = modification_times(folder / "0"), epochs.read(folder / "2").rows[1]["seconds"]
     assert sweep(*words, "sweep_name=killed") == 0
     assert modification_times(folder / "0") == before
-    assert record.epochs(folder / "2")[1]["seconds"] == seconds  # resumed, not begun anew
+    assert epochs.read(folder / "2").rows[1]["seconds"] == seconds  # resumed, not begun anew
     assert sweep(*words, "sweep_name=whole") == 0
     assert_same_jobs(folder, folder.with_name("whole"), "0123")

@@ -16,7 +16,7 @@ from filelock import FileLock
 from PIL import Image
 
 from src import search
-from src.run import record, status
+from src.run import epochs, status
 from src.support.errors import UserError
 from src.sweeps import pictures, study
 from src.training.module import VAEModule
@@ -123,7 +123,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_been(words, monkeypatch, how)
     assert torch.load(last, weights_only=True)["epoch"] < 5
     search.search(["name=killed", "trials=3"])
     assert {path: path.stat().st_mtime_ns for path in SWEEPS.glob("killed/0/**/*")} == kept
-    assert [row["epoch"] for row in record.epochs(SWEEPS / "killed/1")] == [0, 1, 2, 3, 4, 5, 6]
+    assert [row["epoch"] for row in epochs.read(SWEEPS / "killed/1").rows] == [0, 1, 2, 3, 4, 5, 6]
     search.search(["name=straight", "trials=3", *words])
     assert results("killed") == results("straight")
 

@@ -8,7 +8,6 @@ import yaml
 
 from src.run import status
 from src.run.jobs_file import read_jobs
-from src.support.locks import lock
 from src.sweeps import jobs
 from tests.helpers.sweeps import modification_times
 
@@ -74,10 +73,10 @@ def test_what_goes_wrong_is_marked_and_leaves_the_others_alone(sweep, capfd):
     assert ("data.shape=[1,28,28]  finished, but " in summary) == bool(told[0].get("warning"))
 
 
-def test_two_sweeps_of_one_name_are_refused(sweep):
+def test_two_sweeps_of_one_name_are_refused(sweep, holder):
     Path("outputs/sweeps/a").mkdir(parents=True)
-    with lock(Path("outputs/sweeps/a/.lock"), "held"):
-        assert "sweep_name=a is running already" in sweep("beta=1,2", "sweep_name=a")
+    holder(Path("outputs/sweeps/a/.lock"))
+    assert "sweep_name=a is running already" in sweep("beta=1,2", "sweep_name=a")
     assert [path.name for path in Path("outputs/sweeps/a").iterdir()] == [".lock"]
 
 

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 
 from src.build import Run, open_run
 from src.models.likelihoods import Bernoulli
-from src.run import record
+from src.run import epochs
 from src.support.errors import UserError
 from src.support.noise import Noise
 from src.support.statistics import Estimate
@@ -24,7 +24,7 @@ from tests.helpers.models import POSTERIORS, PRIORS, small
 def test_a_run_does_not_differ_from_itself(applied, finished):
     numbers, folder = applied(finished, "task=compare", f"task.other={finished}")
     assert numbers["elbo/difference"] == numbers["elbo/difference_se"] == 0
-    assert numbers["elbo/run"] == pytest.approx(record.epochs(finished)[-1]["val/elbo"], abs=1e-3)
+    assert numbers["elbo/run"] == pytest.approx(epochs.read(finished).rows[-1]["val/elbo"], abs=1e-3)
     names = {"compare.png", "differ.png", "codes.png", "options.txt", "terms.npz", "metrics.json", "task.yaml"}
     assert {path.name for path in folder.iterdir()} == names
     assert (folder / "options.txt").read_text() == "\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.run import record, status
+from src.run import epochs, status
 from src.run.trace import Trace
 from tests.helpers.project import ROOT
 from tests.helpers.runs import weights
@@ -45,7 +45,7 @@ def test_two_processes_equal_one_with_twice_the_batch(run, shared, tmp_path):
                 np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-3)
     for name, weight in weights(one).items():
         np.testing.assert_allclose(weight, weights(two)[name], atol=1e-4)
-    assert [row["epoch"] for row in record.epochs(two)] == [0, 1, 2]
+    assert [row["epoch"] for row in epochs.read(two).rows] == [0, 1, 2]
     assert status.read(two)["state"] == "finished"
     # written by one process, and nothing half-written is left
     assert {path.name for path in (two / "figures").iterdir()} >= {"loss.png", "samples.gif", "latent.gif", "trace.npz"}
@@ -57,5 +57,5 @@ def test_two_processes_equal_one_with_twice_the_batch(run, shared, tmp_path):
 def test_two_processes_go_on_where_they_stopped(shared):
     shared("trainer.max_epochs=1")
     resumed = shared("trainer.max_epochs=2", "ckpt_path=two/checkpoints/last.ckpt")
-    assert [row["epoch"] for row in record.epochs(resumed)] == [0, 1, 2]
+    assert [row["epoch"] for row in epochs.read(resumed).rows] == [0, 1, 2]
     assert list(Trace.load(resumed / "figures" / "trace.npz").epochs["epoch"]) == [0, 1, 2]

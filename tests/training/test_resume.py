@@ -2,6 +2,7 @@
 
 import csv
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from src import report
 from src.support.errors import UserError
-from tests.helpers.runs import identical, rows, weights
+from tests.helpers.runs import identical, rows, train_run, weights
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,14 @@ def test_a_run_that_was_moved_keeps_its_best_checkpoint(run, resume, tmp_path):
     best = weights(folder, "best")
     resume(folder, "trainer.max_epochs=4", "beta=50")  # whose loss is worse
     assert identical(best, weights(folder, "best"))
+
+
+def test_a_run_in_a_relative_folder_keeps_its_best_checkpoint(small):
+    """Lightning removes the best checkpoint of before, which it must know to be the file that it has just written."""
+    folder = train_run([*small, "trainer.max_epochs=1"], Path("run"))
+    train_run([f"ckpt_path={folder}/checkpoints/last.ckpt"], folder, ("trainer.max_epochs=3",))
+    assert rows(folder)[-1]["epoch"] == "3.0"
+    assert (folder / "checkpoints" / "best.ckpt").is_file()
 
 
 def test_last_is_the_last_epoch_though_not_the_best(run, resume):
