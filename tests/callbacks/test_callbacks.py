@@ -38,7 +38,7 @@ def watched(tmp_path_factory, images):
 
 def test_pictures_and_animations(watched):
     folder = watched / "figures"
-    assert {path.name for path in folder.iterdir()} == PICTURES | ANIMATIONS | TSNE
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == PICTURES | ANIMATIONS | TSNE
     for name in ANIMATIONS | {"latent_tsne.gif"}:
         with Image.open(folder / name) as film:
             assert film.n_frames == 4, name  # the untrained model and three epochs

@@ -17,7 +17,7 @@ from tests.helpers.faults.trials import Trial, errors, file_name, find, kills
         ("write", "status.json", 1),
         ("write", "best.ckpt", 1),
         ("rename", "metrics.csv", 2),
-        ("write", "latent.gif", 2),
+        ("write", "latent.gif", 1),
         ("rename", "metrics.json", 1),
     ],
 )
