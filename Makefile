@@ -12,7 +12,7 @@ CANDIDATES = $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 VERSION := -c 'import sys; print(sys.version_info[:2])'
 
-.PHONY: help train test faults bench audit lock format clean FORCE
+.PHONY: help train test faults bench audit lock hooks format clean FORCE
 
 help:  ## this list
 	@echo 'make TARGET VARIABLE=VALUE ...    the first time, train, test and what follows set up .venv'
@@ -44,7 +44,11 @@ audit: $(READY)  ## list known vulnerabilities of the installed packages
 lock: $(READY)  ## renew requirements.lock: the newest versions that pyproject.toml allows
 	$(PIP) 'uv>=0.9,<1'
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
-		--no-emit-index-url --custom-compile-command 'make lock' --output-file requirements.lock $(ARGS)
+		--no-annotate --custom-compile-command 'make lock' --output-file requirements.lock $(ARGS)
+
+hooks: $(READY)  ## have git lint and check types before a commit, and the rules of the code before a push
+	$(PIP) 'pre-commit>=4,<5'
+	$(BIN)/pre-commit install
 
 format: $(READY)  ## lay the code out, and correct what ruff can
 	$(BIN)/ruff check --fix .
