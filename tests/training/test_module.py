@@ -114,7 +114,7 @@ def test_images_outside_of_the_support_are_refused(run, monkeypatch):
 
 
 def test_a_diverged_training_says_so(run):
-    with pytest.raises(UserError, match="diverged.*smaller optimizer.lr"):
+    with pytest.raises(UserError, match=r"diverged.*smaller optimizer.lr"):
         run("optimizer.lr=1e9", "likelihood=gaussian")
 
 

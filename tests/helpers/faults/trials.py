@@ -140,7 +140,7 @@ def error_faults(outcome: Outcome, operation: Operation, folder: Path) -> list[s
     names = (file_name(operation.path), operation.path.parent.name)
     if outcome.code == 0:
         return found
-    last = ([""] + messages(outcome))[-1]
+    last = ["", *messages(outcome)][-1]
     if not any(name in last for name in names):
         found.append(f"the last line does not name the file: {last[:300]}")
     path = RunFolder(folder / RUN).status
