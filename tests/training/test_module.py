@@ -159,7 +159,6 @@ def test_a_diverged_training_says_so(run):
         (["trainer.max_epochs=0"], "max_epochs must be a whole number, 1 or more"),
         (["trainer.max_epochs=-1"], "max_epochs must be a whole number, 1 or more"),
         (["+trainer.max_steps=3"], "trainer.max_steps=3 is not possible: give trainer.max_epochs"),
-        (["trainer.accelerator=mps"], "trainer: "),
         (["logger=wandb", "logger.wandb.mode=maybe"], "must be auto or online"),
     ],
 )
