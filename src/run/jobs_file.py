@@ -25,11 +25,14 @@ class Entry:
     number: the name of its folder
     options: the overrides in which it differs from the others
     wanted: whether it is one of the jobs that the sweep was last started with
+    deleted: whether the user has deleted its folder, so that it is not to be trained again; this holds as long as
+        there is no folder
     """
 
     number: Whole
     options: list[str]
     wanted: bool
+    deleted: bool = False
 
 
 def read_jobs(folder: Path) -> dict[str, Entry]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from src import report
 from src.reporting import conclude, groups
-from src.reporting.runs import find
+from src.run.places import find
 from src.run import record
 
 
