@@ -4,6 +4,7 @@ python -m src.runs --where data=mnist --sort elbo
 """
 
 import argparse
+import itertools
 import logging
 import os
 import shlex
@@ -169,8 +170,6 @@ def print_best(options: argparse.Namespace) -> int:
 
 def delete(options: argparse.Namespace) -> int:
     """Delete the chosen runs that may be deleted, after a question."""
-    from src.sweeps.deletion import delete_run
-
     runs, rests = choose(options)
     check_choice(options, runs)
     allowed, kept = {}, 0
@@ -183,19 +182,33 @@ def delete(options: argparse.Namespace) -> int:
             kept += 1
     if not allowed and not rests:
         say("nothing is deleted" if runs else "no such run")
-        return bool(kept)
-    print(listing.table({"": list(allowed.values())}, sys.stderr), file=sys.stderr) if allowed else None
+        return min(1, kept)
+    if allowed:
+        print(listing.table({"": list(allowed.values())}, sys.stderr), file=sys.stderr)
     for folder in rests:
         say(f"{os.path.relpath(folder)}: the rest of an earlier deletion")
     say(listing.totals(list(allowed.values())))
     if options.dry_run or not confirm(options.yes):
         say("nothing is deleted")
-        return bool(kept)
-    for folder in allowed:
-        kept += not report_removal(folder, lambda folder: delete_run(folder, OUTPUTS, options.host))
-    for folder in rests:
-        kept += not report_removal(folder, deletion.remove_hidden)
-    return bool(kept)
+    else:
+        kept += remove(list(allowed), rests, options.host)
+    return min(1, kept)
+
+
+def remove(folders: list[Path], rests: list[Path], hosts: list[str]) -> int:
+    """Delete runs, and the rests of earlier deletions; the number of those of which anything is left."""
+    from src.sweeps.deletion import delete_run, lock_sweep
+
+    left = 0
+    for parent, siblings in itertools.groupby(sorted(folders), lambda folder: folder.parent):
+        runs = list(siblings)
+        try:
+            with lock_sweep(parent):  # for all of its jobs, so that a deletion beside this one does not take turns
+                left += sum(not report_removal(run, lambda run: delete_run(run, OUTPUTS, hosts)) for run in runs)
+        except UserError as error:
+            say(f"{len(runs)} not deleted: {error}")
+            left += len(runs)
+    return left + sum(not report_removal(folder, deletion.remove_hidden) for folder in rests)
 
 
 def check_choice(options: argparse.Namespace, runs: list[Summary]) -> None:
@@ -218,11 +231,11 @@ def confirm(is_certain: bool) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def report_removal(folder: Path, remove: Callable[[Path], list[str]]) -> bool:
+def report_removal(folder: Path, action: Callable[[Path], list[str]]) -> bool:
     """Remove a folder, say how it went, and return whether all of it is gone."""
     name = os.path.relpath(folder)
     try:
-        problems = remove(folder)
+        problems = action(folder)
     except (OSError, UserError) as error:
         say(f"not deleted: {describe_os_error(error, name)}")
         return False

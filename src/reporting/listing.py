@@ -19,14 +19,8 @@ COLUMNS = ("run", "state", "title", "val ELBO", "started", "time", "size", "swee
 NUMBERS = ("val ELBO", "time", "size")  # aligned to the right
 # how a table that is too wide becomes narrower, a step after the other: a column, and how narrow it may get, 0 for gone
 STEPS = (
-    ("note", 24),
-    ("title", 30),
-    ("note", 0),
-    ("sweep", 0),
-    ("started", 0),
-    ("title", 16),
-    ("run", 24),
-    ("size", 0),
+    *(("note", 24), ("title", 30), ("note", 0), ("sweep", 0), ("started", 0), ("title", 16), ("run", 24)),
+    *(("size", 0), ("time", 0), ("title", 0), ("run", 12)),
 )
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 RED, GREEN, YELLOW, BLUE, GREY = 31, 32, 33, 34, 90

@@ -4,6 +4,7 @@ The folder is renamed first, to the name of a temporary file, so that it is a ru
 so that what a kill leaves is recognised.
 """
 
+import errno
 import os
 import shutil
 import socket
@@ -90,8 +91,8 @@ def remove_hidden(hidden: Path) -> list[str]:
     problems, kept = [], RunFolder(hidden).status
 
     def note(_: object, path: str, failure: tuple) -> None:
-        if not isinstance(failure[1], FileNotFoundError):
-            problems.append(describe_os_error(failure[1], path))
+        if failure[1].errno not in (errno.ENOENT, errno.ENOTEMPTY):  # the latter follows from another problem
+            problems.append(f"{failure[1].strerror}: {path}")
 
     try:
         for path in hidden.iterdir():
@@ -104,8 +105,10 @@ def remove_hidden(hidden: Path) -> list[str]:
         if not problems:
             kept.unlink(missing_ok=True)
             hidden.rmdir()
-    except (OSError, RecursionError) as error:
+    except OSError as error:
         problems.append(describe_os_error(error, hidden))
+    except RecursionError:  # Python 3.11 and 3.12 remove folders in recursion
+        problems.append(f"{relative(hidden)} holds too many folders in one another: rm -r removes it")
     return problems
 
 

@@ -56,7 +56,9 @@ def read_jobs(folder: Path) -> dict[str, Entry]:
 
 
 def write_jobs(folder: Path, entries: dict[str, Entry]) -> None:
-    """Write SWEEP/jobs.json."""
+    """Write SWEEP/jobs.json, for which the sweep is locked, and remove what a killed process has left of it."""
+    for leftover in folder.glob(f".*.{SweepFolder(folder).jobs.name}"):
+        leftover.unlink(missing_ok=True)
     with atomic_path(SweepFolder(folder).jobs, durable=True) as partial_file:
         content = {name: asdict(entry) for name, entry in entries.items()}
         partial_file.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """The deletion of runs that may be jobs of a sweep or trials of a search, which has to know of it ever after."""
 
 from collections.abc import Collection
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,21 +20,18 @@ def delete_run(folder: Path, root: Path, hosts: Collection[str]) -> list[str]:
     That a job of a sweep was deleted is written to the sweep's jobs.json before, so that even after a kill in between
     it is not trained again unasked. Raises UserError with the reason where the run is to be left as it is.
     """
-    with ExitStack() as stack:
-        deletion.check_place(folder, root)  # before a lock is made anywhere
-        is_job = is_sweep(folder.parent) and folder.name.isascii() and folder.name.isdecimal()
-        if is_job:
-            stack.enter_context(lock_sweep(folder.parent))
-        stack.enter_context(deletion.reserve(folder, root, hosts))
-        if is_job:
+    with lock_sweep(folder.parent), deletion.reserve(folder, root, hosts):
+        if is_sweep(folder.parent) and folder.name.isascii() and folder.name.isdecimal():
             mark_deleted(folder)
         return deletion.remove(folder)
 
 
-def lock_sweep(sweep: Path) -> AbstractContextManager[None]:
-    """Hold the lock of a sweep or search. Raises UserError where it is running."""
-    refusal = f"{deletion.relative(sweep)} is running: its jobs can be deleted once it has ended"
-    return lock(SweepFolder(sweep).lock, refusal)
+def lock_sweep(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a folder of runs if it is a sweep's or a search's. Raises UserError where it is running."""
+    if not is_sweep(folder):
+        return nullcontext()
+    refusal = f"{deletion.relative(folder)} is running, and its jobs can be deleted once it has ended"
+    return lock(SweepFolder(folder).lock, refusal)
 
 
 def mark_deleted(run: Path) -> None:
