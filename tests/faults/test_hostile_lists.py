@@ -164,7 +164,7 @@ def test_links_to_folders_are_not_followed(capsys, tmp_path):
 def test_a_deep_folder_is_listed_and_its_deletion_says_what_is_left(capsys):
     folder = make_run("runs/deep", "failed")
     descriptor = os.open(folder, os.O_RDONLY)
-    for _ in range(1200):
+    for _ in range(1050):
         os.mkdir("d", dir_fd=descriptor)
         inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
         os.close(descriptor)
