@@ -208,7 +208,7 @@ def remove(folders: list[Path], rests: list[Path], hosts: list[str]) -> int:
         except UserError as error:
             say(f"{len(runs)} not deleted: {error}")
             left += len(runs)
-    return left + sum(not report_removal(folder, deletion.remove_hidden) for folder in rests)
+    return left + sum(not report_removal(folder, deletion.remove_rest) for folder in rests)
 
 
 def check_choice(options: argparse.Namespace, runs: list[Summary]) -> None:

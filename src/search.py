@@ -126,7 +126,7 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
         suggestion = [each.suggest(trial) for each in dimensions]
         trial.set_user_attr("words", suggestion)
         if trial.number in deleted:
-            trials.fail_deleted(trial)
+            trials.give_up(trial)
             continue
         log.info("trial %d, one of %d: %s", trial.number, total, " ".join(suggestion))
         trials.check_folder(folder / str(trial.number), [*fixed, *suggestion])

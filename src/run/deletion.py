@@ -83,10 +83,10 @@ def remove(folder: Path) -> list[str]:
     hidden = folder.with_name(f".{os.getpid()}.{folder.name}")
     folder.rename(hidden)
     os.utime(hidden)  # it is this process's now, and no rest of one that had its PID
-    return remove_hidden(hidden)
+    return remove_rest(hidden)
 
 
-def remove_hidden(hidden: Path) -> list[str]:
+def remove_rest(hidden: Path) -> list[str]:
     """Remove a folder that was renamed for that, its status last; what could not be removed, with the reasons."""
     problems, kept = [], RunFolder(hidden).status
 

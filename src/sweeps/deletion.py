@@ -22,7 +22,7 @@ def delete_run(folder: Path, root: Path, hosts: Collection[str]) -> list[str]:
     """
     with lock_sweep(folder.parent), deletion.reserve(folder, root, hosts):
         if is_sweep(folder.parent) and folder.name.isascii() and folder.name.isdecimal():
-            mark_deleted(folder)
+            record_deletion(folder)
         return deletion.remove(folder)
 
 
@@ -34,7 +34,7 @@ def lock_sweep(folder: Path) -> AbstractContextManager[None]:
     return lock(SweepFolder(folder).lock, refusal)
 
 
-def mark_deleted(run: Path) -> None:
+def record_deletion(run: Path) -> None:
     """Record in jobs.json that a job was deleted; a trial of a search, whose jobs are in its journal, gets an entry."""
     entries, number = read_jobs(run.parent), int(run.name)
     training = training_of_folder(run)

@@ -72,7 +72,7 @@ def deleted_numbers(folder: Path) -> set[int]:
     return {job.number for job in read_jobs(folder).values() if is_deleted(folder, job)}
 
 
-def fail_deleted(trial: "Trial") -> None:
+def give_up(trial: "Trial") -> None:
     """Tell the study that a trial has failed, whose folder the user has deleted before it was at its end."""
     from optuna.trial import TrialState
 

@@ -35,6 +35,13 @@ def make_job(number: int, state: str = "finished", **options: Any) -> Path:
     return folder
 
 
+def edit_status(folder: Path, **changes: object) -> None:
+    """Change what the status.json of a run says; one that is to be running begins now."""
+    changes |= {"started": NOW.isoformat(), "ended": None} if changes.get("state") == "running" else {}
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps(status | changes))
+
+
 def command(capsys: pytest.CaptureFixture, *words: str) -> tuple[int, str, str]:
     """python -m src.runs in this process: its exit code, what it prints, and what it says beside that."""
     capsys.readouterr()
