@@ -149,7 +149,7 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
     identity.keep(run, module.run, data, in_sweep=job is not None)
     log.info("%s -> %s", cfg.title, os.path.relpath(run))
     metrics: dict[str, Any] = {}
-    loggers = build_loggers(cfg, run, job, position)
+    loggers = build_loggers(cfg, run, job, position, data.step_size())
     try:
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
@@ -158,7 +158,8 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
             minimise(trainer, training, cfg.ckpt_path)
             metrics = test(trainer, training, run)
     finally:
-        guard.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))
+        summary = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+        guard.close(loggers, summary, status.state_after(sys.exception()))
     return metrics
 
 
