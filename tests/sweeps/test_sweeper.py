@@ -28,11 +28,12 @@ def test_a_sweep_whose_jobs_are_over_launches_nothing(sweep, capfd):
     assert sweep("beta=1,4", "sweep_name=a") == 0
     folder = Path("outputs/sweeps/a")
     before = modification_times(folder / "0") | modification_times(folder / "1")
-    assert capfd.readouterr().out.count("Launching 2 jobs locally") == 1
+    said = capfd.readouterr().out
+    assert [line for line in said.splitlines() if line.startswith("job ")] == ["job 1 of 2: beta=1", "job 2 of 2: beta=4"]
     assert sweep("beta=1,4", "sweep_name=a") == 0
     said = capfd.readouterr().out
     assert "sweep_name=a: 2 jobs, 2 of them done before" in said
-    assert "Launching" not in said
+    assert "job 1 of" not in said
     assert "2 of 2 jobs finished" in said
     assert modification_times(folder / "0") | modification_times(folder / "1") == before
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {"0", "1"}
