@@ -139,7 +139,7 @@ def folder_names(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """Print what the last word of a command line may become, a line each: `python -m src.completion train "prior=v"`."""
+    """Print what the last word of a command line may become: `python -m src.completion train "beta=4 prior=v"`."""
     command, line = sys.argv[1:3]
     words = line.split()
     word = "" if not words or line[-1].isspace() else words.pop()

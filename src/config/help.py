@@ -70,7 +70,7 @@ def task_lines(task: str, line: str) -> Iterator[str]:
     """What a task does, and its options."""
     yield from textwrap.wrap(f"{task}: {line}", width())
     yield ""
-    yield f"  python -m src.apply run=RUN_FOLDER task={task} [option=value ...]"
+    yield f"  python -m src.apply run=RUN_FOLDER task={task} [...]"
     yield ""
     if lines := list(option_lines("task", task)):
         yield "Its options, with their defaults:"
@@ -104,7 +104,7 @@ def option_types(group: str, choice: str) -> dict[str, Any]:
 
 
 def help_text(command: str) -> str:
-    """The text of conf/hydra/help/ for `train` or `search`, with each group and its choices, or `apply`, with each task.
+    """The text of conf/hydra/help/ for a command, with each group and its choices, or for `apply` with each task.
 
     Hydra's own --help answers a second later: for each group it copies all the configurations that it knows.
     """

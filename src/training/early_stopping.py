@@ -77,10 +77,10 @@ class Patience(EarlyStopping):
 def early_end(trainer: Trainer) -> str | None:
     """Why a training has ended before its last epoch, by Patience or by an EarlyStopping of the user's; None where
     neither has ended it."""
-    if trainer.fit_loop.epoch_progress.current.processed == trainer.max_epochs:
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    if progress.processed == trainer.max_epochs:
         return None
     ended = [
         each for each in trainer.early_stopping_callbacks if each.stopping_reason != EarlyStoppingReason.NOT_STOPPED
     ]
-    return ended[0].stopping_reason_message or ended[0].stopping_reason.value if ended else None
-
+    return (ended[0].stopping_reason_message or "stopped by its EarlyStopping") if ended else None

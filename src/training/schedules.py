@@ -72,7 +72,7 @@ def progress(length: float, unit: Unit, epoch: float, step: float) -> float:
 
 
 def settling_epoch(schedule: Callable[[float, float], float], epochs: int, steps: int) -> int:
-    """The epoch at whose end a schedule has reached its final value for the rest of a training; 0 where it always has it.
+    """The epoch at whose end a schedule has its final value for the rest of a training; 0 where it has it always.
 
     Args:
         schedule: the curve, whatever its class.
