@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Do a task as the command line says, and end the program with a line about what went wrong."""
-    if answer_help("apply", sys.argv[1:]):
-        return
     trust.command.set(["python", "-m", "src.apply", *sys.argv[1:]])
     with stop_on_signals(), errors_in_one_line(Path(CONF)):
+        if answer_help("apply", sys.argv[1:]):
+            return
         sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
         hydra_main()
 

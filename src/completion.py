@@ -66,7 +66,7 @@ def candidates(command: str, words: Sequence[str], word: str) -> list[str]:
 
 def names(command: str, words: Sequence[str], word: str) -> Iterator[str]:
     """The names of options, each with `=`; those within a group only once its name and a dot are typed."""
-    groups = chosen(command, words)
+    groups = current_choices(command, words)
     if "." in word:
         group = word.partition(".")[0]
         nodes = root_options("apply")["data"] if (command, group) == ("apply", "data") else {}
@@ -98,7 +98,7 @@ def values(command: str, words: Sequence[str], option: str) -> Iterable[str]:
     if option in LISTED:
         return LISTED[option]
     group = option.partition(".")[0]
-    choice = chosen(command, words).get(group)
+    choice = current_choices(command, words).get(group)
     found = [each for each in options(group, choice) if each.name == option] if choice else []
     return alternatives(found[0].comment, found[0].default) if found else []
 
@@ -111,7 +111,7 @@ def alternatives(comment: str, default: str) -> list[str]:
     return [part[0] for part in parts] if len(parts) > 1 and all(len(part) == 1 for part in parts) else []
 
 
-def chosen(command: str, words: Sequence[str]) -> dict[str, str | None]:
+def current_choices(command: str, words: Sequence[str]) -> dict[str, str | None]:
     """The choice of each group of a command, by its defaults and the words before."""
     groups = default_choices(source(command))
     groups = {name: choice for name, choice in groups.items() if name in GROUPS}

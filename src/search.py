@@ -42,11 +42,11 @@ HOPELESS = 5  # a search ends after so many failures without a success
 
 def main() -> None:
     """Search as the command line says, and end the program with a line about what went wrong."""
-    if answer_help("search", sys.argv[1:]):
-        return
     trust.command.set(["python", "-m", "src.search", *sys.argv[1:]])
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stdout)
     with stop_on_signals(), errors_in_one_line(Path(CONF)), as_user_errors(SWEEPS, "search fewer or smaller values"):
+        if answer_help("search", sys.argv[1:]):
+            return
         search(prepare_arguments(sys.argv[1:], Path(CONF)))
 
 

@@ -49,13 +49,13 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Train as the command line says, and end the program with a line about what went wrong."""
-    if answer_help("train", sys.argv[1:]) or answer_completion(sys.argv[1:]):
-        return
     trust.command.set(["python", "-m", "src.train", *sys.argv[1:]])
     if world.rank():  # the first process prints all there is to say
         logging.disable(logging.WARNING)
     try:
         with stop_on_signals(), release_claims(), errors_in_one_line(Path(CONF)):
+            if answer_help("train", sys.argv[1:]) or answer_completion(sys.argv[1:]):
+                return
             sys.argv[1:] = [*prepare_arguments(sys.argv[1:], Path(CONF)), *world.hydra_overrides()]
             hydra_main()
     except UnfinishedError:  # a sweep has listed the jobs that did not finish

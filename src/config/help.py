@@ -1,7 +1,6 @@
 """The answers to --help: those of a command from conf/hydra/help/, those of a group or a task from its files."""
 
 import shutil
-import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,16 +21,13 @@ def answer_help(command: str, arguments: Sequence[str]) -> bool:
     """Whether the arguments of a command ask for help, which is then printed.
 
     With the name of a group, or one of its choices, the help is about that group: `prior --help`, `prior=vamp --help`,
-    `task=sample --help`. Ends the program with one line where there is no such group.
+    `task=sample --help`. Raises UserError where there is no such group.
     """
     if not FLAGS & set(arguments):
         return False
     words = [word for word in arguments if not word.startswith("-")]
     topic = next((word for word in words if is_topic(command, word)), None)
-    try:
-        print(topic_text(command, topic) if topic else help_text(command))
-    except UserError as error:
-        sys.exit(str(error))
+    print(topic_text(command, topic) if topic else help_text(command))
     return True
 
 

@@ -35,7 +35,7 @@ def log_opening(title: str, run: Path, vae: "VAE", data: "ImageData", trainer: "
     log.info("  data    %s: %s images", printable(facts["name"]), sizes)
     log.info("  images  %s, %s, %s", shape, data.pixels, step)
     log.info("  device  %s%s, precision %s", device(trainer), processes, trainer.precision)
-    log.info("  folder  %s", printable(os.path.relpath(run)))
+    log.info("  folder  %s", printable(shorter_path(run)))
 
 
 def parameters(vae: "VAE") -> str:
@@ -71,11 +71,17 @@ def log_results(metrics: Mapping[str, Any]) -> None:
 
 def log_next(run: Path, metrics: Mapping[str, Any], has_problem: bool) -> None:
     """Say where a run's pictures are, and two commands to go on with."""
-    folder, relative = RunFolder(run), os.path.relpath(run)
+    folder = RunFolder(run)
     images, animations = (len(list(folder.figures.glob(pattern))) for pattern in ("*.png", "*.gif"))
     if images + animations:
-        place = printable(os.path.relpath(folder.figures))
+        place = printable(shorter_path(folder.figures))
         log.info("pictures: %s (%d images, %d animations)", place, images, animations)
     some = f" task.images={MANY}" if metrics["data"]["test"] > MANY else ""
     for task in (f"evaluate{some}", "diagnose" if has_problem else "sample"):
-        log.info("next: python -m src.apply %s task=%s", format_option("run", relative), task)
+        log.info("next: python -m src.apply %s task=%s", format_option("run", shorter_path(run)), task)
+
+
+def shorter_path(path: Path) -> str:
+    """A path from the working directory where it leads there, otherwise from the root."""
+    relative = os.path.relpath(path)
+    return str(path.absolute()) if relative.startswith("..") else relative
