@@ -27,7 +27,7 @@ class Progress(Callback):
     refresh_rate: how often a second the bar is drawn at most
     """
 
-    def __init__(self, refresh_rate: Positive):
+    def __init__(self, refresh_rate: Positive) -> None:
         self.refresh_rate = refresh_rate
         self.bar: tqdm | None = None
         self.printed: float | None = None  # the epoch of the last line

@@ -43,14 +43,18 @@ complete -o bashdefault -o default -F _vae_lab python python3 python3.11 python3
 """
 
 
-def answer_completion(arguments: Sequence[str]) -> bool:
-    """Whether the arguments of a command ask for the script of the completion, which is then printed."""
+def completion_script(arguments: Sequence[str]) -> str | None:
+    """The script of the completion, where the arguments of a command ask for it; None where they do not.
+
+    Raises UserError for another shell than bash.
+    """
     if "--completion" not in arguments:
-        return False
+        return None
     if list(arguments) != ["--completion", "bash"]:
-        sys.exit('there is completion for bash alone: eval "$(python -m src.train --completion bash)"')
-    print(BASH.strip())
-    return True
+        from src.support.errors import UserError  # imports Hydra, for which no press of the key should wait
+
+        raise UserError('there is completion for bash alone: eval "$(python -m src.train --completion bash)"')
+    return BASH.strip()
 
 
 def candidates(command: str, words: Sequence[str], word: str) -> list[str]:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
-from src.config.help import answer_help
+from src.config.help import help_answer
 from src.config.options import CONF
 from src.run.confine import confine
 from src.startup import as_user_errors, import_libraries
@@ -45,7 +45,8 @@ def main() -> None:
     trust.command.set(["python", "-m", "src.search", *sys.argv[1:]])
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stdout)
     with stop_on_signals(), errors_in_one_line(Path(CONF)), as_user_errors(SWEEPS, "search fewer or smaller values"):
-        if answer_help("search", sys.argv[1:]):
+        if text := help_answer("search", sys.argv[1:]):
+            print(text)
             return
         search(prepare_arguments(sys.argv[1:], Path(CONF)))
 

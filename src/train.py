@@ -18,10 +18,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.completion import answer_completion
+from src.completion import completion_script
 from src.config import memory, trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
-from src.config.help import answer_help
+from src.config.help import help_answer
 from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
 from src.run import epochs, resume, status, summary
@@ -54,7 +54,8 @@ def main() -> None:
         logging.disable(logging.WARNING)
     try:
         with stop_on_signals(), release_claims(), errors_in_one_line(Path(CONF)):
-            if answer_help("train", sys.argv[1:]) or answer_completion(sys.argv[1:]):
+            if text := help_answer("train", sys.argv[1:]) or completion_script(sys.argv[1:]):
+                print(text)
                 return
             sys.argv[1:] = [*prepare_arguments(sys.argv[1:], Path(CONF)), *world.hydra_overrides()]
             hydra_main()
@@ -266,7 +267,7 @@ def final_metrics(module: "VAEModule", data: "ImageData", rows: list[Row], epoch
         "likelihood": type(module.vae.likelihood).__name__,
         "pixels": data.pixels,
         "data": data.description(),
-        "device": str(module.device),
+        "device": str(module.trainer.strategy.root_device),  # the module is on the CPU again
         "precision": module.trainer.precision,
         **record.provenance(),
     }

@@ -17,18 +17,17 @@ from src.support.ranges import describe_type
 FLAGS = {"-h", "--help"}
 
 
-def answer_help(command: str, arguments: Sequence[str]) -> bool:
-    """Whether the arguments of a command ask for help, which is then printed.
+def help_answer(command: str, arguments: Sequence[str]) -> str | None:
+    """What the arguments of a command ask for help about; None where they do not ask for it.
 
     With the name of a group, or one of its choices, the help is about that group: `prior --help`, `prior=vamp --help`,
     `task=sample --help`. Raises UserError where there is no such group.
     """
     if not FLAGS & set(arguments):
-        return False
+        return None
     words = [word for word in arguments if not word.startswith("-")]
     topic = next((word for word in words if is_topic(command, word)), None)
-    print(topic_text(command, topic) if topic else help_text(command))
-    return True
+    return topic_text(command, topic) if topic else help_text(command)
 
 
 def is_topic(command: str, word: str) -> bool:

@@ -23,7 +23,7 @@ class Patience(EarlyStopping):
     patience. The state is in every checkpoint, so that a resumed run ends where an undisturbed one does.
     """
 
-    def __init__(self, patience: int, min_epochs: int | None):
+    def __init__(self, patience: int, min_epochs: int | None) -> None:
         super().__init__("val/loss", patience=patience)
         self.min_epochs = min_epochs or 0
         self.lowest, self.lowest_epoch, self.epoch, self.start = math.inf, 0, 0, 0

@@ -100,7 +100,7 @@ def test_mistakes_are_answered_before_anything_is_made(options, message):
 @pytest.mark.parametrize("line", COMMANDS)
 def test_readme_command(line):
     parts = shlex.split(line, comments=True)
-    name, trials, asked = space.parse_command_line(parts[parts.index("src.search") + 1 :])
+    _name, trials, asked = space.parse_command_line(parts[parts.index("src.search") + 1 :])
     assert trials >= 10
     if asked:  # else it goes on with one
         with hydra.initialize_config_dir(CONF, version_base="1.3"):
