@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
-from src.config.help import help_text
+from src.config.help import help_answer
 from src.config.options import CONF
 from src.run.confine import confine
 from src.startup import as_user_errors, import_libraries
@@ -42,12 +42,12 @@ HOPELESS = 5  # a search ends after so many failures without a success
 
 def main() -> None:
     """Search as the command line says, and end the program with a line about what went wrong."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text("search"))
-        return
     trust.command.set(["python", "-m", "src.search", *sys.argv[1:]])
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stdout)
     with stop_on_signals(), errors_in_one_line(Path(CONF)), as_user_errors(SWEEPS, "search fewer or smaller values"):
+        if text := help_answer("search", sys.argv[1:]):
+            print(text)
+            return
         search(prepare_arguments(sys.argv[1:], Path(CONF)))
 
 

@@ -22,7 +22,7 @@ from src.data import sources
 from src.training.checkpoints import WholeOrNothing
 from tests.helpers.project import BLOCKS, LINES, README, ROOT
 
-# tested in test_help, sweeps/test_launchers.py and training/test_ddp.py
+# tested in test_help.py, sweeps/test_launchers.py and training/test_ddp.py
 ELSEWHERE = ("--help", " sweep=", "hydra/launcher=", "trainer=ddp")
 COMMANDS = [line for line in LINES if "src.train" in line and not any(word in line for word in ELSEWHERE)]
 SMALL = [
@@ -182,20 +182,6 @@ def test_a_failed_job_does_not_stop_a_sweep(command, tmp_path, capsys):
     assert stop.value.code == 1
     assert [path.parent.name for path in tmp_path.glob("outputs/sweeps/*/*/metrics.json")] == ["1"]
     assert "Traceback" not in capsys.readouterr().err
-
-
-def test_help(command, capsys):
-    command("--help")
-    said = capsys.readouterr().out
-    for group in ("data: fashion_mnist, mnist, mnist5k, npz", "model: conv, mlp", "latent_dim=16"):
-        assert group in said
-    command("-h")
-    assert capsys.readouterr().out == said
-    with pytest.raises(SystemExit):
-        train.hydra_main()  # Hydra's own, which is slow, and knows no better than to list tasks
-    hydras = capsys.readouterr().out.splitlines(keepends=True)
-    hydras = "".join(line for line in hydras if not line.startswith("task:"))
-    assert hydras.replace("seeds, wandb\n", "seeds\n") == said
 
 
 def test_the_makefile_has_the_commands_of_the_readme():

@@ -72,7 +72,7 @@ def train(tmp_path: Path, small: list[str], bad_loggers: None) -> Iterator[Calla
 
 def warnings(console: str) -> list[str]:
     """The warnings on a console, without those about what the model has learned."""
-    return [line for line in console.splitlines() if "WARNING" in line and "finished, but" not in line]
+    return [line for line in console.splitlines() if line.startswith("warning:") and "finished, but" not in line]
 
 
 @pytest.mark.parametrize(("how", "number"), [("raise", signal.SIGKILL), ("hang", signal.SIGSTOP)])
