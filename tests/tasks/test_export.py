@@ -55,6 +55,20 @@ def test_files_and_numbers(exported):
     assert 0 <= numbers["decoder.onnx/difference"] <= 1e-5
 
 
+def test_inputs_have_names_shapes_and_a_range(exported):
+    for file, name, shape, text in (
+        ("encoder.onnx", "images", [1, 28, 28], "float32 (N, 1, 28, 28), 0 or 1"),
+        ("decoder.onnx", "codes", [3], "float32 (N, 3), any range"),
+    ):
+        session = onnxruntime.InferenceSession(str(exported[1] / file), providers=["CPUExecutionProvider"])
+        (node,) = session.get_inputs()
+        assert (node.name, node.type, node.shape[1:]) == (name, "tensor(float)", shape)
+        assert isinstance(node.shape[0], str)  # a name, so that it takes any number
+        metadata = session.get_modelmeta().custom_metadata_map
+        assert metadata[name].startswith(text)
+        assert "on blobs" in metadata["title"] or "on npz" in metadata["title"]
+
+
 @pytest.mark.parametrize("count", [1, 2, 17])
 def test_onnx_equals_pytorch_for_any_batch_size(exported, finished, count):
     vae = build.load(finished)
