@@ -34,7 +34,7 @@ from src.run.epochs import Position
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 from src.training import checkpoints
-from src.training.cluster import environment
+from src.training.cluster import check_accelerator, environment
 from src.training.module import VAEModule
 from src.training.trial import try_networks, try_objective, try_schedules, try_single_image
 
@@ -54,6 +54,7 @@ def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any]
         nothing has been written then.
     """
     images = None
+    check_accelerator(cfg.trainer.accelerator)
     if checkpoint:
         if cfg.trainer.max_epochs <= (done := checkpoint["epoch"]):
             raise UserError(f"the run is past epoch {done + 1}: trainer.max_epochs counts from its start")

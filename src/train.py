@@ -251,7 +251,7 @@ def final_metrics(module: "VAEModule", data: "ImageData", run: Path, epoch: int)
         "likelihood": type(module.vae.likelihood).__name__,
         "pixels": data.pixels,
         "data": data.description(),
-        "device": str(module.device),
+        "device": str(module.trainer.strategy.root_device),  # the module is on the CPU again
         "precision": module.trainer.precision,
         **record.provenance(),
     }
