@@ -2,6 +2,7 @@
 # make test                                     set up .venv once, then lint, check types and test
 # make faults                                   kill, fill the disk and damage files at every point: 25 minutes, Linux
 # make bench                                    how fast it trains, beside a bare loop and its peers: half an hour
+# make docs                                     the documentation as a site in site/, to be read offline
 # make audit                                    known vulnerabilities of the installed packages
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu make ...     PyTorch without CUDA, 1 GB instead of 6
 PYTHON ?= python3.11
@@ -10,7 +11,7 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: train test faults bench audit format clean
+.PHONY: train test faults bench docs audit format clean
 
 train: $(READY)
 	$(BIN)/python -m src.train $(ARGS)
@@ -27,6 +28,10 @@ faults: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
 	$(BIN)/python -m benchmarks.train $(ARGS)
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
 
 audit: $(READY)
 	$(BIN)/python -m pip install --quiet 'pip-audit>=2.9,<3'

@@ -1,6 +1,5 @@
 """Training and tasks from Python."""
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -21,9 +20,9 @@ def test_a_run_from_python_is_that_of_the_command_line(small, run, tmp_path, mon
     assert sys.argv == ["ipykernel_launcher.py", "-f", "kernel.json"]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert identical(weights(folder), weights(run()))
-    written = os.stat(folder / "metrics.json").st_mtime_ns
+    written = (folder / "metrics.json").stat().st_mtime_ns
     assert api.train(*small, "run_name=first", "resume=auto") == folder  # finished: nothing is trained
-    assert os.stat(folder / "metrics.json").st_mtime_ns == written
+    assert (folder / "metrics.json").stat().st_mtime_ns == written
     longer = api.train(f"ckpt_path={folder}/checkpoints/last.ckpt", "trainer.max_epochs=3")
     assert longer.resolve() == folder.resolve()
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2  # the third

@@ -1,6 +1,8 @@
 """task=export."""
 
 import json
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -16,6 +18,7 @@ from src.support.errors import UserError
 from src.support.statistics import flatten
 from src.tasks import export
 from tests.helpers.models import POSTERIORS
+from tests.helpers.project import python_block
 
 
 def convolutional(posterior=posteriors.Gaussian, likelihood=likelihoods.Bernoulli, channels=1) -> VAE:
@@ -67,6 +70,16 @@ def test_inputs_have_names_shapes_and_a_range(exported):
         metadata = session.get_modelmeta().custom_metadata_map
         assert metadata[name].startswith(text)
         assert "on blobs" in metadata["title"] or "on npz" in metadata["title"]
+
+
+def test_the_documented_script_needs_no_torch(exported, tmp_path):
+    script = python_block("onnxruntime").replace("outputs/runs/RUN/tasks/export/latest", str(exported[1]))
+    check = (
+        "import sys; assert 'torch' not in sys.modules; assert reconstructions.shape == (8, 1, 28, 28) < samples.shape"
+    )
+    (tmp_path / "script.py").write_text(f"{script}\n{check}\n")
+    answer = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=True)
+    assert answer.stdout.startswith("float32 (N, 1, 28, 28), 0 or 1")
 
 
 @pytest.mark.parametrize("count", [1, 2, 17])
