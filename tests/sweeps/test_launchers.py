@@ -26,7 +26,7 @@ def jobs_of(*words: str) -> list:
         return Sweep(cfg, lambda: pytest.fail("nothing is launched")).compose()[1]
 
 
-SWEEPS = [line for line in LINES if "src.train" in line and (" sweep=" in line or " -m " in line)]
+SWEEPS = [line for line in LINES if "src.train" in line and (" sweep=" in line or "src.train -m " in line)]
 
 
 @pytest.mark.parametrize("line", [line for line in SWEEPS if "beta_latent_model" not in line])
