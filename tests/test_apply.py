@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_samples(applied, finished):
 
 
 def test_every_task_of_a_multirun_is_checked_before_the_first(command, finished, capsys):
-    with pytest.raises(SystemExit, match="task.count must be a whole number, 1 or more, got 0"):
+    with pytest.raises(SystemExit, match=r"task.count must be a whole number, 1 or more, got 0"):
         command("-m", f"run={finished}", "task=sample", "task.count=2,0")
     with pytest.raises(SystemExit, match="run=nowhere: no such folder"):
         command("-m", f"run={finished},nowhere", "task=sample")
@@ -188,7 +188,7 @@ def test_images_that_lie_elsewhere_now(applied, run, small, tmp_path):
     away = shutil.copy(path, tmp_path / "away.npz")
     trained = run(f"data.path={away}")
     Path(away).unlink()
-    with pytest.raises(UserError, match="data.path=.*away.npz: no such file"):
+    with pytest.raises(UserError, match=r"data.path=.*away.npz: no such file"):
         applied(trained, "task=evaluate", "task.samples=0")
     assert not (trained / "tasks").exists()
     numbers, _ = applied(trained, "task=evaluate", "task.samples=0", f"data.path={path}")
@@ -211,9 +211,10 @@ def test_numbers_and_pictures_go_to_the_runs_own_wandb_run(applied, run, tmp_pat
     trained = run("logger=wandb")
     applied(trained, "task=sample", *QUICK)
     wandb = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json"]
-    told = []
-    for path in sorted(tmp_path.glob("outputs/wandb/offline-run-*/*.wandb")):
-        told.append(subprocess.run([*wandb, str(path)], capture_output=True, text=True, check=True).stdout)
+    told = [
+        subprocess.run([*wandb, str(path)], capture_output=True, text=True, check=True).stdout
+        for path in sorted(tmp_path.glob("outputs/wandb/offline-run-*/*.wandb"))
+    ]
     assert len(told) == 2
     first, second = (re.search(r'"run_id":"(\w+)"', text)[1] for text in told)
     assert first == second

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tomllib
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
@@ -94,6 +94,8 @@ def test_commands_that_are_no_commands_of_src_exist():
         words = line.partition("#")[0].split()
         if words[0] == "make":
             assert words[1] in targets, line
+        elif words[0] in ("docker", "mkdir"):
+            assert (ROOT / "Dockerfile").is_file()
         elif words[0] == "pip":
             assert set(re.search(r"\[(.*)\]", line)[1].split(",")) <= set(extras), line
         elif words[2].startswith("benchmarks."):
@@ -122,7 +124,7 @@ def test_a_network_of_torchvision():
 def test_notebook(command, monkeypatch):
     """The code of the notebook runs from its first to its last cell, and what is committed has its outputs."""
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
-    matplotlib.use("agg")
+    mpl.use("agg")
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
     monkeypatch.setattr(
         "src.figures.draw_final",
@@ -147,11 +149,11 @@ def headings(page: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_links(name):
-    folder = ROOT if name == "README.md" else ROOT / "docs"
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", PAGES[name]):
+    page = ROOT / "docs" / name if (ROOT / "docs" / name).is_file() else ROOT / name
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text()):
         path, _, anchor = target.partition("#")
-        linked = folder / path if path else folder / name
+        linked = page.parent / path if path else page
         assert linked.is_file(), target
         assert not anchor or anchor in headings(linked.read_text()), target

@@ -1,7 +1,7 @@
 """The page on which every figure is drawn: measured in pixels from its top left corner, with a header and colours."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -55,7 +55,7 @@ def box(figure: Figure, area: Area, frame: bool = False) -> Axes:
     return axes
 
 
-def write(figure: Figure, left: float, top: float, text: str, points: float = 9, **options) -> Text:
+def write(figure: Figure, left: float, top: float, text: str, points: float = 9, **options: Any) -> Text:
     """Write `text` on the page, with its upper left corner at (left, top) in pixels."""
     across, down = size(figure)
     options = {"color": GREY, "va": "top", "linespacing": 1.35} | options

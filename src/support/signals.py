@@ -23,7 +23,7 @@ RETRY = 0.01  # seconds after which a signal is sent again whose exception Pytho
 class StopSignal(SystemExit):
     """A signal tells this process to end. It passes through `except Exception`, and ends the program if uncaught."""
 
-    def __init__(self, number: int):
+    def __init__(self, number: int) -> None:
         super().__init__(128 + number)
 
 

@@ -45,7 +45,7 @@ def job_states(folder: Path) -> dict[int, dict[str, Any]]:
     for job in sorted((job for job in read_jobs(folder).values() if job.wanted), key=lambda job: job.number):
         record = status.read(folder / str(job.number))
         open_end, started = record.get("state") not in (*OVER, State.RUNNING), time_of(record, "started")
-        if not started or open_end and started.timestamp() < began:  # in an earlier start
+        if not started or (open_end and started.timestamp() < began):  # in an earlier start
             record = {"state": State.WAITING}
         if record["state"] not in list(State):
             record |= {"state": State.UNKNOWN}

@@ -38,7 +38,7 @@ class Encoder(nn.Module):
     (N, D, D).
     """
 
-    def __init__(self, vae: VAE):
+    def __init__(self, vae: VAE) -> None:
         super().__init__()
         self.vae = vae
 
@@ -49,7 +49,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Codes (N, D) -> the mean of p(x|z), (N, C, H, W)."""
 
-    def __init__(self, vae: VAE):
+    def __init__(self, vae: VAE) -> None:
         super().__init__()
         self.vae = vae
 

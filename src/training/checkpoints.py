@@ -44,7 +44,7 @@ class WholeOrNothing(TorchCheckpointIO):
 class Restoration(Callback):
     """Knows whether a resumed training has taken up what its checkpoint holds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.is_complete = False
 
     def on_train_start(self, *_: Any) -> None:
@@ -57,7 +57,7 @@ class Average(EMAWeightAveraging):
     Buffers are copied, not averaged, since an average of counts or indices has no meaning.
     """
 
-    def __init__(self, decay: float):
+    def __init__(self, decay: float) -> None:
         super().__init__(decay=decay, use_buffers=False)
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -73,7 +73,7 @@ class EveryEpoch(ModelCheckpoint):
     A run may be moved to another folder between its start and a resume.
     """
 
-    def __init__(self, path: Path, monitor: str | None = None):
+    def __init__(self, path: Path, monitor: str | None = None) -> None:
         super().__init__(
             path.parent, filename=path.stem, monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
         )

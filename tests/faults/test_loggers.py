@@ -208,9 +208,9 @@ def test_a_logger_that_is_out_of_reach_at_the_start_is_left_out(run, bad_loggers
 
 
 def test_a_logger_with_wrong_options_is_refused(run, bad_loggers):
-    with pytest.raises(UserError, match="logger.mine: .*the server"):
+    with pytest.raises(UserError, match=r"logger.mine: .*the server"):
         run(*bad_logger("mine", "init", "raise"))
-    with pytest.raises(UserError, match="logger.mine: .*File exists"):
+    with pytest.raises(UserError, match=r"logger.mine: .*File exists"):
         run("+logger.mine._target_=pathlib.Path.mkdir", "+logger.mine.self=/")
 
 
@@ -226,7 +226,7 @@ def test_a_task_and_the_table_of_a_sweep_survive_wandb(run, applied, tmp_path, m
     monkeypatch.setattr(tracking, "wandb_logger", fail)
     monkeypatch.setattr(tracking, "BEGINNING", 0.5)
     monkeypatch.setattr(tracking, "call_in_time", guard.call_in_time)
-    numbers, results = applied(folder, "task=sample", "task.count=4", "task.samplers=[prior]", "task.compare=false")
+    _numbers, results = applied(folder, "task=sample", "task.count=4", "task.samplers=[prior]", "task.compare=false")
     assert (results / "metrics.json").is_file()
     conclude.conclude(folder.parent, {"wandb": {"_target_": tracking.WANDB, "mode": "offline"}})
     warnings = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")

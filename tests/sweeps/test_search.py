@@ -176,7 +176,7 @@ def test_rate_and_distortion_together(words, capsys):
 
 def test_a_search_keeps_its_plan(words, monkeypatch):
     search.search(["name=one", "trials=1", *SPACE, *words, *SHORT])
-    with pytest.raises(UserError, match="is another search .its words in search.yaml.: .* name and trials alone"):
+    with pytest.raises(UserError, match=r"is another search .its words in search.yaml.: .* name and trials alone"):
         search.search(["name=one", "trials=2", SPACE[0], *words, *SHORT])
     with pytest.raises(UserError, match="its metric, words in"):
         search.search(["name=one", "trials=2", "metric=val/kl"])

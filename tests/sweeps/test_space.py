@@ -97,7 +97,7 @@ def test_mistakes_are_answered_before_anything_is_made(options, message):
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_documented_command(line):
-    name, trials, asked = space.parse_command_line(arguments(line, "src.search"))
+    _name, trials, asked = space.parse_command_line(arguments(line, "src.search"))
     assert trials >= 10
     if asked:  # else it goes on with one
         with hydra.initialize_config_dir(CONF, version_base="1.3"):

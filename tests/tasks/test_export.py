@@ -147,7 +147,7 @@ def test_a_file_whose_outputs_differ_is_refused(exported, finished):
     vae = build.load(finished)
     with torch.no_grad():
         next(vae.decoder.parameters()).add_(1e-3)
-    with pytest.raises(UserError, match="decoder.onnx: onnxruntime differs from PyTorch by"):
+    with pytest.raises(UserError, match=r"decoder.onnx: onnxruntime differs from PyTorch by"):
         export.difference(export.Decoder(vae), torch.randn(5, 3), exported[1] / "decoder.onnx")
 
 
