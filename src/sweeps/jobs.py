@@ -4,6 +4,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import shlex
 import shutil
 import signal
 from collections import Counter
@@ -24,7 +25,7 @@ from src.support.errors import DamagedError, UserError
 from src.support.folders import RunFolder, SweepFolder
 from src.support.locks import lock
 from src.sweeps import processes
-from src.sweeps.numbering import belongs, training_of_job
+from src.sweeps.numbering import belongs, is_deleted, training_of_job
 
 OVER = (State.FINISHED, State.DIVERGED)  # states after which another attempt would only repeat the last one
 RESUMABLE = (State.INTERRUPTED, State.KILLED, State.RUNNING)  # states from which a job is resumed
@@ -35,14 +36,17 @@ PATIENCE = 5  # seconds to wait for a process that trains the same job and may b
 def job_states(folder: Path) -> dict[int, dict[str, Any]]:
     """The status and plan of each wanted job of a sweep, by number.
 
-    A job that this start of the sweep has not come to yet has the state `waiting`. Raises UserError where jobs.json is
-    gone or damaged.
+    A job that this start of the sweep has not come to yet has the state `waiting`, one whose folder the user has
+    deleted the state `deleted`. Raises UserError where jobs.json is gone or damaged.
     """
     path = SweepFolder(folder).jobs
     if not path.is_file():
         raise UserError(f"{path} is gone: start the sweep again, which finds its jobs by their folders")
     began, states = path.stat().st_mtime, {}
     for job in sorted((job for job in read_jobs(folder).values() if job.wanted), key=lambda job: job.number):
+        if is_deleted(folder, job):
+            states[job.number] = {"state": State.DELETED, "options": job.options}
+            continue
         record = status.read(folder / str(job.number))
         open_end, started = record.get("state") not in (*OVER, State.RUNNING), time_of(record, "started")
         if not started or (open_end and started.timestamp() < began):  # in an earlier start
@@ -80,14 +84,16 @@ def run_job(cfg: DictConfig, hydra: DictConfig, prepare: Callable[[], None], tra
     """
     folder, number = Path(hydra.sweep.dir), int(hydra.sweep.subdir)
     run, launcher = folder / str(number), hydra.runtime.choices["hydra/launcher"]
-    options = next((job.options for job in read_jobs(folder).values() if job.number == number), None)
-    if options is None or not belongs(run, training_of_job(cfg)):
+    entry = next((job for job in read_jobs(folder).values() if job.number == number), None)
+    if entry is None or not belongs(run, training_of_job(cfg)):
         raise UserError(f"{run} is no longer the folder of this job: start the sweep again")
+    if is_deleted(folder, entry):  # since the sweep was planned: SLURM may start its jobs long after it has ended
+        raise UserError(f"{run} was deleted: {replan_hint(run)}")
     if worker_of := multiprocessing.parent_process():  # joblib's workers outlive a sweep that is killed
         processes.die_with_parent(worker_of.pid)
     prepare()
     import_targets(OmegaConf.to_container(cfg))
-    work = partial(train_or_resume, cfg, run, list(hydra.overrides.task), Job(folder.name, options), train)
+    work = partial(train_or_resume, cfg, run, list(hydra.overrides.task), Job(folder.name, entry.options), train)
     code = processes.run_in_child(work, None if launcher == "basic" else RunFolder(run).log)
     if launcher == SLURM and (code == -signal.SIGTERM or status.read(run).get("state") == State.INTERRUPTED):
         os._exit(128 + signal.SIGTERM)  # SLURM ends the job, perhaps to requeue it: submitit must not see it as done
@@ -99,6 +105,11 @@ def run_job(cfg: DictConfig, hydra: DictConfig, prepare: Callable[[], None], tra
         print(f"{ending}{error}", flush=True)
     metrics = RunFolder(run).metrics
     return json.loads(metrics.read_text())["val/elbo"] if metrics.is_file() else None
+
+
+def replan_hint(run: Path) -> str:
+    """How a deleted job of a sweep is trained after all."""
+    return f"python -m src.runs replan {shlex.quote(os.path.relpath(run))} has its sweep train it again"
 
 
 def import_targets(node: dict[str, Any]) -> None:
@@ -166,6 +177,7 @@ def progress(folder: Path, with_waiting: bool = False) -> str:
     left /= max(1, len(begun) + (count[State.WAITING] > 0))
     failed = sum(count[state] for state in (State.FAILED, State.DIVERGED, State.KILLED, State.INTERRUPTED))
     parts = [f"{count[State.FINISHED]} of {len(jobs)} done", *([f"{failed} failed"] if failed else [])]
+    parts += [f"{count[State.DELETED]} deleted"] if count[State.DELETED] else []
     parts += [f"{count[State.RUNNING]} running"] if begun else []
     parts += [f"{count[State.WAITING]} waiting"] if with_waiting and count[State.WAITING] else []
     parts += [f"about {left.total_seconds() / 60:.0f} min left"] if left > timedelta(seconds=30) else []
