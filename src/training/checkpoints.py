@@ -17,6 +17,7 @@ from src.run.checkpoint_file import damage, parse, verify
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import EXAMPLE
+from src.training.early_stopping import early_end
 
 
 class WholeOrNothing(TorchCheckpointIO):
@@ -42,10 +43,15 @@ class WholeOrNothing(TorchCheckpointIO):
 
 
 class Restoration(Callback):
-    """Knows whether a resumed training has taken up what its checkpoint holds."""
+    """Knows whether a resumed training has taken up what its checkpoint holds, and has no more epochs trained of a run
+    that has ended early."""
 
     def __init__(self) -> None:
         self.is_complete = False
+
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        if early_end(trainer):  # the state of the callbacks is restored, and says so
+            trainer.should_stop = True
 
     def on_train_start(self, *_: Any) -> None:
         self.is_complete = True
