@@ -12,7 +12,7 @@ CANDIDATES = $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 VERSION := -c 'import sys; print(sys.version_info[:2])'
 
-.PHONY: help train test faults bench audit lock hooks format clean FORCE
+.PHONY: help train test faults bench docs audit lock hooks format clean FORCE
 
 help:  ## this list
 	@echo 'make TARGET VARIABLE=VALUE ...    the first time, train, test and what follows set up .venv'
@@ -36,6 +36,10 @@ faults: $(READY)  ## kill, fill the disk and damage files at every point: 25 min
 bench: $(READY)  ## measure how fast it trains, beside a bare loop and its peers: half an hour
 	$(PIP) -e '.[bench]'
 	$(BIN)/python -m benchmarks.train $(ARGS)
+
+docs: $(READY)  ## build the site of the documentation into site/
+	$(PIP) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
 
 audit: $(READY)  ## list known vulnerabilities of the installed packages
 	$(PIP) 'pip-audit>=2.9,<3'

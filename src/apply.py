@@ -69,7 +69,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     import torch
 
     from src import build
-    from src.run import record, status, tracking
+    from src.run import loggers, record, status
     from src.support import noise
     from src.support.statistics import flatten
 
@@ -97,10 +97,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
         record.write_json(ResultsFolder(folder).metrics, flat | facts | record.provenance())
     log.info("%s", record.table(numbers))
     log.info("pictures and numbers: %s", os.path.relpath(final))
-    try:
-        tracking.add(run.config, run.folder, name, flat, final)
-    except Exception as error:  # of any kind: the results are written already
-        log.warning("W&B: nothing was added to the run (%s)", error)
+    loggers.add_task(run.config, run.folder, name, flat, final, run.epoch)
     return flat
 
 

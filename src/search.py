@@ -124,10 +124,13 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
     storage = study.storage(folder)
     optuna_study = study.open_study(storage, folder.name, plan)
     fixed, dimensions = split(plan.words)
-    reasons, times = [], [time.monotonic()]
+    reasons, times, deleted = [], [time.monotonic()], trials.deleted_numbers(folder)
     for trial in study.pending_trials(optuna_study, storage, total, plan.startup):
         suggestion = [each.suggest(trial) for each in dimensions]
         trial.set_user_attr("words", suggestion)
+        if trial.number in deleted:
+            trials.give_up(trial)
+            continue
         log.info("trial %d, one of %d: %s", trial.number, total, " ".join(suggestion))
         trials.check_folder(folder / str(trial.number), [*fixed, *suggestion])
         try:
@@ -156,12 +159,12 @@ def show(study: "Study", plan: Plan, folder: Path) -> None:
     """Print all trials, the best first, and how to train the best again; draw search.png."""
     from src.figures.animation import write_image
     from src.sweeps import pictures
-    from src.sweeps.trials import completed_trials
+    from src.sweeps.trials import completed_trials, deleted_numbers
 
     fixed, dimensions = split(plan.words)
     completed = completed_trials(study)
     best = {trial.number for trial in study.best_trials} if completed else set()
-    print_table(study, plan, dimensions, best)
+    print_table(study, plan, dimensions, best, deleted_numbers(folder))
     for trial in completed:
         if trial.user_attrs.get("warning"):
             print(f"trial {trial.number} finished, but {trial.user_attrs['warning']}")
@@ -176,8 +179,11 @@ def show(study: "Study", plan: Plan, folder: Path) -> None:
         print(f"picture: {write_image(figure, SweepFolder(folder).picture, 2)}")
 
 
-def print_table(study: "Study", plan: Plan, dimensions: list[Dimension], best: set[int]) -> None:
-    """Print a row for each trial: first those that were trained to their end, the best first, then the others."""
+def print_table(study: "Study", plan: Plan, dimensions: list[Dimension], best: set[int], deleted: set[int]) -> None:
+    """Print a row for each trial: first those that were trained to their end, the best first, then the others.
+
+    best, deleted: the numbers of the best trials, and of those whose folders the user has deleted
+    """
     from src.sweeps.trials import completed_trials
 
     completed = completed_trials(study)
@@ -188,6 +194,8 @@ def print_table(study: "Study", plan: Plan, dimensions: list[Dimension], best: s
         overrides = trial.user_attrs.get("words", [""] * len(dimensions))
         note = "best" if len(plan.metrics) == 1 else "on the front"
         remark = note if trial.number in best else trial.user_attrs.get("reason", "")
+        remarks = dict.fromkeys((remark, "deleted" if trial.number in deleted else ""))
+        remark = ", ".join(filter(None, remarks))
         rows.append([str(trial.number), *values, *(each.partition("=")[2] for each in overrides), remark])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -24,7 +24,7 @@ from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_answer
 from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
-from src.run import epochs, resume, status, summary
+from src.run import console, epochs, resume, status
 from src.run.claim import own, release_claims
 from src.run.epochs import Row
 from src.run.job import Job
@@ -112,7 +112,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
             ending = stack.enter_context(record_run(run, cfg, training.module.run["overrides"], resumes=True))
         metrics, rows = fit(cfg, run, training, job)
         ending |= judge(rows, metrics)
-        summary.log_next(run, metrics, has_problem="warning" in ending)
+        console.log_next(run, metrics, has_problem="warning" in ending)
     return metrics
 
 
@@ -151,17 +151,18 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
     module, data, position = training
     identity.keep(run, module.run, data, in_sweep=job is not None)
     metrics: dict[str, Any] = {}
-    loggers = build_loggers(cfg, run, job, position)
+    loggers = build_loggers(cfg, run, job, position, data.step_size())
     try:
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
-        summary.log_opening(cfg.title, run, module.vae, data, trainer, done=position.epoch if position else 0)
+        console.log_opening(cfg.title, run, module.vae, data, trainer, done=position.epoch if position else 0)
         with end_other_processes(trainer):
             minimise(trainer, training, cfg.ckpt_path)
             metrics, rows = test(trainer, training, run)
     finally:
-        guard.close(loggers, {k: v for k, v in metrics.items() if isinstance(v, int | float)}, bool(metrics))
+        final = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+        guard.close(loggers, final, status.state_after(sys.exception()))
     return metrics, rows
 
 
@@ -230,7 +231,7 @@ def test(trainer: "Trainer", training: "build.Training", run: Path) -> tuple[dic
         record.write_terms(run, {split: module.terms[split] for split in ("val", "test")})
         record.write_json(RunFolder(run).metrics, metrics)
         epochs.warn_of_other_images(run, rows)
-        summary.log_results(metrics)
+        console.log_results(metrics)
     return metrics, rows
 
 

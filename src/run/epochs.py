@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, float]
 MEASURED = "val/loss"  # in every row of VAEModule's
+END = 100_000  # bytes of a long table that are read for its last row
 
 
 class Position(NamedTuple):
@@ -131,6 +132,21 @@ def read_table(path: Path) -> Epochs:
     if [row["epoch"] for row in measured] != sorted(by_epoch):
         problem = "; ".join(filter(None, (problem, "rows are repeated or out of order")))
     return Epochs([by_epoch[epoch] for epoch in sorted(by_epoch)], problem, others)
+
+
+def read_last(path: Path) -> Row:
+    """The last measured row of a metrics.csv, of which little is read however long it is; empty where there is none.
+
+    Raises OSError or ValueError for what is no file, or can't be read.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")
+    with path.open("rb") as file:
+        names = parse_header(file.readline(END).rstrip(b"\n"))
+        file.seek(max(file.tell(), path.stat().st_size - END))
+        lines = file.read(END).split(b"\n")
+    rows = (parse_row(line, names) for line in reversed(lines[:-1]) if line.strip())
+    return next((row for row in rows if row and "epoch" in row and MEASURED in row), {}) if names else {}
 
 
 def parse_header(line: bytes) -> list[str]:

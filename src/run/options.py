@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
+from src.config.names import option_name
+
 # options that describe the request for a run
 REQUEST = ("ckpt_path", "title", "trust", "run_name", "resume", "sweep_name")
 # options that change no number of a run
@@ -98,6 +100,12 @@ def repeats_or_follows(name: str, values: list[Any], other: str, other_values: l
 def part(name: str) -> str:
     """The part that an option chooses: `model` of `model.name`; other names are returned as they are."""
     return name.removesuffix("._target_").removesuffix(".name")
+
+
+def option_value(name: str, value: Any) -> Any:
+    """The value of an option; of one of our own classes the name under which it is chosen."""
+    is_ours = name.rpartition(".")[2] == "_target_" and str(value).startswith("src.")
+    return option_name(str(value)) if is_ours else value
 
 
 def as_text(value: Any) -> str:

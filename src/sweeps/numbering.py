@@ -116,6 +116,11 @@ def is_blank(folder: Path) -> bool:
     return all(name in early or name.endswith(".log") or PARTIAL.match(name) for name in names)
 
 
+def is_deleted(folder: Path, job: Entry) -> bool:
+    """Whether the user has deleted the folder of a sweep's job, so that it is not to be trained again."""
+    return job.deleted and is_blank(folder / str(job.number))
+
+
 def numbered_folders(sweep: Path) -> dict[int, Path]:
     """What a sweep's folder holds under a number for a name, whatever it is, except for folders of jobs not begun."""
     numbers = (path for path in sweep.glob("[0-9]*") if path.name.isascii() and path.name.isdecimal())
@@ -125,7 +130,8 @@ def numbered_folders(sweep: Path) -> dict[int, Path]:
 def assign_numbers(folder: Path, jobs: list[list[str]], configs: list[DictConfig]) -> list[int]:
     """Write SWEEP/jobs.json and return the number of each job: known jobs keep theirs, new ones get free ones.
 
-    A number is free if no other job has it and nothing in the sweep's folder has it for a name.
+    A number is free if no other job has it and nothing in the sweep's folder has it for a name. A job whose folder the
+    user has deleted stays known as such, unless there is a folder again.
 
     Args:
         folder: the folder of the sweep
@@ -145,7 +151,9 @@ def assign_numbers(folder: Path, jobs: list[list[str]], configs: list[DictConfig
     plans = {name: replace(each, wanted=False) for name, each in others.items()}
     for job, overrides in zip(wanted, jobs, strict=True):
         number = numbers[job.fingerprint] if job.fingerprint in numbers else next(free)
-        plans[job.fingerprint] = Entry(number, [each for each in overrides if each not in shared], True)
+        own = [each for each in overrides if each not in shared]
+        deleted = job.fingerprint in entries and is_deleted(folder, replace(entries[job.fingerprint], number=number))
+        plans[job.fingerprint] = Entry(number, own, True, deleted)
     write_jobs(folder, plans)
     return [plans[job.fingerprint].number for job in wanted]
 
@@ -194,7 +202,9 @@ def match_unbegun(
     They are matched by their options: a wrong match is harmless, since nothing was trained.
     """
     names = {job.fingerprint for job in wanted}
-    waiting = [each for name, each in entries.items() if name not in names and each.number not in taken]
+    waiting = [
+        each for name, each in entries.items() if name not in names and each.number not in taken and not each.deleted
+    ]
     matches = {}
     for job, overrides in zip(wanted, jobs, strict=True):
         similar = (entry for entry in waiting if set(entry.options) <= set(overrides))

@@ -73,6 +73,18 @@ def test_what_the_trace_holds(watched):
     np.testing.assert_allclose(trace.last["worst_elbo"], worst, rtol=1e-5)
 
 
+def test_the_trace_holds_the_gray_levels_of_binary_images(watched):
+    trace = Trace.load(watched / "figures" / "trace.npz")
+    levels = build.open_run(watched).data.source.val.images.reshape(30, -1).tolist()
+    assert trace.fixed["originals"].shape == trace.frames["recon_mean"].shape[1:]
+    for originals, seen in (
+        (trace.fixed["originals"], trace.fixed["pixels"][: len(trace.fixed["originals"])]),
+        (trace.last["worst_original"], trace.last["worst_x"]),
+    ):
+        assert all(image in levels for image in originals.reshape(len(originals), -1).tolist())
+        assert (seen[originals == 0] == 0).all() and (seen[originals == 255] == 255).all()
+
+
 def test_samples_file(watched):
     samples = np.load(watched / "figures" / "samples.npz")
     trace = Trace.load(watched / "figures" / "trace.npz")

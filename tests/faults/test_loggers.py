@@ -19,6 +19,7 @@ import pytest
 
 from src.reporting import conclude
 from src.run import guard, tracking
+from src.run.status import State
 from src.support.errors import UserError
 from tests.helpers.bad_loggers import CALLED, MODULE, bad_logger
 from tests.helpers.project import ROOT
@@ -172,7 +173,7 @@ def test_whatever_method_fails_is_answered_by_one_warning(bad_loggers, monkeypat
     logger = guard.GuardedLogger("logger.mine", Bad(method, how), guard.Worker(), guard.Service())
     for name in 2 * [method, *CALLS]:
         getattr(logger, name)(*CALLS[name]) if name in CALLS else getattr(logger, name)
-    logger.close({}, True)
+    logger.close({}, State.FINISHED)
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith(f"logger.mine failed in {method} (")
     assert line.isprintable()

@@ -236,6 +236,37 @@ def test_ctrl_c_ends_the_loop_of_a_shell_too():
                 os.killpg(shell.pid, signal.SIGKILL)
 
 
+UNGUARDED = """
+import atexit, time
+from src.support.signals import run_program, stop_on_signals
+def wait():
+    print("begun", flush=True)
+    time.sleep(60)
+def main():
+    if {early}:
+        wait()
+    with stop_on_signals():
+        atexit.register(wait)
+run_program(main)
+"""
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before the command", "after it"])
+def test_ctrl_c_prints_no_traceback_even_where_nothing_guards(early):
+    with subprocess.Popen(
+        [sys.executable, "-c", UNGUARDED.format(early=early)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=heed_interrupts,
+    ) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == ""
+        assert process.wait(timeout=10) == -signal.SIGINT
+
+
 @pytest.mark.parametrize(
     ("work", "expected"),
     [("for i in range(99999): print(i)", 141), ("print(1, flush=True); input(); print(2)", 0)],

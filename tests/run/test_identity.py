@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from src import build, search
 from src.data.sources import npz
 from src.reporting import conclude, groups, tables
-from src.reporting.runs import find
 from src.run import identity
+from src.run.places import find
 from src.support.errors import UserError
 from src.sweeps.numbering import fingerprint
 

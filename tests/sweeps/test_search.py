@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -20,9 +19,8 @@ from src.run import epochs, status
 from src.support.errors import UserError
 from src.sweeps import pictures, study
 from src.training.module import VAEModule
-from tests.helpers.project import README, ROOT
+from tests.helpers.project import ROOT
 
-COMMANDS = re.findall(r"^python -m src.search name=.*$", README, flags=re.MULTILINE)
 SWEEPS = Path("outputs/sweeps")
 SHORT = ["trainer.max_epochs=1"]
 SPACE = ["beta=tag(log,interval(0.5,8))", "latent_dim=int(interval(2,6))"]
