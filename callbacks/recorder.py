@@ -41,7 +41,7 @@ class Recorder(Callback):
     reconstructions: the number of recorded images that are reconstructed
     """
 
-    def __init__(self, images: Count, samples: Count, reconstructions: Count):
+    def __init__(self, images: Count, samples: Count, reconstructions: Count) -> None:
         self.images, self.samples, self.reconstructions = images, samples, reconstructions
 
     def on_fit_start(self, trainer: Trainer, module: VAEModule) -> None:

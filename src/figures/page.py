@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -59,7 +59,7 @@ def box(figure: Figure, area: Area, frame: bool = False) -> Axes:
     return axes
 
 
-def write(figure: Figure, left: float, top: float, text: str, points: float = 9, **options) -> Text:
+def write(figure: Figure, left: float, top: float, text: str, points: float = 9, **options: Any) -> Text:
     """Write `text` on the page, with its upper left corner at (left, top) in pixels."""
     across, down = size(figure)
     options = {"color": GREY, "va": "top", "linespacing": 1.35} | options

@@ -12,11 +12,12 @@ import hydra
 
 from src.run import status
 from src.run.job import Job
+from src.run.jobs_file import read_jobs
 from src.run.status import State
 from src.support.errors import DivergedError, UserError
 from src.support.folders import RunFolder
 from src.sweeps import study
-from src.sweeps.numbering import belongs, training_of_job
+from src.sweeps.numbering import belongs, is_deleted, training_of_job
 from src.sweeps.space import Plan
 
 if TYPE_CHECKING:
@@ -64,6 +65,20 @@ def train_trial(
     finally:
         study.current.reset(token)
     return reason
+
+
+def deleted_numbers(folder: Path) -> set[int]:
+    """The numbers of a search's trials whose folders the user has deleted."""
+    return {job.number for job in read_jobs(folder).values() if is_deleted(folder, job)}
+
+
+def give_up(trial: "Trial") -> None:
+    """Tell the study that a trial has failed, whose folder the user has deleted before it was at its end."""
+    from optuna.trial import TrialState
+
+    trial.set_user_attr("reason", str(State.DELETED))
+    trial.study.tell(trial, state=TrialState.FAIL)
+    log.info("trial %d was deleted, and is not trained again", trial.number)
 
 
 def check_folder(run: Path, overrides: list[str]) -> None:

@@ -92,7 +92,7 @@ def test_what_can_not_be_honoured_is_refused_by_name(composed, name):
 def test_no_trainer_is_refused(composed):
     with pytest.raises(UserError, match="trainer must be given"):
         check_run(composed("~trainer"))
-    with pytest.raises(UserError, match="trainer.max_epochs must be given"):
+    with pytest.raises(UserError, match=r"trainer.max_epochs must be given"):
         check_run(composed("~trainer.max_epochs"))
 
 
@@ -135,7 +135,7 @@ def test_a_share_that_is_less_than_a_batch_is_one_line(run):
 
 
 def test_what_the_machine_has_not_is_one_line(run):
-    with pytest.raises(UserError, match="^trainer: "):
+    with pytest.raises(UserError, match=r"^trainer: "):
         run("trainer.accelerator=mps")
 
 
@@ -145,7 +145,7 @@ def test_none_of_a_group_is_none(run, group):
 
 
 def test_what_is_no_callback_is_one_line(run):
-    with pytest.raises(UserError, match="callbacks.mine must name a class"):
+    with pytest.raises(UserError, match=r"callbacks.mine must name a class"):
         run("+callbacks.mine.images=3")
-    with pytest.raises(UserError, match="^callbacks.mine"):
+    with pytest.raises(UserError, match=r"^callbacks.mine"):
         run("+callbacks.mine=3")

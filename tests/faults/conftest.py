@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from src import train
 from src.config import trust
-from tests.helpers import hostile
+from tests.helpers import hostile, listed
 from tests.helpers.own_parts import OWN_PARTS
 from tests.helpers.runs import train_run
 
@@ -63,6 +63,18 @@ def own(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     folder = train_run([*small, "model.encoder._target_=mine.Net"], tmp_path / "run")
     monkeypatch.setattr(trust, "asked_for", set())
     return folder
+
+
+@pytest.fixture
+def delete(capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str]]:
+    """delete("--yes", ...): deletes failed runs: the exit code, and all that is said."""
+
+    def run(*words: str, chosen: tuple[str, ...] = ("--state", "failed")) -> tuple[int, str]:
+        code, out, err = listed.command(capsys, "delete", *chosen, *words)
+        assert out == ""
+        return code, err
+
+    return run
 
 
 @pytest.fixture

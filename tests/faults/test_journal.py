@@ -47,7 +47,7 @@ def test_a_search_finds_its_trials_by_their_folders(begin, tmp_path):
     lines = JOURNAL.read_text().splitlines(keepends=True)
     for middle in ("\n", "\0\0\0\n", "[]\n", "null\n", '{"op_code": 99}\n', '{"op_code": 4}\n', lines[5][:10] + "\n"):
         JOURNAL.write_text("".join([*lines[:5], middle, *lines[6:]]))
-        with pytest.raises(UserError, match="is damaged .*: delete study.journal") as refusal:
+        with pytest.raises(UserError, match=r"is damaged .*: delete study.journal") as refusal:
             study.storage(FOLDER)  # as begin() does, after it has composed the plan
         assert "\n" not in str(refusal.value)
     renamed = [json.dumps(json.loads(line) | {"study_name": "other"}) + "\n" for line in lines[:1]]
@@ -99,7 +99,7 @@ def test_a_journal_decides_no_more_than_values_of_the_plan(name, value, begin, t
     lines = [json.loads(line) for line in JOURNAL.read_text().splitlines()]
     assert any(forge(line, name, value) for line in lines)
     JOURNAL.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.raises(UserError, match="delete study.journal") as refusal:
+    with pytest.raises(UserError, match=r"delete study.journal") as refusal:
         begin()
     assert "\n" not in str(refusal.value)
     assert not (tmp_path / "canary").exists()

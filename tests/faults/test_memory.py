@@ -93,9 +93,9 @@ def test_a_task_that_lacks_memory_ends_with_one_line(tmp_path, finished):
 )
 def test_every_library_s_lack_of_memory_is_recognised(error):
     assert is_memory_error(error)
-    with pytest.raises(UserError, match="^there is not enough memory: lower it$"), as_user_errors("run", "lower it"):
+    with pytest.raises(UserError, match=r"^there is not enough memory: lower it$"), as_user_errors("run", "lower it"):
         raise error
-    with pytest.raises(UserError, match="^there is not enough memory: lower it$"), as_user_errors("run", "lower it"):
+    with pytest.raises(UserError, match=r"^there is not enough memory: lower it$"), as_user_errors("run", "lower it"):
         try:
             raise error
         except Exception as cause:
@@ -109,5 +109,5 @@ def test_other_errors_are_left_alone():
         raise first from None
     with pytest.raises(RuntimeError, match="shapes"), as_user_errors("run", "lower it"):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-    with pytest.raises(UserError, match="^No space left on device: run$"), as_user_errors("run", "lower it"):
+    with pytest.raises(UserError, match=r"^No space left on device: run$"), as_user_errors("run", "lower it"):
         raise OSError(28, "No space left on device")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -20,9 +19,8 @@ from src.run import epochs, status
 from src.support.errors import UserError
 from src.sweeps import pictures, study
 from src.training.module import VAEModule
-from tests.helpers.project import README, ROOT
+from tests.helpers.project import ROOT
 
-COMMANDS = re.findall(r"^python -m src.search name=.*$", README, flags=re.MULTILINE)
 SWEEPS = Path("outputs/sweeps")
 SHORT = ["trainer.max_epochs=1"]
 SPACE = ["beta=tag(log,interval(0.5,8))", "latent_dim=int(interval(2,6))"]
@@ -178,7 +176,7 @@ def test_rate_and_distortion_together(words, capsys):
 
 def test_a_search_keeps_its_plan(words, monkeypatch):
     search.search(["name=one", "trials=1", *SPACE, *words, *SHORT])
-    with pytest.raises(UserError, match="is another search .its words in search.yaml.: .* name and trials alone"):
+    with pytest.raises(UserError, match=r"is another search .its words in search.yaml.: .* name and trials alone"):
         search.search(["name=one", "trials=2", SPACE[0], *words, *SHORT])
     with pytest.raises(UserError, match="its metric, words in"):
         search.search(["name=one", "trials=2", "metric=val/kl"])
