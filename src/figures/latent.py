@@ -74,8 +74,10 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray, compac
 
 
 def panel_page(compact: bool, axis: int = 0) -> tuple[Figure, int]:
-    """A page for a square panel, with a column of text on its right or, if `compact`, lines of text beneath it; and the
-    side of the panel. axis: pixels left of the panel and beneath it"""
+    """A page for a square panel, with text beside it or, if `compact`, beneath it; and the side of the panel.
+
+    axis: pixels left of the panel and beneath it
+    """
     if compact:
         return page.page(2 * page.MARGIN + axis + COMPACT, TOP + COMPACT + axis + (124 if axis else 100)), COMPACT
     return page.page(2 * page.MARGIN + axis + SIDE + GUTTER + COLUMN, TOP + SIDE + (60 if axis else 28)), SIDE

@@ -1,6 +1,7 @@
 """Moments of an animation: the frames of a trace, and what is shown on the way from one to the next."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -37,11 +38,7 @@ def smooth(frames: Sequence[int], most: int = MOST) -> list[Moment]:
     """At most `most` moments: the frames, or of too many some, and as many moments between any two as there is room."""
     chosen = [int(frames[i]) for i in np.unique(np.linspace(0, len(frames) - 1, most).round().astype(int))]
     steps = min(STEPS, max(1, (most - 1) // max(1, len(chosen) - 1)))
-    between = [
-        Moment(frame, following, step / steps)
-        for frame, following in zip(chosen[:-1], chosen[1:], strict=True)
-        for step in range(steps)
-    ]
+    between = [Moment(frame, following, step / steps) for frame, following in pairwise(chosen) for step in range(steps)]
     return [*between, Moment(chosen[-1])]
 
 

@@ -62,12 +62,12 @@ def name_classes(
         return texts, lambda frame: places[frame] / whole
     places, offsets = {}, np.zeros_like(sizes)
     for frame in sorted(centroids, reverse=True):  # each frame starts from its successor, so that names do not jump
-        places[frame] = push_apart(centroids[frame], centroids[frame] + offsets, sizes).clip(*inside)
+        places[frame] = separate(centroids[frame], centroids[frame] + offsets, sizes).clip(*inside)
         offsets = places[frame] - centroids[frame]
     return texts, lambda frame: places[frame] / whole
 
 
-def push_apart(targets: np.ndarray, places: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def separate(targets: np.ndarray, places: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Places (N, 2) near `targets` (N, 2) at which rectangles of these sizes (N, 2) do not overlap.
 
     places: where the search begins
