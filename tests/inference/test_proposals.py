@@ -63,8 +63,9 @@ def quadrature(vae: VAE, x: torch.Tensor, points: int) -> torch.Tensor:
 def test_nll_of_posteriors_that_the_encoder_misses_against_quadrature(posterior, prior):
     vae = two_modes(posterior, prior)
     x = vae.decode(torch.randn(16, 2)).sample()
-    exact = quadrature(vae, x, 361)
-    torch.testing.assert_close(quadrature(vae, x, 301), exact, atol=1e-3, rtol=0)
+    fine, coarse = (361, 301) if prior == "vamp" else (241, 201)  # some components of a VampPrior are narrow
+    exact = quadrature(vae, x, fine)
+    torch.testing.assert_close(quadrature(vae, x, coarse), exact, atol=1e-3, rtol=0)
     batch, noise = as_batch(x), Noise(0)
     alone = importance.refine(vae, batch, noise, importance.encoder_parameters(vae, batch, noise))
     missed = importance.nll(vae, batch, 1000, noise, alone)[0] + exact

@@ -45,6 +45,14 @@ def start(tiny: list[str], first_zygote: Zygote, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
+def plain(tiny: list[str], first_zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    """A training from its start that records what figures are drawn from, and draws none: a third of the time."""
+    options = [option for option in tiny if not option.startswith("callbacks.pictures")]
+    command = ["train", *options, "~callbacks.pictures", "run_name=x", "resume=auto"]
+    return trial(command, tmp_path_factory.mktemp("plain"), first_zygote, None, None)
+
+
+@pytest.fixture(scope="session")
 def resumed(start: Trial, first_zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Trial:
     """A training that was killed after its first epoch, and goes on."""
     begun = tmp_path_factory.mktemp("begun")

@@ -19,8 +19,8 @@ KILLS = 40
 
 
 @pytest.mark.parametrize(("number", "share"), [(signal.SIGTERM, 0.4), (signal.SIGINT, 0.7)])
-def test_a_run_that_gets_a_signal_ends_as_if_it_had_not(start, first_zygote, number, share):
-    assert start.interrupt(first_zygote, number, share * start.seconds) == []
+def test_a_run_that_gets_a_signal_ends_as_if_it_had_not(plain, first_zygote, number, share):
+    assert plain.interrupt(first_zygote, number, share * plain.seconds) == []
 
 
 @pytest.mark.slow
@@ -38,9 +38,9 @@ def test_many_signals(start, resumed, zygotes, report):
     report("signals at random moments", KILLS, results)
 
 
-def test_of_several_processes_with_one_name_one_trains(start, first_zygote, tmp_path):
+def test_of_several_processes_with_one_name_one_trains(plain, first_zygote, tmp_path):
     """The others are refused in one line, or find it finished."""
-    outcomes = [each.wait() for each in [first_zygote.start(start.command, tmp_path) for _ in range(3)]]
+    outcomes = [each.wait() for each in [first_zygote.start(plain.command, tmp_path) for _ in range(3)]]
     assert 0 in [outcome.code for outcome in outcomes]
     assert (
         sum(f"  folder  {RUN}\n" in outcome.console for outcome in outcomes) == 1
@@ -48,7 +48,7 @@ def test_of_several_processes_with_one_name_one_trains(start, first_zygote, tmp_
     for outcome in outcomes:
         assert "Traceback" not in outcome.console
         assert outcome.code == 0 or len(messages(outcome)) == 1, outcome.console
-    assert differences(tmp_path / RUN, start.whole) == []
+    assert differences(tmp_path / RUN, plain.whole) == []
 
 
 @pytest.fixture(scope="session")

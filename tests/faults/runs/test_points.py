@@ -2,12 +2,26 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.helpers.faults.commands import KILL_WITHIN, Operation, run_all
 from tests.helpers.faults.trials import Trial, errors, file_name, find, kills
+
+
+@pytest.fixture
+def fail(request, first_zygote) -> Callable[..., list[str]]:
+    """fail("write", "best.ckpt", count, failure): what is wrong after the failure of an operation on such a file.
+
+    The run draws figures only where one of them is the file.
+    """
+
+    def fail_once(kind: str, name: str, count: int, failure: int) -> list[str]:
+        trial: Trial = request.getfixturevalue("start" if name.endswith(".gif") else "plain")
+        return trial.fail(first_zygote, find(trial.operations, kind, name, count).number, failure)
+
+    return fail_once
 
 
 @pytest.mark.parametrize(
@@ -21,9 +35,8 @@ from tests.helpers.faults.trials import Trial, errors, file_name, find, kills
         ("rename", "metrics.json", 1),
     ],
 )
-def test_a_run_that_is_killed_ends_as_if_it_had_not_been(start, first_zygote, kind, name, count):
-    operation = find(start.operations, kind, name, count)
-    assert start.fail(first_zygote, operation.number, KILL_WITHIN) == []
+def test_a_run_that_is_killed_ends_as_if_it_had_not_been(fail, kind, name, count):
+    assert fail(kind, name, count, KILL_WITHIN) == []
 
 
 @pytest.mark.parametrize(
@@ -34,8 +47,8 @@ def test_a_run_that_is_killed_ends_as_if_it_had_not_been(start, first_zygote, ki
         ("rename", "samples.gif", errno.EIO),
     ],
 )
-def test_an_error_of_the_disk_is_said_in_one_line_and_the_run_goes_on(start, first_zygote, kind, name, error):
-    assert start.fail(first_zygote, find(start.operations, kind, name).number, error) == []
+def test_an_error_of_the_disk_is_said_in_one_line_and_the_run_goes_on(fail, kind, name, error):
+    assert fail(kind, name, 1, error) == []
 
 
 @pytest.mark.slow
