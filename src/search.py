@@ -124,6 +124,7 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
     storage = study.storage(folder)
     optuna_study = study.open_study(storage, folder.name, plan)
     fixed, dimensions = split(plan.words)
+    log.info("search in %s: %d trials, by %s", folder, total, " and ".join(plan.metrics))
     reasons, times, deleted = [], [time.monotonic()], trials.deleted_numbers(folder)
     for trial in study.pending_trials(optuna_study, storage, total, plan.startup):
         suggestion = [each.suggest(trial) for each in dimensions]
