@@ -148,7 +148,7 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
 
 
 def progress(done: int, total: int, times: list[float]) -> str:
-    """How far a search is, in a line: "3 of 20 done, about 12 min 5 s left".
+    """How far a search is, in a line: "3 of 20 done, about 12 min left".
 
     times: when the first trial of this start began, and when each has ended, in seconds
     """
