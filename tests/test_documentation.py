@@ -1,9 +1,11 @@
 """README and docs/: their commands, their Python code, the notebook, and their links.
 
 The commands of src.apply are in test_apply.py, sweeps in sweeps/test_launchers.py, searches in sweeps/test_space.py,
-the script for ONNX in tasks/test_export.py, and trainer=ddp in training/test_ddp.py.
+several loggers in run/test_loggers.py, the script for ONNX in tasks/test_export.py, tab completion in
+test_completion.py, and trainer=ddp in training/test_ddp.py.
 """
 
+import importlib
 import json
 import re
 import shutil
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from src import report, train
+from src import report, runs, train
 from src.figures import __main__ as figures_command
 from tests.helpers.in_process import make_command, replace_sources
 from tests.helpers.project import BLOCKS, LINES, PAGES, README, ROOT, arguments, python_block
@@ -26,7 +28,7 @@ SMALL = [
     "+trainer.limit_train_batches=1",
     "trainer.accelerator=cpu",
 ]
-ELSEWHERE = re.compile(r"--help| -m \w+=| sweep=|trainer=ddp|python -m src\.(apply|search)")
+ELSEWHERE = re.compile(r"--help|--completion| -m \w+=| sweep=|trainer=ddp|logger=\[|python -m src\.(apply|search)")
 CONTINUED = "checkpoints/last.ckpt"
 NOTEBOOK = ROOT / "docs" / "tour.ipynb"
 TRAININGS = [line for line in LINES if "src.train" in line and not ELSEWHERE.search(line) and CONTINUED not in line]
@@ -70,13 +72,46 @@ def test_continued_training(command, run, line):
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
 
 
-def test_reports(finished, monkeypatch, tmp_path):
-    shutil.copytree(finished, "outputs/sweeps/first/0")
+@pytest.fixture
+def first_sweep(finished):
+    """A folder `outputs` with one run, in the sweep `first`."""
+    shutil.copytree(finished, "outputs/sweeps/first/0", ignore=shutil.ignore_patterns("tasks"))
+
+
+def test_reports(first_sweep, tmp_path):
     lines = [line for line in LINES if line.startswith("python -m src.report ")]
     for line in lines:
         assert report.main(arguments(line, "src.report")) == 0
     assert len(lines) >= 2
     assert {path.name for path in tmp_path.rglob("*.html")} == {"report.html", "all.html"}
+
+
+def test_lists_of_runs(first_sweep, capsys):
+    lines = re.findall(r"python -m src\.runs[^\n)`#]*", "\n".join(LINES))
+    for line in lines:
+        words = [
+            word.replace("data=mnist", "data=npz").replace("beta=4", "beta=1") for word in arguments(line, "src.runs")
+        ]
+        if {"delete", "replan"} & set(words):
+            assert runs.parser().parse_args(words)
+            continue
+        assert runs.main(words) == 0
+        assert words[:1] != ["best"] or capsys.readouterr().out == "outputs/sweeps/first/0\n"
+    assert len(lines) >= 6
+
+
+def test_several_loggers_at_once_are_composed(composed):
+    (line,) = (line for line in LINES if "logger=[" in line)
+    assert list(composed(*arguments(line, "src.train")).logger) == ["tensorboard", "mlflow"]
+
+
+def test_help(monkeypatch, capsys):
+    lines = [line for line in LINES if "--help" in line]
+    for line in lines:
+        name = line.split()[2]
+        make_command(monkeypatch, importlib.import_module(name))(*arguments(line, name))
+        assert capsys.readouterr().out.count("\n") > 10
+    assert len(lines) >= 5
 
 
 def test_figures(monkeypatch, capsys):
@@ -94,6 +129,8 @@ def test_commands_that_are_no_commands_of_src_exist():
         words = line.partition("#")[0].split()
         if words[0] == "make":
             assert words[1] in targets, line
+        elif words[0] == "jupyter":
+            assert (ROOT / words[2]).is_file(), line
         elif words[0] in ("docker", "mkdir"):
             assert (ROOT / "Dockerfile").is_file()
         elif words[0] == "pip":
