@@ -18,7 +18,7 @@ WORKDIR /vae-lab
 COPY pyproject.toml requirements.lock ./
 RUN pip install 'uv>=0.9,<1' \
     && uv pip install --system --constraint requirements.lock --requirement pyproject.toml \
-        --extra export --extra search --extra sweep
+        --extra export --extra mlflow --extra search --extra sweep --extra tensorboard --extra trackio
 
 # Any user may run it (`--user`), also one without a name or a home there.
 RUN useradd --uid 1000 --create-home vae && mkdir data outputs && chmod 777 /home/vae data outputs

@@ -5,7 +5,6 @@ python -m src.runs --where data=mnist --sort elbo
 
 import argparse
 import itertools
-import logging
 import os
 import shlex
 import sys
@@ -42,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     It is 0, or 1 with a line about what is missing or was not deleted.
     """
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(words if words[:1] and words[0] in (*COMMANDS, "-h", "--help") else ["list", *words])
     with stop_on_signals():

@@ -156,7 +156,7 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
-        console.log_opening(cfg.title, run, module.vae, data, trainer)
+        console.log_opening(cfg.title, run, module.vae, data, trainer, done=position.epoch if position else 0)
         with end_other_processes(trainer):
             minimise(trainer, training, cfg.ckpt_path)
             metrics, rows = test(trainer, training, run)

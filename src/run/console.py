@@ -22,18 +22,19 @@ SPLITS = {"train": "training", "val": "validation", "test": "test"}
 MANY = 1000  # test images above which a task is proposed on so many of them
 
 
-def log_opening(title: str, run: Path, vae: "VAE", data: "ImageData", trainer: "Trainer") -> None:
-    """Say what is trained, on what, by which means, and where it is written."""
+def log_opening(title: str, run: Path, vae: "VAE", data: "ImageData", trainer: "Trainer", done: int = 0) -> None:
+    """Say what is trained, on what, by which means, and where it is written; `done`: the epochs before a resume."""
     facts, (channels, *size) = data.description(), data.val.images.shape[1:]
     sizes = ", ".join(f"{facts[split]:,} {name}" for split, name in SPLITS.items())
     shape = "x".join(map(str, size)) + (f" in {channels} channels" if channels > 1 else "")
     processes = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
     least = "at most " if trainer.early_stopping_callbacks else ""
-    step = f"{data.step_size() * trainer.world_size} a step, {least}{trainer.max_epochs} epochs"
+    epochs = f"{least}{trainer.max_epochs} epochs" + (f", of which {done} are done" if done else "")
     log.info("%s", printable(title))
     log.info("  model   %s", parameters(vae))
     log.info("  data    %s: %s images", printable(facts["name"]), sizes)
-    log.info("  images  %s, %s, %s", shape, data.pixels, step)
+    log.info("  images  %s, %s", shape, data.pixels)
+    log.info("  steps   %d images each, %s", data.step_size() * trainer.world_size, epochs)
     log.info("  device  %s%s, precision %s", device(trainer), processes, trainer.precision)
     log.info("  folder  %s", printable(shorter_path(run)))
 

@@ -15,6 +15,7 @@ from src.run import databases, record
 from src.run.status import State
 from src.run.stores import About, StoreLogger
 from src.support.errors import UserError
+from src.support.locks import lock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # otherwise MLflow's page looks for language models
 MOST_NUMBERS, MOST_OPTIONS = 1000, 100  # that MLflow takes in one call
+BUSY, WAIT = "mlflow.busy", 120.0  # the lock of the database while it is made, and seconds to wait for it
 ENDS = {State.FINISHED: "FINISHED", State.INTERRUPTED: "KILLED"}  # other states are failures
 
 
@@ -87,9 +89,12 @@ def make_client(database: Path, uri: str | None) -> "MlflowClient":
 
     for library in ("mlflow", "alembic"):  # they tell about each table that they make
         logging.getLogger(library).setLevel(logging.WARNING)
-    if uri is None:
-        database.parent.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(uri or f"sqlite:///{database}")
+    if uri:
+        return MlflowClient(uri)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    # Two jobs of a sweep that make the tables at the same time disturb each other.
+    with lock(database.with_name(BUSY), "another process is still making MLflow's database", WAIT):
+        return MlflowClient(f"sqlite:///{database}")
 
 
 def known_run(client: "MlflowClient", file: Path) -> str | None:

@@ -67,7 +67,7 @@ class StoreLogger(Logger):
 
     def __init__(self, store: Store, about: About) -> None:
         super().__init__()
-        self.store = store
+        self.store, self.group = store, about.folder.figures.name
         self.at, self.images = 0, 0  # a step, and the number of images seen by then
         self.images_per_step = float(about.images_per_step)
         if about.last is not None:
@@ -99,7 +99,7 @@ class StoreLogger(Logger):
 
     def log_figures(self, paths: Sequence[Path], images_seen: float) -> None:
         """Add the figures in some files."""
-        self.store.log_figures(by_name("figures", paths), int(images_seen))
+        self.store.log_figures(by_name(self.group, paths), int(images_seen))
 
     def finish(self, summary: Mapping[str, float], state: State) -> None:
         """Add the numbers of the best checkpoint, as `best/...`, and close the record."""

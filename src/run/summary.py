@@ -97,6 +97,7 @@ def read(folder: Path, more: Iterable[str] = ()) -> Summary:
     problems += [f"holds the run {path}" for path in contents.runs[:1]] + contents.unreadable[:1]
     if state == State.UNKNOWN and not problems:
         problems.append(f"it left no {files.status.name}")
+    more_problems = [f"{len(problems) - 2} more problems"] if len(problems) > 3 else problems[2:]
     title = config.get("title")
     return Summary(
         folder,
@@ -108,7 +109,7 @@ def read(folder: Path, more: Iterable[str] = ()) -> Summary:
         number(metrics.get("training_seconds")) or duration(state, started, ended),
         contents.size,
         folder.parent.name if is_sweep(folder.parent) else None,
-        "; ".join(filter(None, (recorded.get("reason"), recorded.get("warning"), *problems))),
+        "; ".join(filter(None, (recorded.get("reason"), recorded.get("warning"), *problems[:2], *more_problems))),
         config,
         metrics,
         data,

@@ -32,6 +32,15 @@ class Handler(logging.StreamHandler):
             super().emit(record)
 
 
+def log_to_console(without_details_of: tuple[str, ...]) -> None:
+    """Have what is logged printed as a command of Hydra's does; of some loggers, by the beginning of their names, the
+    warnings alone."""
+    handler = Handler(sys.stdout)
+    handler.setFormatter(Formatter())
+    handler.addFilter(lambda each: each.levelno >= logging.WARNING or not each.name.startswith(without_details_of))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
 def print_warnings_alone() -> None:
     """Have the console print no messages but warnings and errors; a log file keeps all of them."""
     for handler in logging.getLogger().handlers:

@@ -51,9 +51,8 @@ def test_a_file_gets_whole_lines_and_no_bar(command, capfd):
     assert lines[0] == "mlp d=3 beta=4.0 on npz"
     assert re.fullmatch(r"  model   [\d,]+ parameters: encoder [\d,]+, decoder [\d,]+", lines[1])
     assert re.fullmatch(r"  data    \w+: \d+ training, \d+ validation, \d+ test images", lines[2])
-    assert lines[3].startswith("  images  28x28, binary, 32 a step, 2 epochs")
-    assert lines[4] == "  device  cpu, precision 32-true"
-    assert lines[5] == "  folder  a run"
+    assert lines[3].startswith("  images  28x28, binary")
+    assert lines[4:7] == ["  steps   32 images each, 2 epochs", "  device  cpu, precision 32-true", "  folder  a run"]
     assert "loss: objective=elbo, beta=4; ELBO = -(recon + KL)" in lines
     assert epochs(lines) == [0, 1, 2]
     assert not [line for line in lines if re.match(r"\[\d{4}-", line)]
@@ -101,6 +100,7 @@ def test_the_bar_of_a_resumed_run_begins_where_it_was(command, monkeypatch):
     command("hydra.run.dir=a", "trainer.max_epochs=3")
     with terminal(monkeypatch) as screen:
         command("ckpt_path=a/checkpoints/last.ckpt", "trainer.max_epochs=4")
+    assert "  steps   32 images each, 4 epochs, of which 3 are done" in screen.screen
     shares = [int(share) for share in re.findall(r"(\d+)% \|", screen.text)]
     assert shares[0] == 75
     assert epochs(screen.screen) == [4]

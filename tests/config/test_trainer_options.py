@@ -51,6 +51,7 @@ REFUSED = {
     "enable_autolog_hparams": ["false"],
     "model_registry": ["mine"],
     "ema": ["1", "0", "high", "nan"],
+    "patience": ["0", "-1", "1.5", "true", "soon"],
     "foo": ["1"],
 }
 WORKS = [
@@ -76,7 +77,7 @@ NEUTRAL = [
 
 def test_every_argument_of_lightnings_trainer_is_known():
     ours = trainer_options.Trainer.__annotations__
-    assert {*trainer_options.SET, *trainer_options.FIXED, *ours, "max_time"} - {"ema"} == set(
+    assert {*trainer_options.SET, *trainer_options.FIXED, *ours, "max_time"} - {"ema", "patience"} == set(
         inspect.signature(Trainer).parameters
     )
 

@@ -206,6 +206,21 @@ def test_no_other_name_of_its_logger_decides_where_wandb_writes_and_sends(strang
     assert (cfg.logger.evil.dir, cfg.logger.evil.mode) == ("outputs", "offline")
 
 
+def test_no_file_decides_where_mlflow_and_trackio_write_and_send(stranger, tmp_path, monkeypatch, caplog):
+    monkeypatch.delenv("TRACKIO_DIR")
+    elsewhere, server = {"dir": str(tmp_path.parent / "elsewhere")}, "http://stranger:1"
+    mlflow = {"_target_": "src.run.mlflow.mlflow_logger", "experiment": "theirs", "uri": server}
+    trackio = {"_target_": "src.run.trackio.trackio_logger", "project": "theirs"}
+    hostile.name_in_checkpoints(stranger, "logger", {"a": mlflow | elsewhere, "b": trackio | elsewhere})
+    with hydra.initialize_config_dir(train.CONF, version_base="1.3"):
+        cfg, _ = resume.compose(stranger / "checkpoints" / "last.ckpt", ["trainer.max_epochs=3"])
+        confirmed, _ = resume.compose(stranger / "checkpoints" / "last.ckpt", [f"logger.a.uri={server}"])
+    assert (cfg.logger.a.dir, cfg.logger.a.uri) == ("outputs/mlflow", None)
+    assert cfg.logger.b.dir == "outputs/trackio"
+    assert f"give logger.a.uri={server} to send it there" in caplog.text
+    assert confirmed.logger.a.uri == server
+
+
 @pytest.mark.parametrize("word", ["logger.wandb.entity=stranger", "logger.wandb.dir=/elsewhere"])
 def test_no_file_of_a_search_decides_where_wandb_writes_and_sends(word, tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE", raising=False)

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,7 @@ from src.run.stores import About, hyperparameters, is_number
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 from tests.helpers import stores
+from tests.helpers.project import ROOT
 from tests.helpers.runs import rows, train_run
 
 TITLE = "mlp d=2 beta=1.0 on npz"
@@ -51,9 +54,9 @@ class Recorded(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(user_cache: Path) -> Path:
     """The folder of the databases; Trackio has one in the life of a process."""
-    return tmp_path_factory.mktemp("stores")
+    return user_cache
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,7 @@ def train(small: list[str], options: list[str], folder: Path) -> Path:
 def recorded(small: list[str], home: Path, all_loggers: list[str]) -> Recorded:
     """A run of two epochs, with figures, recorded by all loggers."""
     watched = ["callbacks=default", "callbacks.recorder.images=40", "~callbacks.progress", "latent_dim=2"]
-    several = ["logger=[wandb,tensorboard,mlflow,trackio]", *all_loggers[1:], f"logger.wandb.dir={home}"]
+    several = ["logger=[wandb,tensorboard,mlflow,trackio]", *all_loggers[1:], f"logger.wandb.dir={home}/stores"]
     run = train(small, [*several, *watched], home / "run")
     return Recorded(run, home)
 
@@ -93,7 +96,7 @@ def test_all_loggers_have_the_numbers_of_metrics_csv(recorded):
     for name in ("val/elbo", "val/code_gain", "test/kl", "epoch", "parameters"):
         truth[f"best/{name}"] = [(end, metrics[name])]
     truth["test/elbo"] = [(end, metrics["test/elbo"])]
-    found = recorded.curves() | {"wandb": stores.in_wandb(recorded.home)}
+    found = recorded.curves() | {"wandb": stores.in_wandb(recorded.home / "stores")}
     assert found["mlflow"].keys() == found["tensorboard"].keys() == found["trackio"].keys() > truth.keys()
     for name, curve in truth.items():
         assert found["mlflow"][name] == found["trackio"][name] == curve, name
@@ -268,7 +271,7 @@ def test_trackio_has_one_folder_in_a_process(recorded, composed, tmp_path):
     node = composed("logger=trackio", f"logger.trackio.dir={tmp_path}").logger.trackio
     with pytest.raises(UserError, match="has imported trackio with"):
         make_logger(node, "trackio", about(tmp_path), {})
-    assert "TRACKIO_DIR" not in os.environ
+    assert Path(os.environ["TRACKIO_DIR"]) != tmp_path
 
 
 def test_options_are_named_as_on_the_command_line(composed):
@@ -284,3 +287,25 @@ def test_other_processes_of_a_run_have_no_store(composed, all_loggers, tmp_path,
     for name, node in composed(*all_loggers).logger.items():
         assert loggers.build_logger(node, name, about(tmp_path), {}) is None
     assert not [each for each in tmp_path.iterdir() if each.name != "mlflow"]
+
+
+CLIENT = """
+import sys
+from pathlib import Path
+from src.run.mlflow import find_experiment, make_client
+sys.stdin.read(1)
+find_experiment(make_client(Path(sys.argv[1]), None), "vae-lab", None)
+"""
+
+
+@pytest.mark.slow
+def test_jobs_that_begin_at_the_same_time_make_one_database(tmp_path):
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", CLIENT, str(tmp_path / "mlflow" / "mlflow.db")]
+    processes = [subprocess.Popen(command, env=env, stdin=subprocess.PIPE) for _ in range(4)]
+    for process in processes:
+        process.stdin.write(b"x")
+        process.stdin.close()
+    for process in processes:
+        process.wait()
+    assert [process.returncode for process in processes] == [0, 0, 0, 0]

@@ -60,6 +60,7 @@ def run_command(request: dict[str, Any]) -> NoReturn:
     os.dup2(console, 1)
     os.dup2(console, 2)
     os.chdir(request["folder"])
+    os.environ |= request["environment"]
     command, *sys.argv[1:] = request["command"]
     sys.argv[0] = str(Path.cwd() / f"{command}.py")
     if fault := request["fault"]:
