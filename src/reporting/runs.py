@@ -33,7 +33,7 @@ class Run:
     reason   for its status; or the warnings about a run that has finished
     epochs   the rows of metrics.csv
     metrics  metrics.json: the numbers of the best checkpoint
-    terms    by split `index` and `elbo` (N,) of each image, nats
+    terms    by split `index`, `elbo`, `recon` and `kl` (N,) of each image, nats
     data     data.json: the images that it was trained on; empty for runs that are older than this file
     """
 
@@ -137,10 +137,11 @@ def read_epochs(path: Path) -> epochs.Epochs:
 
 
 def read_terms(path: Path) -> dict[str, np.ndarray]:
-    """`index` and `elbo` = -(recon + kl) of each image, in float64."""
+    """`index`, `recon`, `kl`, and in float64 `elbo` = -(recon + kl) of each image."""
     with open_arrays(path) as arrays:
-        terms = {"index": arrays["index"], "elbo": -(arrays["recon"].astype(np.float64) + arrays["kl"])}
-    if terms["index"].ndim != 1 or terms["index"].shape != terms["elbo"].shape:
+        terms = {name: arrays[name] for name in ("index", "recon", "kl")}
+    terms["elbo"] = -(terms["recon"].astype(np.float64) + terms["kl"])
+    if terms["index"].ndim != 1 or len({term.shape for term in terms.values()}) > 1:
         raise ValueError("its arrays are not of one length")
     return terms
 

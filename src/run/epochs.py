@@ -64,6 +64,14 @@ def read_with_warning(run: Path) -> list[Row]:
     return rows
 
 
+def warn_of_other_images(run: Path, rows: list[Row]) -> None:
+    """Warn where an earlier version, which measured fewer training images and no standard error, began the run."""
+    have_error = ["train/elbo_se" in row for row in rows if "seconds" in row]  # others are restored, or untrained
+    if any(have_error) and not all(have_error):
+        count, file = sum("train/elbo_se" not in row for row in rows), RunFolder(run).epochs.name
+        log.warning("train/... of the first %d rows of %s is of other training images", count, file)
+
+
 def read_until(run: Path, position: Position) -> list[Row]:
     """The rows up to the epoch of a checkpoint, from which a run is resumed, each with its `step`.
 

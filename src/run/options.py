@@ -11,6 +11,8 @@ REQUEST = ("ckpt_path", "title", "trust", "run_name", "resume", "sweep_name")
 # options that change no number of a run
 WITHOUT_EFFECT = (*REQUEST, "logger", "callbacks", "hydra", "data.root", "data.source.root")
 IMAGE_SOURCE = ("data.path", "data.source")  # options that change no number either, in runs on the same images
+# options of groups that were added later, with the value that means what runs of before did
+ADDED = {"trainer": {"patience": None}}
 ABSENT = "–"  # the value of an option that a configuration lacks
 Repeats = Callable[[str, list[Any], str, list[Any]], bool]
 
@@ -32,6 +34,20 @@ def flatten(config: dict[str, Any], within: str = "") -> dict[str, Any]:
     return leaves
 
 
+def with_added_options(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration, perhaps of an earlier version, with the options that it would have today."""
+    return config | {group: added | config[group] for group, added in ADDED.items() if group in config}
+
+
+def without_added_options(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without the options that were added later, where they mean what runs of before did."""
+    return config | {
+        group: {name: value for name, value in config[group].items() if name not in added or value != added[name]}
+        for group, added in ADDED.items()
+        if group in config
+    }
+
+
 def differences(
     configs: list[dict[str, Any]], repeats: Repeats, ignored: Sequence[str] = (*WITHOUT_EFFECT, *IMAGE_SOURCE)
 ) -> dict[str, list[Any]]:
@@ -45,7 +61,7 @@ def differences(
             out.
         ignored: options that may differ; those of the request for a run always may.
     """
-    leaves = [flatten(config) for config in configs]
+    leaves = [flatten(with_added_options(config)) for config in configs]
     names = [name for name in dict.fromkeys(chain.from_iterable(leaves)) if not _is_among(name, (*REQUEST, *ignored))]
     differing: dict[str, list[Any]] = {}
     for name in sorted(names, key=lambda name: (name.count("."), part(name) == name)):

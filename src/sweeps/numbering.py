@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.moved import current_paths
 from src.run.jobs_file import Entry, read_jobs, write_jobs
-from src.run.options import REQUEST
+from src.run.options import REQUEST, without_added_options
 from src.support.errors import UserError
 from src.support.files import PARTIAL
 from src.support.folders import RunFolder
@@ -55,9 +55,10 @@ def training_of(config: dict[str, Any]) -> Training:
     """What a resolved configuration trains, wherever its files are.
 
     A configuration of an earlier version has the fingerprint that it would have today: its classes are named by today's
-    paths, and the options in NEW_OPTIONS are left out at the values that keep the old behaviour.
+    paths, and options that were added later are left out at the values that keep the old behaviour.
     """
-    relevant = {name: value for name, value in current_paths(config).items() if name not in WITHOUT_EFFECT}
+    relevant = without_added_options(current_paths(config))
+    relevant = {name: value for name, value in relevant.items() if name not in WITHOUT_EFFECT}
     for node in (relevant["data"], relevant["data"]["source"]):
         node.pop("root", None)
         for option, value in NEW_OPTIONS.items():

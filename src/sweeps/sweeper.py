@@ -58,7 +58,7 @@ class Sweep:
     make_launcher: instantiates Hydra's launcher, which is not done before the jobs are known to be valid
     """
 
-    def __init__(self, config: DictConfig, make_launcher: Callable[[], Launcher]):
+    def __init__(self, config: DictConfig, make_launcher: Callable[[], Launcher]) -> None:
         self.config, self.make_launcher = config, make_launcher
         self.launcher = config.hydra.runtime.choices["hydra/launcher"]
         self.folder = Path(config.hydra.sweep.dir)

@@ -50,11 +50,12 @@ def train_trial(
         if missing := [name for name in plan.metrics if not math.isfinite(metrics.get(name, math.nan))]:
             raise UserError(f"{missing[0]} was not measured, or is no number")
         trial.study.tell(trial, [metrics[name] for name in plan.metrics])
+        log.info("  %s", ", ".join(f"{name} {metrics[name]:.2f}" for name in plan.metrics))
     except study.PrunedError as stop:
         trial.set_user_attr("reason", str(stop))
         status.write(run, status.read(run) | {"state": State.PRUNED})
         trial.study.tell(trial, state=TrialState.PRUNED)
-        log.info("%s", stop)
+        log.info("  %s", stop)
     except Exception as error:
         if not isinstance(error, UserError):
             log.exception("trial %d", trial.number)

@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from src import train
 from src.config import trust
 from tests.helpers import hostile, listed
+from tests.helpers.faults.commands import Zygote, zygote
 from tests.helpers.own_parts import OWN_PARTS
 from tests.helpers.runs import train_run
 
@@ -40,6 +41,13 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> It
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
     yield run
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def first_zygote() -> Iterator[Zygote]:
+    """A process that runs commands in forks of itself."""
+    with zygote() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def test_a_sweep_does_not_train_its_deleted_jobs_again(sweep, capfd):
     assert sweep(*options) == 0  # it is no failure
     said = capfd.readouterr().out
     assert "sweep_name=a: 2 jobs, 1 of them done before, 1 deleted" in said
-    assert "Launching" not in said
+    assert "job 1 of" not in said
     assert "1 of 2 jobs finished" in said
     assert "   1  beta=4  deleted: python -m src.runs replan outputs/sweeps/a/1 has its sweep train it again" in said
     assert modification_times(SWEEP / "0") == before
