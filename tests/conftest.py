@@ -73,6 +73,7 @@ def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user_cache:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_DATA_DIR", str(user_cache / "wandb"))
+    monkeypatch.setenv("TRACKIO_DIR", str(user_cache / "trackio"))  # one folder in the life of a process
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.config import shared  # noqa: F401 - registers the resolver that conf/train.yaml needs
 from src.config.memory import check_memory
 from src.config.names import PLAIN, option_name, trusted_names
+from src.config.packages import check_packages
 from src.config.plain import texts
 from src.config.schema import check_parts, check_value, is_referred_to, suggestion
 from src.config.trainer_options import check_trainer
@@ -166,11 +167,13 @@ def check_names(options: dict[str, Any], cfg: DictConfig, schema: type) -> None:
 
 
 def check_members(options: dict[str, Any]) -> None:
-    """Raise UserError for a callback or logger that is neither null nor a node with a class."""
+    """Raise UserError for a callback or logger that is neither null nor a node with a class, and for a missing package
+    of a logger."""
     for group in ("callbacks", "logger"):
         for name, node in (options[group] or {}).items():
             if node is not None and not (isinstance(node, dict) and "_target_" in node):
                 raise UserError(f"{group}.{name} must name a class: {group}.{name}._target_=...")
+    check_packages(options["logger"] or {})
 
 
 def check_monitors(callbacks: dict[str, Any]) -> None:

@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from src.reporting import page, pictures
 from src.reporting.groups import Group, group_runs
-from src.reporting.runs import Run, find, natural_key, read
+from src.reporting.runs import Run, read
 from src.reporting.tables import option_rows, run_rows
+from src.run.places import find, natural_key
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
 

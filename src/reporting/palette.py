@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 
@@ -38,7 +38,7 @@ def distinct_values(values: Sequence[Any]) -> list[Any]:
 
 def scale_colours(name: str, shares: Sequence[float] | np.ndarray) -> list[str]:
     """The colours at these places, from 0 to 1, of one of matplotlib's scales."""
-    scale = matplotlib.colormaps[name]
+    scale = mpl.colormaps[name]
     return [to_hex(scale(float(share))) for share in shares]
 
 

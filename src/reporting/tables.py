@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from src.reporting.groups import Group, option_differences, option_value
+from src.reporting.groups import Group, option_differences
 from src.reporting.runs import Run
-from src.run.options import ABSENT, as_text, flatten, part
-from src.run.status import State
+from src.run.options import ABSENT, as_text, flatten, option_value, part
+from src.run.status import PLANNED
 from src.support.statistics import estimate
 
 STANDARD = ("model", "latent_dim", "beta", "seed")  # the options that a table of runs has even if none varies
@@ -35,8 +35,8 @@ def option_rows(runs: list[Run]) -> list[dict[str, Any]]:
 
 
 def planned_options(run: Run) -> dict[str, str]:
-    """The options of a job that has not started, as the sweep planned it."""
-    overrides = run.reason.split() if run.status == State.WAITING else []
+    """The options of a job without a folder, as the sweep planned it."""
+    overrides = run.reason.split() if run.status in PLANNED else []
     return dict(each.lstrip("+").split("=", 1) for each in overrides if "=" in each)
 
 

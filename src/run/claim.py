@@ -91,7 +91,7 @@ def claim(config: DictConfig) -> None:
     check_request(config)
     check_folder(config)
     with os_errors_of(folder), ExitStack() as for_now:
-        occupied = (claims.get() or for_now).enter_context(occupy(folder, wandb_folder(config)))
+        occupied = (claims.get() or for_now).enter_context(occupy(folder, config))
         if config.resume:
             go_on_or_begin(config, folder)
         elif config.ckpt_path is None:
@@ -131,13 +131,10 @@ class Occupation:
 
 
 @contextmanager
-def occupy(folder: Path, wandb: Path | None) -> Iterator[Occupation]:
+def occupy(folder: Path, config: DictConfig) -> Iterator[Occupation]:
     """Make and own a run's folder; remove again what this process has made, if a run that begins in it ends before its
-    first checkpoint.
-
-    wandb: the folder in which W&B makes that of the run
-    """
-    missing = [path for each in (folder, wandb) if each for path in (each, *each.absolute().parents)]
+    first checkpoint."""
+    missing = [path for each in (folder, wandb_folder(config)) if each for path in (each, *each.absolute().parents)]
     made = [path for path in missing if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     occupied = Occupation()
@@ -147,7 +144,7 @@ def occupy(folder: Path, wandb: Path | None) -> Iterator[Occupation]:
                 yield occupied
             except (SystemExit, UserError) as error:
                 if occupied.before is not None and leaves_nothing(folder):
-                    remove_entries(folder, names(folder) - occupied.before, wandb)
+                    remove_entries(folder, names(folder) - occupied.before, config)
                     if isinstance(error, StopSignal):
                         log.warning("stopped before the first checkpoint, so nothing is kept of %s", relative(folder))
                 raise
@@ -213,7 +210,7 @@ def go_on_or_begin(config: DictConfig, folder: Path) -> None:
     elif run.has_checkpoints or run.metrics.is_file():
         raise UserError(f"{folder} has lost its checkpoints {run.checkpoint('last').name} and best: give another name")
     elif run.is_begun:
-        remove_entries(folder, {path.name for path in run.files()}, wandb_folder(config))
+        remove_entries(folder, {path.name for path in run.files()}, config)
     else:
         check_own(config, folder)
 

@@ -26,9 +26,9 @@ def confine(cfg: DictConfig, given: Iterable[str] = ()) -> None:
     if OmegaConf.is_dict(cfg.get("logger")) and "logger" not in names:
         for name, node in cfg.logger.items():  # W&B's logger may have any name
             option = f"logger.{name}"
-            if OmegaConf.is_dict(node) and node.get("_target_") == WANDB and option not in names:
+            if OmegaConf.is_dict(node) and node.get("_target_") in CONFINED and option not in names:
                 with open_dict(node):
-                    confine_wandb(node, option, {each.removeprefix(f"{option}.") for each in names})
+                    CONFINED[node["_target_"]](node, option, {each.removeprefix(f"{option}.") for each in names})
 
 
 def confine_data(cfg: DictConfig, names: set[str]) -> None:
@@ -55,10 +55,7 @@ def has_images(source: str, root: str) -> bool:
 def confine_wandb(node: DictConfig, option: str, names: set[str]) -> None:
     """Write W&B's files where a new run would, and send nothing to an account or project that the user did not name."""
     here = {"dir": os.environ.get("WANDB_DIR", "outputs"), "project": os.environ.get("WANDB_PROJECT", "vae-lab")}
-    folder = node.get("dir")
-    if folder != here["dir"] and "dir" not in names and not is_inside(folder):
-        log.warning("the run's %s.dir=%s is not used: W&B writes to %s", option, folder, here["dir"])
-        node.dir = here["dir"]
+    confine_folder(node, option, names, here["dir"])
     theirs = [name for name in ACCOUNT if name not in names and node.get(name) != here.get(name)]
     mode = node.get("mode") if node.get("mode") != "auto" else os.environ.get("WANDB_MODE", "auto")
     if theirs and mode not in ("offline", "disabled") and "mode" not in names:
@@ -69,6 +66,36 @@ def confine_wandb(node: DictConfig, option: str, names: set[str]) -> None:
         node.mode = "auto"
 
 
+def confine_mlflow(node: DictConfig, option: str, names: set[str]) -> None:
+    """Write MLflow's database where a new run would, and send nothing to a server that the user did not name."""
+    confine_folder(node, option, names, "outputs/mlflow")
+    server = node.get("uri")
+    if server not in (None, os.environ.get("MLFLOW_TRACKING_URI")) and "uri" not in names:
+        again = f"give {option}.uri={server} to send it there"
+        log.warning("MLflow: recorded in %s, since only the run's file names the server: %s", node.dir, again)
+        node.uri = None
+
+
+def confine_trackio(node: DictConfig, option: str, names: set[str]) -> None:
+    """Write Trackio's database where a new run would."""
+    confine_folder(node, option, names, os.environ.get("TRACKIO_DIR", "outputs/trackio"))
+
+
+def confine_folder(node: DictConfig, option: str, names: set[str], here: str) -> None:
+    """Have a logger write to the folder `here`, unless its own is within the working directory."""
+    folder = node.get("dir")
+    if folder != here and "dir" not in names and not is_inside(folder):
+        log.warning("the run's %s.dir=%s is not used: %s writes to %s", option, folder, option, here)
+        node.dir = here
+
+
 def is_inside(folder: Any) -> bool:
     """Whether a path is within the working directory."""
     return isinstance(folder, str) and Path(folder).resolve().is_relative_to(Path.cwd())
+
+
+CONFINED = {  # the loggers whose options name such places
+    WANDB: confine_wandb,
+    "src.run.mlflow.mlflow_logger": confine_mlflow,
+    "src.run.trackio.trackio_logger": confine_trackio,
+}

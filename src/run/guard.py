@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import DummyExperiment
 from lightning.pytorch.utilities import rank_zero_only
 
+from src.run.status import State
 from src.support.errors import one_line
 
 log = logging.getLogger(__name__)
@@ -77,13 +78,13 @@ class Service(NamedTuple):
     """What a logger does that Lightning's interface has no method for.
 
     log_figures: sends the figures in some files, given the number of images seen
-    finish: ends the record, given the numbers of the run and whether the run has finished
+    finish: ends the record, given the numbers of the run and the state in which it ends
     abandon: releases what a logger that failed still holds, so that nothing waits for it at the end of the process
     remedy: the end of the warning about a logger that failed
     """
 
     log_figures: Callable[[list[Path], float], None] | None = None
-    finish: Callable[[dict[str, Any], bool], None] | None = None
+    finish: Callable[[dict[str, Any], State], None] | None = None
     abandon: Callable[[], None] | None = None
     remedy: str = ""
 
@@ -97,7 +98,7 @@ class GuardedLogger(Logger):
     option: the name of its node in the configuration
     """
 
-    def __init__(self, option: str, logger: Logger, worker: Worker, service: Service):
+    def __init__(self, option: str, logger: Logger, worker: Worker, service: Service) -> None:
         super().__init__()
         self.option, self.logger, self.worker, self.service = option, logger, worker, service
         self.is_lost = False
@@ -120,12 +121,12 @@ class GuardedLogger(Logger):
         log.warning("%s failed in %s (%s): %s%s", self.option, what, describe(error), lost, self.service.remedy)
         release(self.service)
 
-    def close(self, summary: dict[str, Any], finished: bool) -> None:
-        """End the record with the numbers of the run, and say there whether the run has `finished`."""
+    def close(self, summary: dict[str, Any], state: State) -> None:
+        """End the record with the numbers of the run, and say there in which state the run ends."""
         if finish := self.service.finish:
-            self.ask("its end", partial(finish, summary, finished), not finished)
+            self.ask("its end", partial(finish, summary, state), state != State.FINISHED)
         else:
-            self.finalize("success" if finished else "failed")
+            self.finalize(as_lightning_says(state))
         if not self.is_lost:
             self.worker.end()
         self.is_lost = True  # there is no thread any more that could be asked
@@ -216,10 +217,15 @@ def log_figures(loggers: list[Logger], paths: list[Path], images_seen: float) ->
 
 
 @rank_zero_only
-def close(loggers: list[Logger], summary: dict[str, Any], finished: bool) -> None:
-    """Close a run's loggers; those that take it get `summary`, and each learns whether the run has `finished`."""
+def close(loggers: list[Logger], summary: dict[str, Any], state: State) -> None:
+    """Close a run's loggers; those that take it get `summary`, and each learns in which state the run ends."""
     for logger in loggers:
         if isinstance(logger, GuardedLogger):
-            logger.close(summary, finished)
+            logger.close(summary, state)
         else:
-            logger.finalize("success" if finished else "failed")
+            logger.finalize(as_lightning_says(state))
+
+
+def as_lightning_says(state: State) -> str:
+    """The word for the end of a run that Lightning's loggers know."""
+    return "success" if state == State.FINISHED else "failed"

@@ -1,12 +1,13 @@
 """What a run leaves that ended before its first checkpoint, and its removal."""
 
 import shutil
+import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.run import status
+from src.run import databases, status
 from src.run.status import State
 from src.support.folders import RunFolder
 
@@ -25,11 +26,11 @@ def leaves_nothing(folder: Path) -> bool:
     return not run.has_checkpoints and not is_result
 
 
-def remove_entries(folder: Path, entries: set[str], wandb: Path | None) -> None:
-    """Remove files and folders of a run, its status last, since it says that they are a run's; and its W&B folder."""
+def remove_entries(folder: Path, entries: set[str], config: DictConfig) -> None:
+    """Remove files and folders of a run, its status last, since it says that they are a run's; and what its loggers
+    have of it elsewhere."""
     run = RunFolder(folder)
-    if wandb is not None:
-        remove_wandb_folder(run, wandb)
+    forget(run, config)
     paths = sorted((folder / name for name in entries), key=lambda path: path == run.status)
     for path in paths:
         if path == run.lock:
@@ -38,6 +39,21 @@ def remove_entries(folder: Path, entries: set[str], wandb: Path | None) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def forget(run: RunFolder, config: DictConfig) -> None:
+    """Remove what W&B, MLflow and Trackio have of a run on this machine; a database that can't be used is left."""
+    if wandb := wandb_folder(config):
+        remove_wandb_folder(run, wandb)
+    for name, file, forget_run in (
+        ("mlflow", run.mlflow_id, databases.forget_mlflow),
+        ("trackio", run.trackio_id, databases.forget_trackio),
+    ):
+        node = OmegaConf.select(config, f"logger.{name}")
+        if node is not None and file.is_file():
+            with suppress(OSError, ValueError, sqlite3.Error):
+                run_id = file.read_text().partition("\n")[0].strip()
+                forget_run(databases.path_of(name, node), run_id)
 
 
 def wandb_folder(config: DictConfig) -> Path | None:

@@ -33,10 +33,12 @@ class State(StrEnum):
     KILLED = "killed"  # status.json says running, but the process has ended
     FAILED = "failed"
     DIVERGED = "diverged"
+    DELETED = "deleted"  # a job of a sweep whose folder `python -m src.runs delete` has removed
     UNKNOWN = "unknown"
 
 
-INFERRED = (State.WAITING, State.KILLED, State.UNKNOWN)  # states that the reader of a run's folder infers
+PLANNED = (State.WAITING, State.DELETED)  # states of jobs of which only the plan of their sweep is there
+INFERRED = (*PLANNED, State.KILLED, State.UNKNOWN)  # states that the reader of a run's folder infers
 RECORDED = tuple(state for state in State if state not in INFERRED)  # states in status.json
 
 
@@ -79,14 +81,22 @@ def record_status(run: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
     try:
         yield ending
     except BaseException as error:
-        is_stop = isinstance(error, KeyboardInterrupt | SystemExit | BrokenPipeError)
-        state = State.DIVERGED if isinstance(error, DivergedError) else State.FAILED
-        ending = {"state": State.INTERRUPTED if is_stop else state, "reason": None if is_stop else one_line(error)}
+        state = state_after(error)
+        ending = {"state": state, "reason": None if state == State.INTERRUPTED else one_line(error)}
         with defer_signals(), suppress(OSError):
             write(run, status | ending | {"ended": timestamp()})
         raise
     with defer_signals():
         write(run, status | ending | {"ended": timestamp()})
+
+
+def state_after(error: BaseException | None) -> State:
+    """The state of a run that an error has ended, or none."""
+    if error is None:
+        return State.FINISHED
+    if isinstance(error, KeyboardInterrupt | SystemExit | BrokenPipeError):
+        return State.INTERRUPTED
+    return State.DIVERGED if isinstance(error, DivergedError) else State.FAILED
 
 
 def initial_status(overrides: list[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from src.run.confine import WANDB
 from src.run.guard import BEGINNING, Service, call_in_time, release
+from src.run.status import State
 from src.support.errors import UserError, one_line
 from src.support.folders import RunFolder, SweepFolder
 
@@ -226,10 +227,10 @@ def log_figures(run: "wandb.Run", paths: list[Path], images_seen: float) -> None
     run.log({f"figures/{name}": value for name, value in media(paths).items()} | {"images_seen": images_seen})
 
 
-def finish(run: "wandb.Run", summary: dict[str, Any], finished: bool) -> None:
-    """End a W&B run with the numbers of the run, and a state that says whether the run has `finished`."""
+def finish(run: "wandb.Run", summary: dict[str, Any], state: State) -> None:
+    """End a W&B run with the numbers of the run, and an exit code that says whether the run has finished."""
     run.summary.update(summary)
-    run.finish(exit_code=0 if finished else 1)
+    run.finish(exit_code=0 if state == State.FINISHED else 1)
 
 
 def abandon() -> None:

@@ -89,7 +89,8 @@ class RunFolder:
         """All files and folders that a training writes, the status last."""
         terms = [self.terms(split) for split in ("val", "test")]
         files = [self.config, self.hydra, self.lock, self.log, self.data, self.epochs, self.metrics, *terms]
-        return [*files, self.checkpoints, self.figures, self.wandb_id, self.status]
+        loggers = [self.tensorboard, self.wandb_id, self.mlflow_id, self.trackio_id]
+        return [*files, self.checkpoints, self.figures, *loggers, self.status]
 
     @property
     def figures(self) -> Path:
@@ -125,6 +126,21 @@ class RunFolder:
     def wandb_id(self) -> Path:
         """The id of the run in Weights & Biases."""
         return self.path / ".wandb_id"
+
+    @property
+    def mlflow_id(self) -> Path:
+        """The id of the run in MLflow."""
+        return self.path / ".mlflow_id"
+
+    @property
+    def trackio_id(self) -> Path:
+        """The id and the name of the run in Trackio."""
+        return self.path / ".trackio_id"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def test_after_an_epoch_the_run_is_interrupted_and_goes_on(command, small, monke
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_each_signal_has_its_code(command, small, monkeypatch, number):
     send_at(monkeypatch, "src.training.module:VAEModule.test_step", number)
-    code, said = command(*small, "run_name=mine")
+    code, _said = command(*small, "run_name=mine")
     assert code == CODES[number]
     assert status.read(RUN)["state"] == "interrupted"
 
@@ -234,6 +234,37 @@ def test_ctrl_c_ends_the_loop_of_a_shell_too():
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGKILL)
+
+
+UNGUARDED = """
+import atexit, time
+from src.support.signals import run_program, stop_on_signals
+def wait():
+    print("begun", flush=True)
+    time.sleep(60)
+def main():
+    if {early}:
+        wait()
+    with stop_on_signals():
+        atexit.register(wait)
+run_program(main)
+"""
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before the command", "after it"])
+def test_ctrl_c_prints_no_traceback_even_where_nothing_guards(early):
+    with subprocess.Popen(
+        [sys.executable, "-c", UNGUARDED.format(early=early)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=heed_interrupts,
+    ) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == ""
+        assert process.wait(timeout=10) == -signal.SIGINT
 
 
 @pytest.mark.parametrize(

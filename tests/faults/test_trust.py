@@ -23,7 +23,9 @@ from tests.helpers import hostile
 @pytest.mark.parametrize("kind", hostile.NODES)
 def test_load_executes_nothing(kind, stranger, tmp_path):
     hostile.name_in_checkpoints(stranger, *hostile.NODES[kind])
-    with pytest.raises(UserError, match="is in no configuration|was made to run|that is not this program's") as refusal:
+    with pytest.raises(
+        UserError, match=r"is in no configuration|was made to run|that is not this program's"
+    ) as refusal:
         build.load(stranger)
     assert "\n" not in str(refusal.value)
     hostile.assert_untouched(tmp_path)
@@ -32,7 +34,7 @@ def test_load_executes_nothing(kind, stranger, tmp_path):
 @pytest.mark.parametrize("kind", [*hostile.NODES])
 def test_a_resume_executes_nothing(kind, stranger, resume, tmp_path):
     hostile.name_in_checkpoints(stranger, *hostile.NODES[kind])
-    with pytest.raises(UserError, match="is in no configuration|was made to run|that is not this program's"):
+    with pytest.raises(UserError, match=r"is in no configuration|was made to run|that is not this program's"):
         resume(stranger, "trainer.max_epochs=3")
     hostile.assert_untouched(tmp_path)
 
@@ -75,7 +77,7 @@ def test_a_resume_of_a_run_without_composition_executes_nothing(stranger, resume
 )
 def test_an_override_of_a_file_neither_reads_nor_chooses_files(override, stranger, resume):
     hostile.change(stranger, lambda state: state["run"]["overrides"].append(override))
-    with pytest.raises(UserError, match="is no option|is no choice|may only refer"):
+    with pytest.raises(UserError, match=r"is no option|is no choice|may only refer"):
         resume(stranger, "trainer.max_epochs=3", "model=conv")
 
 
@@ -202,6 +204,21 @@ def test_no_other_name_of_its_logger_decides_where_wandb_writes_and_sends(strang
     with hydra.initialize_config_dir(train.CONF, version_base="1.3"):
         cfg, _ = resume.compose(stranger / "checkpoints" / "last.ckpt", ["trainer.max_epochs=3"])
     assert (cfg.logger.evil.dir, cfg.logger.evil.mode) == ("outputs", "offline")
+
+
+def test_no_file_decides_where_mlflow_and_trackio_write_and_send(stranger, tmp_path, monkeypatch, caplog):
+    monkeypatch.delenv("TRACKIO_DIR")
+    elsewhere, server = {"dir": str(tmp_path.parent / "elsewhere")}, "http://stranger:1"
+    mlflow = {"_target_": "src.run.mlflow.mlflow_logger", "experiment": "theirs", "uri": server}
+    trackio = {"_target_": "src.run.trackio.trackio_logger", "project": "theirs"}
+    hostile.name_in_checkpoints(stranger, "logger", {"a": mlflow | elsewhere, "b": trackio | elsewhere})
+    with hydra.initialize_config_dir(train.CONF, version_base="1.3"):
+        cfg, _ = resume.compose(stranger / "checkpoints" / "last.ckpt", ["trainer.max_epochs=3"])
+        confirmed, _ = resume.compose(stranger / "checkpoints" / "last.ckpt", [f"logger.a.uri={server}"])
+    assert (cfg.logger.a.dir, cfg.logger.a.uri) == ("outputs/mlflow", None)
+    assert cfg.logger.b.dir == "outputs/trackio"
+    assert f"give logger.a.uri={server} to send it there" in caplog.text
+    assert confirmed.logger.a.uri == server
 
 
 @pytest.mark.parametrize("word", ["logger.wandb.entity=stranger", "logger.wandb.dir=/elsewhere"])

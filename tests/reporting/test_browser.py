@@ -121,7 +121,7 @@ def test_on_a_phone_tables_scroll_in_a_box_that_shows_it(small, open_page):
     assert page.evaluate("document.documentElement.scrollWidth") == 400
     box = page.locator(".box").first
     assert box.get_attribute("data-more") == "right"
-    assert box.evaluate("element => getComputedStyle(element, '::after').content") == '"›"'
+    assert box.evaluate("element => getComputedStyle(element, '::after').content") == '"\u203a"'
     box.locator(".scroll").evaluate("element => element.scrollTo(9999, 0)")
     page.wait_for_timeout(200)
     assert box.get_attribute("data-more") == "left"

@@ -1,5 +1,6 @@
 """The charts and thumbnails of the page show the numbers and images of the runs."""
 
+import itertools
 import math
 
 import numpy as np
@@ -18,7 +19,7 @@ def test_hull_has_no_point_below_it():
         assert set(hull) <= set(points)
         assert hull[0] == min(points)
         assert hull[-1][1] == min(y for _, y in points)
-        slopes = [(d - b) / (c - a) for (a, b), (c, d) in zip(hull, hull[1:], strict=False)]
+        slopes = [(d - b) / (c - a) for (a, b), (c, d) in itertools.pairwise(hull)]
         assert all(slope < 0 for slope in slopes)
         assert slopes == sorted(slopes)
         for (a, b), (c, _), slope in zip(hull, hull[1:], slopes, strict=False):
