@@ -1,46 +1,83 @@
-# make train ARGS="model=conv latent_dim=16"     set up .venv once, then train
-# make test                                     set up .venv once, then lint, check types and test
-# make faults                                   kill, fill the disk and damage files at every point: 25 minutes, Linux
-# make bench                                    how fast it trains, beside a bare loop and its peers: half an hour
-# make audit                                    known vulnerabilities of the installed packages
-# TORCH_INDEX=https://download.pytorch.org/whl/cpu make ...     PyTorch without CUDA, 1 GB instead of 6
-PYTHON ?= python3.11
-TORCH_INDEX ?=
-ARGS ?=
+# `make` prints the comments after ## beside the targets and variables.
+ARGS ?=#         ## options: make train ARGS="model=conv latent_dim=16", make test ARGS="-m slow"
+PYTHON ?=#       ## the Python that .venv is made with: PYTHON=python3.12; else the newest of 3.11 to 3.13 that is there
+TORCH_INDEX ?=#  ## TORCH_INDEX=https://download.pytorch.org/whl/cpu: PyTorch without CUDA, 1 GB instead of 6
+LOCK ?=#         ## LOCK=1: the versions of requirements.lock instead of the newest that pyproject.toml allows
+
 BIN := .venv/bin
-READY := .venv/.ready
+READY := .venv/.ready$(if $(LOCK),-locked)
+PIP := $(BIN)/python -m pip install --quiet
+# A pyenv shim may be there without its Python, and Debian's python3 without the package python3-venv.
+CANDIDATES = $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+VERSION := -c 'import sys; print(sys.version_info[:2])'
 
-.PHONY: train test faults bench audit format clean
+.PHONY: help train test faults bench docs audit lock hooks format clean FORCE
 
-train: $(READY)
+help:  ## this list
+	@echo 'make TARGET VARIABLE=VALUE ...    the first time, train, test and what follows set up .venv'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@echo
+	@awk -F ' [?]=.*## ' '/^[A-Z_]+ [?]=.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+
+train: $(READY)  ## train, with the options in ARGS: by default two minutes, on images of a package
 	$(BIN)/python -m src.train $(ARGS)
 
-test: $(READY)
+test: $(READY)  ## lint, check types and test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-faults: $(READY)
+faults: $(READY)  ## kill, fill the disk and damage files at every point: 25 minutes, Linux
 	$(BIN)/python -m pytest -m "slow or not slow" --hypothesis-profile=long tests/faults $(ARGS)
 
-bench: $(READY)
-	$(BIN)/python -m pip install --quiet -e '.[bench]'
+bench: $(READY)  ## measure how fast it trains, beside a bare loop and its peers: half an hour
+	$(PIP) -e '.[bench]'
 	$(BIN)/python -m benchmarks.train $(ARGS)
 
-audit: $(READY)
-	$(BIN)/python -m pip install --quiet 'pip-audit>=2.9,<3'
+docs: $(READY)  ## build the site of the documentation into site/
+	$(PIP) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
+
+audit: $(READY)  ## list known vulnerabilities of the installed packages
+	$(PIP) 'pip-audit>=2.9,<3'
 	$(BIN)/pip-audit --local --skip-editable $(ARGS)
 
-format: $(READY)
+lock: $(READY)  ## renew requirements.lock: the newest versions that pyproject.toml allows
+	$(PIP) 'uv>=0.9,<1'
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
+		--no-annotate --custom-compile-command 'make lock' --output-file requirements.lock $(ARGS)
+
+hooks: $(READY)  ## have git lint and check types before a commit, and the rules of the code before a push
+	$(PIP) 'pre-commit>=4,<5'
+	$(BIN)/pre-commit install
+
+format: $(READY)  ## lay the code out, and correct what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(READY): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[dev]'
+clean:  ## remove .venv
+	rm -rf .venv *.egg-info
+
+# .venv stays, whatever newer Python there is, unless PYTHON asks for another or its own Python is gone.
+$(READY): pyproject.toml $(if $(LOCK),requirements.lock)
+	@$(if $(PYTHON),[ "$$($(BIN)/python $(VERSION) 2>&1)" = "$$($(PYTHON) $(VERSION) 2>/dev/null)" ] &&) \
+	$(BIN)/python -c 'import pip; $(FITS)' 2>/dev/null || { \
+		for python in $(CANDIDATES); do \
+			if $$python -c '$(FITS)' 2>/dev/null; then \
+				echo "$$python -m venv --clear .venv"; exec $$python -m venv --clear .venv; \
+			fi; \
+		done; \
+		echo 'no Python 3.11 to 3.13 with venv and pip (tried: $(CANDIDATES)): make PYTHON=/path/to/python3.12' >&2; \
+		exit 1; \
+	}
+	$(PIP) $(if $(LOCK),--constraint requirements.lock) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[dev]'
 	touch $@
 
-clean:
-	rm -rf .venv *.egg-info
+ifneq ($(wildcard $(READY)),)
+ifneq ($(shell $(BIN)/python $(VERSION) 2>/dev/null || echo gone),$(shell $(or $(PYTHON),$(BIN)/python) $(VERSION) 2>/dev/null))
+$(READY): FORCE
+endif
+endif

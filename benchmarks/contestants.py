@@ -33,7 +33,7 @@ FOR_EVER = 1000  # epochs of a peer by its own settings, which is stopped from o
 class Record:
     """A writer of metrics.csv: images seen and the ELBO of the binary validation images (N, 1, 28, 28) by epoch."""
 
-    def __init__(self, folder: Path, val: np.ndarray):
+    def __init__(self, folder: Path, val: np.ndarray) -> None:
         self.val, self.path, self.images = torch.from_numpy(val).float(), folder / "metrics.csv", 0
         self.path.write_text("images_seen,val/elbo\n")
 
@@ -124,7 +124,7 @@ def pythae(ours: Recipe | None, record: Record, folder: Path, seed: int) -> None
 class BinaryDraws(Dataset):
     """Images (N, C, H, W) in [0, 1] in pythae's form, each pixel drawn anew when an image is taken."""
 
-    def __init__(self, images: Tensor):
+    def __init__(self, images: Tensor) -> None:
         self.images = images
 
     def __len__(self) -> int:

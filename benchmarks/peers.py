@@ -21,7 +21,7 @@ class MissingError(UserError):
 class SmallVAE(nn.Module):
     """The VAE of pytorch/examples: 784-400-20-400-784 with ReLU, whose outputs are probabilities from a sigmoid."""
 
-    def __init__(self, latent_dim: int = 20):
+    def __init__(self, latent_dim: int = 20) -> None:
         super().__init__()
         self.hidden = nn.Linear(784, 400)
         self.mu, self.logvar = nn.Linear(400, latent_dim), nn.Linear(400, latent_dim)
@@ -38,7 +38,7 @@ class SmallVAE(nn.Module):
 class Networks(nn.Module):
     """Our networks in the place of a peer's: images -> (mu, logvar), codes -> probabilities."""
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module):
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
 
@@ -73,7 +73,7 @@ def pythae_vae(shape: Sequence[int], latent_dim: int, networks: Networks | None 
         raise MissingError("not installed: pip install -e '.[bench]'") from error
 
     class Encoder(BaseEncoder):
-        def __init__(self, networks: Networks):
+        def __init__(self, networks: Networks) -> None:
             super().__init__()
             self.networks = networks
 
@@ -82,7 +82,7 @@ def pythae_vae(shape: Sequence[int], latent_dim: int, networks: Networks | None 
             return ModelOutput(embedding=mu, log_covariance=logvar)
 
     class Decoder(BaseDecoder):
-        def __init__(self, networks: Networks):
+        def __init__(self, networks: Networks) -> None:
             super().__init__()
             self.networks = networks
 

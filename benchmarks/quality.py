@@ -112,16 +112,14 @@ def table(runs: dict[str, list[list[Point]]], flops: dict[str, float], limit: fl
 def sooner(runs: dict[str, list[list[Point]]], limit: float) -> str:
     """The factors by which our best side passes each target sooner than the best peer by its own settings."""
 
-    def best(*sides: str) -> float:
+    def best(target: float, *sides: str) -> float:
         found = [passed(runs[side], target) for side in sides if side in runs]
         return min((point.seconds for point in found if point), default=limit)
 
     ours, theirs = ("this project, model=conv", "this project, model=mlp"), ("pytorch/examples", "pythae")
     if not (runs.keys() & set(ours) and runs.keys() & set(theirs)):
         return ""
-    ratios = []
-    for target in TARGETS:
-        ratios.append(f"{target}: {best(*theirs) / best(*ours):.1f}")
+    ratios = [f"{target}: {best(target, *theirs) / best(target, *ours):.1f}" for target in TARGETS]
     return f"times sooner than the best peer by its own settings, a miss counted as {limit:.0f} s: " + ", ".join(ratios)
 
 

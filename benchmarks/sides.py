@@ -130,7 +130,7 @@ def pytorch_examples(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Modu
 class Ordinary(lightning.LightningModule):
     """A VAE as it is commonly written for Lightning: everything is logged at each step."""
 
-    def __init__(self, vae: VAE):
+    def __init__(self, vae: VAE) -> None:
         super().__init__()
         self.encoder, self.decoder = vae.encoder, vae.decoder
 

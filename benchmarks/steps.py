@@ -31,7 +31,7 @@ BLOCK = 50  # steps whose median is one measurement
 class Alternating:
     """A stopwatch that takes a step of each of `others` after each lap, and records the seconds of all."""
 
-    def __init__(self, others: Sequence[Iterator], steps: int):
+    def __init__(self, others: Sequence[Iterator], steps: int) -> None:
         self.others, self.steps, self.seconds, self.resumed = others, steps + WARMUP, [], None
 
     def lap(self, images: int) -> bool:

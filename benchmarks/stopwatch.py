@@ -19,7 +19,7 @@ class Stopwatch:
     of one image, in matrix products and convolutions, forward and backward.
     """
 
-    def __init__(self, enough: float):
+    def __init__(self, enough: float) -> None:
         self.enough, self.laps, self.mflop, self.started = enough, 0, 0.0, False
         self.counter = FlopCounterMode(display=False)
 
@@ -54,10 +54,12 @@ class Stopwatch:
 class StopsAfter(lightning.Callback):
     """A callback that records the end of each step, and ends the training after enough seconds."""
 
-    def __init__(self, watch: Stopwatch):
+    def __init__(self, watch: Stopwatch) -> None:
         self.watch = watch
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, module: nn.Module, outputs: Any, batch: Any, _: int):
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: nn.Module, outputs: Any, batch: Any, _: int
+    ) -> None:
         if self.watch.lap(len(batch[0])):
             trainer.should_stop = True
 
@@ -65,14 +67,16 @@ class StopsAfter(lightning.Callback):
 class WholeEpochs(lightning.Callback):
     """A callback that times whole epochs after the first, including validation and checkpoints."""
 
-    def __init__(self, watch: Stopwatch):
+    def __init__(self, watch: Stopwatch) -> None:
         self.watch = watch
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: nn.Module) -> None:
         if trainer.current_epoch == 1:
             self.watch.start()
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, module: nn.Module, outputs: Any, batch: Any, _: int):
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: nn.Module, outputs: Any, batch: Any, _: int
+    ) -> None:
         self.watch.lap(len(batch[0]))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: nn.Module) -> None:

@@ -68,7 +68,7 @@ def has_bf16(flags: set[str]) -> bool:
         return False
     import torch  # takes seconds to import
 
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001 (there is no public way)
 
 
 def planned(model: str, args: argparse.Namespace, bf16: bool) -> dict[str, list[str]]:

@@ -122,7 +122,7 @@ def step(options: Sequence[str]) -> dict[str, float]:
 
     from src.models.draws import Draws
 
-    module, data, batches = built(options)
+    module, _data, batches = built(options)
     vae, optimizer = module.vae, module.configure_optimizers()
     laps: dict[str, list[float]] = {}
     last = time.perf_counter()

@@ -12,7 +12,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 class FirstStep(Callback):
     """A callback that writes the time of the end of the first training step to `path`, in seconds since 1970."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         self.path, self.done = Path(path), False
 
     def on_train_batch_end(self, *_: Any) -> None:

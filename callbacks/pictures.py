@@ -25,7 +25,7 @@ class Pictures(Callback):
     it, all figures and animations are drawn. A failure, or Ctrl-C at the end, costs figures and never the run.
     """
 
-    def __init__(self, share: Share):
+    def __init__(self, share: Share) -> None:
         self.share = share
 
     def on_fit_start(self, trainer: Trainer, module: VAEModule) -> None:

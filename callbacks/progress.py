@@ -1,26 +1,136 @@
-"""The progress bar."""
+"""How a training is followed on the console: a line an epoch that stays, and one bar for the whole run."""
 
+import logging
+import math
+import time
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch import Callback, Trainer
+from tqdm import tqdm
+
+from src.config.names import option_name
+from src.support.console import duration, is_terminal
+from src.support.ranges import Positive, check_arguments
+from src.training.module import VAEModule
+
+log = logging.getLogger(__name__)
+LINES = 30  # of epochs, beside the first and the last, in a run of any length
+BAR = "{percentage:3.0f}% |{bar}| {desc}{remaining} left"
+TERMS = {"loss": "val/loss", "ELBO": "val/elbo", "recon": "val/recon", "KL": "val/kl"}
 
 
-class Progress(TQDMProgressBar):
-    """One bar for each epoch, with the last validation ELBO. Validation has no bar: it is so short that one would only
-    flicker."""
+@check_arguments
+class Progress(Callback):
+    """Prints a line after an epoch with what was measured on the validation images, and draws a bar of all steps of the
+    run with the time that is left. A file or a pipe gets the lines alone.
 
-    def init_sanity_tqdm(self) -> Tqdm:
-        return Tqdm(disable=True)
+    refresh_rate: how often a second the bar is drawn at most
+    """
 
-    init_validation_tqdm = init_test_tqdm = init_sanity_tqdm
+    def __init__(self, refresh_rate: Positive) -> None:
+        self.refresh_rate = refresh_rate
+        self.bar: tqdm | None = None
+        self.printed: float | None = None  # the epoch of the last line
+        self.began = 0.0
 
-    def get_metrics(self, trainer: Trainer, module: LightningModule) -> dict[str, int | str | float]:
-        metrics = super().get_metrics(trainer, module)
-        metrics.pop("v_num", None)
-        return {name: f"{value:.1f}" if isinstance(value, float) else value for name, value in metrics.items()}
+    def on_train_start(self, trainer: Trainer, module: VAEModule) -> None:
+        self.began = time.perf_counter()
+        if not (is_terminal() and trainer.is_global_zero):
+            return
+        steps = int(trainer.num_training_batches)
+        self.bar = tqdm(
+            total=steps * (trainer.max_epochs or 0),
+            initial=steps * trainer.current_epoch,
+            desc=description(trainer),
+            bar_format=BAR,
+            mininterval=1 / self.refresh_rate,
+            smoothing=0,  # validation and drawing count with the steps that they follow
+            dynamic_ncols=True,
+            leave=False,
+        )
 
-    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        super().on_train_epoch_start(trainer)
-        self.train_progress_bar.set_description(f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+    def on_train_epoch_start(self, trainer: Trainer, module: VAEModule) -> None:
+        if self.bar is not None:
+            self.bar.set_description_str(description(trainer), refresh=False)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.update()
+
+    def on_validation_end(self, trainer: Trainer, module: VAEModule) -> None:
+        epoch, last = int(module.numbers["epoch"]), (trainer.max_epochs or 0)
+        if epoch in (0, 1, last) or epoch % stride(last) == 0:
+            self.print_line(trainer, module)
+
+    def on_train_end(self, trainer: Trainer, module: VAEModule) -> None:
+        if module.numbers and module.numbers["epoch"] != self.printed:  # the training has ended early
+            self.print_line(trainer, module)
+        self.close()
+        log.info("trained in %s; drawing and testing follow", duration(time.perf_counter() - self.began))
+
+    def on_exception(self, *_: Any) -> None:
+        self.close()
+
+    def teardown(self, trainer: Trainer, module: VAEModule, stage: str) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def print_line(self, trainer: Trainer, module: VAEModule) -> None:
+        """Print the numbers of the epoch that has just been measured, the first time below the names of the columns."""
+        if self.printed is None:
+            for line in explanation(trainer, module):
+                log.info("%s", line)
+            log.info("%s", "".join(name.rjust(width) for name, (width, _) in columns(module).items()))
+        self.printed = module.numbers["epoch"]
+        log.info("%s", "".join(text.rjust(width) for width, text in columns(module).values()).rstrip())
+
+
+def description(trainer: Trainer) -> str:
+    """The text between the bar and the time that is left."""
+    least = "at most " if trainer.early_stopping_callbacks else ""
+    return f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}, {least}"
+
+
+def columns(module: VAEModule) -> dict[str, tuple[int, str]]:
+    """The width and the text of each column of a line, by the column's name."""
+    numbers = module.numbers
+    cells = {"epoch": (6, f"{numbers['epoch']:.0f}")}
+    cells |= {name: (10, number_text(float(numbers[key]))) for name, key in TERMS.items()}
+    cells["active"] = (9, f"{numbers['val/active_units']:.0f}/{module.vae.latent_dim}")
+    if varies(module):
+        cells |= {name: (max(8, len(name) + 2), f"{numbers[name]:.3g}") for name in module.objective.scheduled}
+    return cells | {"seconds": (9, f"{numbers['seconds']:.1f}" if "seconds" in numbers else "")}
+
+
+def number_text(value: float) -> str:
+    """A number of nats with two decimals, unless it is too large for its column."""
+    return f"{value:.2f}" if abs(value) < 1e6 else f"{value:.2e}"
+
+
+def explanation(trainer: Trainer, module: VAEModule) -> list[str]:
+    """What the lines of the epochs hold."""
+    every = stride(trainer.max_epochs or 0)
+    final = "".join(f", {name}={value:g}" for name, value in module.objective.scheduled.items())
+    return [
+        f"a line for {'each epoch' if every == 1 else f'every {every} epochs'}: validation images, nats per image",
+        f"loss: objective={option_name(type(module.objective).__name__)}{final}; ELBO = -(recon + KL)",
+    ]
+
+
+def stride(epochs: int) -> int:
+    """From one line to the next, the number of epochs: 1, 2, 5, 10, 20, ..., so that a run has LINES lines at most."""
+    least = epochs / LINES
+    if least <= 1:
+        return 1
+    unit = 10 ** math.floor(math.log10(least))
+    return next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= least)
+
+
+def varies(module: VAEModule) -> bool:
+    """Whether something is scheduled that has not its final value from the start."""
+    return bool(module.objective.scheduled) and module.schedule(0.0, 0) != module.schedule(math.inf, math.inf)

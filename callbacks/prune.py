@@ -13,7 +13,7 @@ class Prune(Callback):
     The metric is reported after each epoch. A run that is no trial, or is resumed by hand, is not affected.
     """
 
-    def __init__(self, metric: str):
+    def __init__(self, metric: str) -> None:
         self.metric = metric
 
     def on_validation_end(self, trainer: Trainer, module: VAEModule) -> None:

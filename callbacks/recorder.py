@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from src.data.pixels import as_bytes, as_input
+from src.data.pixels import Pixels, as_bytes, as_input
 from src.data.selection import class_balanced_rows
 from src.inference.metrics import nearest
 from src.models.vae import VAE
@@ -41,7 +41,7 @@ class Recorder(Callback):
     reconstructions: the number of recorded images that are reconstructed
     """
 
-    def __init__(self, images: Count, samples: Count, reconstructions: Count):
+    def __init__(self, images: Count, samples: Count, reconstructions: Count) -> None:
         self.images, self.samples, self.reconstructions = images, samples, reconstructions
 
     def on_fit_start(self, trainer: Trainer, module: VAEModule) -> None:
@@ -51,6 +51,7 @@ class Recorder(Callback):
         data = trainer.datamodule
         self.followed = class_balanced_rows(data.val.labels, self.images)
         self.pixels = as_input(torch.from_numpy(data.val.images[self.followed]))
+        originals = data.source.val.images[self.followed][: self.reconstructions]
         self.prior_is_fixed = module.vae.prior_is_fixed
         self.trace = Trace(
             fixed={
@@ -58,6 +59,7 @@ class Recorder(Callback):
                 "classes": np.array(data.source.classes),
                 "pixels": as_bytes(self.pixels),
                 "labels": data.val.labels[self.followed],
+                **({"originals": originals} if data.pixels == Pixels.BINARY else {}),
             }
         )
         if trainer.ckpt_path and self.path.is_file():
@@ -79,6 +81,7 @@ class Recorder(Callback):
         except (UserError, KeyError):
             fits = False
         if fits:
+            old.fixed = self.trace.fixed | old.fixed  # a trace of an earlier version lacks the originals
             self.trace = old
         else:
             aside = self.path.replace(self.folder.previous_trace)
@@ -163,6 +166,8 @@ class Recorder(Callback):
             mean = as_bytes(vae.given(torch.from_numpy(val.labels[worst]).to(device)).reconstruct(x))
         elbo = -(terms["recon"] + terms["kl"])[worst]
         self.trace.last |= {"worst_x": as_bytes(x), "worst_mean": mean, "worst_elbo": elbo}
+        if "originals" in self.trace.fixed:
+            self.trace.last["worst_original"] = trainer.datamodule.source.val.images[worst]
         self.trace.last["samples_z"] = z.float().cpu().numpy()
 
 

@@ -18,7 +18,7 @@ class VaeLabSweeper(Sweeper):
     max_batch_size: how many jobs are handed to the launcher at a time; None for all of them
     """
 
-    def __init__(self, params: dict[str, str], max_batch_size: int | None):
+    def __init__(self, params: dict[str, str], max_batch_size: int | None) -> None:
         self.params, self.max_batch_size = params, max_batch_size
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import memory, trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
-from src.config.help import help_text
+from src.config.help import help_answer
 from src.config.options import CONF, ApplyConfig, check_apply
 from src.config.overrides import check_root, restore_working_folder
 from src.startup import as_user_errors, import_libraries, quieten
@@ -35,11 +35,11 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Do a task as the command line says, and end the program with a line about what went wrong."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text("apply"))
-        return
     trust.command.set(["python", "-m", "src.apply", *sys.argv[1:]])
     with stop_on_signals(), errors_in_one_line(Path(CONF)):
+        if text := help_answer("apply", sys.argv[1:]):
+            print(text)
+            return
         sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
         hydra_main()
 

@@ -34,7 +34,8 @@ from src.run.epochs import Position
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 from src.training import checkpoints
-from src.training.cluster import environment
+from src.training.cluster import check_accelerator, environment
+from src.training.early_stopping import Patience
 from src.training.module import VAEModule
 from src.training.trial import try_networks, try_objective, try_schedules, try_single_image
 
@@ -54,6 +55,7 @@ def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any]
         nothing has been written then.
     """
     images = None
+    check_accelerator(cfg.trainer.accelerator)
     if checkpoint:
         if cfg.trainer.max_epochs <= (done := checkpoint["epoch"]):
             raise UserError(f"the run is past epoch {done + 1}: trainer.max_epochs counts from its start")
@@ -163,7 +165,9 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
         # Lightning would let the timer stop within an epoch, which would then not be measured
         limit = OmegaConf.to_container(limit) if OmegaConf.is_config(limit) else limit
         savers.insert(0, Timer(limit, interval="epoch"))
-    options = {name: value for name, value in cfg.trainer.items() if name not in ("ema", "max_time")}
+    if (patience := cfg.trainer.get("patience")) is not None:
+        savers.insert(0, Patience(patience, cfg.trainer.get("min_epochs")))
+    options = {name: value for name, value in cfg.trainer.items() if name not in ("ema", "max_time", "patience")}
     nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
     watchers = [make(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
     try:

@@ -1,6 +1,7 @@
 """Compare runs: outputs/** -> one HTML page that works from a file, offline. Reads files only.
 
 python -m src.report outputs/sweeps/SWEEP
+python -m src.report outputs/sweeps/SWEEP --table md
 """
 
 import argparse
@@ -12,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from src.reporting.conclude import collect, write_page
+from src.reporting.conclude import Comparison, collect, write_page
+from src.reporting.typeset import LANGUAGES, typeset
 from src.run.status import State
 from src.support.errors import UserError, describe_os_error, printable
 from src.support.files import atomic_path
@@ -33,21 +35,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Write the page, and the table if it is asked for; the exit status, as for `main`."""
+    """Write the page, or print the table, as the options ask for; the exit status, as for `main`."""
     folders = [sweep_folder(folder) for folder in options.folder]
     try:
         check_files({"--out": options.out, "--csv": options.csv})
-        out, comparison = options.out or SweepFolder(folders[0]).report, collect(folders)
-        write_page(out, folders, comparison)
+        out = options.out or (None if options.table else SweepFolder(folders[0]).report)
+        comparison = collect(folders, with_thumbnails=out is not None)
+        if out:
+            write_page(out, folders, comparison)
         if options.csv:
             write_table(options.csv, comparison.rows)
+        print(typeset(comparison.groups, options.table) if options.table else summary(comparison, out))
     except (OSError, UserError) as error:
         print(describe_os_error(error), file=sys.stderr)
         return 2
+    return 0
+
+
+def summary(comparison: Comparison, out: Path) -> str:
+    """A line that says how many runs are in which state, and where the page is."""
     states = Counter(run.status for run in comparison.runs)
     counts = ", ".join(f"{states[state]} {state}" for state in State if states[state])
-    print(printable(f"{counts}: {os.path.relpath(out)}"))
-    return 0
+    return printable(f"{counts}: {os.path.relpath(out)}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     made.error = lambda message: made.exit(2, printable(f"{message}; --help lists the arguments") + "\n")
     made.add_argument("folder", nargs="+", type=Path, help="a run, a sweep (or sweep_name=NAME), or outputs")
     default = SweepFolder(Path("FOLDER")).report
+    page = "prints the numbers as a table in Markdown or LaTeX (booktabs); the page is written only with --out"
+    made.add_argument("--table", choices=list(LANGUAGES), help=page)
     made.add_argument("--out", type=Path, metavar="FILE", help=f"the page; {default} if not given")
     made.add_argument("--csv", type=Path, metavar="FILE", help="writes the table, too")
     return made

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import shlex
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
-from src.config.help import help_text
+from src.config.help import help_answer
 from src.config.options import CONF
 from src.run.confine import confine
 from src.startup import as_user_errors, import_libraries
+from src.support.console import duration, log_to_console
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
@@ -37,17 +39,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SWEEPS = Path("outputs/sweeps")
+DETAILS = ("callbacks", "src.run", "src.train", "src.training")  # which say of each trial what a run says of itself
 HOPELESS = 5  # a search ends after so many failures without a success
 
 
 def main() -> None:
     """Search as the command line says, and end the program with a line about what went wrong."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text("search"))
-        return
     trust.command.set(["python", "-m", "src.search", *sys.argv[1:]])
-    logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stdout)
+    log_to_console(without_details_of=DETAILS)
     with stop_on_signals(), errors_in_one_line(Path(CONF)), as_user_errors(SWEEPS, "search fewer or smaller values"):
+        if text := help_answer("search", sys.argv[1:]):
+            print(text)
+            return
         search(prepare_arguments(sys.argv[1:], Path(CONF)))
 
 
@@ -121,10 +124,14 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
     storage = study.storage(folder)
     optuna_study = study.open_study(storage, folder.name, plan)
     fixed, dimensions = split(plan.words)
-    reasons = []
+    log.info("search in %s: %d trials, by %s", folder, total, " and ".join(plan.metrics))
+    reasons, times, deleted = [], [time.monotonic()], trials.deleted_numbers(folder)
     for trial in study.pending_trials(optuna_study, storage, total, plan.startup):
         suggestion = [each.suggest(trial) for each in dimensions]
         trial.set_user_attr("words", suggestion)
+        if trial.number in deleted:
+            trials.give_up(trial)
+            continue
         log.info("trial %d, one of %d: %s", trial.number, total, " ".join(suggestion))
         trials.check_folder(folder / str(trial.number), [*fixed, *suggestion])
         try:
@@ -133,21 +140,32 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
             log.warning("stopped; to go on: python -m src.search name=%s trials=%d", folder.name, total)
             raise
         reasons += [reason] if reason else []
+        times.append(time.monotonic())
+        log.info("  %s", progress(len(optuna_study.get_trials(deepcopy=False)), total, times))
         if len(reasons) >= HOPELESS and not trials.completed_trials(optuna_study):
             raise UserError(f"{len(reasons)} trials failed and none succeeded; the last: {reason}")
     show(optuna_study, plan, folder)
+
+
+def progress(done: int, total: int, times: list[float]) -> str:
+    """How far a search is, in a line: "3 of 20 done, about 12 min left".
+
+    times: when the first trial of this start began, and when each has ended, in seconds
+    """
+    left = (total - done) * (times[-1] - times[0]) / (len(times) - 1)
+    return f"{done} of {total} done" + (f", about {duration(left)} left" if left > 0 else "")
 
 
 def show(study: "Study", plan: Plan, folder: Path) -> None:
     """Print all trials, the best first, and how to train the best again; draw search.png."""
     from src.figures.animation import write_image
     from src.sweeps import pictures
-    from src.sweeps.trials import completed_trials
+    from src.sweeps.trials import completed_trials, deleted_numbers
 
     fixed, dimensions = split(plan.words)
     completed = completed_trials(study)
     best = {trial.number for trial in study.best_trials} if completed else set()
-    print_table(study, plan, dimensions, best)
+    print_table(study, plan, dimensions, best, deleted_numbers(folder))
     for trial in completed:
         if trial.user_attrs.get("warning"):
             print(f"trial {trial.number} finished, but {trial.user_attrs['warning']}")
@@ -162,8 +180,11 @@ def show(study: "Study", plan: Plan, folder: Path) -> None:
         print(f"picture: {write_image(figure, SweepFolder(folder).picture, 2)}")
 
 
-def print_table(study: "Study", plan: Plan, dimensions: list[Dimension], best: set[int]) -> None:
-    """Print a row for each trial: first those that were trained to their end, the best first, then the others."""
+def print_table(study: "Study", plan: Plan, dimensions: list[Dimension], best: set[int], deleted: set[int]) -> None:
+    """Print a row for each trial: first those that were trained to their end, the best first, then the others.
+
+    best, deleted: the numbers of the best trials, and of those whose folders the user has deleted
+    """
     from src.sweeps.trials import completed_trials
 
     completed = completed_trials(study)
@@ -174,6 +195,8 @@ def print_table(study: "Study", plan: Plan, dimensions: list[Dimension], best: s
         overrides = trial.user_attrs.get("words", [""] * len(dimensions))
         note = "best" if len(plan.metrics) == 1 else "on the front"
         remark = note if trial.number in best else trial.user_attrs.get("reason", "")
+        remarks = dict.fromkeys((remark, "deleted" if trial.number in deleted else ""))
+        remark = ", ".join(filter(None, remarks))
         rows.append([str(trial.number), *values, *(each.partition("=")[2] for each in overrides), remark])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

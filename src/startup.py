@@ -33,10 +33,10 @@ def import_libraries(with_wandb: bool) -> None:
 def quieten() -> None:
     """Silence warnings of libraries about behaviour that is intended here."""
     # sync_dist: every process evaluates all images, so there is nothing to gather
-    # Average: a test of averaged weights needs no averaging
+    # Average, Patience: a test of averaged weights needs no averaging, and a resume may do without patience
     # srun: a single process is not started by it
     expected = ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True")
-    for message in (*expected, "srun` command is available", r"add the following callbacks: \['Average'\]"):
+    for message in (*expected, "srun` command is available", r"following callbacks: \[['\"](Average|Patience)"):
         warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "openTSNE"):
         logging.getLogger(name).setLevel(logging.WARNING)

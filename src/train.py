@@ -18,13 +18,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from src.completion import completion_script
 from src.config import memory, trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
-from src.config.help import help_text
+from src.config.help import help_answer
 from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
-from src.run import epochs, resume, status
+from src.run import console, epochs, resume, status
 from src.run.claim import own, release_claims
+from src.run.epochs import Row
 from src.run.job import Job
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support import world
@@ -47,14 +49,14 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Train as the command line says, and end the program with a line about what went wrong."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text("train"))
-        return
     trust.command.set(["python", "-m", "src.train", *sys.argv[1:]])
     if world.rank():  # the first process prints all there is to say
         logging.disable(logging.WARNING)
     try:
         with stop_on_signals(), release_claims(), errors_in_one_line(Path(CONF)):
+            if text := help_answer("train", sys.argv[1:]) or completion_script(sys.argv[1:]):
+                print(text)
+                return
             sys.argv[1:] = [*prepare_arguments(sys.argv[1:], Path(CONF)), *world.hydra_overrides()]
             hydra_main()
     except UnfinishedError:  # a sweep has listed the jobs that did not finish
@@ -108,8 +110,9 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
         training = build.everything(cfg, overrides, checkpoint)
         if checkpoint:
             ending = stack.enter_context(record_run(run, cfg, training.module.run["overrides"], resumes=True))
-        metrics = fit(cfg, run, training, job)
-        ending |= judge(run, metrics)
+        metrics, rows = fit(cfg, run, training, job)
+        ending |= judge(rows, metrics)
+        console.log_next(run, metrics, has_problem="warning" in ending)
     return metrics
 
 
@@ -139,28 +142,28 @@ def record_run(run: Path, cfg: DictConfig, overrides: list[str], resumes: bool =
         raise
 
 
-def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None) -> dict[str, Any]:
-    """Minimise the objective, test the best checkpoint, and return what metrics.json holds."""
+def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None) -> tuple[dict[str, Any], list[Row]]:
+    """Minimise the objective, test the best checkpoint, and return what metrics.json and metrics.csv hold."""
     from src import build
     from src.run import guard, identity
     from src.run.loggers import build_loggers
 
     module, data, position = training
     identity.keep(run, module.run, data, in_sweep=job is not None)
-    log.info("%s -> %s", cfg.title, os.path.relpath(run))
     metrics: dict[str, Any] = {}
     loggers = build_loggers(cfg, run, job, position, data.step_size())
     try:
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
+        console.log_opening(cfg.title, run, module.vae, data, trainer, done=position.epoch if position else 0)
         with end_other_processes(trainer):
             minimise(trainer, training, cfg.ckpt_path)
-            metrics = test(trainer, training, run)
+            metrics, rows = test(trainer, training, run)
     finally:
-        summary = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
-        guard.close(loggers, summary, status.state_after(sys.exception()))
-    return metrics
+        final = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+        guard.close(loggers, final, status.state_after(sys.exception()))
+    return metrics, rows
 
 
 @contextmanager
@@ -179,11 +182,15 @@ def minimise(trainer: "Trainer", training: "build.Training", ckpt_path: str | No
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     from src.training import checkpoints
+    from src.training.early_stopping import early_end
 
     restoration = checkpoints.Restoration()
     trainer.callbacks.insert(0, restoration)
     try:
         trainer.fit(training.module, training.data, ckpt_path=ckpt_path, weights_only=True)
+        if not restoration.is_complete:
+            reason = early_end(trainer) or f"it has all of its {trainer.max_epochs} epochs"
+            log.info("nothing is left to train, and the results are measured again: %s", reason)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
     except (UserError, OSError, MemoryError):
@@ -198,50 +205,59 @@ def minimise(trainer: "Trainer", training: "build.Training", ckpt_path: str | No
         ) from error
 
 
-def test(trainer: "Trainer", training: "build.Training", run: Path) -> dict[str, Any]:
-    """Measure the best checkpoint on the test and the validation images, and write metrics.json and the terms."""
+def test(trainer: "Trainer", training: "build.Training", run: Path) -> tuple[dict[str, Any], list[Row]]:
+    """Measure the best checkpoint on the test and the validation images, and write metrics.json and the terms.
+
+    Returns what metrics.json and metrics.csv hold.
+    """
     from lightning.pytorch.callbacks import WeightAveraging
 
     from src.run import record
     from src.training import checkpoints
+    from src.training.early_stopping import early_end
 
     module, data, _ = training
-    best = RunFolder(run).checkpoint("best")
+    best, stop = RunFolder(run).checkpoint("best"), early_end(trainer)
     if not best.is_file():
         reason = "no epoch was finished and validated, or its checkpoint was removed"
         raise UserError(f"{best}: there is no such checkpoint to test ({reason}): train longer")
     # in a test after a fit, WeightAveraging would load the weights as they were trained, not their average
     trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, WeightAveraging)]
     trainer.test(module, data, ckpt_path=best, weights_only=True, verbose=False)
-    metrics = final_metrics(module, data, run, checkpoints.read(best)["epoch"] + 1)
+    rows = epochs.read_with_warning(run)
+    metrics = final_metrics(module, data, rows, checkpoints.read(best)["epoch"] + 1)
+    metrics |= {"early_stop": stop} if stop else {}
     if trainer.is_global_zero:
         record.write_terms(run, {split: module.terms[split] for split in ("val", "test")})
         record.write_json(RunFolder(run).metrics, metrics)
-        log_results(metrics, run)
-    return metrics
+        epochs.warn_of_other_images(run, rows)
+        console.log_results(metrics)
+    return metrics, rows
 
 
-def judge(run: Path, metrics: dict[str, Any]) -> dict[str, str]:
+def judge(rows: list[Row], metrics: dict[str, Any]) -> dict[str, str]:
     """The entries of status.json that the results of an uninterrupted training add or change.
 
+    rows: those of metrics.csv
+
     The state is `diverged` if the model is worse than it was untrained. There is a `warning` if it is no better than
-    one that has learned nothing.
+    one that has learned nothing, and a `reason` if the training has ended before its last epoch.
     """
-    rows = epochs.read_with_warning(run)
     if reason := status.divergence(rows):
         log.warning("the training has diverged: %s", reason)
         return {"state": status.State.DIVERGED, "reason": reason}
     warnings = status.warnings(rows, metrics)
     for line in warnings:
         log.warning("finished, but %s", line)
-    return {"warning": "; ".join(warnings)} if warnings else {}
+    return ({"reason": metrics["early_stop"]} if "early_stop" in metrics else {}) | (
+        {"warning": "; ".join(warnings)} if warnings else {}
+    )
 
 
-def final_metrics(module: "VAEModule", data: "ImageData", run: Path, epoch: int) -> dict[str, Any]:
+def final_metrics(module: "VAEModule", data: "ImageData", rows: list[Row], epoch: int) -> dict[str, Any]:
     """The content of metrics.json: the numbers of the tested checkpoint, of `epoch`, and where they come from."""
     from src.run import record
 
-    rows = epochs.read_with_warning(run)
     best = next((row for row in rows if row["epoch"] == epoch), {})  # its row may have been lost
     return {
         **{name: value for name, value in best.items() if name not in ("seconds", "step")},
@@ -252,24 +268,10 @@ def final_metrics(module: "VAEModule", data: "ImageData", run: Path, epoch: int)
         "likelihood": type(module.vae.likelihood).__name__,
         "pixels": data.pixels,
         "data": data.description(),
-        "device": str(module.device),
+        "device": str(module.trainer.strategy.root_device),  # the module is on the CPU again
         "precision": module.trainer.precision,
         **record.provenance(),
     }
-
-
-def log_results(metrics: dict[str, Any], run: Path) -> None:
-    """Log the main numbers of a run and its folder."""
-    # earlier versions measured fewer training images, and wrote no standard error
-    rows = epochs.read_with_warning(run)
-    have_error = ["train/elbo_se" in row for row in rows if "seconds" in row]  # others are restored, or untrained
-    if any(have_error) and not all(have_error):
-        count, file = sum("train/elbo_se" not in row for row in rows), RunFolder(run).epochs.name
-        log.warning("train/... of the first %d rows of %s is of other training images", count, file)
-    for split in ("val", "test"):
-        numbers = ", ".join(f"{name} {metrics[f'{split}/{name}']:.2f}" for name in ("elbo", "recon", "kl"))
-        log.info("%s: %s nats per image (epoch %d)", split, numbers, metrics["epoch"])
-    log.info("pictures and numbers: %s", os.path.relpath(run))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,7 @@
-"""The commands of the README, and what the command line answers to mistakes."""
+"""The command line: sweeps in this process, help, and what it answers to mistakes."""
 
 import json
-import math
 import os
-import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -12,19 +9,14 @@ import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 
-from src import figures, train
-from src.data import sources
+from src import train
 from src.training.checkpoints import WholeOrNothing
-from tests.helpers.project import BLOCKS, LINES, README, ROOT
+from tests.helpers.in_process import make_command, replace_sources
+from tests.helpers.project import ROOT
 
-# tested in test_help, sweeps/test_launchers.py and training/test_ddp.py
-ELSEWHERE = ("--help", " sweep=", "hydra/launcher=", "trainer=ddp")
-COMMANDS = [line for line in LINES if "src.train" in line and not any(word in line for word in ELSEWHERE)]
 SMALL = [
     "model.encoder.hidden=[8]",
     "trainer.max_epochs=1",
@@ -34,60 +26,11 @@ SMALL = [
 
 
 @pytest.fixture
-def command(monkeypatch, tmp_path, images, request):
+def command(monkeypatch, tmp_path, images):
     """command("model=conv", ...): python -m src.train in this process, in an empty folder, on small images."""
     (tmp_path / "my.npz").touch()
-    for name in ("mnist5k", "mnist", "fashion_mnist"):
-        monkeypatch.setattr(sources, name, lambda root=None, name=name: images._replace(name=name))
-    monkeypatch.setattr(figures, "draw_final", lambda trace, folder: [])
-    monkeypatch.setattr(figures, "draw_latest", lambda trace, folder: [])
-
-    def run(*words: str) -> None:
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["train.py", *words])
-        train.main()
-
-    return run
-
-
-def words(line: str) -> list[str]:
-    """The options of a README line, without its comment."""
-    parts = shlex.split(line, comments=True)
-    return parts[parts.index("src.train") + 1 :]
-
-
-def test_the_readme_has_commands():
-    assert len(COMMANDS) > 8
-
-
-@pytest.mark.parametrize("line", COMMANDS)
-def test_readme_command(command, line, tmp_path, monkeypatch, images):
-    options = words(line)
-    (tmp_path / "mine.py").write_text(next(block for kind, block in BLOCKS if "class Encoder" in block))
-    monkeypatch.syspath_prepend(tmp_path)
-    shape = [int(n) for n in next((o for o in options if "data.shape" in o), "data.shape=[1,28,28]")[12:-1].split(",")]
-    random = np.random.default_rng(0)
-    np.savez(tmp_path / "my.npz", images=random.integers(0, 256, (200, *shape), np.uint8))
-    small = SMALL if "model=conv" not in line and "model=mlp,conv" not in line else SMALL[1:]
-    if any("RUN" in option for option in options):
-        command(*small)
-        (made,) = tmp_path.glob("outputs/runs/*")
-        options = [option.replace("outputs/runs/RUN", str(made)) for option in options]
-        small = ["trainer.max_epochs=2"]
-    command(*options, *small)
-    runs = list(tmp_path.glob("outputs/*/**/metrics.json"))
-    sweep = "-m" in options
-    assert len(runs) == math.prod(len(option.split(",")) for option in options if sweep and "[" not in option)
-    for path in runs:
-        assert json.loads(path.read_text())["test/elbo"] < 0 or "gaussian" in line or "continuous" in line
-
-
-def test_readme_python(command, tmp_path, monkeypatch):
-    command(*SMALL)
-    (made,) = tmp_path.glob("outputs/runs/*")
-    for kind, block in BLOCKS:
-        if kind == "python" and "class Encoder" not in block:
-            exec(block.replace("outputs/runs/RUN", str(made)), {})
+    replace_sources(monkeypatch, images)
+    return make_command(monkeypatch, train)
 
 
 def test_multirun_leaves_separate_runs_in_one_group(command, tmp_path):
@@ -182,26 +125,6 @@ def test_a_failed_job_does_not_stop_a_sweep(command, tmp_path, capsys):
     assert stop.value.code == 1
     assert [path.parent.name for path in tmp_path.glob("outputs/sweeps/*/*/metrics.json")] == ["1"]
     assert "Traceback" not in capsys.readouterr().err
-
-
-def test_help(command, capsys):
-    command("--help")
-    said = capsys.readouterr().out
-    for group in ("data: fashion_mnist, mnist, mnist5k, npz", "model: conv, mlp", "latent_dim=16"):
-        assert group in said
-    command("-h")
-    assert capsys.readouterr().out == said
-    with pytest.raises(SystemExit):
-        train.hydra_main()  # Hydra's own, which is slow, and knows no better than to list tasks
-    hydras = capsys.readouterr().out.splitlines(keepends=True)
-    hydras = "".join(line for line in hydras if not line.startswith("task:"))
-    assert hydras.replace("seeds, wandb\n", "seeds\n") == said
-
-
-def test_the_makefile_has_the_commands_of_the_readme():
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    named = set(re.findall(r"^make (\w+)", README, flags=re.MULTILINE))
-    assert {"train", "test"} <= named <= set(targets)
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path, small):

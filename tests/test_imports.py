@@ -115,7 +115,17 @@ def test_what_few_runs_need_is_imported_where_it_is_needed(path):
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["--cfg", "job"], ["foo=1"], ["model=transformer"], ["latent_dim=0"]], ids=" ".join
+    "words",
+    [
+        ["--help"],
+        ["prior", "--help"],
+        ["--completion", "bash"],
+        ["--cfg", "job"],
+        ["foo=1"],
+        ["model=transformer"],
+        ["latent_dim=0"],
+    ],
+    ids=" ".join,
 )
 def test_the_command_line_answers_before_anything_heavy_is_imported(words, tmp_path):
     loaded = packages_imported("train", tmp_path, *words)

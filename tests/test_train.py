@@ -52,7 +52,7 @@ def test_a_resume_that_is_refused_changes_nothing(run, resume, change, message):
 def test_a_run_that_can_not_be_built_says_so_in_its_folder(run, tmp_path):
     from src.run import status
 
-    with pytest.raises(UserError, match="data.binarize=none"):
+    with pytest.raises(UserError, match=r"data.binarize=none"):
         run("data.binarize=none")
     assert status.read(tmp_path / "run")["state"] == "failed"
     assert (tmp_path / "run" / "config.yaml").is_file()

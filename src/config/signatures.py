@@ -153,7 +153,7 @@ def annotation(path: Path, node: ast.expr | None) -> Any:
 class Names(dict):
     """Names for the annotations of a file: those of typing and src/support/ranges.py, and the file's own aliases."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         super().__init__(KNOWN)
         self.path = path
 

@@ -19,7 +19,7 @@ SET = {
     "plugins": "choose trainer.precision or trainer.strategy",
     "default_root_dir": "give hydra.run.dir=FOLDER",
     "num_sanity_val_steps": "the untrained model is always measured: leave it out",
-    "enable_progress_bar": "~callbacks.progress does without the bar",
+    "enable_progress_bar": "~callbacks.progress does without the bar and the lines",
     "model_registry": "checkpoints are in the run's folder: leave it out",
 }
 # Arguments that must be None or have one of these values, with the reason or what to use instead.
@@ -45,7 +45,8 @@ LEAST_PROCESSES = 16  # that any machine is trusted with
 
 
 class Trainer(TypedDict, total=False):
-    """Arguments whose ranges Lightning's annotations leave open, and `ema`, the decay of the averaged weights."""
+    """Arguments whose ranges Lightning's annotations leave open; `ema`, the decay of the averaged weights; and
+    `patience`, the epochs without an improvement after which a training ends."""
 
     max_epochs: Count
     min_epochs: Count | None
@@ -60,6 +61,7 @@ class Trainer(TypedDict, total=False):
     gradient_clip_val: NonNegative | None
     gradient_clip_algorithm: Literal["norm", "value"] | None
     ema: OpenShare | None
+    patience: Count | None
     log_every_n_steps: Whole | None
     reload_dataloaders_every_n_epochs: Whole
     profiler: Literal["simple", "advanced", "pytorch"] | dict | None

@@ -31,7 +31,7 @@ class TrainingBatches:
     does not change what is seen. Images that do not fill a last step are left out of the epoch.
     """
 
-    def __init__(self, data: "ImageData", images: Tensor, labels: Tensor, rank: int, world: int):
+    def __init__(self, data: "ImageData", images: Tensor, labels: Tensor, rank: int, world: int) -> None:
         self.data, self.images, self.labels = data, images, labels
         size = data.step_size()
         self.share = slice(rank * size, (rank + 1) * size)
@@ -66,7 +66,7 @@ class TrainingBatches:
 class EvaluationBatches:
     """All images of a split in their order, with the same pixels every time."""
 
-    def __init__(self, images: Tensor, labels: Tensor, size: int = EVALUATION_BATCH):
+    def __init__(self, images: Tensor, labels: Tensor, size: int = EVALUATION_BATCH) -> None:
         self.images, self.labels, self.size = images, labels, size
 
     def __len__(self) -> int:

@@ -26,7 +26,7 @@ class ImageData(lightning.LightningDataModule):
     batch_size: images a step, in each process; all of them where there are fewer
     """
 
-    def __init__(self, images: Images, pixels: Pixels, batch_size: int, seed: int):
+    def __init__(self, images: Images, pixels: Pixels, batch_size: int, seed: int) -> None:
         super().__init__()
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number, 1 or more, got {batch_size}")

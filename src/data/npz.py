@@ -127,7 +127,7 @@ def images_fault(header: Header) -> str | None:
     if len(shape) not in (3, 4) or 0 in shape[1:]:
         return f"`images` has the shape {shape}, but must be (N, H, W) or (N, C, H, W): reshape it"
     if len(shape) == 4 and shape[1] not in (1, 3):
-        if shape[3] == 4 or shape[1] in (2, 4) and shape[3] > 4:
+        if shape[3] == 4 or (shape[1] in (2, 4) and shape[3] > 4):
             colours = "images[..., :3].transpose(0, 3, 1, 2)" if shape[3] == 4 else "images[:, :3]"
             colours = "images[:, :1]" if shape[1] == 2 else colours
             return f"`images` {shape} has an alpha channel, but must have 1 channel or 3: images = {colours}"

@@ -24,6 +24,15 @@ class Pixels(StrEnum):
     DEQUANTIZED = "dequantized"
     LEVELS = "levels"
 
+    @property
+    def description(self) -> str:
+        """What the model sees, in words."""
+        return {
+            Pixels.BINARY: "binary pixels, drawn with the gray levels as probabilities",
+            Pixels.DEQUANTIZED: "gray levels plus noise of up to one level",
+            Pixels.LEVELS: "gray levels",
+        }[self]
+
 
 def required_pixels(likelihood: nn.Module, binarize: str) -> Pixels:
     """The kind of pixels that a likelihood's support asks for.

@@ -28,7 +28,7 @@ PEAK = 0.01  # the highest learning rate of the cycle
 class Classifier(nn.Module):
     """p(class | x) of images of any size, with so many channels and classes."""
 
-    def __init__(self, channels: int, classes: int):
+    def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         widths = [channels, 32, 64, 64]
         layers = [

@@ -4,8 +4,9 @@ Functions import the libraries that they need: matplotlib takes one second to im
 training should wait for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,16 +35,17 @@ def draw_latest(trace: Trace, folder: Path, scale: float = 1, formats: Sequence[
         formats: those of FORMATS in which each image is written.
     """
     from src.figures import curves, grids, latent
+    from src.figures.moments import Moment
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     frames = finite_frames(trace)
     if len(frames):
-        last = frames[-1]
+        last = Moment(frames[-1])
         for name, (figure, show) in {
             "samples": grids.samples(trace, nearest=True),
             "reconstructions": grids.reconstructions(trace, worst=True),
-            "latent": latent.plane(trace, frames),
+            "latent": latent.plane(trace, frames[-1:]),
         }.items():
             show(last)
             written += write_formats(figure, folder, name, scale, formats)
@@ -60,12 +62,14 @@ def draw_final(
     """Draw the images, as `draw_latest` does, and the animations of the trace into `folder` and return their paths.
 
     The animations are samples.gif, reconstructions.gif, latent.gif and, with more than two latent dimensions and more
-    than one recorded image, latent_tsne.gif, with latent_tsne.png of its last frame. They have at most 30 frames, from
-    the untrained model to the last frame with finite codes, evenly in log(images seen). The same trace gives the same
-    files. Without `animations`, latent_tsne.png is embedded by itself.
+    than one recorded image, latent_tsne.gif, with latent_tsne.png of its last frame. They lead from the untrained model
+    to the last frame with finite codes by way of at most 28 frames between these, evenly in log(images seen); in
+    between, points move on straight lines and images are cross-faded. The same trace gives the same files. Without
+    `animations`, latent_tsne.png is embedded by itself.
     """
     from src.figures import grids, latent
-    from src.figures.animation import evenly_in_log, write_animation
+    from src.figures.animation import write_smooth_animation
+    from src.figures.moments import Moment, evenly_in_log
 
     written = draw_latest(trace, folder, scale, formats)
     frames = finite_frames(trace)
@@ -73,18 +77,19 @@ def draw_final(
         return written
     epochs = np.isin(trace.epochs["epoch"], trace.frames["epoch"][frames])
     selected = frames[evenly_in_log(trace.epochs["images_seen"][epochs])] if animations else frames[-1:]
-    moving = {}
-    if animations:
-        moving |= {"samples": grids.samples(trace), "reconstructions": grids.reconstructions(trace)}
-        moving["latent"] = latent.plane(trace, selected)
+    moving: dict[str, Callable[[], tuple[Figure, Callable[..., None]]]] = {
+        "samples": partial(grids.samples, trace, compact=True),
+        "reconstructions": partial(grids.reconstructions, trace, compact=True),
+        "latent": partial(latent.plane, trace, selected, compact=True),
+    }
     if trace.frames["codes"].shape[2] > 2 and trace.frames["codes"].shape[1] > 1:
-        moving["latent_tsne"] = latent.tsne(trace, *embed(trace, selected))
-    for name, (figure, show) in moving.items():
-        if animations:
-            written.append(write_animation(figure, show, selected, folder / f"{name}.gif"))
-        if name == "latent_tsne":
-            show(selected[-1])
-            written += write_formats(figure, folder, name, scale, formats)
+        planes, pixels = embed(trace, selected)
+        moving["latent_tsne"] = partial(latent.tsne, trace, planes, pixels, compact=True)
+        figure, show = latent.tsne(trace, planes, pixels)
+        show(Moment(selected[-1]))
+        written += write_formats(figure, folder, "latent_tsne", scale, formats)
+    for name, draw in moving.items() if animations else ():
+        written.append(write_smooth_animation(*draw(), selected, folder / f"{name}.gif"))
     return written
 
 
@@ -128,5 +133,6 @@ def embed(trace: Trace, frames: np.ndarray) -> tuple[dict[int, np.ndarray], np.n
             desc="t-SNE",
             unit="frame",
             disable=None,
+            leave=False,
         )
         return dict(zip(frames[::-1], planes, strict=True)), embedding.normalise(raw.result())

@@ -1,32 +1,21 @@
 """Figures written to files: an image as PNG, an animation as GIF with one palette."""
 
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import imageio.v3 as imageio
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from src.figures.page import render, render_each
+from src.figures.moments import FEWEST, MOST, Moment, smooth
+from src.figures.page import Frame, render, render_each
 from src.support.files import atomic_path
 
-STEP, HOLD = 280, 2500  # milliseconds for which a frame, and the last frame, is shown
-COLOURS = 96
-
-
-def evenly_in_log(images_seen: np.ndarray, count: int = 30) -> np.ndarray:
-    """At most `count` positions in the ascending `images_seen`, evenly in its logarithm, both ends included.
-
-    Where the steps of `images_seen` are coarser than that, every position is included.
-    """
-    if len(images_seen) < 3:
-        return np.arange(len(images_seen))
-    # the first is the untrained model, whose logarithm is not finite: it has no part in the spacing
-    seen = np.log(images_seen[1:])
-    targets = np.linspace(seen[0], seen[-1], count - 1)
-    nearest = np.abs(seen[:, None] - targets).argmin(0)
-    return np.unique(np.concatenate([[0], nearest + 1]))
+STEP, HOLD = 120, 2500  # milliseconds for which a frame, and the last frame, is shown
+SECONDS, QUICKEST, SLOWEST = 5, 80, 280  # a smooth animation lasts so long, its moments so many milliseconds
+COLOURS = 63  # and one more, the index of what stays as it is
+LIMIT = 1_900_000  # bytes of a smooth animation
 
 
 def write_image(figure: Figure, path: Path, scale: float) -> Path:
@@ -36,25 +25,58 @@ def write_image(figure: Figure, path: Path, scale: float) -> Path:
     return path
 
 
-def write_animation(figure: Figure, show: Callable[[int], None], frames: Sequence[int], path: Path) -> Path:
-    """Write the figure to `path` as a looping GIF, with one frame after `show` of each of `frames`; return `path`."""
-    images = list(render_each(figure, show, frames))
-    palette = shared_palette(images)
-    # given indices into a palette, imageio does not make a palette for each frame
-    indices = np.stack([image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images])
-    options = {"mode": "P", "palette": bytes(palette.getpalette()), "optimize": False}
-    options |= {"duration": [STEP] * (len(images) - 1) + [HOLD] if len(images) > 1 else HOLD, "loop": 0}
-    # not to the file: imageio would try again to write what a full disk refused, where nobody can catch the error
-    content = imageio.imwrite("<bytes>", indices, extension=".gif", plugin="pillow", **options)
+def write_animation(figure: Figure, show: Callable[[Frame], None], frames: Sequence[Frame], path: Path) -> Path:
+    """Write the figure to `path` as a looping GIF, with one image after `show` of each of `frames`; return `path`."""
+    return write_bytes(encode(figure, show, frames, STEP), path)
+
+
+def write_smooth_animation(
+    figure: Figure, show: Callable[[Moment], None], frames: Sequence[int], path: Path, limit: int = LIMIT
+) -> Path:
+    """Write the figure to `path` as a looping GIF that leads through `frames` by way of moments between them.
+
+    There are as many moments as the `limit`, in bytes, has room for, and fewer frames where these alone exceed it.
+    """
+    most = MOST
+    while True:
+        moments = smooth(frames, most)
+        step = min(SLOWEST, max(QUICKEST, round(1000 * SECONDS / len(moments))))
+        content = encode(figure, show, moments, step)
+        if len(content) <= limit or most <= FEWEST:
+            return write_bytes(content, path)
+        most = max(FEWEST, int(0.9 * limit / len(content) * len(moments)))
+
+
+def write_bytes(content: bytes, path: Path) -> Path:
+    """Write a whole file, and return its path."""
     with atomic_path(path) as partial:
         partial.write_bytes(content)
     return path
 
 
-def shared_palette(images: Sequence[Image.Image]) -> Image.Image:
-    """An image whose palette suits all `images`, from every other row and column of five of them."""
-    chosen = np.unique(np.linspace(0, len(images) - 1, 5).round().astype(int))
-    strip = np.concatenate([np.asarray(images[i])[::2, ::2] for i in chosen])
+def encode(figure: Figure, show: Callable[[Frame], None], frames: Sequence[Frame], step: int) -> bytes:
+    """The content of a GIF; each image is shown for `step` milliseconds, the last one longer."""
+    few = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, 5).round().astype(int))]
+    palette = shared_palette(render_each(figure, show, few))
+    colours = [*palette.getpalette()[: 3 * COLOURS], 255, 255, 255]
+    images = []
+    before: np.ndarray | None = None
+    for image in render_each(figure, show, frames):
+        indices = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE))
+        # pixels that stay as they are become transparent, which halves the file
+        changes = indices if before is None else np.where(indices == before, COLOURS, indices).astype(np.uint8)
+        images.append(Image.fromarray(changes, "P"))
+        images[-1].putpalette(colours)
+        before = indices
+    content, durations = io.BytesIO(), [step] * (len(images) - 1) + [HOLD]
+    options = {"duration": durations, "loop": 0, "transparency": COLOURS, "disposal": 1, "optimize": False}
+    images[0].save(content, "GIF", save_all=True, append_images=images[1:], **options)
+    return content.getvalue()
+
+
+def shared_palette(images: Iterable[Image.Image]) -> Image.Image:
+    """An image whose palette suits all `images`, from every other row and column of them."""
+    strip = np.concatenate([np.asarray(image)[::2, ::2] for image in images])
     # the only one of Pillow's methods that does not merge rare colours with frequent ones
     palette = Image.fromarray(strip).quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=10_000)
     # the background must be exactly white: on a white web page any other colour shows as a box

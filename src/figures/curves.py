@@ -1,5 +1,7 @@
 """Curves over a training: the terms of its loss, and the KL of each dimension as a heat map."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -7,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from src.figures import page
-from src.figures.look import CLASS_COLOURS
+from src.figures.histogram import counts_beyond
+from src.figures.look import BLUE, SILVER
 from src.run.trace import Trace
 
-TRAINING, VALIDATION = CLASS_COLOURS[8], CLASS_COLOURS[0]  # gray, blue
+TRAINING, VALIDATION = SILVER, BLUE
 STEPS = (1, 2, 5, 10)  # between ticks, up to a power of ten
 TERMS = {"loss": "loss", "recon": "reconstruction, E[−log p(x | z)]", "kl": "KL(q(z | x), p(z))"}
 NAMES = {"beta": "β", "capacity": "C (nats)", "lr": "learning rate"}  # names of scheduled values; others are as given
@@ -21,7 +24,7 @@ def loss(trace: Trace) -> Figure:
     """Loss, reconstruction and KL against images seen, in training and validation; below, what is scheduled.
 
     The limits of the axes leave out the untrained model and the first tenth of the epochs, whose large values would
-    flatten the rest.
+    flatten the rest; notes tell how many values are beyond them.
     """
     epochs, seen = trace.epochs["epoch"], trace.epochs["images_seen"]
     figure = page.page(960, 600)
@@ -35,8 +38,11 @@ def loss(trace: Trace) -> Figure:
         draw_curve(axes, seen, curves[1], VALIDATION, "validation")
         axes.plot(seen[best], curves[1][best], "o", color=page.ACCENT, markersize=5, zorder=4)
         axes.set_ylim(*readable_limits(epochs, curves, best))
+        note = beyond(np.concatenate(curves), *axes.get_ylim())
+        page.write(figure, page.MARGIN + 34 + i * 310, page.HEADER + 36 + 256 + 22, note, points=8)
         charts.append(axes)
-    charts[0].legend(fontsize=8.5, loc="upper right", labelcolor=page.INK, framealpha=0.9, edgecolor="none")
+    following = page.key(figure, 330, 43, TRAINING, "training")
+    page.key(figure, following, 43, VALIDATION, "validation")
     knobs = [*trace.scheduled, *(["lr"] if "lr" in trace.epochs else [])]
     spacing = 930 / max(2, len(knobs))
     for i, key in enumerate(knobs):
@@ -63,17 +69,16 @@ def kl_per_dim(trace: Trace) -> Figure:
     order = np.argsort(-last, kind="stable")
     dimensions = len(order)
     height = float(np.clip(26 * dimensions, 120, 560))
-    figure = page.page(860, page.HEADER + 36 + height + 116)
+    figure = page.page(640, page.HEADER + 36 + height + 116)
     page.header(figure, trace)(epochs[-1])
 
-    axes = chart(
-        figure, page.Area(page.MARGIN + 40, page.HEADER + 34, 560, height), "KL(q(z | x), p(z)) of each dimension"
-    )
+    left, top = page.MARGIN + 40, page.HEADER + 34
+    axes = chart(figure, page.Area(left, top, 388, height), "KL(q(z | x), p(z)) of each dimension")
     trained = kl[epochs >= min(1, epochs[-1])]
-    top = max(trained[np.isfinite(trained)].max(initial=0), 1e-3)
+    most = max(trained[np.isfinite(trained)].max(initial=0), 1e-3)
     extent = (epochs[0] - 0.5, epochs[-1] + 0.5, dimensions - 0.5, -0.5)
     heat = axes.imshow(
-        kl[:, order].T, cmap=HEAT, vmin=0, vmax=top, aspect="auto", interpolation="nearest", extent=extent
+        kl[:, order].T, cmap=HEAT, vmin=0, vmax=most, aspect="auto", interpolation="nearest", extent=extent
     )
     axes.grid(False)
     axes.set_xlabel("epoch", fontsize=8.5, color=page.GREY)
@@ -82,14 +87,14 @@ def kl_per_dim(trace: Trace) -> Figure:
     step = -(-dimensions * 13 // int(height))
     axes.set(yticks=range(0, dimensions, step), yticklabels=order[::step])
 
-    bars = chart(figure, page.Area(page.MARGIN + 40 + 576, page.HEADER + 34, 188, height), "at the last epoch, nats")
+    bars = chart(figure, page.Area(left + 404, top, 140, height), "last epoch, nats")
     bars.barh(range(dimensions), last[order], height=0.72, color=VALIDATION)
     bars.set(ylim=(dimensions - 0.5, -0.5), yticks=[])
     bars.set_xlim(0, 1.08 * max(last.max(), 1e-3))
 
-    colours = page.box(figure, page.Area(page.MARGIN + 40, page.HEADER + 34 + height + 62, 240, 8))
+    colours = page.box(figure, page.Area(left, top + height + 62, 240, 8))
     # the KL of the untrained model may exceed the scale of the colours
-    above = "max" if np.nanmax(np.where(np.isfinite(kl), kl, -np.inf)) > top else "neither"
+    above = "max" if np.nanmax(np.where(np.isfinite(kl), kl, -np.inf)) > most else "neither"
     bar = figure.colorbar(heat, cax=colours, orientation="horizontal", extend=above)
     bar.outline.set_visible(False)
     colours.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
@@ -119,6 +124,21 @@ def readable_limits(epochs: np.ndarray, curves: list[np.ndarray], best: int) -> 
     return values.min() - margin, values.max() + margin
 
 
+def beyond(values: np.ndarray, low: float, high: float) -> str:
+    """How many values are beyond the limits of an axis, and the farthest of them; empty where there are none."""
+    below, above = counts_beyond(values, low, high)
+    notes = [f"▴ {above.removesuffix(' ▸')}"] if above else []
+    notes += [below.replace("◂", "▾")] if below else []
+    return f"beyond the axis: {', '.join(notes)}" if notes else ""
+
+
+def legend_below(axes: Axes, top: float, columns: int, **options: Any) -> None:
+    """Write the legend of a chart beneath it, where it covers no curve; `top` pixels below the axis."""
+    place = (-0.01, -top / axes.bbox.height)
+    look = {"fontsize": 8.5, "labelcolor": page.INK, "frameon": False, "borderaxespad": 0}
+    axes.legend(loc="upper left", bbox_to_anchor=place, ncols=columns, **look, **options)
+
+
 def chart(figure: Figure, area: page.Area, title: str) -> Axes:
     """Axes for curves on an area of the page, with `title` over their upper left corner."""
     axes = page.box(figure, area)
@@ -128,7 +148,8 @@ def chart(figure: Figure, area: page.Area, title: str) -> Axes:
     axes.grid(axis="y", color=page.RULE, linewidth=0.6)
     axes.spines["bottom"].set(visible=True, color=page.GREY)
     axes.set_axisbelow(True)
-    page.write(figure, area.left, area.top - 22, title, points=9.5, color=page.INK)
+    heading = page.write(figure, area.left, area.top - 22, title, points=9.5, color=page.INK)
+    page.shrink(heading, min(area.width + 36, page.size(figure)[0] - area.left - 4))
     return axes
 
 

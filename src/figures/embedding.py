@@ -1,8 +1,12 @@
 """Embeddings of codes in the plane, and how well these preserve neighbours."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from openTSNE import TSNEEmbedding
 
 NEIGHBOURS = 10
 GRID = 2.0**18  # steps of a coordinate along the RMS distance of the points
@@ -85,7 +89,7 @@ def normalise(points: np.ndarray) -> np.ndarray:
     return centred / rms if rms > 0 else centred
 
 
-def _embedding(points: np.ndarray, start: np.ndarray):
+def _embedding(points: np.ndarray, start: np.ndarray) -> "TSNEEmbedding":
     from openTSNE import TSNEEmbedding
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors

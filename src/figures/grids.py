@@ -6,28 +6,34 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from src.figures import page
+from src.figures.moments import Moment, dissolve, fade, progress
 from src.run.trace import Trace
 
 CELL = 56  # approximate length of an image's longer side, in pixels of the page
-MAX_WIDTH = 360  # width of a grid of samples, in pixels of the page
+MAX_WIDTH, COMPACT_WIDTH = 360, 240  # width of a grid of samples, in pixels of the page; the latter in an animation
+MAX_ROWS = 6  # rows of a grid of samples
 GUTTER = 28
 TOP = page.HEADER + 32
 LABELS, BAND = 126, 18  # pixels of the page left of the bands of reconstructions, and between two bands
-MAX_IMAGES = 12  # images in a band
-IMAGE = "image"
+MAX_IMAGES, COMPACT_IMAGES = 12, 6  # images in a band; the latter in an animation, which has two bands at most
+IMAGE, ORIGINAL, BINARY = "image,\nthe model's input", "gray original", "binary pixels,\nthe model's input"
 RECONSTRUCTIONS = ("mean at the\nposterior's mean", "mean at a draw\nfrom the posterior")
 SEPARATOR = 80  # gray level of the lines between the images
 
 
-def samples(trace: Trace, nearest: bool = False) -> tuple[Figure, Callable[[int], None]]:
-    """The decoder's means for the same noise at every epoch, with draws beside them, and a function that shows a frame.
+def samples(trace: Trace, nearest: bool = False, compact: bool = False) -> tuple[Figure, Callable[[Moment], None]]:
+    """The decoder's means for the same noise at every epoch, draws beside them, and a function that shows a moment.
 
-    nearest: adds the training image nearest to each of the last means, if the trace has it.
+    Args:
+        trace: the trace of the training.
+        nearest: adds the training image nearest to each of the last means, if the trace has it.
+        compact: fewer images, for an animation that is shown 420 pixels wide.
     """
     means, draws = trace.frames["samples_mean"], trace.frames["samples_draw"]
     scale = enlargement(means)
-    columns = max(1, min(int(np.sqrt(means.shape[1])), MAX_WIDTH // (scale * (means.shape[-1] + 1))))
-    count = columns * min(columns, means.shape[1] // columns)
+    most = (COMPACT_WIDTH if compact else MAX_WIDTH) // (scale * (means.shape[-1] + 1))
+    columns = max(1, min(int(np.sqrt(means.shape[1])), most))
+    count = columns * min(MAX_ROWS, means.shape[1] // columns)
     grids = [
         ("mean of p(x | z), z from the prior", means[-1]),
         ("draw from p(x | z), the same z", draws[-1]),
@@ -37,63 +43,81 @@ def samples(trace: Trace, nearest: bool = False) -> tuple[Figure, Callable[[int]
     grids = [(name, tile(images[:count], columns)) for name, images in grids]
 
     height, width = (scale * pixels for pixels in grids[0][1].shape[:2])
-    across = len(grids) * (width + GUTTER) - GUTTER
-    figure = page.page(max(across, 440) + 2 * page.MARGIN, TOP + height + page.MARGIN)
+    step = max(width, 200) + GUTTER
+    figure = page.page(max(len(grids) * step - GUTTER, 440) + 2 * page.MARGIN, TOP + height + page.MARGIN)
     head = page.header(figure, trace)
     placed = []
     for i, (name, grid) in enumerate(grids):
-        left = page.MARGIN + i * (width + GUTTER)
-        page.write(figure, left, TOP - 25, name, color=page.INK)
+        left = page.MARGIN + i * step
+        page.fit(page.write(figure, left, TOP - 25, name, color=page.INK), step - 8, 20)
         placed.append(page.paste(figure, left, TOP, grid, scale))
     for image in placed[:2]:
         image.set_animated(True)
 
-    def show(frame: int) -> None:
-        placed[0].set_data(tile(means[frame, :count], columns))
-        placed[1].set_data(tile(draws[frame, :count], columns))
-        head(trace.frames["epoch"][frame])
+    def show(moment: Moment) -> None:
+        placed[0].set_data(tile(fade(means[:, :count], moment), columns))
+        placed[1].set_data(tile(dissolve(draws[:, :count], moment), columns))
+        head(*progress(trace, moment))
 
     return figure, show
 
 
-def reconstructions(trace: Trace, worst: bool = False) -> tuple[Figure, Callable[[int], None]]:
-    """Images over their two reconstructions, in bands, and a function that shows a frame.
+def reconstructions(
+    trace: Trace, worst: bool = False, compact: bool = False
+) -> tuple[Figure, Callable[[Moment], None]]:
+    """Images over their two reconstructions, in bands, and a function that shows a moment.
 
-    worst: adds the validation images with the worst ELBO of the last epoch, over their reconstructions.
+    Args:
+        trace: the trace of the training.
+        worst: adds the validation images with the worst ELBO of the last epoch, over their reconstructions.
+        compact: fewer images, for an animation that is shown 420 pixels wide.
     """
     means, draws = trace.frames["recon_mean"], trace.frames["recon_draw"]
-    images = trace.fixed["pixels"][: means.shape[1]]
+    across, most = (COMPACT_IMAGES, 2 * COMPACT_IMAGES) if compact else (MAX_IMAGES, means.shape[1])
+    still = data_rows(trace.fixed["pixels"][: means.shape[1]], trace.fixed.get("originals"))
     worst = worst and "worst_elbo" in trace.last
-    scale = enlargement(images)
-    bands = np.array_split(np.arange(len(images)), -(-len(images) // MAX_IMAGES))
-    step_across, step_down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])
+    scale = enlargement(means)
+    count = min(means.shape[1], most)
+    bands = np.array_split(np.arange(count), -(-count // across))
+    step_across, step_down = (scale * (pixels + 1) for pixels in means.shape[:2:-1])
     columns = max(len(bands[0]), len(trace.last["worst_elbo"]) if worst else 0)
+    names = [*still, *RECONSTRUCTIONS]
 
-    below = TOP - 24 + len(bands) * (3 * step_down + BAND)
+    below = TOP - 24 + len(bands) * (len(names) * step_down + BAND)
+    of_worst = data_rows(trace.last["worst_x"], trace.last.get("worst_original")) if worst else {}
     figure = page.page(
         max(LABELS + columns * step_across, 440) + 2 * page.MARGIN,
-        below + (2 * step_down + 70 if worst else 0) + page.MARGIN - BAND,
+        below + ((len(of_worst) + 1) * step_down + 70 if worst else 0) + page.MARGIN - BAND,
     )
     head = page.header(figure, trace)
 
-    def stack(band: np.ndarray, frame: int) -> np.ndarray:
-        return tile(np.concatenate([images[band], means[frame, band], draws[frame, band]]), len(band))
+    def stack(band: np.ndarray, moment: Moment) -> np.ndarray:
+        rows = [images[band] for images in still.values()]
+        return tile(np.concatenate([*rows, fade(means[:, band], moment), fade(draws[:, band], moment)]), len(band))
 
     grids = []
     for i, band in enumerate(bands):
-        top = TOP - 24 + i * (3 * step_down + BAND)
-        _name_rows(figure, top, step_down, (IMAGE, *RECONSTRUCTIONS))
-        grids.append(page.paste(figure, page.MARGIN + LABELS, top, stack(band, 0), scale))
+        top = TOP - 24 + i * (len(names) * step_down + BAND)
+        _name_rows(figure, top, step_down, names)
+        grids.append(page.paste(figure, page.MARGIN + LABELS, top, stack(band, Moment(0)), scale))
         grids[-1].set_animated(True)
     if worst:
-        _draw_worst(figure, trace, below + 4, scale)
+        _draw_worst(figure, trace, of_worst, below + 4, scale)
 
-    def show(frame: int) -> None:
+    def show(moment: Moment) -> None:
         for grid, band in zip(grids, bands, strict=True):
-            grid.set_data(stack(band, frame))
-        head(trace.frames["epoch"][frame])
+            grid.set_data(stack(band, moment))
+        head(*progress(trace, moment))
 
     return figure, show
+
+
+def data_rows(pixels: np.ndarray, originals: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Rows of images (N, C, H, W) by their names: as the model sees them and, where it sees binary pixels, the gray
+    levels that these were drawn from. Images that were binary already have one row."""
+    if originals is None or np.array_equal(originals, pixels):
+        return {IMAGE: pixels}
+    return {ORIGINAL: originals, BINARY: pixels}
 
 
 def sheet(title: str, caption: str, rows: Sequence[tuple[str, np.ndarray]], notes: Sequence[str] = ()) -> Figure:
@@ -120,22 +144,24 @@ def sheet(title: str, caption: str, rows: Sequence[tuple[str, np.ndarray]], note
     return figure
 
 
-def _draw_worst(figure: Figure, trace: Trace, top: float, scale: int) -> None:
-    images, elbos = trace.last["worst_x"], trace.last["worst_elbo"]
-    step_across, step_down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])
+def _draw_worst(figure: Figure, trace: Trace, still: dict[str, np.ndarray], top: float, scale: int) -> None:
+    elbos, means = trace.last["worst_elbo"], trace.last["worst_mean"]
+    step_across, step_down = (scale * (pixels + 1) for pixels in means.shape[:1:-1])
     title = f"the {len(elbos)} validation images with the worst ELBO, in nats"
     page.write(figure, page.MARGIN + LABELS, top, title, color=page.INK)
-    _name_rows(figure, top + 24, step_down, (IMAGE, RECONSTRUCTIONS[0]))
-    pairs = np.concatenate([images, trace.last["worst_mean"]])
-    page.paste(figure, page.MARGIN + LABELS, top + 24, tile(pairs, len(images)), scale)
+    _name_rows(figure, top + 24, step_down, [*still, RECONSTRUCTIONS[0]])
+    rows = np.concatenate([*still.values(), means])
+    page.paste(figure, page.MARGIN + LABELS, top + 24, tile(rows, len(means)), scale)
     for i, elbo in enumerate(elbos):
         middle = page.MARGIN + LABELS + (i + 0.5) * step_across
-        page.write(figure, middle, top + 30 + 2 * step_down, page.number(elbo), points=8.5, ha="center")
+        below = top + 30 + (len(still) + 1) * step_down
+        page.write(figure, middle, below, page.number(elbo), points=8.5, ha="center")
 
 
 def _name_rows(figure: Figure, top: float, step: float, names: Sequence[str]) -> None:
     for i, name in enumerate(names):
-        page.write(figure, page.MARGIN, top + (i + 0.5) * step, name, points=8.5, va="center")
+        label = page.write(figure, page.MARGIN, top + (i + 0.5) * step, name, points=8.5, va="center")
+        page.shrink(label, LABELS - 6)
 
 
 def enlargement(images: np.ndarray) -> int:

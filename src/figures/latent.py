@@ -1,10 +1,13 @@
-"""The latent space: the t-SNE of the posterior means, and two of their dimensions with contours of the prior."""
+"""The latent space: the t-SNE of the posterior means, and two of their dimensions with contours of the prior.
 
-from collections.abc import Callable, Sequence
+Each figure has a compact form, for animations: it stays legible where a page shows it 420 pixels wide.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.text import Text
@@ -12,117 +15,193 @@ from matplotlib.ticker import MaxNLocator
 
 from src.figures import page
 from src.figures.embedding import knn_accuracy, neighbour_overlap, neighbours
+from src.figures.moments import Moment, blend, progress
+from src.figures.points import NAMED, enclose, legend, name_classes, scatter
 from src.run.trace import Trace
 
-SIDE, COLUMN, GUTTER = 560, 226, 28
+SIDE, COMPACT, COLUMN, GUTTER = 560, 480, 226, 28  # pixels: side of the panel, also in the compact form; text beside it
+AXIS = 34  # pixels left of the panel, for the ticks of an axis
 TOP = page.HEADER + 6
+MIN_ROW = 12  # pixels of the page: the lowest row of a class that is named
 CIRCLES = {0.5: 1.177, 0.9: 2.146, 0.99: 3.035}  # mass of N(0, I) in the plane: radius, sqrt(-2 log(1 - mass))
 INTERVALS = {0.5: 0.674, 0.9: 1.645, 0.99: 2.576}  # mass of N(0, 1) on the line: half the width
 
+Show = Callable[[Moment], None]
 
-def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray) -> tuple[Figure, Callable[[int], None]]:
-    """The t-SNE of the codes, and a function that shows a frame.
+
+def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray, compact: bool = False) -> tuple[Figure, Show]:
+    """The t-SNE of the codes, and a function that shows a moment.
 
     Args:
         trace: the trace of the training.
         planes: by frame, the embedded codes (P, 2), scaled alike.
         pixels: the embedded raw pixels (P, 2), scaled likewise.
+        compact: leaves out the legend and the raw pixels.
     """
-    labels = trace.fixed["labels"]
-    figure = page.page(page.MARGIN + SIDE + GUTTER + COLUMN + page.MARGIN, TOP + SIDE + page.MARGIN)
+    labels, raw = trace.fixed["labels"], trace.fixed["pixels"]
+    of_pixels = accuracy_text(neighbours(raw.reshape(len(raw), -1)), labels)
+    figure, side = panel_page(compact)
     head = page.header(figure, trace)
-    axes = page.box(figure, page.Area(page.MARGIN, TOP, SIDE, SIDE), frame=True)
-    points = scatter(axes, trace)
-    points.set_animated(True)
-    _enclose(axes, np.concatenate(list(planes.values())))
+    axes = page.box(figure, page.Area(page.MARGIN, TOP, side, side), frame=True)
+    enclose(axes, np.concatenate(list(planes.values())))
+    move = moving_points(axes, trace, planes)
     page.write(figure, page.MARGIN + 12, TOP + 10, "t-SNE of the posterior means", animated=True)  # over the points
 
-    left = page.MARGIN + SIDE + GUTTER
-    names = ("10-NN accuracy among these codes", "neighbours kept by the plane", "active units")
-    accuracy, overlap, active = facts(figure, left, names)
-    legend(figure, left, TOP + 158, trace.fixed["classes"])
-    _draw_raw_pixels(figure, left, trace, pixels)
+    if compact:
+        names = (f"10-NN accuracy (raw pixels: {of_pixels})", "neighbours kept", "active units")
+        numbers = facts(figure, [(page.MARGIN + x, TOP + side + 12) for x in (0, 250, 380)], names)
+        compact_note(figure, page.MARGIN, TOP + side + 64, "")
+    else:
+        left = page.MARGIN + SIDE + GUTTER
+        names = ("10-NN accuracy among these codes", "neighbours kept by the plane", "active units")
+        numbers = facts(figure, [(left, TOP - 2 + 48 * i) for i in range(3)], names)
+        legend(figure, page.Area(left, TOP + 158, COLUMN, SIDE - COLUMN - 206), trace.fixed["classes"])
+        _draw_raw_pixels(figure, left, trace, pixels, of_pixels)
 
-    def show(frame: int) -> None:
-        codes = trace.frames["codes"][frame]
-        points.set_offsets(planes[frame])
-        near = neighbours(codes)
-        accuracy.set_text(accuracy_text(near, labels))
-        overlap.set_text(f"{neighbour_overlap(near, neighbours(planes[frame])):.2f}")
-        active.set_text(active_text(trace, frame))
-        head(trace.frames["epoch"][frame])
+    @cache
+    def texts(frame: int) -> tuple[str, str, str]:
+        near = neighbours(trace.frames["codes"][frame])
+        overlap = neighbour_overlap(near, neighbours(planes[frame]))
+        return accuracy_text(near, labels), f"{overlap:.2f}", active_text(trace, frame)
+
+    def show(moment: Moment) -> None:
+        move(moment)
+        for number, text in zip(numbers, texts(moment.frame), strict=True):
+            number.set_text(text)
+        head(*progress(trace, moment))
 
     return figure, show
 
 
-def _draw_raw_pixels(figure: Figure, left: float, trace: Trace, plane: np.ndarray) -> None:
-    raw, labels = trace.fixed["pixels"], trace.fixed["labels"]
-    accuracy = accuracy_text(neighbours(raw.reshape(len(raw), -1)), labels)
+def panel_page(compact: bool, axis: int = 0) -> tuple[Figure, int]:
+    """A page for a square panel, with text beside it or, if `compact`, beneath it; and the side of the panel.
+
+    axis: pixels left of the panel and beneath it
+    """
+    if compact:
+        return page.page(2 * page.MARGIN + axis + COMPACT, TOP + COMPACT + axis + (124 if axis else 100)), COMPACT
+    return page.page(2 * page.MARGIN + axis + SIDE + GUTTER + COLUMN, TOP + SIDE + (60 if axis else 28)), SIDE
+
+
+def compact_note(figure: Figure, left: float, top: float, note: str) -> Text:
+    """Write beneath a compact figure what an animation does between epochs, after `note`."""
+    text = f"{note} Between the recorded epochs, positions are interpolated.".strip()
+    return page.fit(page.write(figure, left, top, text, points=9), page.size(figure)[0] - left - page.MARGIN, 40)
+
+
+def moving_points(axes: Axes, trace: Trace, planes: Mapping[int, np.ndarray]) -> Show:
+    """Draw the points of the validation images, and the names of their classes, and return a function that moves them.
+
+    planes: by frame, the places (P, 2) of the points. The limits of the axes must be set.
+    """
+    labels, classes = trace.fixed["labels"], trace.fixed["classes"]
+    points = scatter(axes, labels, len(classes))
+    points.set_animated(True)
+    names, places = name_classes(axes, labels, classes, planes, points=10.5)
+
+    def move(moment: Moment) -> None:
+        points.set_offsets(between(planes.__getitem__, moment))
+        for name, place in zip(names, between(places, moment), strict=True):
+            name.set_position(place)
+
+    return move
+
+
+def between(values: Callable[[int], np.ndarray], moment: Moment) -> np.ndarray:
+    """The value of a moment, between those of its two frames."""
+    if not moment.share:
+        return values(moment.frame)
+    return (1 - moment.share) * values(moment.frame) + moment.share * values(moment.following)
+
+
+def _draw_raw_pixels(figure: Figure, left: float, trace: Trace, plane: np.ndarray, accuracy: str) -> None:
     top = TOP + SIDE - COLUMN
-    page.write(figure, left, top - 40, f"For comparison, t-SNE of the raw\npixels: 10-NN accuracy {accuracy}")
+    kind = "binary" if "originals" in trace.fixed else "raw"
+    page.write(figure, left, top - 40, f"For comparison, t-SNE of the {kind}\npixels: 10-NN accuracy {accuracy}")
     axes = page.box(figure, page.Area(left, top, COLUMN, COLUMN), frame=True)
-    scatter(axes, trace, area=4).set_offsets(plane)
-    _enclose(axes, plane)
+    scatter(axes, trace.fixed["labels"], len(trace.fixed["classes"]), area=4).set_offsets(plane)
+    enclose(axes, plane)
 
 
-def _enclose(axes: Axes, positions: np.ndarray) -> None:
-    """Set square limits around all `positions` (N, 2)."""
-    low, high = positions.min(0), positions.max(0)
-    half = 0.525 * max((high - low).max(), 1e-6)
-    (x, y) = (low + high) / 2
-    axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half))
-
-
-def plane(trace: Trace, frames: Sequence[int]) -> tuple[Figure, Callable[[int], None]]:
-    """The codes in two latent dimensions, with limits that suit all of `frames`, and a function that shows a frame.
+def plane(trace: Trace, frames: Sequence[int], compact: bool = False) -> tuple[Figure, Show]:
+    """The codes in two latent dimensions, with limits that suit all of `frames`, and a function that shows a moment.
 
     The two dimensions are those with the largest KL at the last of `frames`. A single latent dimension is the
     horizontal axis, with the classes one above the other.
     """
     codes, labels, classes = trace.frames["codes"], trace.fixed["labels"], trace.fixed["classes"]
     dimensions = most_active(trace, frames[-1])
-    figure = page.page(page.MARGIN + 34 + SIDE + GUTTER + COLUMN + page.MARGIN, TOP + SIDE + 60)
+    figure, side = panel_page(compact, AXIS)
     head = page.header(figure, trace)
-    axes = page.box(figure, page.Area(page.MARGIN + 34, TOP, SIDE, SIDE), frame=True)
-    # a few points of the first epochs may be outside: limits that include them would shrink the rest
-    limit = max(3.4, 1.05 * np.percentile(np.abs(codes[frames][..., dimensions]), 99))
-    points = scatter(axes, trace)
-    points.set_animated(True)
+    axes = page.box(figure, page.Area(page.MARGIN + AXIS, TOP, side, side), frame=True)
+    limit = plane_limit(np.abs(codes[frames][..., dimensions]))
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10)))
     axes.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
 
-    middle, bottom = page.MARGIN + 34 + SIDE / 2, TOP + SIDE
+    middle, bottom = page.MARGIN + AXIS + side / 2, TOP + side
     options = {"color": page.INK, "animated": True}
-    names = [
-        page.write(figure, middle, bottom + 25, "", ha="center", **options),
-        page.write(figure, page.MARGIN + 2, bottom - SIDE / 2, "", rotation=90, ha="right", va="center", **options),
+    titles = [
+        page.write(figure, middle, bottom + 22, "", ha="center", **options),
+        page.write(figure, page.MARGIN + 2, bottom - side / 2, "", rotation=90, ha="right", va="center", **options),
     ]
-    left = page.MARGIN + 34 + SIDE + GUTTER
-    accuracy, active = facts(figure, left, ("10-NN accuracy among these codes", "active units"))
-    if len(dimensions) == 2:
-        legend(figure, left, TOP + 112, classes)
+    move, note = _points_of_codes(axes, trace, frames, dimensions)
+    prior_note, show_prior = _draw_prior(axes, trace, dimensions)
+    note = f"Posterior means. {prior_note} {note}".strip()
+    left = page.MARGIN + AXIS + SIDE + GUTTER
+    names = ("10-NN accuracy among these codes", "active units")
+    red = {"points": 8.5, "color": page.ACCENT, "animated": True}
+    if compact:
+        numbers = facts(figure, [(page.MARGIN + AXIS + x, bottom + 44) for x in (0, 250)], names)
+        compact_note(figure, page.MARGIN + AXIS, bottom + 96, note)
+        outside = page.write(figure, page.MARGIN + AXIS + 360, bottom + 48, "", **red)
     else:
-        rows = labels + np.random.default_rng(0).uniform(-0.3, 0.3, len(labels))
-        _name_rows(axes, classes)
-    note, show_prior = _draw_prior(axes, trace, dimensions)
-    page.write(figure, left, TOP + SIDE - 50, f"Posterior means. {note}", points=8.5)
-    outside = page.write(figure, left, TOP + SIDE - 66, "", points=8.5, color=page.ACCENT, animated=True)
+        numbers = facts(figure, [(left, TOP - 2 + 48 * i) for i in range(2)], names)
+        if len(dimensions) == 2:
+            legend(figure, page.Area(left, TOP + 112, COLUMN, SIDE - 190), classes)
+        page.fit(page.write(figure, left, TOP + SIDE - 50, note, points=8.5), COLUMN, 68)
+        outside = page.write(figure, left, TOP + SIDE - 68, "", **red)
 
-    def show(frame: int) -> None:
-        positions = codes[frame][:, dimensions]
-        show_prior(frame)
-        points.set_offsets(positions if len(dimensions) == 2 else np.column_stack([positions, rows]))
-        for name, dimension in zip(names, dimensions, strict=False):
-            name.set_text(_name(trace, frame, dimension))
-        beyond = int((np.abs(positions) > limit).any(1).sum())
-        outside.set_text(f"{beyond:,} of {len(positions):,} outside of the frame" if beyond else "")
-        accuracy.set_text(accuracy_text(neighbours(codes[frame]), labels))
-        active.set_text(active_text(trace, frame))
-        head(trace.frames["epoch"][frame])
+    @cache
+    def texts(frame: int) -> tuple[str, str]:
+        return accuracy_text(neighbours(codes[frame]), labels), active_text(trace, frame)
+
+    def show(moment: Moment) -> None:
+        show_prior(moment)
+        move(moment)
+        for title, dimension in zip(titles, dimensions, strict=False):
+            title.set_text(_name(trace, moment.frame, dimension))
+        beyond = int((np.abs(codes[moment.frame][:, dimensions]) > limit).any(1).sum())
+        outside.set_text(f"{beyond:,} of {len(labels):,} outside of the frame" if beyond else "")
+        for number, text in zip(numbers, texts(moment.frame), strict=True):
+            number.set_text(text)
+        head(*progress(trace, moment))
 
     return figure, show
+
+
+def plane_limit(distances: np.ndarray) -> float:
+    """How far the axes of the plane reach, for the distances (F, P, D) of codes from the origin in each dimension.
+
+    A few points of the first epochs, or of the last if they are far away, may be outside: limits that include them
+    would shrink the rest.
+    """
+    most, last = np.percentile(distances, 99), distances[-1].max()
+    return float(max(3.4, 1.05 * (last if last < 1.4 * most else most)))
+
+
+def _points_of_codes(axes: Axes, trace: Trace, frames: Sequence[int], dimensions: Sequence[int]) -> tuple[Show, str]:
+    """Draw the points of codes in one or two dimensions; a function that moves them, and a note on names left out."""
+    codes, labels, classes = trace.frames["codes"], trace.fixed["labels"], trace.fixed["classes"]
+    if len(dimensions) == 2:
+        note = "Not all classes have room for their names." if len(np.unique(labels)) > NAMED else ""
+        return moving_points(axes, trace, {int(f): codes[f][:, dimensions] for f in frames}), note
+    points = scatter(axes, labels, len(classes))
+    points.set_animated(True)
+    note = _name_rows(axes, classes)
+    rows = labels + np.random.default_rng(0).uniform(-0.3, 0.3, len(labels))
+    return lambda moment: points.set_offsets(np.column_stack([blend(codes, moment)[:, 0], rows])), note
 
 
 def accuracy_text(near: np.ndarray, labels: np.ndarray) -> str:
@@ -155,14 +234,15 @@ def _name(trace: Trace, frame: int, dimension: int) -> str:
     return f"dimension {dimension} · KL {page.number(kl, 2)} nats"
 
 
-def _draw_prior(axes: Axes, trace: Trace, dimensions: Sequence[int]) -> tuple[str, Callable[[int], None]]:
+def _draw_prior(axes: Axes, trace: Trace, dimensions: Sequence[int]) -> tuple[str, Show]:
     """Draw the contours of N(0, I), or prepare draws from a learned prior.
 
-    Returns a note on them, and a function that shows a frame.
+    Returns a note on them, and a function that shows a moment.
     """
     if "prior_codes" not in trace.frames:
         (_draw_circles if len(dimensions) == 2 else _draw_intervals)(axes)
-        return "The dashed lines\nhold 50, 90 and 99 % of N(0, 1),\nthe standard normal prior.", lambda frame: None
+        note = "The dashed lines hold 50, 90 and 99 % of N(0, 1), the standard normal prior."
+        return note, lambda moment: None
     learned = trace.frames["prior_codes"]
     crosses = axes.scatter(
         [], [], s=16, marker="+", color=page.GREY, alpha=0.5, linewidths=0.7, zorder=0.5, animated=True
@@ -170,12 +250,12 @@ def _draw_prior(axes: Axes, trace: Trace, dimensions: Sequence[int]) -> tuple[st
     low, high = axes.get_ylim()
     heights = np.random.default_rng(1).uniform(low, high, learned.shape[1])
 
-    def show(frame: int) -> None:
-        draws = learned[frame][:, dimensions]
+    def show(moment: Moment) -> None:
+        draws = blend(learned, moment)[:, dimensions]
         crosses.set_offsets(draws if len(dimensions) == 2 else np.column_stack([draws, heights]))
 
     moves = not (learned == learned[:1]).all()  # the noise is the same at each frame
-    return "The crosses\nare draws from the prior" + (", which is\nlearned and moves." if moves else "."), show
+    return "The crosses are draws from the prior" + (", which is learned and moves." if moves else "."), show
 
 
 def _draw_circles(axes: Axes) -> None:
@@ -185,10 +265,14 @@ def _draw_circles(axes: Axes) -> None:
         axes.text(at, -at, f"{mass:.0%}", ha="center", va="center", bbox=_PATCH, **_SMALL)
 
 
-def _name_rows(axes: Axes, classes: np.ndarray) -> None:
+def _name_rows(axes: Axes, classes: np.ndarray) -> str:
+    """Write the name of each class at its row, where rows are high enough; a note where they are not."""
     axes.set(ylim=(-0.6, len(classes) + 0.1), yticks=[])
+    if axes.bbox.height / (len(classes) + 0.7) < MIN_ROW:
+        return f"The rows of {len(classes)} classes are too low for names."
     for i, name in enumerate(classes):
         axes.text(0.015, i + 0.4, name, transform=axes.get_yaxis_transform(), va="center", **_SMALL)
+    return ""
 
 
 def _draw_intervals(axes: Axes) -> None:
@@ -205,28 +289,10 @@ _DASHED = {"color": page.GREY, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zord
 _PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
 
 
-def scatter(axes: Axes, trace: Trace, area: float = 11) -> PathCollection:
-    """Draw a dot for each label in the colour of its class, all at the origin."""
-    labels = trace.fixed["labels"]
-    colours = np.array(page.class_colours(len(trace.fixed["classes"])))[labels]
-    return axes.scatter(*np.zeros((2, len(labels))), s=area, c=colours, linewidths=0, alpha=0.85)
-
-
-def facts(figure: Figure, left: float, names: Sequence[str]) -> list[Text]:
-    """Write `names` down the column, and return the empty text of a large number over each of them."""
+def facts(figure: Figure, places: Sequence[tuple[float, float]], names: Sequence[str]) -> list[Text]:
+    """Write `names` at these places of the page, and return the empty text of a large number over each of them."""
     numbers = []
-    for i, name in enumerate(names):
-        top = TOP - 2 + 48 * i
+    for (left, top), name in zip(places, names, strict=True):
         numbers.append(page.write(figure, left, top, "", points=13, color=page.INK, weight="bold", animated=True))
         page.write(figure, left, top + 23, name, points=8.5)
     return numbers
-
-
-def legend(figure: Figure, left: float, top: float, classes: np.ndarray) -> None:
-    """Write the names of the classes with their colours, in columns."""
-    columns = max(2, -(-len(classes) // 7))
-    rows = -(-len(classes) // columns)
-    for i, (name, colour) in enumerate(zip(classes, page.class_colours(len(classes)), strict=True)):
-        across, down = left + i // rows * COLUMN / columns, top + i % rows * 22
-        page.write(figure, across, down, "●", points=8.5, color=colour)
-        page.write(figure, across + 17, down, str(name), points=8.5, color=page.INK)

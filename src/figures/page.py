@@ -1,27 +1,31 @@
-"""The page on which every figure is drawn: measured in pixels from its top left corner, with a header and colours."""
+"""The page on which every figure is drawn: measured in pixels from its top left corner, with a header."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import BboxImage
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox, TransformedBbox
 from PIL import Image
 
-from src.figures.look import CLASS_COLOURS, GREY, INK
+from src.figures.look import GREY, INK
 from src.run.trace import Trace
 
 RULE, ACCENT = "#d8dee4", "#c0392b"
 MARGIN, HEADER = 28, 84
 DPI = 100
+LINE = 1.35 * DPI / 72  # height of a line of text, in pixels for each point of its size
+SMALLEST = 3.0  # points; nothing is shrunk beyond that
+
+Frame = TypeVar("Frame")
 
 
 class Area(NamedTuple):
@@ -55,11 +59,48 @@ def box(figure: Figure, area: Area, frame: bool = False) -> Axes:
     return axes
 
 
-def write(figure: Figure, left: float, top: float, text: str, points: float = 9, **options) -> Text:
+def write(figure: Figure, left: float, top: float, text: str, points: float = 9, **options: Any) -> Text:
     """Write `text` on the page, with its upper left corner at (left, top) in pixels."""
     across, down = size(figure)
     options = {"color": GREY, "va": "top", "linespacing": 1.35} | options
     return figure.text(left / across, 1 - top / down, text, fontsize=points, **options)
+
+
+def fit(text: Text, width: float, height: float) -> Text:
+    """Shrink a text, and wrap it where it then has room for several lines, until it fits into `width` x `height` pixels
+    of the page. One that fits stays as it is."""
+    content, points = text.get_text(), text.get_fontsize()
+    renderer = text.figure.canvas.get_renderer()
+    whole = text.get_window_extent(renderer, dpi=DPI).width
+    for smaller in np.arange(points, SMALLEST - 0.5, -0.5):
+        lines = max(1, int(height / (smaller * LINE)))
+        characters = max(1, int(len(content) * width * points / (smaller * max(whole, 1))))
+        wrapped = textwrap.wrap(content, characters) if lines > 1 or smaller <= SMALLEST else [content]
+        text.set(text="\n".join(wrapped), fontsize=smaller)
+        if len(wrapped) <= lines and text.get_window_extent(renderer, dpi=DPI).width <= width:
+            break
+    return text
+
+
+def shrink(text: Text, width: float) -> Text:
+    """Reduce the size of a text, whose lines stay as they are, until it is at most `width` pixels wide."""
+    natural = text.get_window_extent(text.figure.canvas.get_renderer(), dpi=DPI).width
+    text.set_fontsize(text.get_fontsize() * min(1.0, width / max(natural, 1)))
+    return text
+
+
+def key(figure: Figure, left: float, top: float, colour: str, name: str) -> float:
+    """Write a name after a short line of its colour, as an entry of a legend; the place where the next may begin."""
+    band(figure, Area(left, top + 8, 22, 2), colour)
+    text = write(figure, left + 30, top, name, points=9, color=INK)
+    return left + 54 + text.get_window_extent(figure.canvas.get_renderer(), dpi=DPI).width
+
+
+def mark(figure: Figure, left: float, top: float, marker: str, colour: str) -> Line2D:
+    """Draw a marker on the page, with its centre at (left, top) in pixels."""
+    across, down = size(figure)
+    style = {"marker": marker, "color": colour, "markersize": 6, "markeredgewidth": 0, "linestyle": "none"}
+    return figure.add_artist(Line2D([left / across], [1 - top / down], **style))
 
 
 def band(figure: Figure, area: Area, colour: str) -> Rectangle:
@@ -79,14 +120,24 @@ def paste(figure: Figure, left: float, top: float, pixels: np.ndarray, scale: in
 
 def title(figure: Figure, text: str, caption: str) -> None:
     """Write a title on top of the page, with a caption below it."""
-    write(figure, MARGIN, 20, text, points=12, color=INK, weight="bold")
-    write(figure, MARGIN, 44, caption, points=10)
-    band(figure, Area(MARGIN, 70, size(figure)[0] - 2 * MARGIN, 2), RULE)
+    across = size(figure)[0] - 2 * MARGIN
+    head_line(figure, text)
+    fit(write(figure, MARGIN, 44, caption, points=10), across, 25)
+    band(figure, Area(MARGIN, 70, across, 2), RULE)
 
 
-def header(figure: Figure, trace: Trace) -> Callable[[int], None]:
-    """Write the run's title on top of the page, and return a function that sets epoch, ELBO and progress."""
-    write(figure, MARGIN, 20, str(trace.fixed["title"]), points=12, color=INK, weight="bold")
+def head_line(figure: Figure, text: str) -> None:
+    """Write a title on top of the page, as large as its width permits."""
+    across = size(figure)[0] - 2 * MARGIN
+    fit(write(figure, MARGIN, 31, text, points=12, color=INK, weight="bold", va="center"), across, 29)
+
+
+def header(figure: Figure, trace: Trace) -> Callable[..., None]:
+    """Write the run's title on top of the page, and return a function that sets epoch, ELBO and progress.
+
+    The function's second argument is the progress in epochs, where it is beyond the epoch that is named.
+    """
+    head_line(figure, str(trace.fixed["title"]))
     caption = write(figure, MARGIN, 44, "", points=10, animated=True)
     bar = Area(MARGIN, 70, size(figure)[0] - 2 * MARGIN, 2)
     band(figure, bar, RULE)
@@ -94,10 +145,10 @@ def header(figure: Figure, trace: Trace) -> Callable[[int], None]:
     progress.set_animated(True)
     full_width, last = progress.get_width(), max(trace.epochs["epoch"][-1], 1)
 
-    def show(epoch: int) -> None:
+    def show(epoch: int, reached: float = 0.0) -> None:
         elbo = trace.epochs["val/elbo"][row(trace, epoch)]
         caption.set_text(f"epoch {epoch} · ELBO {number(elbo)} nats")
-        progress.set_width(full_width * epoch / last)
+        progress.set_width(full_width * max(epoch, reached) / last)
 
     return show
 
@@ -112,13 +163,6 @@ def number(value: float, digits: int = 1) -> str:
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def class_colours(count: int) -> Sequence[str]:
-    """A colour for each of `count` classes."""
-    if count <= len(CLASS_COLOURS):
-        return CLASS_COLOURS[:count]
-    return [to_hex(colour) for colour in colormaps["turbo"](np.linspace(0.04, 0.96, count))]
-
-
 def render(figure: Figure, scale: float = 1) -> Image.Image:
     """The page as an RGB image, `scale` times its size in pixels."""
     figure.set_dpi(DPI * scale)
@@ -126,7 +170,7 @@ def render(figure: Figure, scale: float = 1) -> Image.Image:
     return _finish(figure, animated_artists(figure))
 
 
-def render_each(figure: Figure, show: Callable[[int], None], frames: Sequence[int]) -> Iterator[Image.Image]:
+def render_each(figure: Figure, show: Callable[[Frame], None], frames: Iterable[Frame]) -> Iterator[Image.Image]:
     """The page as an RGB image after `show` of each of `frames`, which may change only artists that are `animated`.
 
     All other artists are drawn once, which saves most of the time: drawing text is slow, and most text stays.

@@ -16,7 +16,7 @@ The caller puts the VAE in evaluation mode. Noise is a function of (seed, image)
 Prior, family and amortisation cannot be negative: an estimate whose mean is below zero is replaced by zero.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from src.inference.proposals import propose
 from src.models.distributions import CodeDistribution
 from src.models.vae import VAE
 from src.support.noise import Noise
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 DRAWS, AT_ONCE = 50, 5  # codes of an image that an ELBO is averaged over, and that are decoded together
 RATE, STEPS = 0.05, 200  # learning rate and steps of the descent to the best code
@@ -107,7 +110,7 @@ def noise_floor(intensity: Tensor) -> Tensor:
     return entropy.flatten(1).sum(1)
 
 
-def fit_mixture(codes: np.ndarray, seed: int):
+def fit_mixture(codes: np.ndarray, seed: int) -> "GaussianMixture":
     """A mixture of Gaussians r(z) fitted to codes (N, D); its `score_samples` is the log density."""
     from sklearn.mixture import GaussianMixture
 
@@ -116,7 +119,7 @@ def fit_mixture(codes: np.ndarray, seed: int):
 
 
 @torch.no_grad()
-def prior_gain(density, vae: VAE, batch: Batch, noise: Noise) -> Tensor:
+def prior_gain(density: "GaussianMixture", vae: VAE, batch: Batch, noise: Noise) -> Tensor:
     """E_q[log r(z) - log p(z)], (B,) in float64, over DRAWS codes of each image, r the fitted `density`.
 
     Its mean over images is at most KL(q(z), p(z)): what a prior r would gain if all else stayed the same.

@@ -45,7 +45,7 @@ class BalancedMixture:
     The samples are stratified, so that no estimate depends on how often chance selected a component.
     """
 
-    def __init__(self, components: Sequence[DiagonalGaussian | FullGaussian]):
+    def __init__(self, components: Sequence[DiagonalGaussian | FullGaussian]) -> None:
         self.components = components
 
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,7 @@ class CarriesNoise(ABC):
 class Forwarding(Distribution):
     """Forwards the whole interface of torch's distributions to the distribution that it wraps."""
 
-    def __init__(self, wrapped: Any):
+    def __init__(self, wrapped: Any) -> None:
         self.wrapped, self.known_factors = wrapped, factors_of(wrapped)
         super().__init__(wrapped.batch_shape, wrapped.event_shape, validate_args=False)
 
@@ -91,7 +91,7 @@ class Wrapped(Forwarding, CodeDistribution):
 
     evaluates_any_code = False  # unknown for an arbitrary distribution
 
-    def __init__(self, wrapped: Any):
+    def __init__(self, wrapped: Any) -> None:
         self.has_rsample = carries_noise(wrapped)
         super().__init__(wrapped)
 

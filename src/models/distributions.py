@@ -106,7 +106,7 @@ class Flow(CodeDistribution):
     evaluates_any_code: False where f is autoregressive in u, so that inverting it takes D passes
     """
 
-    def __init__(self, base: CodeDistribution, f: Any, evaluates_any_code: bool):
+    def __init__(self, base: CodeDistribution, f: Any, evaluates_any_code: bool) -> None:
         self.base, self.f, self.evaluates_any_code = base, f, evaluates_any_code
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
@@ -138,7 +138,7 @@ class Flow(CodeDistribution):
 class FactorisedImage(ImageDistribution, Independent):
     """prod_i p_i(x_i) over the pixels of images (..., C, H, W), from a distribution of single pixels."""
 
-    def __init__(self, pixels: Distribution, fits_batch: bool = False):
+    def __init__(self, pixels: Distribution, fits_batch: bool = False) -> None:
         self.fits_batch = fits_batch
         super().__init__(pixels, 3, validate_args=False)
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Distribution
 
-VALIDATES = Distribution._validate_args  # importing zuko switches validation off for the whole process
+VALIDATES = Distribution._validate_args  # noqa: SLF001 (importing zuko switches validation off for the whole process)
 
 import zuko.flows  # noqa: E402
 from zuko.lazy import LazyComposedTransform  # noqa: E402

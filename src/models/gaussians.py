@@ -26,7 +26,7 @@ class BoundedNormal(Normal):
     excess: what `clamp_scale` removed from the logarithm of the scale, which the density adds again
     """
 
-    def __init__(self, loc: Tensor, scale: Tensor, excess: Tensor | None = None):
+    def __init__(self, loc: Tensor, scale: Tensor, excess: Tensor | None = None) -> None:
         super().__init__(loc, scale, validate_args=False)
         self.excess = excess
 
@@ -47,7 +47,7 @@ class DiagonalGaussian(CodeDistribution, Independent):
 
     gaussian_covariance: Covariance | None = "diagonal"
 
-    def __init__(self, loc: Tensor, scale: Tensor, excess: Tensor | None = None):
+    def __init__(self, loc: Tensor, scale: Tensor, excess: Tensor | None = None) -> None:
         self.loc, self.scale, self.excess, self.reinterpreted_batch_ndims = loc, scale, excess, 1
         Distribution.__init__(self, loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
@@ -113,7 +113,7 @@ class FullGaussian(CodeDistribution, MultivariateNormal):
 
     gaussian_covariance: Covariance | None = "full"
 
-    def __init__(self, loc: Tensor, scale_tril: Tensor, excess: Tensor | None = None):
+    def __init__(self, loc: Tensor, scale_tril: Tensor, excess: Tensor | None = None) -> None:
         super().__init__(loc, scale_tril=scale_tril, validate_args=False)
         self.excess = excess
 
@@ -159,7 +159,7 @@ class GaussianMixture(CodeDistribution, MixtureSameFamily):
 
     has_rsample = False
 
-    def __init__(self, weights: Categorical, components: DiagonalGaussian | FullGaussian):
+    def __init__(self, weights: Categorical, components: DiagonalGaussian | FullGaussian) -> None:
         self.components = components
         super().__init__(weights, components, validate_args=False)
 

@@ -17,7 +17,7 @@ FLOOR = 1 / 512  # lower bound of a pixel's scale: half the distance of two gray
 class BinaryImage(ImageDistribution, Independent):
     """prod_i pi_i^x_i (1 - pi_i)^(1 - x_i); logits (..., C, H, W) of pi, log_prob (...)."""
 
-    def __init__(self, logits: Tensor):
+    def __init__(self, logits: Tensor) -> None:
         super().__init__(Bernoulli(logits=logits, validate_args=False), 3, validate_args=False)
 
     def factors(self) -> Bernoulli:
@@ -48,7 +48,7 @@ class ContinuousBernoulli(Distribution):
     def support(self) -> constraints.Constraint:
         return constraints.unit_interval
 
-    def __init__(self, logits: Tensor):
+    def __init__(self, logits: Tensor) -> None:
         self.logits = logits
         super().__init__(logits.shape, validate_args=False)
 
@@ -109,7 +109,7 @@ class DiscretizedLogistic(Distribution):
     def support(self) -> constraints.Constraint:
         return GreyLevels()
 
-    def __init__(self, loc: Tensor, scale: Tensor):
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self.loc, self.scale = loc, scale
         super().__init__(loc.shape, validate_args=False)
 

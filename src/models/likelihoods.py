@@ -72,7 +72,7 @@ class Gaussian(nn.Module):
     START = 0.3  # sigma before training
     MEMORY = 0.9  # factor by which each batch discounts the running mean
 
-    def __init__(self, sigma: Sigma = "learned"):
+    def __init__(self, sigma: Sigma = "learned") -> None:
         super().__init__()
         self.sigma: Sigma = sigma
         self.channels = 2 if sigma == "per_pixel" else 1

@@ -65,7 +65,7 @@ class MLPEncoder(nn.Module):
         hidden: Sequence[Count],
         activation: Activation,
         residual: bool = False,
-    ):
+    ) -> None:
         super().__init__()
         self.layers = mlp([math.prod(shape), *hidden, out_features], activation, residual)
 
@@ -84,7 +84,7 @@ class MLPDecoder(nn.Module):
         hidden: Sequence[Count],
         activation: Activation,
         residual: bool = False,
-    ):
+    ) -> None:
         super().__init__()
         self.shape = shape
         self.layers = mlp([in_features, *hidden, math.prod(shape)], activation, residual)
@@ -109,7 +109,9 @@ def shape_after_strides(shape: Shape, channels: Sequence[int]) -> Shape:
 class ConvEncoder(nn.Module):
     """A stride-2 convolution for each of `channels`, then one hidden layer."""
 
-    def __init__(self, shape: Shape, out_features: int, channels: Widths, hidden: Count, activation: Activation):
+    def __init__(
+        self, shape: Shape, out_features: int, channels: Widths, hidden: Count, activation: Activation
+    ) -> None:
         super().__init__()
         layers = []
         for c_in, c_out in zip([shape[0], *channels], channels, strict=False):
@@ -128,7 +130,7 @@ class DoublingConvTranspose2d(nn.ConvTranspose2d):
     time of PyTorch's implementation on a CPU.
     """
 
-    def __init__(self, c_in: int, c_out: int):
+    def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__(c_in, c_out, kernel_size=4, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,7 +146,7 @@ class DoublingConvTranspose2d(nn.ConvTranspose2d):
 class ConvDecoder(nn.Module):
     """One hidden layer, then a stride-2 transposed convolution for each of `channels` (in the encoder's order)."""
 
-    def __init__(self, in_features: int, shape: Shape, channels: Widths, hidden: Count, activation: Activation):
+    def __init__(self, in_features: int, shape: Shape, channels: Widths, hidden: Count, activation: Activation) -> None:
         super().__init__()
         self.start = shape_after_strides(shape, channels)
         self.head = mlp([in_features, hidden, math.prod(self.start)], activation)

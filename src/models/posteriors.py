@@ -19,7 +19,7 @@ from src.support.ranges import Count, Whole, Widths, check_arguments
 class Gaussian(nn.Module):
     """q(z | x) = N(mu, diag(exp(logvar))), the encoder giving mu and logvar (Kingma & Welling, 2014)."""
 
-    def __init__(self, latent_dim: Count):
+    def __init__(self, latent_dim: Count) -> None:
         super().__init__()
         self.in_features = 2 * latent_dim
 
@@ -38,7 +38,7 @@ class Full(nn.Module):
 
     STEEPEST = 1e4
 
-    def __init__(self, latent_dim: Count):
+    def __init__(self, latent_dim: Count) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.in_features = 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
@@ -66,7 +66,7 @@ class Flow(nn.Module):
     transforms: number of layers of f; hidden: widths of the masked network in each; context: size of c
     """
 
-    def __init__(self, latent_dim: Count, transforms: Count = 2, hidden: Widths = (64,), context: Whole = 16):
+    def __init__(self, latent_dim: Count, transforms: Count = 2, hidden: Widths = (64,), context: Whole = 16) -> None:
         super().__init__()
         from src.models.flows import autoregressive_transform  # zuko takes a second to import
 

@@ -28,7 +28,7 @@ Encode = Callable[[Tensor], CodeDistribution]
 class Standard(nn.Module):
     """p(z) = N(0, I)."""
 
-    def __init__(self, latent_dim: Count):
+    def __init__(self, latent_dim: Count) -> None:
         super().__init__()
         self.zeros: Tensor
         self.ones: Tensor
@@ -49,7 +49,7 @@ class Mixture(nn.Module):
 
     SPREAD = 0.7
 
-    def __init__(self, latent_dim: Count, components: Count = 100):
+    def __init__(self, latent_dim: Count, components: Count = 100) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(components))
         self.means = nn.Parameter(math.sqrt(1 - self.SPREAD**2) * torch.randn(components, latent_dim))
@@ -69,7 +69,7 @@ class Vamp(nn.Module):
     shape: of an image, (C, H, W); components: K
     """
 
-    def __init__(self, shape: Sequence[Count], components: Count = 500):
+    def __init__(self, shape: Sequence[Count], components: Count = 500) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.randn(components, *shape) - 2)
 
@@ -96,7 +96,7 @@ class Flow(nn.Module):
         kind: Literal["coupling", "autoregressive"] = "coupling",
         transforms: Count = 4,
         hidden: Widths = (64, 64),
-    ):
+    ) -> None:
         super().__init__()
         from src.models.flows import autoregressive_transform  # zuko takes a second to import
 

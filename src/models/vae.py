@@ -69,7 +69,7 @@ class VAE(nn.Module):
         posterior: Posterior,
         prior: Prior,
         likelihood: Likelihood,
-    ):
+    ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.posterior, self.prior_head, self.likelihood = posterior, prior, likelihood

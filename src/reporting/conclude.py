@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from src.reporting import page, pictures
 from src.reporting.groups import Group, group_runs
-from src.reporting.runs import Run, find, natural_key, read
+from src.reporting.runs import Run, read
 from src.reporting.tables import option_rows, run_rows
+from src.run.places import find, natural_key
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
 
@@ -64,18 +65,22 @@ def conclude(folder: Path, loggers: Mapping[str, Any] | None) -> None:
             log.warning("W&B: the table of runs was not added (%s: %s)", type(error).__name__, error)
 
 
-def collect(folders: list[Path]) -> Comparison:
+def collect(folders: list[Path], with_thumbnails: bool = True) -> Comparison:
     """The comparison of all runs in `folders`. Raises FileNotFoundError where there is none."""
     places = find(folders)
     if not places:
         raise FileNotFoundError(f"no run in {', '.join(map(str, folders))}: give a run, a sweep, or outputs")
     runs = read_runs(places)
     groups, ungrouped = group_runs(runs)
+    return Comparison(groups, ungrouped, read_thumbnails(runs) if with_thumbnails else {})
+
+
+def read_thumbnails(runs: list[Run]) -> page.Pictures:
+    """The thumbnails of the runs, small enough for one page."""
     limit = min(pictures.MAX_BYTES, pictures.MAX_TOTAL_BYTES // (3 * len(runs)))
     with ThreadPoolExecutor() as pool:  # reading files and encoding images release Python's lock
         made = progress(pool.map(lambda run: pictures.thumbnails(run, limit), runs), "pictures", len(runs))
-        thumbnails = {run.folder: images for run, images in zip(runs, made, strict=True)}
-    return Comparison(groups, ungrouped, thumbnails)
+        return {run.folder: images for run, images in zip(runs, made, strict=True)}
 
 
 def read_runs(folders: list[Path]) -> list[Run]:

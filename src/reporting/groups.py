@@ -4,13 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from src.config.names import option_name
-from src.reporting.runs import Run, natural_key
-from src.run.options import ABSENT, as_text, differences, part, repeats_or_follows
-from src.run.status import State
+from src.reporting.runs import Run
+from src.run.kinds import kind, split_by_images
+from src.run.options import ABSENT, as_text, differences, option_value, part, repeats_or_follows
+from src.run.places import natural_key
+from src.run.status import PLANNED
 from src.support.folders import EXAMPLE
-
-PIXELS = {"Bernoulli": "binary", "Logistic256": "levels"}  # how images are prepared; for a density, dequantized
 
 
 @dataclass
@@ -55,45 +54,13 @@ def group_runs(runs: list[Run]) -> tuple[list[Group], list[Run]]:
             kinds.setdefault(kind(run), []).append(run)
         except (KeyError, TypeError, AttributeError):
             ungrouped.append(run)
-            if not run.problems and run.status != State.WAITING:
+            if not run.problems and run.status not in PLANNED:
                 run.problems.append(f"{EXAMPLE.config.name} names no data or no likelihood")
     names = sorted(kinds, key=lambda names: [natural_key(name) for name in names])
     groups = [
         make_group(same, data, *each[1:]) for each in names for data, same in split_by_images(each[0], kinds[each])
     ]
     return groups, ungrouped
-
-
-def split_by_images(data: str, runs: list[Run]) -> list[tuple[str, list[Run]]]:
-    """Runs on one data set, split where its file has held different images.
-
-    The names of the parts then end in the first letters of their fingerprints. Runs without a fingerprint, which are
-    older than fingerprints, stay together.
-    """
-    parts: dict[str | None, list[Run]] = {}
-    for run in runs:
-        parts.setdefault(run.data.get("fingerprint"), []).append(run)
-    if len(set(parts) - {None}) < 2:
-        return [(data, runs)]
-    return [(f"{data}, images {each[:6] if each else 'unknown'}", same) for each, same in parts.items()]
-
-
-def kind(run: Run) -> tuple[str, str, str]:
-    """The names of a run's data, pixels and likelihood.
-
-    Raises KeyError, TypeError or AttributeError for a configuration without them.
-    """
-    data, likelihood = run.config["data"], run.config["likelihood"]["_target_"].rpartition(".")[2]
-    name = option_name(data["source"]["_target_"])
-    path = data.get("path") or data["source"].get("path")
-    excluded = data.get("exclude_labels") or []
-    excluded = run.data.get("without") or (excluded if isinstance(excluded, list) else [excluded])
-    labels = ", ".join(sorted(map(str, excluded), key=natural_key))
-    shape = list(data.get("shape") or [])
-    description = f"{name} {path}" if path else name
-    description += f" {shape}" if shape not in ([], [1, 28, 28]) else ""
-    pixels = run.metrics.get("pixels") or PIXELS.get(likelihood, "dequantized")
-    return description + (f" without {labels}" if labels else ""), str(pixels), likelihood
 
 
 def make_group(runs: list[Run], data: str, pixels: str, likelihood: str) -> Group:
@@ -127,9 +94,3 @@ def option_differences(configs: list[dict]) -> dict[str, list[Any]]:
     """
     found = differences(configs, repeats_or_follows)
     return {part(name): [option_value(name, value) for value in values] for name, values in found.items()}
-
-
-def option_value(name: str, value: Any) -> Any:
-    """The value of an option; of one of our own classes the name under which it is chosen."""
-    is_ours = name.rpartition(".")[2] == "_target_" and str(value).startswith("src.")
-    return option_name(str(value)) if is_ours else value

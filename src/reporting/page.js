@@ -4,6 +4,7 @@
 
 const PLOTLY = {
   responsive: true,
+  displayModeBar: "hover",
   displaylogo: false,
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "sendChartToCloud"],
 };
@@ -58,9 +59,25 @@ function choices(table, changed) {
   return (row) => [...chosen].every(([column, value]) => row.cells[column].dataset.v === value);
 }
 
+// The colour that a rule of the style stands for in the theme of the moment, which plotly can't ask for itself.
+const probe = element("i");
+probe.hidden = true;
+document.body.append(probe);
+function shade(rule) {
+  probe.style.color = rule;
+  return getComputedStyle(probe).color;
+}
+
+// A copy of a figure in which each rule for a colour is replaced by the colour.
+function themed(figure) {
+  const isRule = (name, value) => name.endsWith("color") && typeof value === "string" && value.startsWith("var(");
+  return JSON.parse(JSON.stringify(figure, (name, value) => (isRule(name, value) ? shade(value) : value)));
+}
+
 // The figure of the chosen quantity, with the runs in their colours, and without the runs that are filtered out.
 function painted(figure, view) {
-  const { data, layout } = structuredClone(figure);
+  const { data, layout } = themed(figure);
+  const colours = view.colours.map(shade);
   const meta = layout.meta && layout.meta[view.quantity];
   data.forEach((trace, i) => {
     if (meta) {
@@ -68,11 +85,11 @@ function painted(figure, view) {
       if (meta.error && meta.error[i]) trace.error_y.array = meta.error[i];
     }
     if (trace.meta === "points") {
-      trace.marker.color = trace.customdata.map((run) => view.colours[run]);
+      trace.marker.color = trace.customdata.map((run) => colours[run]);
       trace.y = trace.y.map((y, k) => (view.shown.has(trace.customdata[k]) ? y : null));
     } else if (trace.meta === "curve") {
       const run = trace.customdata[0];
-      trace.line.color = view.colours[run];
+      trace.line.color = colours[run];
       trace.visible = view.shown.has(run);
     }
   });
@@ -129,7 +146,21 @@ function arrange(section, state, knob, shown) {
   holder.replaceChildren(...strips, ...cards.filter((card) => card.hidden));
 }
 
-// Sets up a group but its charts. The returned function has each chart drawn once it scrolls into view.
+// Marks on the box of a table the edges beyond which there is more of it; the style draws them.
+function hint(scroll) {
+  const mark = () => {
+    const { scrollLeft: x, scrollTop: y, clientWidth: width, clientHeight: height } = scroll;
+    const right = scroll.scrollWidth - width - x, bottom = scroll.scrollHeight - height - y;
+    const hidden = Object.entries({ left: x, right, top: y, bottom }).filter(([, length]) => length > 1);
+    scroll.parentElement.dataset.more = hidden.map(([edge]) => edge).join(" ");
+  };
+  scroll.addEventListener("scroll", mark, { passive: true });
+  const watcher = new ResizeObserver(mark);
+  watcher.observe(scroll);
+  watcher.observe(scroll.querySelector("table"));
+}
+
+// Sets up a group but its charts. Returns `start`, which has each chart drawn once it scrolls into view, and `redraw`.
 function group(section) {
   const state = JSON.parse(section.querySelector("script").textContent);
   const plots = [...section.querySelectorAll(".plot")];
@@ -138,6 +169,10 @@ function group(section) {
   const view = { quantity: "elbo", colours: [], shown: new Set(state.names.keys()) };
   const draw = (plot) => Plotly.react(plot, ...painted(state.charts[plot.dataset.figure], view), PLOTLY);
   const redraw = () => seen.forEach(draw);
+  const drawAll = () => {
+    plots.forEach((plot) => seen.add(plot));
+    redraw();
+  };
 
   const select = section.querySelector("select.knob");
   const colour = () => {
@@ -180,6 +215,7 @@ function group(section) {
   colour();
   oneOf(section, "quantity", (quantity) => {
     view.quantity = quantity;
+    section.querySelectorAll(".matrix").forEach((each) => { each.hidden = each.dataset.quantity !== quantity; });
     redraw();
   });
   oneOf(section, "kind", (kind) => {
@@ -196,15 +232,33 @@ function group(section) {
     },
     { rootMargin: "300px" },
   );
-  return () => plots.forEach((plot) => watcher.observe(plot));
+  return { start: () => plots.forEach((plot) => watcher.observe(plot)), redraw, drawAll };
 }
 
-document.querySelectorAll("table").forEach(sortable);
-const starts = [...document.querySelectorAll(".group")].map(group);
+document.querySelectorAll("table.runs, table.settings").forEach(sortable);
+document.querySelectorAll(".scroll").forEach(hint);
+const groups = [...document.querySelectorAll(".group")].map(group);
+
+const root = document.documentElement;
+const redraw = () => groups.forEach((each) => each.redraw());
+oneOf(document.querySelector("header"), "theme", (theme) => {
+  root.dataset.theme = theme;
+  redraw();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+// paper is light, and shows the charts too that have not been scrolled to
+addEventListener("beforeprint", () => {
+  root.dataset.paper = "";
+  if (window.Plotly) groups.forEach((each) => each.drawAll());
+});
+addEventListener("afterprint", () => {
+  delete root.dataset.paper;
+  redraw();
+});
 // plotly takes a second to evaluate, so it is loaded after the page is shown
 addEventListener("load", () =>
   setTimeout(() => {
     document.head.append(element("script", document.getElementById("plotly").textContent));
-    starts.forEach((start) => start());
+    groups.forEach((each) => each.start());
   }, 50),
 );

@@ -1,6 +1,5 @@
 """One HTML page of groups of runs: tables, charts, figures, and all it needs to work from a file, offline."""
 
-import json
 from collections import Counter
 from datetime import datetime
 from functools import partial
@@ -10,26 +9,22 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
-from src.reporting import charts, formats
+from src.reporting import formats
+from src.reporting.charts import Chart, draw_charts
 from src.reporting.groups import Group, is_number
+from src.reporting.layout import HEIGHT
+from src.reporting.matrix import draw_matrices
+from src.reporting.palette import colours
 from src.reporting.runs import Run
-from src.reporting.tables import run_rows, seed_means, select_setting, setting_rows
+from src.reporting.tables import QUANTITIES, run_rows, seed_means, select_setting, setting_rows
 from src.run.options import as_text
 from src.run.status import State
 
 HERE = Path(__file__).parent
+PLOTLY = HERE / "vendored" / "plotly-basic.min.js"
 KINDS = {"samples": "Samples", "reconstructions": "Reconstructions", "latent": "Latent space"}
 Pictures = dict[Path, dict[str, tuple[str, str]]]
-
-
-class Chart(NamedTuple):
-    """A chart with its caption."""
-
-    title: str
-    note: str
-    figure: dict[str, Any]
 
 
 class Selection(NamedTuple):
@@ -58,11 +53,12 @@ def page(title: str, groups: list[Group], ungrouped: list[Run], pictures: Pictur
         counts=[(state, count[state]) for state in State if count[state]],
         groups=[section(group, pictures) for group in groups],
         ungrouped=ungrouped,
-        quantities={name: title for name, (title, _, _) in charts.QUANTITIES.items()},
-        chart_height=charts.HEIGHT,
+        quantities={name: title for name, (title, _, _) in QUANTITIES.items()},
+        themes={"auto": "Auto", "light": "Light", "dark": "Dark"},
+        chart_height=HEIGHT,
         style=Markup((HERE / "page.css").read_text()),
         script=Markup((HERE / "page.js").read_text()),
-        plotly=Markup(get_plotlyjs()),
+        plotly=Markup(PLOTLY.read_text(encoding="utf-8")),
     )
 
 
@@ -93,6 +89,7 @@ def section(group: Group, pictures: Pictures) -> dict[str, Any]:
         "has_repeated_settings": any(row["seeds"] > 1 for row in settings),
         "selection": select(group),
         "settings": sorted(settings, key=lambda row: (row["val/elbo"] is None, -(row["val/elbo"] or 0))),
+        "matrices": draw_matrices(group),
         "rows": [(group.runs[place], rows[place], place) for place in order],
         "charts": figures,
         "cards": cards,
@@ -116,27 +113,13 @@ def select(group: Group) -> Selection | None:
     return Selection(row, runs, [why for why in dict.fromkeys(run.explanation for run in runs) if why], tiles)
 
 
-def draw_charts(group: Group) -> list[Chart]:
-    """The charts for which the runs of a group have data."""
-    hull = "grey: equal ELBO; dashed: lower left hull of all"
-    training = "dotted: not finished; begins, and what diverges, may run off: a double click shows all"
-    dimensions = f"what falls off is not used; below {charts.MIN_KL:g} drawn there"
-    figures = [
-        ("Rate and distortion", hull, charts.rate_distortion(group)),
-        ("Training", training, charts.curves(group)),
-        *((f"Against {knob}", "a line: all else alike", charts.against(group, knob)) for knob in group.knobs),
-        ("Latent dimensions", dimensions, charts.kl_per_dim(group)),
-    ]
-    return [Chart(title, note, json.loads(figure.to_json())) for title, note, figure in figures if figure is not None]
-
-
 def script_data(group: Group, figures: list[Chart]) -> dict[str, Any]:
     """The data of a group for the page's script: the runs' names, the values and colours of each knob, the charts."""
     knobs = dict(group.knobs)
     if group.has_several_seeds or not knobs:
         knobs |= {"seed": group.seeds}
     coloured = {
-        name: charts.colours(values) | {"texts": [as_text(value) for value in values]} for name, values in knobs.items()
+        name: colours(values) | {"texts": [as_text(value) for value in values]} for name, values in knobs.items()
     }
     return {
         "names": [run.name for run in group.runs],

@@ -1,11 +1,8 @@
 """Runs as read from their folders: configuration, state, metrics."""
 
-import logging
 import math
-import os
-import re
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from csv import Error as CSVError
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,17 +14,12 @@ import yaml
 
 from src.config.moved import current_paths
 from src.run import epochs
-from src.run.jobs_file import read_jobs
+from src.run.places import read_plan
 from src.run.status import RECORDED, State, divergence, has_ended, warnings
 from src.support.arrays import open_arrays
-from src.support.errors import UserError
 from src.support.folders import EXAMPLE, RunFolder
 from src.support.texts import read_json, read_yaml
 
-log = logging.getLogger(__name__)
-
-# a folder that holds any of these files is a run's
-MARKS = {path.name for path in (EXAMPLE.config, EXAMPLE.status, EXAMPLE.epochs, EXAMPLE.metrics, EXAMPLE.hydra)}
 UNREADABLE = (
     *(OSError, EOFError, MemoryError, ValueError, KeyError, TypeError, AttributeError, OverflowError, SyntaxError),
     *(NotImplementedError, RuntimeError, BadZipFile, CSVError, yaml.YAMLError, zlib.error),
@@ -41,7 +33,7 @@ class Run:
     reason   for its status; or the warnings about a run that has finished
     epochs   the rows of metrics.csv
     metrics  metrics.json: the numbers of the best checkpoint
-    terms    by split `index` and `elbo` (N,) of each image, nats
+    terms    by split `index`, `elbo`, `recon` and `kl` (N,) of each image, nats
     data     data.json: the images that it was trained on; empty for runs that are older than this file
     """
 
@@ -90,42 +82,12 @@ class Run:
         return total or sum(row.get("seconds", 0) for row in self.epochs) or None
 
 
-def find(folders: Iterable[Path]) -> list[Path]:
-    """The run folders among `folders` and within them, sorted by name, 10 after 9.
-
-    Jobs of a sweep that have not started are among them, although their folders do not exist yet.
-    """
-    places = {}
-    for top in folders:
-        for path, inner, files in os.walk(top):
-            if any(mark in files or mark in inner for mark in MARKS):
-                places[Path(path).resolve()] = Path(path)
-                inner.clear()
-            for number in read_plan(Path(path)):
-                places.setdefault(Path(path, number).resolve(), Path(path, number))
-            inner[:] = [name for name in inner if name != "wandb" and not name.startswith(".")]
-    return sorted(places.values(), key=lambda path: natural_key(str(path)))
-
-
-def read_plan(sweep: Path) -> dict[str, list[str]]:
-    """The options of a sweep's planned jobs, by number; empty where there is no plan, or none that can be read."""
-    try:
-        return {str(job.number): job.options for job in read_jobs(sweep).values() if job.wanted}
-    except (OSError, UserError) as error:
-        log.warning("%s", error)
-        return {}
-
-
-def natural_key(text: str) -> list[tuple[int, str]]:
-    """A key that sorts digits by their number."""
-    return [(int(digits or 0), "") if i % 2 else (0, digits) for i, digits in enumerate(re.split(r"(\d+)", text))]
-
-
 def read(folder: Path, name: str) -> Run:
     """Read the run in `folder` as far as it is readable, and give it this name."""
     if not folder.exists():
-        overrides = " ".join(read_plan(folder.parent).get(folder.name, []))
-        return Run(folder, name, {}, State.WAITING, overrides, [], {}, {}, [])
+        job = read_plan(folder.parent).get(folder.name)
+        state = State.DELETED if job and job.deleted else State.WAITING
+        return Run(folder, name, {}, state, " ".join(job.options if job else []), [], {}, {}, [])
     problems: list[str] = []
     files = RunFolder(folder)
 
@@ -175,10 +137,11 @@ def read_epochs(path: Path) -> epochs.Epochs:
 
 
 def read_terms(path: Path) -> dict[str, np.ndarray]:
-    """`index` and `elbo` = -(recon + kl) of each image, in float64."""
+    """`index`, `recon`, `kl`, and in float64 `elbo` = -(recon + kl) of each image."""
     with open_arrays(path) as arrays:
-        terms = {"index": arrays["index"], "elbo": -(arrays["recon"].astype(np.float64) + arrays["kl"])}
-    if terms["index"].ndim != 1 or terms["index"].shape != terms["elbo"].shape:
+        terms = {name: arrays[name] for name in ("index", "recon", "kl")}
+    terms["elbo"] = -(terms["recon"].astype(np.float64) + terms["kl"])
+    if terms["index"].ndim != 1 or len({term.shape for term in terms.values()}) > 1:
         raise ValueError("its arrays are not of one length")
     return terms
 

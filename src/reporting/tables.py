@@ -5,13 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from src.reporting.groups import Group, option_differences, option_value
+from src.reporting.groups import Group, option_differences
 from src.reporting.runs import Run
-from src.run.options import ABSENT, as_text, flatten, part
-from src.run.status import State
+from src.run.options import ABSENT, as_text, flatten, option_value, part
+from src.run.status import PLANNED
+from src.support.statistics import estimate
 
 STANDARD = ("model", "latent_dim", "beta", "seed")  # the options that a table of runs has even if none varies
 TERMS = ("val/elbo", "val/recon", "val/kl")
+# what tables and charts show of a run: its name, its metric, the title of an axis
+QUANTITIES = {
+    "elbo": ("ELBO", "val/elbo", "validation ELBO (nats)"),
+    "recon": ("Recon", "val/recon", "validation recon (nats)"),
+    "kl": ("KL", "val/kl", "validation KL (nats)"),
+    "active_units": ("Active units", "val/active_units", "active units"),
+}
 
 
 def option_rows(runs: list[Run]) -> list[dict[str, Any]]:
@@ -27,8 +35,8 @@ def option_rows(runs: list[Run]) -> list[dict[str, Any]]:
 
 
 def planned_options(run: Run) -> dict[str, str]:
-    """The options of a job that has not started, as the sweep planned it."""
-    overrides = run.reason.split() if run.status == State.WAITING else []
+    """The options of a job without a folder, as the sweep planned it."""
+    overrides = run.reason.split() if run.status in PLANNED else []
     return dict(each.lstrip("+").split("=", 1) for each in overrides if "=" in each)
 
 
@@ -52,7 +60,8 @@ def setting_rows(group: Group) -> list[dict[str, Any]]:
     """A row for each setting of the knobs, in the order of the runs.
 
     A row holds the knobs' values, the number of `seeds`, for how many of these a run `finished`, the `places` of these
-    runs, and over these seeds the mean and, for two or more, the standard deviation (`_sd`) of each term.
+    runs, and over these seeds the mean and, for two or more, the standard deviation (`_sd`) of each term; for one, the
+    standard error over the images (`_se`).
     """
     settings: dict[tuple[str, ...], list[int]] = {}
     for place in range(len(group.runs)):
@@ -67,8 +76,26 @@ def setting_rows(group: Group) -> list[dict[str, Any]]:
             means = seed_means(group, done, name)
             row[name] = float(np.mean(means)) if means else None
             row[f"{name}_sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else None
+            row[f"{name}_se"] = standard_error(group.runs[done[0]], name) if len(means) == 1 else None
         rows.append(row)
     return rows
+
+
+def error_suffix(rows: list[dict[str, Any]]) -> str:
+    """Which error the numbers of `setting_rows` are shown with, so that it means the same in all rows of a table.
+
+    It is `_sd` where any setting has several seeds, and `_se` otherwise.
+    """
+    return "_sd" if any(row["finished"] > 1 for row in rows) else "_se"
+
+
+def standard_error(run: Run, name: str) -> float | None:
+    """The standard error over the images of a metric such as val/kl; None for one that is no mean of finite terms."""
+    split, _, term = name.partition("/")
+    values = run.terms.get(split, {}).get(term)
+    if values is None or not np.isfinite(values).all():
+        return None
+    return estimate(values).se
 
 
 def seed_means(group: Group, places: list[int], name: str) -> list[float]:

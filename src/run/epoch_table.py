@@ -24,7 +24,7 @@ class EpochTable(Logger):
 
     name, version = "", ""
 
-    def __init__(self, path: Path, rows: Sequence[dict[str, float]]):
+    def __init__(self, path: Path, rows: Sequence[dict[str, float]]) -> None:
         super().__init__()
         self.path, self.is_saved = path, True
         self.columns: list[str] = ["epoch", "step"]

@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, float]
 MEASURED = "val/loss"  # in every row of VAEModule's
+END = 100_000  # bytes of a long table that are read for its last row
 
 
 class Position(NamedTuple):
@@ -61,6 +62,14 @@ def read_with_warning(run: Path) -> list[Row]:
     if problem:
         log.warning("%s: %s", RunFolder(run).epochs, problem)
     return rows
+
+
+def warn_of_other_images(run: Path, rows: list[Row]) -> None:
+    """Warn where an earlier version, which measured fewer training images and no standard error, began the run."""
+    have_error = ["train/elbo_se" in row for row in rows if "seconds" in row]  # others are restored, or untrained
+    if any(have_error) and not all(have_error):
+        count, file = sum("train/elbo_se" not in row for row in rows), RunFolder(run).epochs.name
+        log.warning("train/... of the first %d rows of %s is of other training images", count, file)
 
 
 def read_until(run: Path, position: Position) -> list[Row]:
@@ -123,6 +132,21 @@ def read_table(path: Path) -> Epochs:
     if [row["epoch"] for row in measured] != sorted(by_epoch):
         problem = "; ".join(filter(None, (problem, "rows are repeated or out of order")))
     return Epochs([by_epoch[epoch] for epoch in sorted(by_epoch)], problem, others)
+
+
+def read_last(path: Path) -> Row:
+    """The last measured row of a metrics.csv, of which little is read however long it is; empty where there is none.
+
+    Raises OSError or ValueError for what is no file, or can't be read.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")
+    with path.open("rb") as file:
+        names = parse_header(file.readline(END).rstrip(b"\n"))
+        file.seek(max(file.tell(), path.stat().st_size - END))
+        lines = file.read(END).split(b"\n")
+    rows = (parse_row(line, names) for line in reversed(lines[:-1]) if line.strip())
+    return next((row for row in rows if row and "epoch" in row and MEASURED in row), {}) if names else {}
 
 
 def parse_header(line: bytes) -> list[str]:

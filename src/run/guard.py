@@ -98,7 +98,7 @@ class GuardedLogger(Logger):
     option: the name of its node in the configuration
     """
 
-    def __init__(self, option: str, logger: Logger, worker: Worker, service: Service):
+    def __init__(self, option: str, logger: Logger, worker: Worker, service: Service) -> None:
         super().__init__()
         self.option, self.logger, self.worker, self.service = option, logger, worker, service
         self.is_lost = False

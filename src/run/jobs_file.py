@@ -25,11 +25,14 @@ class Entry:
     number: the name of its folder
     options: the overrides in which it differs from the others
     wanted: whether it is one of the jobs that the sweep was last started with
+    deleted: whether the user has deleted its folder, so that it is not to be trained again; this holds as long as
+        there is no folder
     """
 
     number: Whole
     options: list[str]
     wanted: bool
+    deleted: bool = False
 
 
 def read_jobs(folder: Path) -> dict[str, Entry]:
@@ -53,7 +56,9 @@ def read_jobs(folder: Path) -> dict[str, Entry]:
 
 
 def write_jobs(folder: Path, entries: dict[str, Entry]) -> None:
-    """Write SWEEP/jobs.json."""
+    """Write SWEEP/jobs.json, for which the sweep is locked, and remove what a killed process has left of it."""
+    for leftover in folder.glob(f".*.{SweepFolder(folder).jobs.name}"):
+        leftover.unlink(missing_ok=True)
     with atomic_path(SweepFolder(folder).jobs, durable=True) as partial_file:
         content = {name: asdict(entry) for name, entry in entries.items()}
         partial_file.write_text(json.dumps(content, indent=1) + "\n")

@@ -165,7 +165,7 @@ class Record:
     sent: the last step that a server has, of a run that is resumed: it keeps what it has, and does not get it again
     """
 
-    def __init__(self, client: "MlflowClient", run_id: str, sent: int | None = None):
+    def __init__(self, client: "MlflowClient", run_id: str, sent: int | None = None) -> None:
         self.client, self.run_id, self.sent = client, run_id, sent
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:

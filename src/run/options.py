@@ -4,11 +4,15 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
+from src.config.names import option_name
+
 # options that describe the request for a run
 REQUEST = ("ckpt_path", "title", "trust", "run_name", "resume", "sweep_name")
 # options that change no number of a run
 WITHOUT_EFFECT = (*REQUEST, "logger", "callbacks", "hydra", "data.root", "data.source.root")
 IMAGE_SOURCE = ("data.path", "data.source")  # options that change no number either, in runs on the same images
+# options of groups that were added later, with the value that means what runs of before did
+ADDED = {"trainer": {"patience": None}}
 ABSENT = "–"  # the value of an option that a configuration lacks
 Repeats = Callable[[str, list[Any], str, list[Any]], bool]
 
@@ -30,6 +34,20 @@ def flatten(config: dict[str, Any], within: str = "") -> dict[str, Any]:
     return leaves
 
 
+def with_added_options(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration, perhaps of an earlier version, with the options that it would have today."""
+    return config | {group: added | config[group] for group, added in ADDED.items() if group in config}
+
+
+def without_added_options(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without the options that were added later, where they mean what runs of before did."""
+    return config | {
+        group: {name: value for name, value in config[group].items() if name not in added or value != added[name]}
+        for group, added in ADDED.items()
+        if group in config
+    }
+
+
 def differences(
     configs: list[dict[str, Any]], repeats: Repeats, ignored: Sequence[str] = (*WITHOUT_EFFECT, *IMAGE_SOURCE)
 ) -> dict[str, list[Any]]:
@@ -43,7 +61,7 @@ def differences(
             out.
         ignored: options that may differ; those of the request for a run always may.
     """
-    leaves = [flatten(config) for config in configs]
+    leaves = [flatten(with_added_options(config)) for config in configs]
     names = [name for name in dict.fromkeys(chain.from_iterable(leaves)) if not _is_among(name, (*REQUEST, *ignored))]
     differing: dict[str, list[Any]] = {}
     for name in sorted(names, key=lambda name: (name.count("."), part(name) == name)):
@@ -82,6 +100,12 @@ def repeats_or_follows(name: str, values: list[Any], other: str, other_values: l
 def part(name: str) -> str:
     """The part that an option chooses: `model` of `model.name`; other names are returned as they are."""
     return name.removesuffix("._target_").removesuffix(".name")
+
+
+def option_value(name: str, value: Any) -> Any:
+    """The value of an option; of one of our own classes the name under which it is chosen."""
+    is_ours = name.rpartition(".")[2] == "_target_" and str(value).startswith("src.")
+    return option_name(str(value)) if is_ours else value
 
 
 def as_text(value: Any) -> str:

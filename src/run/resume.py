@@ -18,7 +18,7 @@ from src.config.overrides import name_of, replace_null
 from src.config.plain import check_interpolations, check_override, check_resolved
 from src.run.checkpoint_file import check_run, read_containers
 from src.run.confine import confine
-from src.run.options import REQUEST
+from src.run.options import ADDED, REQUEST
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import RunFolder
@@ -70,6 +70,8 @@ def compose(path: Path, overrides: list[str], trusted: Any = None) -> tuple[Dict
     if changed:
         log.warning("%s changed since the run began, in %s", source, ", ".join(changed))
     if run.get("composition"):
+        for group, added in ADDED.items():  # so that a run of an earlier version can be given them
+            cfg[group] = OmegaConf.merge(added, cfg[group])
         for name in apply_overrides(cfg, list(own.values()), new) if new else []:
             del latest[name]
     else:

@@ -33,10 +33,12 @@ class State(StrEnum):
     KILLED = "killed"  # status.json says running, but the process has ended
     FAILED = "failed"
     DIVERGED = "diverged"
+    DELETED = "deleted"  # a job of a sweep whose folder `python -m src.runs delete` has removed
     UNKNOWN = "unknown"
 
 
-INFERRED = (State.WAITING, State.KILLED, State.UNKNOWN)  # states that the reader of a run's folder infers
+PLANNED = (State.WAITING, State.DELETED)  # states of jobs of which only the plan of their sweep is there
+INFERRED = (*PLANNED, State.KILLED, State.UNKNOWN)  # states that the reader of a run's folder infers
 RECORDED = tuple(state for state in State if state not in INFERRED)  # states in status.json
 
 

@@ -65,7 +65,7 @@ class StoreLogger(Logger):
 
     name, version = "", ""
 
-    def __init__(self, store: Store, about: About):
+    def __init__(self, store: Store, about: About) -> None:
         super().__init__()
         self.store, self.group = store, about.folder.figures.name
         self.at, self.images = 0, 0  # a step, and the number of images seen by then

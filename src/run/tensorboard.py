@@ -38,7 +38,7 @@ def open_store(about: About) -> "EventFiles":
 class EventFiles:
     """A run's event files."""
 
-    def __init__(self, writer: "SummaryWriter"):
+    def __init__(self, writer: "SummaryWriter") -> None:
         self.client = writer
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:

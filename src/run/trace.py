@@ -19,7 +19,8 @@ class Trace:
     """The record of a training, in four groups of named arrays.
 
     fixed   written once. `title` ("mlp d=16 beta=1 on mnist5k"), `classes` (their names), and of P class-balanced
-            validation images `pixels` (P, C, H, W) uint8 as the model gets them and `labels` (P,)
+            validation images `pixels` (P, C, H, W) uint8 as the model gets them and `labels` (P,); where these pixels
+            are binary, the gray levels that they were drawn from as `originals` (R, C, H, W), of the first R
     epochs  one row for each epoch, from the untrained model on. `epoch`, `images_seen`,
             `{train,val}/{loss,elbo,recon,kl}` (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `lr`, and
             by its name the effective value of what the objective schedules, `beta`, `capacity` or another
@@ -27,9 +28,9 @@ class Trace:
             and `samples_draw` (S, C, H, W), the mean of p(x|z) and a draw from it at z from the prior, the same base
             noise at every epoch; `recon_mean` and `recon_draw` (R, C, H, W), the decoder's mean at the posterior's
             mean and at a draw, for the first R of `pixels`; of a learned prior `prior_codes` (N, D), draws from it
-    last    overwritten. `worst_x`, `worst_mean` (8, C, H, W) and `worst_elbo` (8,) of the validation set;
-            `samples_z` (S, D); after the training also `samples_nearest` (S, C, H, W), the training image nearest to
-            each sample's mean
+    last    overwritten. `worst_x`, `worst_mean` (8, C, H, W) and `worst_elbo` (8,) of the validation set, and where
+            there are `originals` also `worst_original` (8, C, H, W); `samples_z` (S, D); after the training also
+            `samples_nearest` (S, C, H, W), the training image nearest to each sample's mean
 
     Images are uint8, 0 to 255.
     """

@@ -84,7 +84,7 @@ def now() -> str:
 class Record:
     """A Trackio run; its configuration is sent with the first numbers."""
 
-    def __init__(self, storage: Any, project: str, run_id: str, name: str, config: dict[str, Any] | None):
+    def __init__(self, storage: Any, project: str, run_id: str, name: str, config: dict[str, Any] | None) -> None:
         self.client, self.project, self.run_id, self.name = storage, project, run_id, name
         self.config = config
 

@@ -27,7 +27,7 @@ class UserError(CompactHydraException):
     What is not printable, as a name of a file may be, is escaped: it would break the line or control the terminal.
     """
 
-    def __init__(self, message: str = ""):
+    def __init__(self, message: str = "") -> None:
         super().__init__(printable(str(message)))
 
 

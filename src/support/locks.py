@@ -44,12 +44,22 @@ def lock(path: Path, refusal: str, patience: float = 0) -> Iterator[None]:
         log.warning("%s: this file system has no locks, so start nothing else in this folder", path)
         yield
         return
+    ours = path.stat()
     try:
         yield
     finally:
-        if file.lock_counter == 1:  # a process that waits for the lock notices that the file is gone, and makes it
+        # a process that waits for the lock notices that the file is gone, and makes it
+        if file.lock_counter == 1 and is_file(path, ours):
             path.unlink(missing_ok=True)
         file.release()
+
+
+def is_file(path: Path, known: os.stat_result) -> bool:
+    """Whether a path still leads to a file of that description: its folder may have been renamed, and made anew."""
+    try:
+        return os.path.samestat(path.stat(), known)
+    except OSError:
+        return False
 
 
 def write_holder(descriptor: int) -> None:

@@ -27,7 +27,7 @@ class Noise:
     However images are divided into batches or shared among processes, an image always meets the same noise.
     """
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def at(self, *address: int | str) -> "Noise":

@@ -23,7 +23,7 @@ RETRY = 0.01  # seconds after which a signal is sent again whose exception Pytho
 class StopSignal(SystemExit):
     """A signal tells this process to end. It passes through `except Exception`, and ends the program if uncaught."""
 
-    def __init__(self, number: int):
+    def __init__(self, number: int) -> None:
         super().__init__(128 + number)
 
 
@@ -66,6 +66,9 @@ def run_program(main: Callable[[], Any]) -> Any:
     A Ctrl-C ends the program by SIGINT itself, after all else: a shell's `while ! ...; do :; done`, which gets the
     Ctrl-C too, ends only if the command died of the signal. Its code there is 130 all the same.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # outside `stop_on_signals` nothing has to be closed, and Python would print a traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     stops: list[StopSignal] = []
     atexit.register(lambda: stops and die_of(signal.SIGINT))  # what is registered first is called last
     try:

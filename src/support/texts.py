@@ -17,7 +17,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u20
 
 def printable(text: str) -> str:
     """A text without characters that control a terminal; each becomes U+FFFD."""
-    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if text.isprintable() else CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def read_text(path: Path) -> str:
@@ -42,7 +42,12 @@ def read_json(path: Path) -> Any:
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file, its texts printable. Raises ValueError or yaml.YAMLError where it is damaged, or
     beyond all bounds."""
-    text, depth = read_text(path), 0
+    return parse_yaml(read_text(path))
+
+
+def parse_yaml(text: str) -> Any:
+    """The content of a text in YAML, as `read_yaml` has it."""
+    depth = 0
     for event in yaml.parse(text, LOADER):  # loading is recursive, in C
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:

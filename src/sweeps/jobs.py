@@ -4,6 +4,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import shlex
 import shutil
 import signal
 from collections import Counter
@@ -20,11 +21,12 @@ from src.run import status
 from src.run.job import Job
 from src.run.jobs_file import read_jobs
 from src.run.status import State
+from src.support.console import duration, print_warnings_alone
 from src.support.errors import DamagedError, UserError
 from src.support.folders import RunFolder, SweepFolder
 from src.support.locks import lock
 from src.sweeps import processes
-from src.sweeps.numbering import belongs, training_of_job
+from src.sweeps.numbering import belongs, is_deleted, training_of_job
 
 OVER = (State.FINISHED, State.DIVERGED)  # states after which another attempt would only repeat the last one
 RESUMABLE = (State.INTERRUPTED, State.KILLED, State.RUNNING)  # states from which a job is resumed
@@ -35,17 +37,20 @@ PATIENCE = 5  # seconds to wait for a process that trains the same job and may b
 def job_states(folder: Path) -> dict[int, dict[str, Any]]:
     """The status and plan of each wanted job of a sweep, by number.
 
-    A job that this start of the sweep has not come to yet has the state `waiting`. Raises UserError where jobs.json is
-    gone or damaged.
+    A job that this start of the sweep has not come to yet has the state `waiting`, one whose folder the user has
+    deleted the state `deleted`. Raises UserError where jobs.json is gone or damaged.
     """
     path = SweepFolder(folder).jobs
     if not path.is_file():
         raise UserError(f"{path} is gone: start the sweep again, which finds its jobs by their folders")
     began, states = path.stat().st_mtime, {}
     for job in sorted((job for job in read_jobs(folder).values() if job.wanted), key=lambda job: job.number):
+        if is_deleted(folder, job):
+            states[job.number] = {"state": State.DELETED, "options": job.options}
+            continue
         record = status.read(folder / str(job.number))
         open_end, started = record.get("state") not in (*OVER, State.RUNNING), time_of(record, "started")
-        if not started or open_end and started.timestamp() < began:  # in an earlier start
+        if not started or (open_end and started.timestamp() < began):  # in an earlier start
             record = {"state": State.WAITING}
         if record["state"] not in list(State):
             record |= {"state": State.UNKNOWN}
@@ -80,25 +85,55 @@ def run_job(cfg: DictConfig, hydra: DictConfig, prepare: Callable[[], None], tra
     """
     folder, number = Path(hydra.sweep.dir), int(hydra.sweep.subdir)
     run, launcher = folder / str(number), hydra.runtime.choices["hydra/launcher"]
-    options = next((job.options for job in read_jobs(folder).values() if job.number == number), None)
-    if options is None or not belongs(run, training_of_job(cfg)):
+    entry = next((job for job in read_jobs(folder).values() if job.number == number), None)
+    is_alone = launcher == "basic"  # the jobs come one after another, and have the console
+    if entry is None or not belongs(run, training_of_job(cfg)):
         raise UserError(f"{run} is no longer the folder of this job: start the sweep again")
+    if is_deleted(folder, entry):  # since the sweep was planned: SLURM may start its jobs long after it has ended
+        raise UserError(f"{run} was deleted: {replan_hint(run)}")
     if worker_of := multiprocessing.parent_process():  # joblib's workers outlive a sweep that is killed
         processes.die_with_parent(worker_of.pid)
     prepare()
     import_targets(OmegaConf.to_container(cfg))
-    work = partial(train_or_resume, cfg, run, list(hydra.overrides.task), Job(folder.name, options), train)
-    code = processes.run_in_child(work, None if launcher == "basic" else RunFolder(run).log)
+    work = partial(train_or_resume, cfg, run, list(hydra.overrides.task), Job(folder.name, entry.options), train)
+    name = f"{place(folder, number)}: {' '.join(entry.options)}"
+    if is_alone:
+        print(name, flush=True)
+    code = processes.run_in_child(work, None if is_alone else RunFolder(run).log)
     if launcher == SLURM and (code == -signal.SIGTERM or status.read(run).get("state") == State.INTERRUPTED):
         os._exit(128 + signal.SIGTERM)  # SLURM ends the job, perhaps to requeue it: submitit must not see it as done
-    hint = ", as a system does that runs out of memory" if code == -signal.SIGKILL else ""
-    ending = f"{run.name} was killed by signal {-code}{hint}; " if code < 0 else ""
     try:
-        print(ending + progress(folder), flush=True)
+        line = f"{result(run, code)}; {progress(folder)}"
     except UserError as error:
-        print(f"{ending}{error}", flush=True)
+        line = str(error)
+    print(f"  {line}" if is_alone else f"{name}: {line}", flush=True)
     metrics = RunFolder(run).metrics
     return json.loads(metrics.read_text())["val/elbo"] if metrics.is_file() else None
+
+
+def replan_hint(run: Path) -> str:
+    """How a deleted job of a sweep is trained after all."""
+    return f"python -m src.runs replan {shlex.quote(os.path.relpath(run))} has its sweep train it again"
+
+
+def place(folder: Path, number: int) -> str:
+    """Which of a sweep's wanted jobs one is: "job 3 of 8"."""
+    numbers = sorted(job.number for job in read_jobs(folder).values() if job.wanted)
+    return f"job {numbers.index(number) + 1 if number in numbers else number} of {len(numbers)}"
+
+
+def result(run: Path, code: int) -> str:
+    """How a job has ended, in a line; `code` is the exit code of its process."""
+    record, metrics = status.read(run), RunFolder(run).metrics
+    if code < 0:
+        hint = ", as a system does that runs out of memory" if code == -signal.SIGKILL else ""
+        return f"{run.name} was killed by signal {-code}{hint}"
+    if record.get("state") != State.FINISHED or not metrics.is_file():
+        return ": ".join(filter(None, (record.get("state", State.UNKNOWN), record.get("reason"))))
+    numbers, started, ended = json.loads(metrics.read_text()), time_of(record, "started"), time_of(record, "ended")
+    error = f" ± {numbers['val/elbo_se']:.2f}" if "val/elbo_se" in numbers else ""
+    seconds = f", {duration((ended - started).total_seconds())}" if started and ended else ""
+    return f"val/elbo {numbers['val/elbo']:.2f}{error}{seconds}"
 
 
 def import_targets(node: dict[str, Any]) -> None:
@@ -120,6 +155,7 @@ def train_or_resume(cfg: DictConfig, run: Path, overrides: list[str], job: Job, 
     A job whose checkpoint is damaged has failed, so that the next attempt begins anew. After any other error that keeps
     it from being resumed, such as a changed network, the checkpoint is kept.
     """
+    print_warnings_alone()
     refusal = f"{run} is being trained by another process: wait for it, or stop it"
     with lock(RunFolder(run).lock, refusal, PATIENCE):
         last, state = RunFolder(run).checkpoint("last"), status.read(run).get("state")
@@ -166,9 +202,10 @@ def progress(folder: Path, with_waiting: bool = False) -> str:
     left /= max(1, len(begun) + (count[State.WAITING] > 0))
     failed = sum(count[state] for state in (State.FAILED, State.DIVERGED, State.KILLED, State.INTERRUPTED))
     parts = [f"{count[State.FINISHED]} of {len(jobs)} done", *([f"{failed} failed"] if failed else [])]
+    parts += [f"{count[State.DELETED]} deleted"] if count[State.DELETED] else []
     parts += [f"{count[State.RUNNING]} running"] if begun else []
     parts += [f"{count[State.WAITING]} waiting"] if with_waiting and count[State.WAITING] else []
-    parts += [f"about {left.total_seconds() / 60:.0f} min left"] if left > timedelta(seconds=30) else []
+    parts += [f"about {duration(left.total_seconds())} left"] if left > timedelta(seconds=30) else []
     return ", ".join(parts)
 
 

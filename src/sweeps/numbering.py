@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.moved import current_paths
 from src.run.jobs_file import Entry, read_jobs, write_jobs
-from src.run.options import REQUEST
+from src.run.options import REQUEST, without_added_options
 from src.support.errors import UserError
 from src.support.files import PARTIAL
 from src.support.folders import RunFolder
@@ -55,9 +55,10 @@ def training_of(config: dict[str, Any]) -> Training:
     """What a resolved configuration trains, wherever its files are.
 
     A configuration of an earlier version has the fingerprint that it would have today: its classes are named by today's
-    paths, and the options in NEW_OPTIONS are left out at the values that keep the old behaviour.
+    paths, and options that were added later are left out at the values that keep the old behaviour.
     """
-    relevant = {name: value for name, value in current_paths(config).items() if name not in WITHOUT_EFFECT}
+    relevant = without_added_options(current_paths(config))
+    relevant = {name: value for name, value in relevant.items() if name not in WITHOUT_EFFECT}
     for node in (relevant["data"], relevant["data"]["source"]):
         node.pop("root", None)
         for option, value in NEW_OPTIONS.items():
@@ -115,6 +116,11 @@ def is_blank(folder: Path) -> bool:
     return all(name in early or name.endswith(".log") or PARTIAL.match(name) for name in names)
 
 
+def is_deleted(folder: Path, job: Entry) -> bool:
+    """Whether the user has deleted the folder of a sweep's job, so that it is not to be trained again."""
+    return job.deleted and is_blank(folder / str(job.number))
+
+
 def numbered_folders(sweep: Path) -> dict[int, Path]:
     """What a sweep's folder holds under a number for a name, whatever it is, except for folders of jobs not begun."""
     numbers = (path for path in sweep.glob("[0-9]*") if path.name.isascii() and path.name.isdecimal())
@@ -124,7 +130,8 @@ def numbered_folders(sweep: Path) -> dict[int, Path]:
 def assign_numbers(folder: Path, jobs: list[list[str]], configs: list[DictConfig]) -> list[int]:
     """Write SWEEP/jobs.json and return the number of each job: known jobs keep theirs, new ones get free ones.
 
-    A number is free if no other job has it and nothing in the sweep's folder has it for a name.
+    A number is free if no other job has it and nothing in the sweep's folder has it for a name. A job whose folder the
+    user has deleted stays known as such, unless there is a folder again.
 
     Args:
         folder: the folder of the sweep
@@ -144,7 +151,9 @@ def assign_numbers(folder: Path, jobs: list[list[str]], configs: list[DictConfig
     plans = {name: replace(each, wanted=False) for name, each in others.items()}
     for job, overrides in zip(wanted, jobs, strict=True):
         number = numbers[job.fingerprint] if job.fingerprint in numbers else next(free)
-        plans[job.fingerprint] = Entry(number, [each for each in overrides if each not in shared], True)
+        own = [each for each in overrides if each not in shared]
+        deleted = job.fingerprint in entries and is_deleted(folder, replace(entries[job.fingerprint], number=number))
+        plans[job.fingerprint] = Entry(number, own, True, deleted)
     write_jobs(folder, plans)
     return [plans[job.fingerprint].number for job in wanted]
 
@@ -193,7 +202,9 @@ def match_unbegun(
     They are matched by their options: a wrong match is harmless, since nothing was trained.
     """
     names = {job.fingerprint for job in wanted}
-    waiting = [each for name, each in entries.items() if name not in names and each.number not in taken]
+    waiting = [
+        each for name, each in entries.items() if name not in names and each.number not in taken and not each.deleted
+    ]
     matches = {}
     for job, overrides in zip(wanted, jobs, strict=True):
         similar = (entry for entry in waiting if set(entry.options) <= set(overrides))

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.hooks import refuse
 from src.config.multirun import compose_jobs
 from src.config.options import CONF, check_run
+from src.run.jobs_file import read_jobs
 from src.run.status import State
 from src.support.errors import UserError
 from src.support.folders import SweepFolder
@@ -26,7 +27,7 @@ from src.support.locks import lock
 from src.support.signals import StopSignal
 from src.support.world import refuse_several
 from src.sweeps import jobs, queue
-from src.sweeps.numbering import assign_numbers
+from src.sweeps.numbering import assign_numbers, is_deleted
 
 log = logging.getLogger(__name__)
 SWEEPER = "hydra_plugins.vae_lab_sweeper.VaeLabSweeper"
@@ -57,7 +58,7 @@ class Sweep:
     make_launcher: instantiates Hydra's launcher, which is not done before the jobs are known to be valid
     """
 
-    def __init__(self, config: DictConfig, make_launcher: Callable[[], Launcher]):
+    def __init__(self, config: DictConfig, make_launcher: Callable[[], Launcher]) -> None:
         self.config, self.make_launcher = config, make_launcher
         self.launcher = config.hydra.runtime.choices["hydra/launcher"]
         self.folder = Path(config.hydra.sweep.dir)
@@ -108,15 +109,21 @@ class Sweep:
             )
 
     def plan(self, overrides: list[list[str]], configs: list[DictConfig]) -> list[list[str]]:
-        """Number the jobs, and return the overrides of those that are not over, with their numbers as folders."""
+        """Number the jobs, and return the overrides of those to train, with their numbers as folders.
+
+        Those that are over are not trained, nor those whose folders the user has deleted.
+        """
         numbers = assign_numbers(self.folder, overrides, configs)
+        deleted = {job.number for job in read_jobs(self.folder).values() if is_deleted(self.folder, job)}
         pending = [
             [*job, f"hydra.sweep.subdir={number}"]
             for number, job in zip(numbers, overrides, strict=True)
-            if not jobs.is_over(self.folder / str(number))
+            if number not in deleted and not jobs.is_over(self.folder / str(number))
         ]
-        done = len(overrides) - len(pending)
-        log.info("sweep_name=%s: %d jobs, %d of them done before", self.folder.name, len(overrides), done)
+        lost = len(deleted & set(numbers))
+        done = len(overrides) - len(pending) - lost
+        note = f", {lost} deleted" if lost else ""
+        log.info("sweep_name=%s: %d jobs, %d of them done before%s", self.folder.name, len(overrides), done, note)
         OmegaConf.save(self.config, SweepFolder(self.folder).multirun)  # as Hydra's own sweeper does
         return pending
 
@@ -183,11 +190,15 @@ class Sweep:
         from src.reporting.conclude import conclude  # imports plotly and PIL, which are needed only now
 
         states = jobs.job_states(self.folder)
-        failed = {number: job for number, job in states.items() if job["state"] != State.FINISHED}
-        finished = len(states) - len(failed)
+        failed = {number: job for number, job in states.items() if job["state"] not in (State.FINISHED, State.DELETED)}
+        deleted = {number: job for number, job in states.items() if job["state"] == State.DELETED}
+        finished = len(states) - len(failed) - len(deleted)
         log.info("%d of %d jobs finished: %s", finished, len(states), os.path.relpath(self.folder))
         for number, job in failed.items():
             log.info("%4d  %s  %s  %s", number, " ".join(job["options"]), job["state"], job.get("reason") or "")
+        for number, job in deleted.items():
+            hint = jobs.replan_hint(self.folder / str(number))
+            log.info("%4d  %s  %s: %s", number, " ".join(job["options"]), job["state"], hint)
         for number, job in states.items():
             if job.get("warning"):
                 log.warning("%4d  %s  finished, but %s", number, " ".join(job["options"]), job["warning"])

@@ -12,11 +12,12 @@ import hydra
 
 from src.run import status
 from src.run.job import Job
+from src.run.jobs_file import read_jobs
 from src.run.status import State
 from src.support.errors import DivergedError, UserError
 from src.support.folders import RunFolder
 from src.sweeps import study
-from src.sweeps.numbering import belongs, training_of_job
+from src.sweeps.numbering import belongs, is_deleted, training_of_job
 from src.sweeps.space import Plan
 
 if TYPE_CHECKING:
@@ -49,11 +50,12 @@ def train_trial(
         if missing := [name for name in plan.metrics if not math.isfinite(metrics.get(name, math.nan))]:
             raise UserError(f"{missing[0]} was not measured, or is no number")
         trial.study.tell(trial, [metrics[name] for name in plan.metrics])
+        log.info("  %s", ", ".join(f"{name} {metrics[name]:.2f}" for name in plan.metrics))
     except study.PrunedError as stop:
         trial.set_user_attr("reason", str(stop))
         status.write(run, status.read(run) | {"state": State.PRUNED})
         trial.study.tell(trial, state=TrialState.PRUNED)
-        log.info("%s", stop)
+        log.info("  %s", stop)
     except Exception as error:
         if not isinstance(error, UserError):
             log.exception("trial %d", trial.number)
@@ -64,6 +66,20 @@ def train_trial(
     finally:
         study.current.reset(token)
     return reason
+
+
+def deleted_numbers(folder: Path) -> set[int]:
+    """The numbers of a search's trials whose folders the user has deleted."""
+    return {job.number for job in read_jobs(folder).values() if is_deleted(folder, job)}
+
+
+def give_up(trial: "Trial") -> None:
+    """Tell the study that a trial has failed, whose folder the user has deleted before it was at its end."""
+    from optuna.trial import TrialState
+
+    trial.set_user_attr("reason", str(State.DELETED))
+    trial.study.tell(trial, state=TrialState.FAIL)
+    log.info("trial %d was deleted, and is not trained again", trial.number)
 
 
 def check_folder(run: Path, overrides: list[str]) -> None:

@@ -4,7 +4,7 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from src.build import Run
+from src.data.pixels import Pixels
 from src.models.vae import VAE
 from src.support.errors import UserError
 from src.support.files import atomic_path
@@ -23,6 +24,11 @@ from src.support.files import atomic_path
 NEEDED = ("onnx", "onnxscript", "onnxruntime", "safetensors")
 TOLERANCE = 1e-5  # difference of onnxruntime's outputs from PyTorch's, in units of their range where that is above 1
 COMPARED = 500  # images and codes for which the outputs are compared
+PIXELS = {
+    Pixels.BINARY: "0 or 1; a gray level k is thresholded, or drawn as 1 with the probability k / 255",
+    Pixels.DEQUANTIZED: "from 0 to 1; (k + 1/2) / 256 for a gray level k",
+    Pixels.LEVELS: "from 0 to 1; k / 255 for a gray level k",
+}
 
 
 class Encoder(nn.Module):
@@ -32,7 +38,7 @@ class Encoder(nn.Module):
     (N, D, D).
     """
 
-    def __init__(self, vae: VAE):
+    def __init__(self, vae: VAE) -> None:
         super().__init__()
         self.vae = vae
 
@@ -43,7 +49,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Codes (N, D) -> the mean of p(x|z), (N, C, H, W)."""
 
-    def __init__(self, vae: VAE):
+    def __init__(self, vae: VAE) -> None:
         super().__init__()
         self.vae = vae
 
@@ -53,6 +59,10 @@ class Decoder(nn.Module):
 
 def export(run: Run, folder: Path) -> dict[str, Any]:
     """Write encoder.onnx and decoder.onnx, and weights.safetensors with the run's configuration.
+
+    Inputs: `images` (N, C, H, W) of the encoder and `codes` (N, D) of the decoder, float32, for any N; what each means
+    is in the file's metadata under its name. Outputs: `mean` and, by the posterior, `scale` (N, D) or `scale_tril`
+    (N, D, D) of q(z|x); `mean` (N, C, H, W) of p(x|z).
 
     The networks are compared with PyTorch's on test images and on codes from the prior. Raises UserError where they
     differ, or where a package is missing.
@@ -65,33 +75,43 @@ def export(run: Run, folder: Path) -> dict[str, Any]:
         codes = vae.prior().sample((COMPARED,))
         outputs = list(vae.encode(images[:2]).tensors())
     numbers: dict[str, Any] = {}
+    shape = f"float32 (N, {', '.join(map(str, images.shape[1:]))})"
+    ranges = {
+        "images": f"{shape}, {PIXELS[run.data.pixels]}",
+        "codes": f"float32 (N, {codes.shape[1]}), any range; a code from the prior generates an image",
+    }
     for file, module, inputs, names in (
         ("encoder.onnx", Encoder(vae), images, ("images", outputs)),
         ("decoder.onnx", Decoder(vae), codes, ("codes", ["mean"])),
     ):
         path = folder / file
-        write_onnx(module.eval(), inputs[:3], path, *names)
+        metadata = {"title": run.config.title, names[0]: ranges[names[0]]}
+        write_onnx(module.eval(), inputs[:3], path, *names, metadata)
         numbers[file] = {"difference": difference(module, inputs, path), "MB": path.stat().st_size / 1e6}
     path = folder / "weights.safetensors"
     write_weights(run, vae, path)
     return numbers | {path.name: {"MB": path.stat().st_size / 1e6}}
 
 
-def write_onnx(module: nn.Module, example: Tensor, path: Path, input_name: str, output_names: list[str]) -> None:
-    """Write a module as a file for any batch size. Raises UserError where PyTorch cannot export it."""
+def write_onnx(
+    module: nn.Module,
+    example: Tensor,
+    path: Path,
+    input_name: str,
+    output_names: list[str],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a module as a file for any batch size. Raises UserError where PyTorch cannot export it.
+
+    metadata: texts that the file holds by name, which onnxruntime returns as `get_modelmeta().custom_metadata_map`
+    """
     sizes = ({0: torch.export.Dim("batch")},)
     try:
         with atomic_path(path) as partial, quiet():
             program = torch.export.export(module, (example,), dynamic_shapes=sizes)
-            torch.onnx.export(
-                program,
-                (),
-                partial,
-                input_names=[input_name],
-                output_names=output_names,
-                external_data=False,
-                verbose=False,
-            )
+            onnx = torch.onnx.export(program, (), input_names=[input_name], output_names=output_names, verbose=False)
+            onnx.model.metadata_props.update(metadata or {})
+            onnx.save(partial, external_data=False)
     except Exception as error:  # the exporter raises many types, some derived from Exception directly
         reason = str(error).strip().splitlines()
         name = type(error).__name__

@@ -25,7 +25,7 @@ from src.support.errors import UserError
 from src.support.noise import Noise, seed_of
 from src.support.ranges import Count, Several
 from src.support.statistics import estimate
-from src.tasks.examples import example_batch
+from src.tasks.examples import example_batch, picture_rows
 
 Mask = Literal["half", "box", "random"]
 FITS = 4  # Gaussians fitted to p(z|visible), each from another start
@@ -85,7 +85,8 @@ def inpaint(
         fills |= {f"mean of p(x | z),\ndraw {i + 1} of z": result.means[i] for i in range(DRAWN)}
         fills |= {"mean-fill": mean_fill.images}
         caption = f"{CAPTIONS[name]}; beneath, −log p(missing | visible) in nats"
-        sheet_rows = image_rows(x[pictured], visible[pictured], {k: fill[pictured] for k, fill in fills.items()})
+        shown = {name: fill[pictured] for name, fill in fills.items()}
+        sheet_rows = [*picture_rows(run, rows[pictured]).items(), *image_rows(x[pictured], visible[pictured], shown)]
         notes = [(float(vae.nll[i]), float(mean_fill.nll[i])) for i in pictured]
         write_image(picture(run.config.title, caption, sheet_rows, notes), folder / f"{name}.png", scale=1)
     return numbers
@@ -172,10 +173,10 @@ def missing_error(fill: Tensor, x: Tensor, visible: Tensor) -> np.ndarray:
 
 
 def image_rows(x: Tensor, visible: Tensor, fills: Mapping[str, Tensor]) -> list[tuple[str, np.ndarray]]:
-    """Rows of a picture: the images, their visible pixels, and how each of `fills` completes them."""
+    """Rows of a picture: the visible pixels of images, and how each of `fills` completes them."""
     tinted = np.where(visible, as_bytes(x), TINT[:, None, None])
     completed = [(name, as_bytes(torch.where(visible, x, fill))) for name, fill in fills.items()]
-    return [("test image", as_bytes(x)), ("visible", tinted), *completed]
+    return [("visible", tinted), *completed]
 
 
 def picture(

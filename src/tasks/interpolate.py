@@ -24,13 +24,13 @@ from src.support.noise import Noise, generator
 from src.support.ranges import Count, Whole
 from src.support.statistics import estimate
 from src.tasks import walks
-from src.tasks.examples import describe, example_batch
+from src.tasks.examples import describe, example_batch, picture_rows
 
 log = logging.getLogger(__name__)
 FEW = 4  # the default number of pairs, which is accepted however few images there are
 FADE = "pixel fade"
 DRAWS, SAMPLES = 4, 100  # binary draws of an image, and codes for the bound on the -log p(x) of each
-TOUR, LEG = 6, 8  # images in the animation, and frames from one to the next
+TOUR, LEG = 6, 12  # images in the animation, and frames from one to the next
 HEADINGS = {
     Pixels.BINARY: "−log p of binary images drawn with the intensities shown",
     Pixels.DEQUANTIZED: "−log p (a density) of the images shown",
@@ -69,7 +69,7 @@ def interpolate(
         figure = walks.strip(
             run.config.title,
             f"from {describe(run, a)} to {describe(run, b)}: means of p(x | z) along the path, or faded in between",
-            as_bytes(batch.x.unflatten(0, (-1, 2))[i]),
+            picture_rows(run, chosen[i]),
             {name: as_bytes(mean[i]) for name, mean in means.items()},
             {
                 f"{HEADINGS[run.data.pixels]}: bound of {SAMPLES} samples, nats": {k: v[i] for k, v in nats.items()},
@@ -193,7 +193,7 @@ def write_tour(run: Run, folder: Path, rows: list[int], paths: dict[str, LatentP
     # the last frame of a leg is the first of the next, which is dropped from all legs but the last
     frames = {name: as_bytes(torch.cat([m[:, :-1].flatten(0, 1), m[-1, -1:]])) for name, m in means.items()}
     caption = f"means of p(x | z) along the paths between {len(rows)} test images and back"
-    figure, show = walks.tour(run.config.title, caption, as_bytes(batch.x), frames)
+    figure, show = walks.tour(run.config.title, caption, picture_rows(run, rows), frames)
     write_animation(figure, show, range(len(frames[FADE])), folder / "interpolation.gif")
 
 

@@ -20,11 +20,11 @@ from src.models.vae import VAE
 from src.support.errors import UserError
 from src.support.ranges import Count, Several, Whole
 from src.tasks import walks
-from src.tasks.examples import describe, example_batch
+from src.tasks.examples import describe, example_batch, picture_rows
 
 ENDS = 0.01, 0.99  # quantiles at which a sweep begins and ends
 PRIOR_DRAWS = 10_000  # from which the quantiles of a learned prior are estimated
-MOVING, FRAMES = 6, 15  # images in the animation, and its frames in one direction
+MOVING, FRAMES = 6, 21  # images in the animation, and its frames in one direction
 GRID = 20  # codes along each side of the plane
 
 
@@ -105,9 +105,9 @@ def traversal(run: Run, row: int, names: dict[int, str], levels: np.ndarray, cri
     for d, name in names.items():
         means = vae.decode(replace_dimension(z, d, values[:, d])).mean[:, 0]
         rows.append((name, as_bytes(means), int((values[:, d] - z[0, d]).abs().argmin())))
-    pair = as_bytes(torch.cat([batch.x, vae.decode(z).mean]))
+    beginning = picture_rows(run, [row]) | {"reconstruction": as_bytes(vae.decode(z).mean)}
     caption = f"{describe(run, row)}, one latent dimension swept a row, {criterion} on top"
-    return walks.sweeps(run.config.title, caption, pair, rows, levels)
+    return walks.sweeps(run.config.title, caption, beginning, rows, levels)
 
 
 @torch.no_grad()
@@ -118,7 +118,7 @@ def animated_traversal(run: Run, rows: list[int], names: dict[int, str]) -> tupl
     z, values = vae.embed(batch.x), quantiles(vae, levels)
     sweeps = [(name, as_bytes(vae.decode(replace_dimension(z, d, values[:, d])).mean)) for d, name in names.items()]
     caption = f"one latent dimension swept a row, of {len(rows)} images"
-    return walks.animated_sweeps(run.config.title, caption, as_bytes(batch.x), sweeps, levels)
+    return walks.animated_sweeps(run.config.title, caption, picture_rows(run, rows), sweeps, levels)
 
 
 @torch.no_grad()

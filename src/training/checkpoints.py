@@ -17,6 +17,7 @@ from src.run.checkpoint_file import damage, parse, verify
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import EXAMPLE
+from src.training.early_stopping import early_end
 
 
 class WholeOrNothing(TorchCheckpointIO):
@@ -42,10 +43,15 @@ class WholeOrNothing(TorchCheckpointIO):
 
 
 class Restoration(Callback):
-    """Knows whether a resumed training has taken up what its checkpoint holds."""
+    """Knows whether a resumed training has taken up what its checkpoint holds, and has no more epochs trained of a run
+    that has ended early."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.is_complete = False
+
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        if early_end(trainer):  # the state of the callbacks is restored, and says so
+            trainer.should_stop = True
 
     def on_train_start(self, *_: Any) -> None:
         self.is_complete = True
@@ -57,7 +63,7 @@ class Average(EMAWeightAveraging):
     Buffers are copied, not averaged, since an average of counts or indices has no meaning.
     """
 
-    def __init__(self, decay: float):
+    def __init__(self, decay: float) -> None:
         super().__init__(decay=decay, use_buffers=False)
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -73,7 +79,7 @@ class EveryEpoch(ModelCheckpoint):
     A run may be moved to another folder between its start and a resume.
     """
 
-    def __init__(self, path: Path, monitor: str | None = None):
+    def __init__(self, path: Path, monitor: str | None = None) -> None:
         super().__init__(
             path.parent, filename=path.stem, monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
         )

@@ -1,13 +1,23 @@
-"""Lightning's description of the processes that train a run."""
+"""The devices and processes that train a run, for Lightning."""
 
 import os
 
+import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
+from src.support.errors import UserError
 from src.support.world import world
+
+
+def check_accelerator(wanted: str) -> None:
+    """Raise UserError for an accelerator that PyTorch does not find on this machine."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available["gpu"] = any(available.values())
+    if not available.get(wanted, True):
+        raise UserError(f"trainer.accelerator={wanted}, but PyTorch finds no such device: trainer.accelerator=cpu")
 
 
 def environment() -> ClusterEnvironment:

@@ -61,7 +61,7 @@ class VAEModule(lightning.LightningModule):
         config: dict | None = None,
         overrides: list[str] | None = None,
         composition: dict | None = None,
-    ):
+    ) -> None:
         super().__init__()
         self.vae, self.objective, self.optimizer, self.seed = vae, objective, optimizer, seed
         self.schedule, self.lr_schedule = schedule, lr_schedule

@@ -64,7 +64,7 @@ class ELBO:
     kl: `closed`, in closed form where there is one, or `sample`, always from the samples
     """
 
-    def __init__(self, beta: NonNegative = 1.0, samples: Count = 1, kl: Estimator = "closed"):
+    def __init__(self, beta: NonNegative = 1.0, samples: Count = 1, kl: Estimator = "closed") -> None:
         self.beta, self.samples = beta, samples
         self.kl: Estimator = kl
         self.scheduled = {"beta": beta}
@@ -90,7 +90,7 @@ class FreeBits:
         per: Literal["dimension", "total"] = "dimension",
         samples: Count = 1,
         kl: Estimator = "closed",
-    ):
+    ) -> None:
         self.beta, self.floor, self.per, self.samples = beta, floor, per, samples
         self.kl: Estimator = kl
         self.scheduled = {"beta": beta}
@@ -123,7 +123,7 @@ class Capacity:
         per: Literal["image", "batch"] = "image",
         samples: Count = 1,
         kl: Estimator = "closed",
-    ):
+    ) -> None:
         self.capacity, self.gamma, self.per, self.samples = capacity, gamma, per, samples
         self.kl: Estimator = kl
         self.scheduled = {"capacity": capacity}
@@ -150,7 +150,7 @@ class IWAE:
     that scale is no optimum of this bound, so its gradient must not be omitted.
     """
 
-    def __init__(self, samples: Count = 10, estimator: Literal["iwae", "stl", "dreg"] = "iwae"):
+    def __init__(self, samples: Count = 10, estimator: Literal["iwae", "stl", "dreg"] = "iwae") -> None:
         self.samples, self.estimator, self.scheduled = samples, estimator, {}
 
     def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
@@ -190,7 +190,7 @@ class BetaTC:
     the same beta, latent_dim and batch size. recon, kl and elbo are free of it and comparable between all runs.
     """
 
-    def __init__(self, beta: NonNegative, samples: Count = 1):
+    def __init__(self, beta: NonNegative, samples: Count = 1) -> None:
         self.beta, self.samples = beta, samples
         self.scheduled = {"beta": beta}
 
@@ -234,7 +234,7 @@ class MMD:
 
     def __init__(
         self, beta: NonNegative = 1.0, penalty: NonNegative = 500.0, samples: Count = 1, kl: Estimator = "closed"
-    ):
+    ) -> None:
         self.beta, self.penalty, self.samples = beta, penalty, samples + 1
         self.kl: Estimator = kl
         self.scheduled = {"beta": beta}

@@ -7,6 +7,7 @@ A curve has a `length` in the `unit` epochs or steps. Each ends at 1, the value 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ from annotated_types import Gt, Le
 from src.support.ranges import Count, Positive, check_arguments
 
 Unit = Literal["epochs", "steps"]
+PLACES = 20_000  # at which a curve is looked at, to find its end
 
 
 @dataclass(frozen=True)
@@ -67,3 +69,19 @@ class Cyclic:
 def progress(length: float, unit: Unit, epoch: float, step: float) -> float:
     """The completed share of a length, at most 1."""
     return min(1.0, (epoch if unit == "epochs" else step) / length)
+
+
+def settling_epoch(schedule: Callable[[float, float], float], epochs: int, steps: int) -> int:
+    """The epoch at whose end a schedule has its final value for the rest of a training; 0 where it has it always.
+
+    Args:
+        schedule: the curve, whatever its class.
+        epochs: those of the training.
+        steps: of the optimizer in an epoch.
+    """
+    final, places = schedule(math.inf, math.inf), min(epochs * steps, PLACES)
+    for place in reversed(range(places)):
+        epoch = epochs * place / places
+        if schedule(epoch, int(epoch * steps)) != final:
+            return math.ceil(epochs * (place + 1) / places)
+    return 0

@@ -1,4 +1,4 @@
-"""The README's table of models says what conf/experiment/ does."""
+"""The table of models in docs/models.md says what conf/experiment/ does."""
 
 import re
 from pathlib import Path
@@ -7,10 +7,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.config.options import CONF
-from tests.helpers.project import README, ROOT
+from tests.helpers.project import PAGES, ROOT
 
 ROW = re.compile(r"^\| ([^|]+) \| (?:`([^`]*)`|\(the default\)) \| `(\w+)` \|$", re.MULTILINE)
-ROWS = ROW.findall(README)
+ROWS = ROW.findall(PAGES["models.md"])
 
 
 def test_the_table_holds_every_experiment():

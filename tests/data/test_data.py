@@ -17,7 +17,7 @@ needs_data = pytest.mark.skipif("DATA_ROOT" not in os.environ, reason="DATA_ROOT
 
 
 def test_order_and_pixels_depend_on_seed_and_epoch_alone(images):
-    x, y, index = epoch_of(image_data(images, epoch=3))
+    x, _y, index = epoch_of(image_data(images, epoch=3))
     torch.rand(7)  # the process's own random state has no say
     again = epoch_of(image_data(images, epoch=3))
     assert torch.equal(x, again[0])
@@ -30,7 +30,7 @@ def test_order_and_pixels_depend_on_seed_and_epoch_alone(images):
 
 def test_an_epoch_shows_each_image_once_in_whole_batches(images):
     data = image_data(images)
-    x, y, index = epoch_of(data)
+    _x, y, index = epoch_of(data)
     assert len(data.train_dataloader()) == 300 // 32
     assert len(index) == len(index.unique()) == 32 * (300 // 32)
     assert torch.equal(y, torch.from_numpy(images.train.labels)[index])
@@ -109,7 +109,7 @@ def test_the_training_images_that_are_measured_stand_for_all(pixels):
 
 
 def test_batch_size_is_checked(images):
-    with pytest.raises(UserError, match="a step takes 600 images, but there are 300: reduce data.batch_size"):
+    with pytest.raises(UserError, match=r"a step takes 600 images, but there are 300: reduce data.batch_size"):
         image_data(images, batch_size=400, world=2).train_dataloader()
     with pytest.raises(ValueError, match="whole number, 1 or more"):
         image_data(images, batch_size=0)

@@ -225,7 +225,7 @@ def test_dark_images_among_others_are_named(ramp, tmp_path, caplog):
 
 def test_an_npz_file_has_a_range_too(tmp_path):
     np.savez(tmp_path / "a.npz", images=np.resize(np.arange(17), (4, 28, 28)).astype(np.uint8))
-    with pytest.raises(UserError, match="task.white=16, or 255"):
+    with pytest.raises(UserError, match=r"task.white=16, or 255"):
         only(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", images=np.random.default_rng(0).random((4, 28, 28)))
     with pytest.raises(UserError, match=r"np\.round\(images \* 255\)"):

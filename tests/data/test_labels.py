@@ -102,7 +102,7 @@ def test_a_run_leaves_its_labels_out_by_name_everywhere(run, applied, small, tmp
     assert {made.data.source.classes[label] for label in made.data.test.labels} == {"1", "31"}
     assert images_of(made)["data.exclude_labels"] == "[11, 21]"
     assert made.data.description()["without"] == ["11", "21"]
-    numbers, results = applied(folder, "task=anomaly", "task.scores=[kl]", "task.samples=2", "task.steps=1")
+    _numbers, results = applied(folder, "task=anomaly", "task.scores=[kl]", "task.samples=2", "task.steps=1")
     with np.load(results / "scores.npz") as arrays:
         assert len(arrays["held_out/kl"]) == np.isin(made.complete.test.labels, [1, 2]).sum() > 0
     _, results = applied(folder, "task=synthesize", "task.per_class=20", "task.judge=false", "task.sizes=[all]")

@@ -246,9 +246,9 @@ def test_negative_numbers_cast_to_bytes_are_noticed_and_binary_images_are_not(tm
 @pytest.mark.parametrize("white", [0, 256, 16.0, "bright", True, None])
 def test_white_is_a_level(white, tmp_path):
     np.savez(tmp_path / "a.npz", images=IMAGES)
-    assert f"data.white must be auto or a level from 1 to 255, got {white}" in str(
-        pytest.raises(UserError, npz, str(tmp_path / "a.npz"), white).value
-    )
+    with pytest.raises(UserError) as refusal:
+        npz(str(tmp_path / "a.npz"), white)
+    assert f"data.white must be auto or a level from 1 to 255, got {white}" in str(refusal.value)
 
 
 def test_new_runs_ask_and_older_ones_take_levels_as_they_were(composed):

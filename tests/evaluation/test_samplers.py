@@ -153,7 +153,7 @@ def test_the_first_images_do_not_depend_on_how_many_there_are_or_what_was_drawn_
 
 
 @pytest.mark.parametrize(
-    "names, temperature, message",
+    ("names", "temperature", "message"),
     [
         (["prior", "prior"], 1, "each sampler once"),
         (["prior", "gmm", "aggregate"], 0.5, r"leave out gmm, aggregate, .* task.samplers=\[prior,flow\]"),
@@ -165,7 +165,9 @@ def test_bad_options_are_rejected(names, temperature, message):
         samplers.check_samplers(run_of(vae), names, temperature)
 
 
-@pytest.mark.parametrize("name, scales", [("standard", True), ("mixture", False), ("vamp", False), ("coupling", True)])
+@pytest.mark.parametrize(
+    ("name", "scales"), [("standard", True), ("mixture", False), ("vamp", False), ("coupling", True)]
+)
 def test_a_temperature_is_rejected_for_a_prior_without_noise_to_scale(name, scales):
     run = run_of(small(POSTERIORS["gaussian"](3), PRIORS[name](3), Bernoulli()))
     samplers.check_samplers(run, ["prior"], 1.0)

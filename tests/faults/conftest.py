@@ -10,7 +10,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 from src import train
 from src.config import trust
-from tests.helpers import hostile
+from tests.helpers import hostile, listed
+from tests.helpers.faults.commands import Zygote, zygote
 from tests.helpers.own_parts import OWN_PARTS
 from tests.helpers.runs import train_run
 
@@ -43,6 +44,13 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> It
 
 
 @pytest.fixture(scope="session")
+def first_zygote() -> Iterator[Zygote]:
+    """A process that runs commands in forks of itself."""
+    with zygote() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def trained(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two epochs."""
     return train_run(small, tmp_path_factory.mktemp("trained") / "run")
@@ -63,6 +71,18 @@ def own(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     folder = train_run([*small, "model.encoder._target_=mine.Net"], tmp_path / "run")
     monkeypatch.setattr(trust, "asked_for", set())
     return folder
+
+
+@pytest.fixture
+def delete(capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str]]:
+    """delete("--yes", ...): deletes failed runs: the exit code, and all that is said."""
+
+    def run(*words: str, chosen: tuple[str, ...] = ("--state", "failed")) -> tuple[int, str]:
+        code, out, err = listed.command(capsys, "delete", *chosen, *words)
+        assert out == ""
+        return code, err
+
+    return run
 
 
 @pytest.fixture

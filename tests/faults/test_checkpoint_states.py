@@ -64,9 +64,9 @@ def test_weights_that_do_not_fit_are_refused(kind, folder, resume):
         state["state_dict"][name] = WEIGHTS[kind](state["state_dict"][name])
 
     hostile.change(folder, edit)
-    with pytest.raises(UserError, match="weights do not fit|is no checkpoint"):
+    with pytest.raises(UserError, match=r"weights do not fit|is no checkpoint"):
         build.load(folder, "last")
-    with pytest.raises(UserError, match="weights do not fit|is no checkpoint"):
+    with pytest.raises(UserError, match=r"weights do not fit|is no checkpoint"):
         resume(folder, "trainer.max_epochs=3")
 
 

@@ -82,7 +82,7 @@ def test_a_loss_that_is_not_finite_is_explained(run, break_at, tmp_path, term, s
 
 def test_a_diverged_run_goes_on_with_a_smaller_learning_rate(run, resume, tmp_path):
     folder = run("likelihood=gaussian", "lr_schedule=constant", "trainer.max_epochs=1")
-    with pytest.raises(DivergedError, match="in epoch 2, step .* optimizer.lr=1e.05"):
+    with pytest.raises(DivergedError, match=r"in epoch 2, step .* optimizer.lr=1e.05"):
         resume(folder, "trainer.max_epochs=3", "optimizer.lr=1e6")
     resume(folder, "trainer.max_epochs=2", "optimizer.lr=1e-4")
     assert json.loads((folder / "status.json").read_text())["state"] == "finished"

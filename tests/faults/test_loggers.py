@@ -72,7 +72,7 @@ def train(tmp_path: Path, small: list[str], bad_loggers: None) -> Iterator[Calla
 
 def warnings(console: str) -> list[str]:
     """The warnings on a console, without those about what the model has learned."""
-    return [line for line in console.splitlines() if "WARNING" in line and "finished, but" not in line]
+    return [line for line in console.splitlines() if line.startswith("warning:") and "finished, but" not in line]
 
 
 @pytest.mark.parametrize(("how", "number"), [("raise", signal.SIGKILL), ("hang", signal.SIGSTOP)])
@@ -209,9 +209,9 @@ def test_a_logger_that_is_out_of_reach_at_the_start_is_left_out(run, bad_loggers
 
 
 def test_a_logger_with_wrong_options_is_refused(run, bad_loggers):
-    with pytest.raises(UserError, match="logger.mine: .*the server"):
+    with pytest.raises(UserError, match=r"logger.mine: .*the server"):
         run(*bad_logger("mine", "init", "raise"))
-    with pytest.raises(UserError, match="logger.mine: .*File exists"):
+    with pytest.raises(UserError, match=r"logger.mine: .*File exists"):
         run("+logger.mine._target_=pathlib.Path.mkdir", "+logger.mine.self=/")
 
 
@@ -227,7 +227,7 @@ def test_a_task_and_the_table_of_a_sweep_survive_wandb(run, applied, tmp_path, m
     monkeypatch.setattr(tracking, "wandb_logger", fail)
     monkeypatch.setattr(tracking, "BEGINNING", 0.5)
     monkeypatch.setattr(tracking, "call_in_time", guard.call_in_time)
-    numbers, results = applied(folder, "task=sample", "task.count=4", "task.samplers=[prior]", "task.compare=false")
+    _numbers, results = applied(folder, "task=sample", "task.count=4", "task.samplers=[prior]", "task.compare=false")
     assert (results / "metrics.json").is_file()
     conclude.conclude(folder.parent, {"wandb": {"_target_": tracking.WANDB, "mode": "offline"}})
     warnings = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")

@@ -1,7 +1,6 @@
 """Lack of memory is one line that names what to lower, before the training where that can be known."""
 
-import subprocess
-import sys
+import resource
 from pathlib import Path
 
 import pytest
@@ -9,21 +8,15 @@ import pytest
 from src.config.options import check_run
 from src.startup import as_user_errors
 from src.support.errors import UserError, is_memory_error
-from tests.helpers.project import ROOT
-
-LIMITED = """
-import resource, sys
-from src import {command}
-resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
-sys.exit({command}.main())
-"""
+from tests.helpers.command_lines import Outcome, run_case
+from tests.helpers.option_values import Case
 
 
-def start(command: str, folder: Path, *options: str) -> subprocess.CompletedProcess:
-    """A command in a process of its own, which gets 6 GB of addresses."""
-    code = [sys.executable, "-c", LIMITED.format(command=command), *options]
-    env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(folder)}
-    return subprocess.run(code, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+def start(command: str, folder: Path, *options: str) -> Outcome:
+    """A command in a fork of this process, which gets one more GB of addresses than this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    memory = pages * resource.getpagesize() + 2**30
+    return run_case(Case(command, "", list(options)), folder / "case", imports=False, memory=memory)
 
 
 @pytest.mark.parametrize(
@@ -59,18 +52,18 @@ def test_a_training_that_lacks_memory_ends_with_one_line(tmp_path, small):
     tiny = ["model.encoder.hidden=[4]", "model.decoder.hidden=[4]"]
     fixed = [option for option in small if not option.startswith("data.batch_size")]
     ended = start("train", tmp_path, *fixed, *tiny, "data.batch_size=300", "objective.samples=4000")
-    lines = ended.stderr.splitlines()
-    assert ended.returncode == 1
-    assert len(lines) == 1, ended.stderr[-2000:]
+    lines = ended.errors.splitlines()
+    assert ended.code == 1
+    assert len(lines) == 1, ended.errors[-2000:]
     assert "there is not enough memory: lower data.batch_size=300, objective.samples=4000" in lines[0]
-    assert "Traceback" not in ended.stdout
+    assert "Traceback" not in ended.output
 
 
 def test_a_task_that_lacks_memory_ends_with_one_line(tmp_path, finished):
     ended = start("apply", tmp_path, f"run={finished}", "task=traverse", "task.steps=2000000")
-    lines = ended.stderr.splitlines()
-    assert ended.returncode == 1
-    assert len(lines) == 1, ended.stderr[-2000:]
+    lines = ended.errors.splitlines()
+    assert ended.code == 1
+    assert len(lines) == 1, ended.errors[-2000:]
     assert "there is not enough memory" in lines[0]
     assert "task.steps=2000000" in lines[0]
 
@@ -93,9 +86,9 @@ def test_a_task_that_lacks_memory_ends_with_one_line(tmp_path, finished):
 )
 def test_every_library_s_lack_of_memory_is_recognised(error):
     assert is_memory_error(error)
-    with pytest.raises(UserError, match="^there is not enough memory: lower it$"), as_user_errors("run", "lower it"):
+    with pytest.raises(UserError, match=r"^there is not enough memory: lower it$"), as_user_errors("run", "lower it"):
         raise error
-    with pytest.raises(UserError, match="^there is not enough memory: lower it$"), as_user_errors("run", "lower it"):
+    with pytest.raises(UserError, match=r"^there is not enough memory: lower it$"), as_user_errors("run", "lower it"):
         try:
             raise error
         except Exception as cause:
@@ -109,5 +102,5 @@ def test_other_errors_are_left_alone():
         raise first from None
     with pytest.raises(RuntimeError, match="shapes"), as_user_errors("run", "lower it"):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-    with pytest.raises(UserError, match="^No space left on device: run$"), as_user_errors("run", "lower it"):
+    with pytest.raises(UserError, match=r"^No space left on device: run$"), as_user_errors("run", "lower it"):
         raise OSError(28, "No space left on device")

@@ -1,8 +1,6 @@
 """A run with a network of one's own: each command opens it by the user's word, and by nothing in a file."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,18 +15,18 @@ from src import apply, build, search, train
 from src.config import trust
 from src.support.errors import UserError
 from tests.helpers import hostile
+from tests.helpers.command_lines import Outcome, run_case
+from tests.helpers.option_values import Case
 from tests.helpers.own_parts import OWN_PARTS
-from tests.helpers.project import ROOT
 from tests.helpers.runs import train_run
 
 OWN = "model.encoder._target_=mine.Net"
 
 
-def command(name: str, folder: Path, *options: str, **variables: str) -> subprocess.CompletedProcess:
-    """python -m src.NAME with these options, in a folder."""
-    env = os.environ | {"PYTHONPATH": f"{ROOT}:{folder}"} | variables
-    line = [sys.executable, "-m", f"src.{name}", *options]
-    return subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+def start(command: str, folder: Path, *options: str) -> Outcome:
+    """A command in a fork of this process, which has not imported the file with the network."""
+    sys.modules.pop("mine")
+    return run_case(Case(command, "", list(options)), folder / "case", imports=False)
 
 
 def test_apply_repeats_the_command_with_the_trust_that_it_needs(own, tmp_path, monkeypatch):
@@ -42,8 +40,8 @@ def test_apply_repeats_the_command_with_the_trust_that_it_needs(own, tmp_path, m
     )
     assert not (own / "tasks").exists()
     options = ["task=sample", "task.count=4", "task.compare=false", "task.samplers=[prior]"]
-    trusting = command("apply", tmp_path, f"run={own}", *options, "trust=mine")
-    assert trusting.returncode == 0, trusting.stderr
+    trusting = start("apply", tmp_path, f"run={own}", *options, "trust=mine")
+    assert trusting.code == 0, trusting.errors
     assert (own / "tasks" / "sample" / "latest" / "metrics.json").is_file()
     hostile.assert_untouched(tmp_path)
 

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from src.run import status
 from src.run.trace import Trace
 from src.support.signals import StopSignal, defer_signals, stop_on_signals
-from tests.helpers.commands import heed_interrupts, start, wait_until
+from tests.helpers.commands import start, wait_until
 from tests.helpers.project import ROOT
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -79,7 +79,7 @@ def test_after_an_epoch_the_run_is_interrupted_and_goes_on(command, small, monke
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_each_signal_has_its_code(command, small, monkeypatch, number):
     send_at(monkeypatch, "src.training.module:VAEModule.test_step", number)
-    code, said = command(*small, "run_name=mine")
+    code, _said = command(*small, "run_name=mine")
     assert code == CODES[number]
     assert status.read(RUN)["state"] == "interrupted"
 
@@ -202,38 +202,6 @@ def test_a_second_signal_ends_a_command_that_hangs():
             process.send_signal(signal.SIGTERM)
         process.kill()
         assert process.wait() == 143
-
-
-PROGRAM = """
-import time
-from src.support.signals import run_program, stop_on_signals
-def main():
-    with stop_on_signals():
-        print("begun", flush=True)
-        time.sleep(60)
-run_program(main)
-"""
-
-
-def test_ctrl_c_ends_the_loop_of_a_shell_too():
-    loop = 'while ! "$0" -c "$1"; do echo again; done'
-    with subprocess.Popen(
-        ["bash", "-c", loop, sys.executable, PROGRAM],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=heed_interrupts,
-    ) as shell:
-        try:
-            assert shell.stdout.readline() == "begun\n"
-            os.killpg(shell.pid, signal.SIGINT)  # as a terminal does
-            assert shell.stdout.readline() == ""
-            assert shell.wait(timeout=10) == -signal.SIGINT
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(shell.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

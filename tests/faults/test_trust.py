@@ -23,7 +23,9 @@ from tests.helpers import hostile
 @pytest.mark.parametrize("kind", hostile.NODES)
 def test_load_executes_nothing(kind, stranger, tmp_path):
     hostile.name_in_checkpoints(stranger, *hostile.NODES[kind])
-    with pytest.raises(UserError, match="is in no configuration|was made to run|that is not this program's") as refusal:
+    with pytest.raises(
+        UserError, match=r"is in no configuration|was made to run|that is not this program's"
+    ) as refusal:
         build.load(stranger)
     assert "\n" not in str(refusal.value)
     hostile.assert_untouched(tmp_path)
@@ -32,7 +34,7 @@ def test_load_executes_nothing(kind, stranger, tmp_path):
 @pytest.mark.parametrize("kind", [*hostile.NODES])
 def test_a_resume_executes_nothing(kind, stranger, resume, tmp_path):
     hostile.name_in_checkpoints(stranger, *hostile.NODES[kind])
-    with pytest.raises(UserError, match="is in no configuration|was made to run|that is not this program's"):
+    with pytest.raises(UserError, match=r"is in no configuration|was made to run|that is not this program's"):
         resume(stranger, "trainer.max_epochs=3")
     hostile.assert_untouched(tmp_path)
 
@@ -75,7 +77,7 @@ def test_a_resume_of_a_run_without_composition_executes_nothing(stranger, resume
 )
 def test_an_override_of_a_file_neither_reads_nor_chooses_files(override, stranger, resume):
     hostile.change(stranger, lambda state: state["run"]["overrides"].append(override))
-    with pytest.raises(UserError, match="is no option|is no choice|may only refer"):
+    with pytest.raises(UserError, match=r"is no option|is no choice|may only refer"):
         resume(stranger, "trainer.max_epochs=3", "model=conv")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from src.figures import grids, latent, page
+from src.figures.moments import Moment
 from tests.helpers.traces import make_trace
 
 
@@ -17,7 +18,7 @@ def test_animations_show_what_drawing_each_frame_anew_would(dimensions):
         latent.plane(trace, [0, 3]),
         latent.tsne(trace, planes, planes[0]),
     ):
-        images = list(page.render_each(figure, show, [0, 3]))
+        images = list(page.render_each(figure, show, [Moment(0), Moment(3)]))
         for frame, image in zip([0, 3], images, strict=True):
-            show(frame)
+            show(Moment(frame))
             assert np.array_equal(page.render(figure), image)

@@ -9,7 +9,8 @@ from PIL import Image
 
 from src import figures
 from src.figures import __main__ as command
-from src.figures import animation, curves, page
+from src.figures import animation, curves
+from src.figures.moments import smooth as moments_of
 from src.run.trace import Trace
 from src.support.folders import RunFolder
 from tests.helpers.processes import run_code
@@ -39,7 +40,8 @@ def test_every_picture_opens_and_nothing_else_is_left(drawn):
         assert path.stat().st_size < 1_500_000
 
 
-def test_animations_show_each_recorded_epoch_in_one_palette_and_hold_the_last(drawn):
+def test_animations_pass_each_recorded_epoch_in_one_palette_and_hold_the_last(drawn):
+    moments = moments_of(range(4))
     for name in ANIMATIONS | {"latent_tsne.gif"}:
         durations, colours = [], set()
         with Image.open(drawn / name) as film:
@@ -48,7 +50,9 @@ def test_animations_show_each_recorded_epoch_in_one_palette_and_hold_the_last(dr
                 durations.append(film.info["duration"])
                 colours |= {colour for _, colour in film.convert("RGB").getcolors(film.width * film.height)}
             assert film.info["loop"] == 0
-        assert durations == [animation.STEP] * 3 + [animation.HOLD], name
+        assert (
+            durations == durations[:1] * (len(moments) - 1) + [animation.HOLD] and durations[0] <= animation.SLOWEST
+        ), name
         assert len(colours) <= animation.COLOURS, name
 
 
@@ -82,7 +86,7 @@ def test_a_short_run(tmp_path, epochs):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert names_of(figures.draw_final(trace, tmp_path)) == STILLS | ANIMATIONS | TSNE
-    assert count_frames(tmp_path / "latent_tsne.gif") == epochs + 1
+    assert count_frames(tmp_path / "latent_tsne.gif") == len(moments_of(range(epochs + 1)))
 
 
 def test_before_anything_is_recorded_nothing_is_drawn(tmp_path):
@@ -97,7 +101,7 @@ def test_a_diverged_run_is_drawn_up_to_its_last_finite_frame(tmp_path):
             values[3] = np.nan
     assert figures.finite_frames(trace).tolist() == [0, 1, 2]
     assert names_of(figures.draw_final(trace, tmp_path)) == STILLS | ANIMATIONS | TSNE
-    assert count_frames(tmp_path / "latent_tsne.gif") == 3
+    assert count_frames(tmp_path / "latent_tsne.gif") == len(moments_of(range(3)))
     assert curves.best_epoch(trace) == 2
     trace.frames["codes"][:] = np.nan
     assert names_of(figures.draw_latest(trace, tmp_path / "none")) == {"loss.png", "kl_per_dim.png"}
@@ -108,21 +112,6 @@ def test_codes_that_coincide(tmp_path):
     trace.frames["codes"][0] *= 1e-9
     trace.frames["codes"][1] = 0.5
     assert names_of(figures.draw_final(trace, tmp_path)) == STILLS | ANIMATIONS | TSNE
-
-
-def test_frames_evenly_in_log():
-    assert animation.evenly_in_log(np.array([0])).tolist() == [0]
-    assert animation.evenly_in_log(np.array([0, 5])).tolist() == [0, 1]
-    chosen = animation.evenly_in_log(4000 * np.arange(301))
-    assert len(chosen) <= 30 and chosen[0] == 0 and chosen[-1] == 300
-    ratios = chosen[8:][1:] / chosen[8:][:-1]
-    assert ratios.max() / ratios.min() < 1.15
-    assert chosen[:5].tolist() == [0, 1, 2, 3, 4]
-
-
-def test_colours_are_distinct_for_any_number_of_classes():
-    for count in (2, 10, 47):
-        assert len(set(page.class_colours(count))) == count
 
 
 def test_command_draws_a_run_again(tmp_path, capsys):

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from matplotlib.image import BboxImage
 from PIL import Image
 
 from src.figures import animation, grids
+from src.figures.moments import Moment
 from tests.helpers.traces import make_trace
 
 
@@ -31,9 +33,36 @@ def test_images_of_any_shape(tmp_path, shape):
     trace = make_trace(points=20, epochs=1, shape=shape)
     trace.last["samples_nearest"] = trace.frames["samples_mean"][-1]
     for figure, show in (grids.samples(trace, nearest=True), grids.reconstructions(trace, worst=True)):
-        path = animation.write_animation(figure, show, [0, 1], tmp_path / "animation.gif")
+        path = animation.write_animation(figure, show, [Moment(0), Moment(1)], tmp_path / "animation.gif")
         with Image.open(path) as film:
             assert film.n_frames == 2 and 440 <= film.width <= 1400
+
+
+def test_the_gray_originals_stand_over_binary_pixels():
+    trace = make_trace()
+    trace.fixed["pixels"] = (trace.fixed["pixels"] > 127).astype(np.uint8) * 255
+    without, _ = grids.reconstructions(trace, worst=True)
+    assert not any(text.get_text() in (grids.ORIGINAL, grids.BINARY) for text in without.texts)
+    trace.fixed["originals"] = np.full_like(trace.frames["recon_mean"][0], 33)
+    trace.last["worst_original"] = np.full_like(trace.last["worst_x"], 44)
+    for compact in (False, True):
+        figure, show = grids.reconstructions(trace, worst=True, compact=compact)
+        show(Moment(3))
+        names = [text.get_text() for text in figure.texts]
+        bands = 1 + 1  # six images in one band, and the worst
+        assert names.count(grids.ORIGINAL) == names.count(grids.BINARY) == bands
+        shown = [image.get_array() for image in figure.artists if isinstance(image, BboxImage)]
+        height, width = trace.fixed["pixels"].shape[2:]
+        for grid, level in zip(shown, (33, 44), strict=True):
+            assert (grid[1 : height + 1, 1 : width + 1] == level).all()
+        assert np.array_equal(shown[0][height + 2 : 2 * height + 2, 1 : width + 1, 0], trace.fixed["pixels"][0, 0])
+
+
+def test_images_that_were_binary_already_are_shown_once():
+    images = np.array([0, 255], np.uint8).reshape(1, 1, 1, 2)
+    assert list(grids.data_rows(images, images.copy())) == [grids.IMAGE]
+    assert list(grids.data_rows(images, None)) == [grids.IMAGE]
+    assert list(grids.data_rows(images, images // 2)) == [grids.ORIGINAL, grids.BINARY]
 
 
 def test_tiles_hold_the_pixels_between_lines():

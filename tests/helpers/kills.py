@@ -42,3 +42,29 @@ def count_down(event: str, name: str, count: int) -> None:
     else:
         # an audit hook sees a rename before it is done
         sys.addaudithook(lambda what, paths: what == event and str(paths[1]).endswith(name) and kill())
+
+
+def kill_at_change(action: Callable[[], Any], count: int) -> bool:
+    """Do `action` in a copy of this process, which SIGKILL ends just before the `count`th change of a folder.
+
+    Returns:
+        Whether it came to that change.
+    """
+    changes = ("os.rename", "os.remove", "os.rmdir", "os.utime")
+    pid = os.fork()
+    if not pid:
+        left = [count]
+
+        def kill(event: str, _: Any) -> None:
+            left[0] -= event in changes
+            if event in changes and not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(kill)
+        try:
+            action()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL

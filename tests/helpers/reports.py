@@ -14,8 +14,8 @@ from PIL import Image
 
 from src import report
 from src.reporting import conclude, groups
-from src.reporting.runs import find
 from src.run import record
+from src.run.places import find
 
 
 def configuration(**options: Any) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def test_refined_posterior_is_the_best_of_its_kind():
 
 def test_full_covariance_reaches_what_a_diagonal_one_cannot():
     vae, px = linear_gaussian(correlated=True)
-    best, _ = linear_gaussian(correlated=True)
+    _best, _ = linear_gaussian(correlated=True)
     batch = images(px, 20)
     eps, log_p = torch.randn(2000, 20, 3), log_prob(px, batch)
     diagonal = importance.elbo(vae, batch, refine_diagonal(vae, batch), eps).mean()

@@ -61,7 +61,7 @@ def test_missing_pixels_have_their_known_probability_and_mean(float64, options):
 
 
 def test_draws_spread_as_the_posterior_given_the_visible_pixels(float64):
-    vae, px, x, seen = case()
+    vae, _px, x, seen = case()
     w, b = vae.decoder[0].weight.detach(), vae.decoder[0].bias.detach()
     found = fill(vae, x, seen, draws=2000)
     for i in range(5):

@@ -47,7 +47,7 @@ def test_elbo_in_closed_form_has_the_same_mean():
 
 def test_elbo_of_a_wrong_posterior_is_below_log_p_by_its_kl():
     vae, px = linear_gaussian(error=0.3)
-    true, _ = linear_gaussian()
+    _true, _ = linear_gaussian()
     x = px.sample((4,)).view(-1, 1, 1, 6)
     terms = ELBO(samples=200_000)(vae, x, torch.randn(200_000, 4, 3))
     w, b = vae.decoder[0].weight, vae.decoder[0].bias

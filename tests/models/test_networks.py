@@ -71,9 +71,9 @@ def test_activations(name):
 
 
 def test_refusals_say_what_to_do():
-    with pytest.raises(ValueError, match="activation must be relu or .* or tanh, got swish"):
+    with pytest.raises(ValueError, match=r"activation must be relu or .* or tanh, got swish"):
         MLPEncoder((1, 4, 4), 3, [8], activation="swish")
     with pytest.raises(ValueError, match="divisible by 8, images are 28 x 28: pad them, or choose model=mlp"):
         ConvEncoder((1, 28, 28), 3, [4, 4, 4], 8, "relu")
-    with pytest.raises(ValueError, match="hidden must be a list, each element a whole number, 1 or more, got .0."):
+    with pytest.raises(ValueError, match=r"hidden must be a list, each element a whole number, 1 or more, got .0."):
         MLPDecoder(3, (1, 4, 4), [0], "relu")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from src.reporting import conclude, groups, tables
-from src.reporting.runs import find
+from src.run.places import find
 from tests.helpers.reports import configuration, fake_run, make_report, only_group
 
 

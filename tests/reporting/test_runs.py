@@ -7,7 +7,8 @@ import pytest
 
 from src import report
 from src.reporting import conclude
-from src.reporting.runs import Run, find, read
+from src.reporting.runs import Run, read
+from src.run.places import find
 from tests.helpers.reports import add_figures, fake_run, make_report, write_status
 
 

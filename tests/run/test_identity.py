@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from src import build, search
 from src.data.sources import npz
 from src.reporting import conclude, groups, tables
-from src.reporting.runs import find
 from src.run import identity
+from src.run.places import find
 from src.support.errors import UserError
 from src.sweeps.numbering import fingerprint
 
@@ -59,7 +59,7 @@ def test_a_file_that_has_changed_is_refused_by_tasks_and_resumes(own, run, resum
     change(own, "appended")
     files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for task in ("evaluate", "diagnose", "anomaly", "synthesize", "interpolate", "sample", "inpaint", "traverse"):
-        with pytest.raises(UserError, match="holds other images or labels than .* was trained on"):
+        with pytest.raises(UserError, match=r"holds other images or labels than .* was trained on"):
             applied(folder, f"task={task}")
     with pytest.raises(UserError, match="holds other images or labels than the run was trained on"):
         resume(folder, "trainer.max_epochs=3")
@@ -85,7 +85,7 @@ def test_runs_on_one_path_with_other_content_are_neither_paired_nor_averaged(own
 
 
 def test_runs_without_a_fingerprint_are_not_checked(own, run, resume, applied, tmp_path, caplog):
-    ours, newer = (run(f"data.path={own}", f"seed={seed}", folder=f"run{seed}") for seed in (0, 1))
+    ours, _newer = (run(f"data.path={own}", f"seed={seed}", folder=f"run{seed}") for seed in (0, 1))
     for path in ours.glob("checkpoints/*.ckpt"):
         state = torch.load(path, weights_only=True)
         del (

@@ -175,7 +175,7 @@ def test_a_checkpoint_of_an_earlier_version_is_composed_again(started, goes_on):
 )
 def test_overrides_that_do_not_fit_are_refused(started, goes_on, word, message):
     with pytest.raises(Exception, match=message.replace("?", r"\?")) as refusal:
-        cfg, said = goes_on(started(), word)
+        cfg, _said = goes_on(started(), word)
         to_plain_dict(cfg)
     assert not isinstance(refusal.value, (TypeError, KeyError, AttributeError))
 

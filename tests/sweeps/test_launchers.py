@@ -1,7 +1,6 @@
-"""The sweeps of conf/ and the README, and Hydra's launchers."""
+"""The sweeps of conf/ and of the documentation, and Hydra's launchers."""
 
 import re
-import shlex
 import signal
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from src.config.options import CONF
 from src.run import epochs, status
 from src.sweeps import numbering
 from src.sweeps.sweeper import Sweep
-from tests.helpers.project import LINES
+from tests.helpers.project import LINES, arguments
 from tests.helpers.sweeps import assert_same_jobs, modification_times, numbers, wait_until
 
 
@@ -27,13 +26,13 @@ def jobs_of(*words: str) -> list:
         return Sweep(cfg, lambda: pytest.fail("nothing is launched")).compose()[1]
 
 
-LAUNCHED = [line for line in LINES if "src.train" in line and (" sweep=" in line or "hydra/launcher=" in line)]
+SWEEPS = [line for line in LINES if "src.train" in line and (" sweep=" in line or "src.train -m " in line)]
 
 
-@pytest.mark.parametrize("line", [line for line in LAUNCHED if "beta_latent_model" not in line])
-def test_a_sweep_of_the_readme_is_one(line):
-    words = shlex.split(line, comments=True)
-    assert len(jobs_of(*(word for word in words[words.index("src.train") + 1 :] if word != "-m"))) > 1
+@pytest.mark.parametrize("line", [line for line in SWEEPS if "beta_latent_model" not in line])
+def test_a_documented_sweep_is_one(line):
+    jobs = jobs_of(*(word for word in arguments(line, "src.train") if word != "-m"))
+    assert len(set(map(numbering.fingerprint, jobs))) == len(jobs) > 1
 
 
 def test_the_sweep_of_beta_latent_model_covers_its_grid():

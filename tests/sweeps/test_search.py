@@ -20,9 +20,8 @@ from src.run import epochs, status
 from src.support.errors import UserError
 from src.sweeps import pictures, study
 from src.training.module import VAEModule
-from tests.helpers.project import README, ROOT
+from tests.helpers.project import ROOT
 
-COMMANDS = re.findall(r"^python -m src.search name=.*$", README, flags=re.MULTILINE)
 SWEEPS = Path("outputs/sweeps")
 SHORT = ["trainer.max_epochs=1"]
 SPACE = ["beta=tag(log,interval(0.5,8))", "latent_dim=int(interval(2,6))"]
@@ -45,7 +44,8 @@ def results(name: str) -> list[tuple]:
     return [(each.number, each.state.name, each.params, each.values, each.intermediate_values) for each in told(name)]
 
 
-def test_the_search_finds_what_is_best_and_prunes(words, capsys):
+def test_the_search_finds_what_is_best_and_prunes(words, capsys, caplog):
+    caplog.set_level("INFO")
     search.search(["name=first", "trials=5", *SPACE, *words, "startup=2", "warmup=0", "trainer.max_epochs=3"])
     trials = told("first")
     states = [each.state.name for each in trials]
@@ -68,6 +68,10 @@ def test_the_search_finds_what_is_best_and_prunes(words, capsys):
             assert f"pruned after epoch {last}: val/elbo {each.intermediate_values[last]:.2f}" == ending["reason"]
             assert not (folder / "metrics.json").exists()
     best = max((each for each in trials if each.state.name == "COMPLETE"), key=lambda each: each.value)
+    progress = [line for line in caplog.messages if re.match(r"  \d of 5 done", line)]
+    assert [line.split(", ")[0] for line in progress] == [f"  {n} of 5 done" for n in range(1, 6)]
+    assert all(", about " in line and line.endswith(" left") for line in progress[:-1])
+    assert f"  val/elbo {best.value:.2f}" in caplog.messages
     said = capsys.readouterr().out
     assert said.count("  best\n") == 1
     assert f"trial {best.number}: python -m src.train " in said
@@ -178,7 +182,7 @@ def test_rate_and_distortion_together(words, capsys):
 
 def test_a_search_keeps_its_plan(words, monkeypatch):
     search.search(["name=one", "trials=1", *SPACE, *words, *SHORT])
-    with pytest.raises(UserError, match="is another search .its words in search.yaml.: .* name and trials alone"):
+    with pytest.raises(UserError, match=r"is another search .its words in search.yaml.: .* name and trials alone"):
         search.search(["name=one", "trials=2", SPACE[0], *words, *SHORT])
     with pytest.raises(UserError, match="its metric, words in"):
         search.search(["name=one", "trials=2", "metric=val/kl"])

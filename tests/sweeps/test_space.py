@@ -1,8 +1,6 @@
 """What a search may vary, and what its command line answers."""
 
 import importlib.util
-import re
-import shlex
 import sys
 from pathlib import Path
 
@@ -15,9 +13,9 @@ from src.config.options import CONF
 from src.support.errors import UserError
 from src.sweeps import space
 from src.sweeps.space import Plan, split
-from tests.helpers.project import README
+from tests.helpers.project import LINES, arguments
 
-COMMANDS = re.findall(r"^python -m src.search name=.*$", README, flags=re.MULTILINE)
+COMMANDS = [line for line in LINES if line.startswith("python -m src.search name=")]
 SWEEPS = Path("outputs/sweeps")
 SHORT = ["trainer.max_epochs=1"]
 SPACE = ["beta=tag(log,interval(0.5,8))", "latent_dim=int(interval(2,6))"]
@@ -98,9 +96,8 @@ def test_mistakes_are_answered_before_anything_is_made(options, message):
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_readme_command(line):
-    parts = shlex.split(line, comments=True)
-    name, trials, asked = space.parse_command_line(parts[parts.index("src.search") + 1 :])
+def test_documented_command(line):
+    _name, trials, asked = space.parse_command_line(arguments(line, "src.search"))
     assert trials >= 10
     if asked:  # else it goes on with one
         with hydra.initialize_config_dir(CONF, version_base="1.3"):

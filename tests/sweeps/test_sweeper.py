@@ -1,6 +1,7 @@
 """Sweeps are planned before the first job, continued where they stopped, and summed up."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,15 @@ def test_a_sweep_whose_jobs_are_over_launches_nothing(sweep, capfd):
     assert sweep("beta=1,4", "sweep_name=a") == 0
     folder = Path("outputs/sweeps/a")
     before = modification_times(folder / "0") | modification_times(folder / "1")
-    assert capfd.readouterr().out.count("Launching 2 jobs locally") == 1
+    said = capfd.readouterr().out
+    jobs_begun = [line for line in said.splitlines() if line.startswith("job ")]
+    assert jobs_begun == ["job 1 of 2: beta=1", "job 2 of 2: beta=4"]
+    assert len(re.findall(r"^  val/elbo -\d+\.\d\d ± \d+\.\d\d, \d+ s; [12] of 2 done", said, flags=re.MULTILINE)) == 2
+    assert "recon" not in said  # of each epoch, which each job's own log has
     assert sweep("beta=1,4", "sweep_name=a") == 0
     said = capfd.readouterr().out
     assert "sweep_name=a: 2 jobs, 2 of them done before" in said
-    assert "Launching" not in said
+    assert "job 1 of" not in said
     assert "2 of 2 jobs finished" in said
     assert modification_times(folder / "0") | modification_times(folder / "1") == before
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {"0", "1"}

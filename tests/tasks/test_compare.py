@@ -96,7 +96,7 @@ def test_a_file_that_moved_is_recognised_and_another_is_rejected(applied, finish
     numbers, _ = applied(finished, "task=compare", f"task.other={other}")
     assert not any("path" in name for name in numbers)
     other = run(f"data.path={turned}", "trainer.max_epochs=1", folder="turned")
-    with pytest.raises(UserError, match="data.path holds other images"):
+    with pytest.raises(UserError, match=r"data.path holds other images"):
         applied(finished, "task=compare", f"task.other={other}")
 
 

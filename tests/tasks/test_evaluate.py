@@ -127,7 +127,7 @@ def assert_consistent(numbers: dict) -> None:
 
 @pytest.mark.parametrize("options", [["beta=100"], ["beta=100", "posterior=full", "latent_dim=1"]], ids=" ".join)
 def test_a_collapsed_code(applied, run, options, caplog):
-    numbers, folder = applied(run(*options, "trainer.max_epochs=4"), "task=evaluate", *FEW)
+    numbers, _folder = applied(run(*options, "trainer.max_epochs=4"), "task=evaluate", *FEW)
     assert numbers["kl"] < 0.1
     assert_consistent(numbers)
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]

@@ -1,6 +1,8 @@
 """task=export."""
 
 import json
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -16,6 +18,7 @@ from src.support.errors import UserError
 from src.support.statistics import flatten
 from src.tasks import export
 from tests.helpers.models import POSTERIORS
+from tests.helpers.project import python_block
 
 
 def convolutional(posterior=posteriors.Gaussian, likelihood=likelihoods.Bernoulli, channels=1) -> VAE:
@@ -53,6 +56,30 @@ def test_files_and_numbers(exported):
     assert {name for name in numbers if name.endswith("MB")} == {f"{name}/MB" for name in files}
     assert 0 <= numbers["encoder.onnx/difference"] <= 1e-5
     assert 0 <= numbers["decoder.onnx/difference"] <= 1e-5
+
+
+def test_inputs_have_names_shapes_and_a_range(exported):
+    for file, name, shape, text in (
+        ("encoder.onnx", "images", [1, 28, 28], "float32 (N, 1, 28, 28), 0 or 1"),
+        ("decoder.onnx", "codes", [3], "float32 (N, 3), any range"),
+    ):
+        session = onnxruntime.InferenceSession(str(exported[1] / file), providers=["CPUExecutionProvider"])
+        (node,) = session.get_inputs()
+        assert (node.name, node.type, node.shape[1:]) == (name, "tensor(float)", shape)
+        assert isinstance(node.shape[0], str)  # a name, so that it takes any number
+        metadata = session.get_modelmeta().custom_metadata_map
+        assert metadata[name].startswith(text)
+        assert "on blobs" in metadata["title"] or "on npz" in metadata["title"]
+
+
+def test_the_documented_script_needs_no_torch(exported, tmp_path):
+    script = python_block("onnxruntime").replace("outputs/runs/RUN/tasks/export/latest", str(exported[1]))
+    check = (
+        "import sys; assert 'torch' not in sys.modules; assert reconstructions.shape == (8, 1, 28, 28) < samples.shape"
+    )
+    (tmp_path / "script.py").write_text(f"{script}\n{check}\n")
+    answer = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=True)
+    assert answer.stdout.startswith("float32 (N, 1, 28, 28), 0 or 1")
 
 
 @pytest.mark.parametrize("count", [1, 2, 17])
@@ -120,7 +147,7 @@ def test_a_file_whose_outputs_differ_is_refused(exported, finished):
     vae = build.load(finished)
     with torch.no_grad():
         next(vae.decoder.parameters()).add_(1e-3)
-    with pytest.raises(UserError, match="decoder.onnx: onnxruntime differs from PyTorch by"):
+    with pytest.raises(UserError, match=r"decoder.onnx: onnxruntime differs from PyTorch by"):
         export.difference(export.Decoder(vae), torch.randn(5, 3), exported[1] / "decoder.onnx")
 
 

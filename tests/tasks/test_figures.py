@@ -67,5 +67,5 @@ def test_bad_options_are_refused(applied, watched, option, words):
 
 
 def test_a_run_without_a_trace_is_refused(applied, finished):
-    with pytest.raises(UserError, match="trace.npz does not exist: give the folder of a run that was trained with"):
+    with pytest.raises(UserError, match=r"trace.npz does not exist: give the folder of a run that was trained with"):
         applied(finished, "task=figures")

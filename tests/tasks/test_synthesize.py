@@ -57,7 +57,7 @@ def contest(finished):
 
 
 def test_the_contest_is_written_and_repeats(applied, finished, contest):
-    numbers, folder = applied(finished, "task=synthesize", *QUICK)
+    numbers, folder = applied(finished, "task=synthesize", *QUICK, "device=cpu")
     assert {"judged.png", "judged.npz"} <= {path.name for path in folder.iterdir()}
     accuracy, ratio = contest
     assert numbers["40 synthetic/copy ratio"] == pytest.approx(ratio[0].mean())

@@ -35,7 +35,7 @@ def test_torchs_word_for_a_full_disk_is_one_of_the_systems(tmp_path, monkeypatch
 
 
 def test_what_a_killed_process_has_left_is_removed(tmp_path):
-    for name in (".123.last.ckpt", ".hydra", ".wandb_id", "last.ckpt"):
+    for name in (f".{2**22 + 1}.last.ckpt", ".hydra", ".wandb_id", "last.ckpt"):
         (tmp_path / name).touch()
     remove_partial_files(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hydra", ".wandb_id", "last.ckpt"]

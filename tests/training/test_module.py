@@ -114,7 +114,7 @@ def test_images_outside_of_the_support_are_refused(run, monkeypatch):
 
 
 def test_a_diverged_training_says_so(run):
-    with pytest.raises(UserError, match="diverged.*smaller optimizer.lr"):
+    with pytest.raises(UserError, match=r"diverged.*smaller optimizer.lr"):
         run("optimizer.lr=1e9", "likelihood=gaussian")
 
 
@@ -159,7 +159,6 @@ def test_a_diverged_training_says_so(run):
         (["trainer.max_epochs=0"], "max_epochs must be a whole number, 1 or more"),
         (["trainer.max_epochs=-1"], "max_epochs must be a whole number, 1 or more"),
         (["+trainer.max_steps=3"], "trainer.max_steps=3 is not possible: give trainer.max_epochs"),
-        (["trainer.accelerator=mps"], "trainer: "),
         (["logger=wandb", "logger.wandb.mode=maybe"], "must be auto or online"),
     ],
 )

@@ -83,7 +83,7 @@ def test_last_is_the_last_epoch_though_not_the_best(run, resume):
 def test_a_resume_that_is_over_before_it_begins_changes_nothing(run, resume):
     folder = run("trainer.max_epochs=3")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match="past epoch 3: trainer.max_epochs counts from its start"):
+    with pytest.raises(UserError, match=r"past epoch 3: trainer.max_epochs counts from its start"):
         resume(folder, "trainer.max_epochs=2")
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

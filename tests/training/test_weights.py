@@ -39,7 +39,7 @@ def test_ema_is_what_is_measured_seen_and_kept(run, resume):
         pixels = torch.from_numpy(trace["fixed/pixels"]).float() / 255
         codes = build.load(folder, "last").encode(pixels).mean
         np.testing.assert_allclose(trace["frames/codes"][-1], codes, atol=1e-5)
-    with pytest.raises(UserError, match="the run averages its weights: give trainer.ema="):
+    with pytest.raises(UserError, match=r"the run averages its weights: give trainer.ema="):
         resume(folder, "trainer.max_epochs=3", "trainer.ema=null")
 
 

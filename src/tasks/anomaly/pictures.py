@@ -9,8 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from src.figures import histogram, page
 from src.figures.grids import enlargement, tile
+from src.figures.look import BLUE, VERMILION
 
-NORMAL, OTHER = "#4269d0", "#e4572e"
+NORMAL, OTHER = BLUE, VERMILION
 LABELS = 116  # width of the labels left of the rows, in pixels of the page
 WIDE, NARROW, HIGH, GAP = 300, 150, 96, 22  # chart widths of the first score and of the others, height, gap
 ENDS = 8  # images drawn at each end of a set's scores
@@ -30,7 +31,7 @@ def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], flo
     widths = [WIDE, *[NARROW] * (len(columns[normal]) - 1)]
     lefts = page.MARGIN + LABELS + np.cumsum([0, *(width + GAP for width in widths[:-1])])
     step, top = HIGH + 62, page.HEADER + 38
-    figure = page.page(max(lefts[-1] + widths[-1], 600) + page.MARGIN, top + len(others) * step + 30)
+    figure = page.page(max(lefts[-1] + widths[-1], 600) + page.MARGIN, top + len(others) * step + 44)
     count = f"{len(next(iter(columns[normal].values()))):,}"
     page.title(
         figure, title, f"anomaly scores in nats (mean intensity: of the gray range) of {count} test images and others"
@@ -50,7 +51,8 @@ def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], flo
                 page.write(figure, left, top - 12, display_name(score), color=page.INK, va="baseline")
     page.write(figure, page.MARGIN, top - 12, "test images", color=NORMAL, va="baseline")
     legend = "hatched: beyond the axis; ◂ ▸ how many images, and the farthest score; ∞ not finite, the most anomalous"
-    page.write(figure, page.MARGIN, top + len(others) * step, legend, points=8.5)
+    note = page.write(figure, page.MARGIN, top + len(others) * step, legend, points=8.5)
+    page.fit(note, page.size(figure)[0] - 2 * page.MARGIN, 34)
     return figure
 
 
@@ -70,23 +72,30 @@ def draw_overlap(axes: Axes, normal: np.ndarray, other: np.ndarray) -> None:
     histogram.write_counts(axes, ((normal, NORMAL), (other, OTHER)), low, high)
 
 
-def extremes(title: str, score: str, sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """The least and the most anomalous images of each set with their scores: images (N, C, H, W) uint8, scores (N,)."""
-    images = next(iter(sets.values()))[0]
+def extremes(title: str, score: str, sets: Mapping[str, tuple[Mapping[str, np.ndarray], np.ndarray]]) -> Figure:
+    """The least and the most anomalous images of each set with their scores.
+
+    sets: for each its images, by name rows of them (N, C, H, W) uint8, and their scores (N,)
+    """
+    first = next(iter(sets.values()))[0]
+    images = next(iter(first.values()))
     scale = enlargement(images)
     across, down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])
+    down *= max(len(rows) for rows, _ in sets.values())
     step, top = down + 30, page.HEADER + 34
     lefts = [page.MARGIN + LABELS, page.MARGIN + LABELS + ENDS * across + 30]
     figure = page.page(lefts[1] + ENDS * across + page.MARGIN, top + len(sets) * step + 12)
-    page.title(figure, title, f"as the VAE sees them, by {display_name(score)} in nats")
+    shown = " over the ".join(name.replace("\n", " ") for name in first) if len(first) > 1 else "as the VAE sees them"
+    page.title(figure, title, f"{shown}; by {display_name(score)} in nats")
     for left, heading in zip(lefts, ("the least anomalous", "the most anomalous"), strict=True):
         page.write(figure, left, top - 22, heading, color=page.INK)
-    for row, (name, (images, scores)) in enumerate(sets.items()):
+    for row, (name, (rows, scores)) in enumerate(sets.items()):
         height = top + row * step
         page.write(figure, page.MARGIN, height + down / 2, display_name(name), color=page.INK, va="center")
         order = np.argsort(scores, kind="stable")
         for left, chosen in zip(lefts, (order[:ENDS], order[::-1][:ENDS]), strict=True):
-            page.paste(figure, left, height, tile(images[chosen], len(chosen)), scale)
+            stack = np.concatenate([images[chosen] for images in rows.values()])
+            page.paste(figure, left, height, tile(stack, len(chosen)), scale)
             for i, value in enumerate(scores[chosen]):
                 middle = left + (i + 0.5) * across
                 page.write(figure, middle, height + down + 6, score_text(value), points=8.5, ha="center")

@@ -99,7 +99,8 @@ def evaluate_scores(
     """
     pixels, labels, parts = torch.from_numpy(images), draw_labels(run, len(images), "anomaly"), []
     for rows in torch.arange(len(images)).split(chunk):
-        batch = Batch(as_input(pixels[rows].to(run.device)), labels[rows], rows)
+        x, y, index = (each.to(run.device) for each in (pixels[rows], labels[rows], rows))
+        batch = Batch(as_input(x), y, index)
         with torch.no_grad():
             parts.append({name: score(run.vae, batch, Noise(run.seed)) for name, score in scores.items()})
         bar.update(len(rows))

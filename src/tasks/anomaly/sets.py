@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
@@ -17,6 +18,13 @@ from src.support.errors import UserError
 
 DATA = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "mnist5k": None}  # data sets, and the folder of their files
 COUNTERPART = {"mnist": "fashion_mnist", "mnist5k": "fashion_mnist", "fashion_mnist": "mnist"}
+
+
+class ImageSet(NamedTuple):
+    """Images (N, C, H, W): their gray levels (uint8), and prepared for the run's VAE."""
+
+    levels: np.ndarray
+    prepared: np.ndarray
 
 
 def add_noise(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -41,7 +49,7 @@ CORRUPTIONS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] 
 }
 
 
-def make_sets(run: Run, names: str | Sequence[str], count: int) -> dict[str, np.ndarray]:
+def make_sets(run: Run, names: str | Sequence[str], count: int) -> dict[str, ImageSet]:
     """At most `count` images of each set that `task.against` names, prepared for the run; `auto` chooses the sets.
 
     Raises UserError for an unknown name, and for a set of images of another shape or of fewer than two.
@@ -52,7 +60,7 @@ def make_sets(run: Run, names: str | Sequence[str], count: int) -> dict[str, np.
     if not names or not all(name in choices for name in names):
         raise UserError(f"task.against must be auto or some of [{','.join(choices)}], got {names}")
     sets = {name: prepare_set(run, name, evenly_spread(read_set(run, name), count)) for name in names}
-    if few := [name for name, images in sets.items() if len(images) < 2]:
+    if few := [name for name, images in sets.items() if len(images.levels) < 2]:
         raise UserError(f"task.against={few[0]}: there are less than two such test images")
     return sets
 
@@ -62,14 +70,15 @@ def evenly_spread(images: np.ndarray, count: int) -> np.ndarray:
     return images[equidistant_rows(len(images), count)]
 
 
-def prepare_set(run: Run, name: str, images: np.ndarray) -> np.ndarray:
+def prepare_set(run: Run, name: str, images: np.ndarray) -> ImageSet:
     """Corrupt gray levels (N, C, H, W) uint8 if `name` is that of a corruption, and prepare them for the run's VAE."""
     seed = noise.seed_of(run.seed, "anomaly", name) % 2**32
     if name in CORRUPTIONS:
         images = CORRUPTIONS[name](images, np.random.default_rng(seed))
     if list(images.shape[1:]) != list(run.config.data.shape):
         raise UserError(f"task.against={name}: images are {list(images.shape[1:])}, the run's {run.config.data.shape}")
-    return prepare(np.ascontiguousarray(images), run.data.pixels, seed)
+    levels = np.ascontiguousarray(images)
+    return ImageSet(levels, prepare(levels, run.data.pixels, seed))
 
 
 def read_set(run: Run, name: str) -> np.ndarray:

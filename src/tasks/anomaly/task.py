@@ -17,12 +17,13 @@ from src.data.image_files import UserImages
 from src.data.pixels import as_bytes, as_input
 from src.evaluation.samplers import draw_labels
 from src.figures.animation import write_image
-from src.figures.grids import sheet
+from src.figures.grids import data_rows, sheet
 from src.support.files import atomic_path
 from src.support.ranges import Count, Positive, Several
 from src.tasks.anomaly import pictures
 from src.tasks.anomaly.scores import Columns, Score, detection, evaluate_scores, make_scores, share_below
-from src.tasks.anomaly.sets import evenly_spread, make_sets, prepare_set
+from src.tasks.anomaly.sets import ImageSet, evenly_spread, make_sets, prepare_set
+from src.tasks.examples import original_images
 
 log = logging.getLogger(__name__)
 WORST = 12  # number of a user's most anomalous images that are drawn
@@ -50,8 +51,9 @@ def anomaly(
     functions = make_scores(scores, samples, steps)
     if input is not None:
         return score_own_images(run, folder, read_own_images(run, input, invert, white), functions, images)
-    sets = {"test": evenly_spread(run.data.test.images, images)} | make_sets(run, against, images)
-    columns = score_sets(run, sets, functions)
+    levels, prepared = (evenly_spread(each.images, images) for each in (run.data.source.test, run.data.test))
+    sets = {"test": ImageSet(levels, prepared)} | make_sets(run, against, images)
+    columns = score_sets(run, {name: each.prepared for name, each in sets.items()}, functions)
     with atomic_path(folder / "scores.npz") as partial:
         np.savez(partial, **{f"{name}/{score}": v for name, values in columns.items() for score, v in values.items()})
     rates = {
@@ -61,7 +63,10 @@ def anomaly(
     }
     figure = pictures.histograms(run.config.title, columns, {key: rate["auroc"].mean for key, rate in rates.items()})
     write_image(figure, folder / "histograms.png", scale=1)
-    ends = {name: (image_bytes(sets[name]), columns[name][scores[0]]) for name in sets}
+    ends = {
+        name: (data_rows(image_bytes(prepared), original_images(run, levels)), columns[name][scores[0]])
+        for name, (levels, prepared) in sets.items()
+    }
     write_image(pictures.extremes(run.config.title, scores[0], ends), folder / "images.png", scale=1)
     numbers = {f"{name} {score}": rate for (name, score), rate in rates.items()}
     for name in columns:
@@ -102,7 +107,7 @@ def score_own_images(
     run: Run, folder: Path, own: UserImages, scores: Mapping[str, Score], images: int
 ) -> dict[str, Any]:
     """Score a user's own images and `images` test images; write scores.csv, histograms.png and images.png."""
-    prepared = prepare_set(run, "input", own.images)
+    prepared = prepare_set(run, "input", own.images).prepared
     columns = score_sets(run, {"test": evenly_spread(run.data.test.images, images), "yours": prepared}, scores)
     test, yours = columns["test"], {name: columns["yours"][name] for name in scores}
     percentiles = {name: 100 * share_below(yours[name], test[name]) for name in scores}

@@ -30,6 +30,7 @@ from src.support.ranges import Count
 from src.support.statistics import estimate
 from src.tasks.compare import pictures
 from src.tasks.compare.pictures import Table
+from src.tasks.examples import picture_rows
 
 
 def compare(
@@ -66,8 +67,8 @@ def compare(
     caption = f"{run.config.title} against {second.config.title}, the same {len(chosen.images):,} {split} images"
     figure = pictures.differences(title, caption, table, options, paired["elbo"])
     write_image(figure, folder / "compare.png", scale=1)
-    write_image(most_different(title, runs, chosen, paired["elbo"], count), folder / "differ.png", scale=1)
-    write_image(side_by_side(title, runs, chosen, count), folder / "codes.png", scale=1)
+    write_image(most_different(title, runs, split, paired["elbo"], count), folder / "differ.png", scale=1)
+    write_image(side_by_side(title, runs, split, count), folder / "codes.png", scale=1)
     record.write(folder / "options.txt", record.table(option_table) + "\n")
     with atomic_path(ResultsFolder(folder).terms) as partial:
         arrays = {f"{who}_{name}": values for who, found in terms.items() for name, values in found.items()}
@@ -127,7 +128,7 @@ def option_text(name: str, value: Any) -> str:
     return ".".join(str(value).split(".")[-2:]) if name.rpartition(".")[2] == "_target_" else str(value)
 
 
-def most_different(title: str, runs: dict[str, Run], split: Split, difference: np.ndarray, count: int) -> Figure:
+def most_different(title: str, runs: dict[str, Run], split: str, difference: np.ndarray, count: int) -> Figure:
     """Draw the images whose ELBO differs most, half from either end, and their reconstructions by each run."""
     order = np.argsort(-difference, kind="stable")
     if count < len(order):
@@ -137,7 +138,7 @@ def most_different(title: str, runs: dict[str, Run], split: Split, difference: n
     return sheet(title, caption, rows, [f"{difference[row]:+.1f}".replace("-", "\N{MINUS SIGN}") for row in order])
 
 
-def side_by_side(title: str, runs: dict[str, Run], split: Split, count: int) -> Figure:
+def side_by_side(title: str, runs: dict[str, Run], split: str, count: int) -> Figure:
     """Draw images from the same noise through the prior and the decoder of each run.
 
     Where the numbers of latents differ, draw the first images and their reconstructions instead.
@@ -145,7 +146,11 @@ def side_by_side(title: str, runs: dict[str, Run], split: Split, count: int) -> 
     dims = [each.vae.latent_dim for each in runs.values()]
     if len(set(dims)) > 1:
         caption = f"the same images; no codes in common: {dims[0]} latents against {dims[1]}"
-        return sheet(title, caption, reconstructions(runs, split, np.arange(min(count, len(split.images)))))
+        return sheet(
+            title,
+            caption,
+            reconstructions(runs, split, np.arange(min(count, len(getattr(runs["run"].data, split).images)))),
+        )
     seed, labels = noise.seed_of(runs["run"].seed, "the same codes"), draw_labels(runs["run"], count)
     vaes = {who: each.vae.given(labels) for who, each in runs.items()}
     codes = {who: sample_prior(vae, count, seed) for who, vae in vaes.items()}
@@ -165,10 +170,11 @@ def sample_prior(vae: VAE, count: int, seed: int) -> Tensor:
 
 
 def reconstructions(
-    runs: dict[str, Run], split: Split, rows: np.ndarray, label: str = ""
+    runs: dict[str, Run], split: str, rows: np.ndarray, label: str = ""
 ) -> list[tuple[str, np.ndarray]]:
     """The images in these rows of a split, then their reconstructions by each run, whose name follows the label."""
-    images, y = (torch.from_numpy(array[rows]).to(runs["run"].device) for array in split)
+    run = runs["run"]
+    images, y = (torch.from_numpy(array[rows]).to(run.device) for array in getattr(run.data, split))
     x = as_input(images)
     means = [(label + who, as_bytes(each.vae.given(y).reconstruct(x))) for who, each in runs.items()]
-    return [("image", as_bytes(x)), *means]
+    return [*picture_rows(run, rows, split).items(), *means]

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from src.figures import page
-from src.figures.curves import STEPS, VALIDATION, chart
+from src.figures.curves import STEPS, VALIDATION, chart, legend_below
+from src.figures.look import SILVER
 from src.inference.calibration import DRAWS, Reliability
 from src.support.statistics import Estimate
 
@@ -24,7 +25,7 @@ LABELS = {
     "total": ("−ELBO", "the sum"),
     "overfitting": ("overfitting", "of the sum: training against validation"),
 }
-FIXED, LOSS = "#97a0ab", VALIDATION
+FIXED, LOSS = SILVER, VALIDATION
 LEFT, ACROSS, ROW = 282, 380, 44  # pixels: width of the names' column, width of the bars, height of a row
 CUT = 1.2  # the first bar is cut if it is longer than this many times the range of all bar ends
 Table = Mapping[str, Mapping[str, Any]]  # rows with the columns `nats`, an Estimate, and `attacked_by`
@@ -124,7 +125,7 @@ def calibration(
     ranks: the ranks of true codes among samples of q, (N, D), with one curve for each of the `dimensions` (D,)
     coverage: the share of true codes in the central 90 % of q
     """
-    figure = page.page(1000 if pixels is not None else 760, page.HEADER + 420)
+    figure = page.page(1000 if pixels is not None else 760, page.HEADER + 436)
     caption = f"true codes in the central 90 % of q: {100 * coverage.mean:.1f} ± {100 * coverage.se:.1f} %"
     if pixels is not None:
         caption += f"     ·     expected calibration error of the pixels: {100 * pixels.error():.2f} %"
@@ -163,7 +164,7 @@ def draw_deviations(figure: Figure, width: float, ranks: np.ndarray, dimensions:
     )
     limit = 1.25 * max(np.abs(deviations).max(), band)
     axes.set(xlim=(0, 1), ylim=(-limit, limit))
-    axes.legend(fontsize=8.5, loc="upper right", labelcolor=page.INK, framealpha=0.9, edgecolor="none")
+    legend_below(axes, 46, columns=2)
     axes.set_xlabel(f"rank / {DRAWS + 1}   (up, then down: q too narrow)", fontsize=8.5, color=page.GREY)
     axes.set_ylabel("cumulative share − uniform", fontsize=8.5, color=page.GREY)
 

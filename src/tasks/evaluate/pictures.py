@@ -23,14 +23,22 @@ class Convergence(NamedTuple):
 
 def evaluation(title: str, caption: str, convergence: Convergence | None, kl: np.ndarray | None) -> Figure:
     """Draw the convergence of the estimates, if there are any, beside the mean KL of each dimension (D,), in nats."""
-    figure = page.page(960, page.HEADER + 36 + HEIGHT + 70)
+    figure = page.page(960, page.HEADER + 36 + HEIGHT + 96)
     page.title(figure, title, caption)
     top = page.HEADER + 40
     if convergence is not None:
         heading = f"estimate of −log p(x) from k samples, {convergence.images:,} images, nats"
         axes = curves.chart(figure, page.Area(page.MARGIN + 34, top, 420, HEIGHT), heading)
         for (name, nll), colour in zip(convergence.nll.items(), COLOURS, strict=False):
-            axes.plot(convergence.k, nll, color=colour, linewidth=1.6, marker="o", markersize=3.5, label=name)
+            axes.plot(
+                convergence.k,
+                nll,
+                color=colour,
+                linewidth=1.6,
+                marker="o",
+                markersize=3.5,
+                label=f"samples from {name}",
+            )
             axes.annotate(
                 page.number(nll[-1], 2), (convergence.k[-1], nll[-1]), (0, 7), textcoords="offset points",
                 fontsize=8.5, color=colour, ha="right",
@@ -39,7 +47,7 @@ def evaluation(title: str, caption: str, convergence: Convergence | None, kl: np
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("k", fontsize=8.5, color=page.GREY)
-        axes.legend(fontsize=8.5, labelcolor=page.INK, edgecolor="none", title="samples from", title_fontsize=8.5)
+        curves.legend_below(axes, 44, columns=len(convergence.nll))
     if kl is not None:
         left = page.MARGIN + 34 + (500 if convergence is not None else 0)
         heading = "KL(q(z | x), p(z)) of each dimension, nats"

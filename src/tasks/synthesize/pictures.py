@@ -7,12 +7,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from src.figures import histogram, page
-from src.figures.curves import chart
+from src.figures.curves import chart, legend_below
 from src.figures.grids import sheet
+from src.figures.look import BLUE, GREEN, MARKERS, SILVER, VERMILION
 
 ROWS, COLUMNS = 10, 12  # classes in the picture, and images of each
-REAL, SYNTHETIC, BOTH, AUGMENTED = "#97a0ab", "#e4572e", "#4269d0", "#3ca951"
+REAL, SYNTHETIC, BOTH, AUGMENTED = SILVER, VERMILION, BLUE, GREEN
 ERRORS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001)  # ticks of accuracy, less than one
+LEAST = 1e-4  # an error below this is drawn as this
 BINS, CENTRAL = 32, 99.5  # bins of a histogram; percent of the distances within its axis
 
 
@@ -47,8 +49,7 @@ def distances(title: str, nearest: dict[str, np.ndarray]) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     histogram.mark(axes, low, high, bins)
     axes.set_xlabel("Euclidean distance, intensities in [0, 1]", fontsize=8.5, color=page.GREY)
-    legend = {"fontsize": 8.5, "labelcolor": page.INK, "frameon": False, "ncols": len(nearest)}
-    axes.legend(loc="upper left", bbox_to_anchor=(-0.01, -0.2), **legend)
+    legend_below(axes, 46, columns=len(nearest))
     return figure
 
 
@@ -66,14 +67,16 @@ def accuracies(title: str, caption: str, sizes: Sequence[int], values: dict[str,
     )
     spread = 1.03 ** (np.arange(len(values)) - (len(values) - 1) / 2)  # so that error bars do not hide each other
     lowest, highest = 1.0, 0.0
-    for (name, own), colour, shift in zip(values.items(), (REAL, SYNTHETIC, BOTH, AUGMENTED), spread, strict=True):
-        mean, count = 1 - own.mean(1), own.shape[1]
-        error = own.std(1, ddof=1) / count**0.5 if count > 1 else None
-        points = {"color": colour, "marker": "o", "markersize": 4, "linewidth": 1.6, "capsize": 3, "label": name}
-        axes.errorbar(np.array(sizes) * shift, np.maximum(mean, 1e-4), error, **points)
-        lowest, highest = min(lowest, mean.min()), max(highest, mean.max())
-    axes.set(xscale="log", yscale="log", ylim=(1.3 * highest, max(lowest, 1e-4) / 1.3))
-    inside = [share for share in ERRORS if max(lowest, 1e-4) / 1.3 < share < 1.3 * highest]
+    colours = (REAL, SYNTHETIC, BOTH, AUGMENTED)
+    for (name, own), colour, marker, shift in zip(values.items(), colours, MARKERS, spread, strict=False):
+        mean, count = np.maximum(1 - own.mean(1), LEAST), own.shape[1]
+        error = own.std(1, ddof=1) / count**0.5 if count > 1 else np.zeros(len(mean))
+        bars = np.stack([mean - np.maximum(mean - error, LEAST), error])  # a logarithmic axis ends above zero
+        points = {"color": colour, "marker": marker, "markersize": 5, "linewidth": 1.6, "capsize": 3, "label": name}
+        axes.errorbar(np.array(sizes) * shift, mean, bars, **points)
+        lowest, highest = min(lowest, (mean - bars[0]).min()), max(highest, (mean + bars[1]).max())
+    axes.set(xscale="log", yscale="log", ylim=(1.3 * highest, lowest / 1.3))
+    inside = [share for share in ERRORS if lowest / 1.3 < share < 1.3 * highest]
     axes.yaxis.set_major_locator(FixedLocator(inside))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_yticklabels([f"{100 - 100 * share:.4g} %" for share in inside])
@@ -82,6 +85,5 @@ def accuracies(title: str, caption: str, sizes: Sequence[int], values: dict[str,
     axes.set_xticklabels([f"{size:,}" for size in sizes])
     axes.set_xlim(min(sizes) / 1.4, max(sizes) * 1.4)
     axes.set_xlabel("real images", fontsize=8.5, color=page.GREY)
-    legend = {"fontsize": 9, "labelcolor": page.INK, "frameon": False, "ncols": len(values)}
-    axes.legend(loc="upper left", bbox_to_anchor=(-0.01, -0.14), **legend)
+    legend_below(axes, 46, columns=len(values))
     return figure

@@ -15,13 +15,6 @@ SUMMARY = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
-def first_zygote() -> Iterator[Zygote]:
-    """A process that runs commands in forks of itself."""
-    with zygote() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
 def zygotes(first_zygote: Zygote) -> Iterator[list[Zygote]]:
     """Two of them, for two processors."""
     with zygote() as second:

@@ -42,7 +42,9 @@ def test_of_several_processes_with_one_name_one_trains(start, first_zygote, tmp_
     """The others are refused in one line, or find it finished."""
     outcomes = [each.wait() for each in [first_zygote.start(start.command, tmp_path) for _ in range(3)]]
     assert 0 in [outcome.code for outcome in outcomes]
-    assert sum(f"-> {RUN}" in outcome.console for outcome in outcomes) == 1  # what a training says as it begins
+    assert (
+        sum(f"  folder  {RUN}\n" in outcome.console for outcome in outcomes) == 1
+    )  # what a training says as it begins
     for outcome in outcomes:
         assert "Traceback" not in outcome.console
         assert outcome.code == 0 or len(messages(outcome)) == 1, outcome.console

@@ -108,8 +108,8 @@ class Zygote:
         self.process.stdin.flush()
         return self.answer()
 
-    def start(self, command: Sequence[str], folder: Path, fault: Fault | None = None) -> "Running":
-        """Start `python -m src.COMMAND ...` in a folder."""
+    def start(self, command: Sequence[str], folder: Path, fault: Fault | None = None, **environment: str) -> "Running":
+        """Start `python -m src.COMMAND ...` in a folder, with these variables in its environment."""
         number = len(list(self.scratch.glob("*.console")))
         files = self.scratch / f"{number}.console", self.scratch / f"{number}.record"
         for file in files:
@@ -118,6 +118,7 @@ class Zygote:
         pid = self.ask(
             command=list(command),
             folder=str(folder),
+            environment=environment,
             console=str(files[0]),
             fault=own and own | {"record": str(files[1])},
         )

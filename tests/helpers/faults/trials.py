@@ -136,11 +136,11 @@ def error_faults(outcome: Outcome, operation: Operation, folder: Path) -> list[s
     It ends with an error in one line that names the file or its folder, and with the state `failed`; or it goes on,
     where the file can be spared, and says so.
     """
-    found = ["a traceback is printed"] if "Traceback (most recent call last)" in outcome.console else []
+    found = tracebacks(outcome)
     names = (file_name(operation.path), operation.path.parent.name)
     if outcome.code == 0:
         return found
-    last = ([""] + messages(outcome))[-1]
+    last = ["", *messages(outcome)][-1]
     if not any(name in last for name in names):
         found.append(f"the last line does not name the file: {last[:300]}")
     path = RunFolder(folder / RUN).status
@@ -153,7 +153,13 @@ def error_faults(outcome: Outcome, operation: Operation, folder: Path) -> list[s
 def interrupt_faults(outcome: Outcome, number: signal.Signals) -> list[str]:
     """What is wrong with the end of a command that got a signal, perhaps too late."""
     found = [] if outcome.code in (0, *EXIT_CODES[number]) else [f"{number.name}: {summary(outcome)}"]
-    return found + (["a traceback is printed"] if "Traceback (most recent call last)" in outcome.console else [])
+    return found + tracebacks(outcome)
+
+
+def tracebacks(outcome: Outcome) -> list[str]:
+    """The console from the first traceback on, if there is one."""
+    _, start, rest = outcome.console.partition("Traceback (most recent call last)")
+    return [start + rest[:5000]] if start else []
 
 
 def moments(count: int, seconds: float, seed: int) -> list[tuple[signal.Signals, float]]:

@@ -51,6 +51,8 @@ def answer(value: Any) -> None:
 
 def run_command(request: dict[str, Any]) -> NoReturn:
     """Run `python -m src.COMMAND` in this fork as the request says; the interpreter ends as usual."""
+    from src.support.signals import run_program
+
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell runs in the background
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -58,13 +60,14 @@ def run_command(request: dict[str, Any]) -> NoReturn:
     os.dup2(console, 1)
     os.dup2(console, 2)
     os.chdir(request["folder"])
+    os.environ |= request["environment"]
     command, *sys.argv[1:] = request["command"]
     sys.argv[0] = str(Path.cwd() / f"{command}.py")
     if fault := request["fault"]:
         record = os.open(fault["record"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         if ctypes.CDLL(None).faults_arm(fault["folder"].encode(), fault["at"], fault["failure"], record):
             raise AssertionError("the faults can't be armed")
-    sys.exit(sys.modules[f"src.{command}"].main())
+    sys.exit(run_program(sys.modules[f"src.{command}"].main))
 
 
 if __name__ == "__main__":

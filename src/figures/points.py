@@ -1,0 +1,139 @@
+"""Points of classes in a plane: their colours and markers, their names at the centroids, and a legend."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
+
+from src.figures import page
+from src.figures.look import INK, class_styles
+
+NAMED = 24  # the most classes whose names are pushed apart; of more, those are written that have room
+LONGEST = 16  # characters of a name in the plane
+ROW, SYMBOL = 22, 17  # pixels of the page: a row of the legend, and its symbols' column
+COLUMNS = (2, 1, 3, 4)  # of a legend, the preferred number first
+
+
+def scatter(axes: Axes, labels: np.ndarray, classes: int, area: float = 11) -> PathCollection:
+    """Draw a symbol for each label in the style of its class, all at the origin."""
+    styles = class_styles(classes)
+    points = axes.scatter(*np.zeros((2, len(labels))), s=area, c=[styles[y][0] for y in labels], linewidths=0)
+    if len({marker for _, marker in styles}) > 1:
+        shapes = [MarkerStyle(marker) for _, marker in styles]
+        paths = [shape.get_path().transformed(shape.get_transform()) for shape in shapes]
+        points.set_paths([paths[y] for y in labels])
+    return points
+
+
+def enclose(axes: Axes, positions: np.ndarray) -> None:
+    """Set square limits around all `positions` (N, 2)."""
+    low, high = positions.min(0), positions.max(0)
+    half = 0.525 * max((high - low).max(), 1e-6)
+    (x, y) = (low + high) / 2
+    axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half))
+
+
+def name_classes(
+    axes: Axes, labels: np.ndarray, classes: np.ndarray, planes: Mapping[int, np.ndarray], points: float
+) -> tuple[list[Text], Callable[[int], np.ndarray]]:
+    """Write the name of each class in `points` at the centroid of its images, for each frame of `planes` (P, 2).
+
+    Names of up to NAMED classes are pushed apart where they would overlap. Of more classes, those are written that have
+    room at the last frame. The limits of the axes must be set.
+
+    Returns the texts, and a function of a frame that returns their places in fractions of the page, (names, 2).
+    """
+    present = np.unique(labels)
+    if len(present) < 2:
+        return [], lambda frame: np.empty((0, 2))
+    style = {"fontsize": points, "color": INK, "ha": "center", "va": "center", "weight": "bold", "animated": True}
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    figure = axes.figure
+    texts = [figure.text(0, 0, shorten(str(classes[y])), path_effects=halo, **style) for y in present]
+    renderer, whole = figure.canvas.get_renderer(), np.array(page.size(figure))
+    sizes = np.array([[box.width + 4, box.height + 1] for box in (t.get_window_extent(renderer) for t in texts)])
+    centroids = {
+        frame: axes.transData.transform(np.stack([plane[labels == y].mean(0) for y in present]))
+        for frame, plane in planes.items()
+    }
+    inside = axes.bbox.min + sizes / 2, axes.bbox.max - sizes / 2
+    if len(present) > NAMED:
+        places = {frame: place.clip(*inside) for frame, place in centroids.items()}
+        chosen = with_room(places[max(places)], sizes)
+        for i, text in enumerate(texts):
+            text.set_visible(i in chosen)
+        return texts, lambda frame: places[frame] / whole
+    places, offsets = {}, np.zeros_like(sizes)
+    for frame in sorted(centroids, reverse=True):  # each frame starts from its successor, so that names do not jump
+        places[frame] = separate(centroids[frame], centroids[frame] + offsets, sizes).clip(*inside)
+        offsets = places[frame] - centroids[frame]
+    return texts, lambda frame: places[frame] / whole
+
+
+def separate(targets: np.ndarray, places: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Places (N, 2) near `targets` (N, 2) at which rectangles of these sizes (N, 2) do not overlap.
+
+    places: where the search begins
+    """
+    order = np.arange(len(places))
+    sign = np.sign(order[:, None] - order)  # of two at the same place, the later one moves to the right and up
+    needed = (sizes[:, None] + sizes) / 2
+    for step in range(200):
+        places = places + max(0.0, 0.1 * (1 - step / 150)) * (targets - places)
+        gap = places[:, None] - places
+        overlap = needed - np.abs(gap)
+        meets = (overlap > 0).all(2) & (sign != 0)
+        if not meets.any():
+            if step >= 150:
+                break
+            continue
+        axis = overlap.argmin(2)
+        direction = np.where(gap == 0, sign[..., None], np.sign(gap))
+        push = np.take_along_axis(overlap * direction, axis[..., None], 2)[..., 0] * meets / 2
+        places = places + np.stack([(push * (axis == k)).sum(1) for k in (0, 1)], 1)
+    return places
+
+
+def with_room(places: np.ndarray, sizes: np.ndarray) -> set[int]:
+    """Of rectangles around these places, in their order, those that overlap none that was chosen before."""
+    chosen: list[int] = []
+    for i, (place, extent) in enumerate(zip(places, sizes, strict=True)):
+        if all((np.abs(place - places[j]) >= (extent + sizes[j]) / 2).any() for j in chosen):
+            chosen.append(i)
+    return set(chosen)
+
+
+def shorten(name: str) -> str:
+    """Cut a long name to its beginning."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def legend(figure: Figure, area: page.Area, classes: Sequence[str]) -> bool:
+    """Write the names of the classes with their symbols, in columns, or a note where they do not fit into the area.
+
+    Returns whether they fit.
+    """
+    names = [page.write(figure, area.left, area.top, str(name), points=8.5, color=INK) for name in classes]
+    renderer = figure.canvas.get_renderer()
+    widest = max(name.get_window_extent(renderer).width for name in names)
+    for columns in COLUMNS:
+        rows, across = -(-len(names) // columns), area.width / columns
+        if rows * ROW <= area.height and SYMBOL + widest + 6 <= across:
+            break
+    else:
+        for name in names:
+            name.remove()
+        note = f"no legend: the names of {len(classes)} classes have no room here"
+        page.fit(page.write(figure, area.left, area.top, note, points=8.5), area.width, 2.2 * ROW)
+        return False
+    width, height = page.size(figure)
+    for i, (name, (colour, marker)) in enumerate(zip(names, class_styles(len(names)), strict=True)):
+        left, top = area.left + i // rows * across, area.top + i % rows * ROW
+        page.mark(figure, left + 4, top + 8, marker, colour)
+        name.set_position(((left + SYMBOL) / width, 1 - top / height))
+    return True

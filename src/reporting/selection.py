@@ -1,0 +1,177 @@
+"""Some of many runs: by their options, states and times; the order in which they are listed; the best of them."""
+
+import math
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from src.config.names import option_name
+from src.run import summary
+from src.run.kinds import fingerprint, kind, split_by_images
+from src.run.options import as_text
+from src.run.places import natural_key, read_plan
+from src.run.status import State
+from src.run.summary import Summary, plan_summary
+from src.support.errors import UserError
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+# what `where` knows of a run beside the options of its configuration
+FACTS: dict[str, Callable[[Summary], Any]] = {
+    "title": lambda run: run.title,
+    "state": lambda run: str(run.state),
+    "sweep": lambda run: run.sweep,
+    "pixels": lambda run: attempt_kind(run)[1],
+    "likelihood": lambda run: option_name(attempt_kind(run)[2]),
+    "images": fingerprint,
+}
+
+# by these, runs are told to be on other images, prepared in another way, or of another likelihood
+DISTINCT = ("data", "data.path", "data.exclude_labels", "data.shape", "likelihood", "pixels", "images")
+
+
+@dataclass
+class Condition:
+    """Which runs are wanted.
+
+    where: the values of options and FACTS, in which * stands for anything; of the images, the first letters do
+    states: one of these; any, if there are none
+    since, until: started no earlier, and ended no later than that
+    """
+
+    where: dict[str, str] = field(default_factory=dict)
+    states: list[str] = field(default_factory=list)
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds for every run."""
+        return not (self.where or self.states or self.since or self.until)
+
+    def holds(self, run: Summary) -> bool:
+        """Whether a run is wanted."""
+        if self.states and run.state not in self.states:
+            return False
+        if self.since and not (run.started and run.started >= self.since):
+            return False
+        if self.until and not (run.ended and run.ended <= self.until):
+            return False
+        return all(matches(name, wanted, value_of(run, name)) for name, wanted in self.where.items())
+
+
+def read_runs(places: list[Path], condition: Condition) -> list[Summary]:
+    """The wanted ones of the runs in these folders. Raises UserError for a `where` that no run has anything for.
+
+    Deleted jobs of sweeps are among them only where their state is asked for.
+    """
+    more, plans, runs = {name.partition(".")[0] for name in condition.where}, {}, []
+    for folder in places:
+        try:
+            if folder.parent not in plans:
+                plans[folder.parent] = read_plan(folder.parent)
+            job = plans[folder.parent].get(folder.name)
+            runs.append(plan_summary(folder, job) if job and not folder.exists() else summary.read(folder, more))
+        except FileNotFoundError:  # it has just been removed
+            continue
+    for name in condition.where:
+        if runs and name not in FACTS and all(value_of(run, name) is None for run in runs):
+            raise UserError(f"--where {name}=...: no run here has an option {name}")
+    hidden = set() if condition.states else {State.DELETED}
+    return [run for run in runs if run.state not in hidden and condition.holds(run)]
+
+
+def attempt_kind(run: Summary) -> tuple[str, str, str]:
+    """The names of a run's data, pixels and likelihood; empty where its folder does not say them."""
+    try:
+        return kind(run)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return "", "", ""
+
+
+def value_of(run: Summary, name: str) -> Any:
+    """What a run has for a name in `where`; None where it has nothing."""
+    return (FACTS[name](run) or None) if name in FACTS else run.options().get(name)
+
+
+def matches(name: str, wanted: str, value: Any) -> bool:
+    """Whether a value is the one that is wanted, as one would type it: 4 is 4.0, and 1e-3 is 0.001."""
+    if value is None and name in FACTS:
+        return False
+    text = as_text(value)
+    if text == wanted or fnmatchcase(text, f"{wanted}*" if name == "images" else wanted):
+        return True
+    try:
+        return type(value) in (int, float) and float(wanted) == value
+    except ValueError:
+        return False
+
+
+def parse_time(text: str) -> datetime:
+    """A time, given as an age (30m, 12h, 7d, 2w) or a date (2026-11-01, 2026-11-01T12:00). Raises ValueError."""
+    if age := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+        return datetime.now().astimezone() - timedelta(**{UNITS[age[2]]: int(age[1])})
+    return datetime.fromisoformat(text).astimezone()
+
+
+def comparable(runs: list[Summary]) -> dict[str, list[Summary]]:
+    """The runs in groups, each of runs that can be compared, by what they have in common.
+
+    They were trained on the same images in the same split, prepared alike, under one likelihood. Runs whose folders do
+    not say so are in no group.
+    """
+    kinds: dict[tuple[str, str, str], list[Summary]] = {}
+    for run in runs:
+        kinds.setdefault(attempt_kind(run), []).append(run)
+    names = sorted((each for each in kinds if each[0]), key=lambda each: [natural_key(name) for name in each])
+    return {
+        f"{data}, {each[1]} pixels, {option_name(each[2])}": same
+        for each in names
+        for data, same in split_by_images(each[0], kinds[each])
+    }
+
+
+ORDERS: dict[str, Callable[[Summary], Any]] = {
+    "started": lambda run: -run.started.timestamp() if run.started else math.inf,
+    "elbo": lambda run: math.inf if run.elbo is None else -run.elbo,
+    "time": lambda run: -(run.seconds or 0),
+    "size": lambda run: -(run.size or 0),
+    "state": lambda run: list(State).index(run.state),
+    "title": lambda run: natural_key(run.title[:1000]),
+    "run": lambda run: natural_key(str(run.folder)),
+}
+
+
+def best(runs: list[Summary]) -> Summary:
+    """The run with the largest validation ELBO. Raises UserError where there is none, or the runs can't be compared."""
+    ranked = [run for run in runs if run.is_ranked]
+    if not ranked:
+        states = ", ".join(sorted({str(run.state) for run in runs}))
+        raise UserError(f"no run has finished with a validation ELBO ({states or 'there are no runs'})")
+    groups = comparable(ranked)
+    if not groups:
+        raise UserError("no run says on which images and under which likelihood it was trained, so none is the best")
+    if len(groups) > 1:
+        listing = "; ".join(f"{len(groups[name])} of {name} ({words})" for name, words in choices(groups).items())
+        raise UserError(f"these runs can't be compared, so choose some of them: {listing}")
+    (group,) = groups.values()
+    return max(group, key=lambda run: run.elbo)
+
+
+def choices(groups: dict[str, list[Summary]]) -> dict[str, str]:
+    """The options of the command line by which each of several groups is chosen."""
+    values = {name: {each: value_of(runs[0], each) for each in DISTINCT} for name, runs in groups.items()}
+    words = {name: [] for name in groups}
+    for option in DISTINCT:
+        texts = {
+            name: as_text(each[option])[:6] if option == "images" else as_text(each[option])
+            for name, each in values.items()
+        }
+        if len(set(texts.values())) > 1:
+            for name, text in texts.items():
+                words[name] += [] if values[name][option] is None else [f"--where {shlex.quote(f'{option}={text}')}"]
+    return {name: " ".join(each) for name, each in words.items()}

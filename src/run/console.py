@@ -1,0 +1,88 @@
+"""What the console says of a run before its training and after it."""
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.config.overrides import format_option
+from src.support.errors import printable
+from src.support.folders import RunFolder
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+    from src.data.module import ImageData
+    from src.models.vae import VAE
+
+log = logging.getLogger(__name__)
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+MANY = 1000  # test images above which a task is proposed on so many of them
+
+
+def log_opening(title: str, run: Path, vae: "VAE", data: "ImageData", trainer: "Trainer", done: int = 0) -> None:
+    """Say what is trained, on what, by which means, and where it is written; `done`: the epochs before a resume."""
+    facts, (channels, *size) = data.description(), data.val.images.shape[1:]
+    sizes = ", ".join(f"{facts[split]:,} {name}" for split, name in SPLITS.items())
+    shape = "x".join(map(str, size)) + (f" in {channels} channels" if channels > 1 else "")
+    processes = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
+    least = "at most " if trainer.early_stopping_callbacks else ""
+    epochs = f"{least}{trainer.max_epochs} epochs" + (f", of which {done} are done" if done else "")
+    log.info("%s", printable(title))
+    log.info("  model   %s", parameters(vae))
+    log.info("  data    %s: %s images", printable(facts["name"]), sizes)
+    log.info("  images  %s, %s", shape, data.pixels.description)
+    log.info("  steps   %d images each, %s", data.step_size() * trainer.world_size, epochs)
+    log.info("  device  %s%s, precision %s", device(trainer), processes, trainer.precision)
+    log.info("  folder  %s", printable(shorter_path(run)))
+
+
+def parameters(vae: "VAE") -> str:
+    """The number of a model's parameters, and those of its largest parts."""
+    counts = {name: sum(each.numel() for each in part.parameters()) for name, part in vae.named_children()}
+    names = sorted(filter(counts.get, counts), key=lambda name: not name.endswith("coder"))  # the networks first
+    parts = ", ".join(f"{name.removesuffix('_head')} {counts[name]:,}" for name in names)
+    return f"{sum(counts.values()):,} parameters: {parts}"
+
+
+def device(trainer: "Trainer") -> str:
+    """The device that trains, a GPU with its name."""
+    import torch
+
+    root = trainer.strategy.root_device
+    return f"{root} ({torch.cuda.get_device_name(root)})" if root.type == "cuda" else str(root)
+
+
+def log_results(metrics: Mapping[str, Any]) -> None:
+    """Say the main numbers of a run's best checkpoint."""
+    log.info("best checkpoint: epoch %d; nats per image", metrics["epoch"])
+    rows = [["", "loss", "ELBO", "recon", "KL", "active"]]
+    for split in ("val", "test"):
+        error = metrics.get(f"{split}/elbo_se", math.nan)
+        loss, elbo, recon, kl = (f"{metrics[f'{split}/{name}']:.2f}" for name in ("loss", "elbo", "recon", "kl"))
+        elbo += f" ± {error:.2f}" if math.isfinite(error) else ""
+        rows.append([SPLITS[split], loss, elbo, recon, kl, f"{metrics[f'{split}/active_units']:.0f}"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *cells in rows:
+        numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        log.info("  %s", "  ".join([name.ljust(widths[0]), *numbers]))
+
+
+def log_next(run: Path, metrics: Mapping[str, Any], has_problem: bool) -> None:
+    """Say where a run's pictures are, and two commands to go on with."""
+    folder = RunFolder(run)
+    images, animations = (len(list(folder.figures.glob(pattern))) for pattern in ("*.png", "*.gif"))
+    if images + animations:
+        place = printable(shorter_path(folder.figures))
+        log.info("pictures: %s (%d images, %d animations)", place, images, animations)
+    some = f" task.images={MANY}" if metrics["data"]["test"] > MANY else ""
+    for task in (f"evaluate{some}", "diagnose" if has_problem else "sample"):
+        log.info("next: python -m src.apply %s task=%s", format_option("run", shorter_path(run)), task)
+
+
+def shorter_path(path: Path) -> str:
+    """A path from the working directory where it leads there, otherwise from the root."""
+    relative = os.path.relpath(path)
+    return str(path.absolute()) if relative.startswith("..") else relative
