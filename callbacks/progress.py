@@ -51,7 +51,7 @@ class Progress(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, module: VAEModule) -> None:
         if self.bar is not None:
-            self.bar.set_description_str(description(trainer), refresh=False)
+            self.bar.set_description_str(description(trainer))
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.bar is not None:
