@@ -73,8 +73,8 @@ def encode(figure: Figure, show: Callable[[Frame], None], frames: Sequence[Frame
         indices = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE))
         # pixels that stay as they are become transparent, which halves the file
         changes = indices if before is None else np.where(indices == before, COLOURS, indices).astype(np.uint8)
-        images.append(Image.fromarray(changes, "P"))
-        images[-1].putpalette(colours)
+        images.append(Image.fromarray(changes))
+        images[-1].putpalette(colours)  # makes indices of gray levels
         before = indices
     content, durations = io.BytesIO(), [step] * (len(images) - 1) + [HOLD]
     options = {"duration": durations, "loop": 0, "transparency": COLOURS, "disposal": 1, "optimize": False}
