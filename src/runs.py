@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from src.reporting import listing, selection
@@ -101,7 +102,9 @@ def selecting() -> argparse.ArgumentParser:
     states = f"{', '.join(State)}; may be repeated for several"
     made.add_argument("--state", action="append", choices=[*State], default=[], metavar="STATE", help=states)
     made.add_argument("--since", type=time, metavar="TIME", help="started since then: 12h, 7d, 2w or 2026-11-01")
-    made.add_argument("--older-than", type=time, metavar="TIME", help="ended before then")
+    made.add_argument(
+        "--older-than", type=time, metavar="TIME", help="ended before then; runs that still run are never among them"
+    )
     return made
 
 
@@ -113,7 +116,7 @@ def where(text: str) -> tuple[str, str]:
     return name, value
 
 
-def time(text: str) -> selection.datetime:
+def time(text: str) -> datetime:
     """A time on the command line."""
     try:
         return selection.parse_time(text)
@@ -183,9 +186,9 @@ def delete(options: argparse.Namespace) -> int:
         return min(1, kept)
     if allowed:
         print(listing.table({"": list(allowed.values())}, sys.stderr), file=sys.stderr)
+        say(listing.totals(list(allowed.values())))
     for folder in rests:
         say(f"{os.path.relpath(folder)}: the rest of an earlier deletion")
-    say(listing.totals(list(allowed.values())))
     if options.dry_run or not confirm(options.yes):
         say("nothing is deleted")
     else:

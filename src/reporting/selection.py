@@ -20,7 +20,6 @@ from src.run.summary import Summary, plan_summary
 from src.support.errors import UserError
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-OLDEST = datetime.min.replace(tzinfo=datetime.now().astimezone().tzinfo)
 # what `where` knows of a run beside the options of its configuration
 FACTS: dict[str, Callable[[Summary], Any]] = {
     "title": lambda run: run.title,
@@ -60,7 +59,7 @@ class Condition:
             return False
         if self.since and not (run.started and run.started >= self.since):
             return False
-        if self.until and not (run.ended or run.started or OLDEST) <= self.until:
+        if self.until and not (run.ended and run.ended <= self.until):
             return False
         return all(matches(name, wanted, value_of(run, name)) for name, wanted in self.where.items())
 
@@ -137,7 +136,7 @@ def comparable(runs: list[Summary]) -> dict[str, list[Summary]]:
 
 
 ORDERS: dict[str, Callable[[Summary], Any]] = {
-    "started": lambda run: -(run.started or OLDEST).timestamp() if run.started else math.inf,
+    "started": lambda run: -run.started.timestamp() if run.started else math.inf,
     "elbo": lambda run: math.inf if run.elbo is None else -run.elbo,
     "time": lambda run: -(run.seconds or 0),
     "size": lambda run: -(run.size or 0),
@@ -160,7 +159,7 @@ def best(runs: list[Summary]) -> Summary:
         listing = "; ".join(f"{len(groups[name])} of {name} ({words})" for name, words in choices(groups).items())
         raise UserError(f"these runs can't be compared, so choose some of them: {listing}")
     (group,) = groups.values()
-    return max(group, key=lambda run: (run.elbo, run.started or OLDEST))
+    return max(group, key=lambda run: run.elbo)
 
 
 def choices(groups: dict[str, list[Summary]]) -> dict[str, str]:

@@ -45,7 +45,8 @@ def check(folder: Path, root: Path, hosts: Collection[str] = ()) -> None:
     if contents.runs:
         raise UserError(f"{name} holds another run, {relative(contents.runs[0])}: move or delete that first")
     if contents.in_use:
-        raise UserError(f"{name} is in use: a process is writing {relative(contents.in_use[0])}")
+        pid = contents.in_use[0].name.split(".")[1]
+        raise UserError(f"{name} is in use: process {pid} is writing {relative(contents.in_use[0])}")
     if contents.foreign:
         raise UserError(f"{name} holds a folder of another file system, {relative(contents.foreign[0])}: unmount it")
 

@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from src import runs
@@ -11,10 +13,25 @@ from src.run import deletion, places
 from src.support.locks import lock
 from tests.helpers.commands import contents
 from tests.helpers.kills import kill_at_change
-from tests.helpers.listed import command, make_job, make_run
+from tests.helpers.listed import command, edit_status, make_job, make_run
 from tests.helpers.project import ROOT
 
 FAILED = ("delete", "--state", "failed")
+
+
+def test_a_run_that_is_started_before_the_deletion_has_its_lock_is_left(delete, monkeypatch):
+    folder = make_run("runs/x", "failed")
+
+    @contextmanager
+    def late(*arguments: object) -> Iterator[None]:
+        edit_status(folder, state="running")
+        with lock(*arguments):
+            yield
+
+    monkeypatch.setattr(deletion, "lock", late)
+    code, said = delete("--yes")
+    assert (code, folder.is_dir()) == (1, True)
+    assert "not deleted: outputs/runs/x is running" in said
 
 
 def test_the_lock_of_a_run_that_begins_in_the_place_of_a_deleted_one_stays(holder):

@@ -90,6 +90,16 @@ def test_a_status_with_strange_entries_is_listed(capsys, content):
     assert row["state"] in ("unknown", "failed")
 
 
+@pytest.mark.parametrize("when", [0, 2**33, 2**40, -(2**33)])
+def test_files_of_any_time_are_listed(capsys, when):
+    folder = make_run("runs/killed", "running", pid=2**22 + 1)
+    for path in folder.iterdir():
+        os.utime(path, (when, when))
+    (row,) = json.loads(command(capsys, "--json")[1])
+    assert row["state"] == "killed"
+    assert command(capsys, "--older-than", "1d")[0] == 0
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "-1", [1], {"a": 1}, True, 10**400])
 def test_an_elbo_that_is_no_number_is_none(capsys, value):
     folder = make_run("runs/damaged")
