@@ -16,7 +16,7 @@ from src.run.kinds import fingerprint, kind, split_by_images
 from src.run.options import as_text
 from src.run.places import natural_key, read_plan
 from src.run.status import State
-from src.run.summary import Summary, plan_summary
+from src.run.summary import KIND, Summary, plan_summary
 from src.support.errors import UserError
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -64,12 +64,15 @@ class Condition:
         return all(matches(name, wanted, value_of(run, name)) for name, wanted in self.where.items())
 
 
-def read_runs(places: list[Path], condition: Condition) -> list[Summary]:
+def read_runs(places: list[Path], condition: Condition, needs_kinds: bool = False) -> list[Summary]:
     """The wanted ones of the runs in these folders. Raises UserError for a `where` that no run has anything for.
 
     Deleted jobs of sweeps are among them only where their state is asked for.
+
+    needs_kinds: whether the summaries must hold what `comparable` asks for, which takes longer to read
     """
     more, plans, runs = {name.partition(".")[0] for name in condition.where}, {}, []
+    more |= set(KIND) if needs_kinds or condition.where else set()
     for folder in places:
         try:
             if folder.parent not in plans:
