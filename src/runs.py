@@ -137,7 +137,7 @@ def choose(options: argparse.Namespace, needs_kinds: bool = False) -> tuple[list
             raise UserError(f"{folder}: there is no such folder")
     places = survey(folders)
     condition = Condition(dict(options.where), options.state, options.since, options.older_than)
-    runs = selection.read_runs(places.runs, condition, needs_kinds)
+    runs = selection.read_runs(places, condition, needs_kinds)
     return runs, [folder for folder in places.partial if deletion.is_rest(folder)]
 
 
