@@ -12,8 +12,8 @@ from src.figures.moments import FEWEST, MOST, Moment, smooth
 from src.figures.page import Frame, render, render_each
 from src.support.files import atomic_path
 
-STEP, HOLD = 280, 2500  # milliseconds for which a frame, and the last frame, is shown
-SECONDS, QUICKEST = 5, 80  # a smooth animation lasts this long, but no moment less than so many milliseconds
+STEP, HOLD = 120, 2500  # milliseconds for which a frame, and the last frame, is shown
+SECONDS, QUICKEST, SLOWEST = 5, 80, 280  # a smooth animation lasts so long, its moments so many milliseconds
 COLOURS = 63  # and one more, the index of what stays as it is
 LIMIT = 1_900_000  # bytes of a smooth animation
 
@@ -40,7 +40,7 @@ def write_smooth_animation(
     most = MOST
     while True:
         moments = smooth(frames, most)
-        step = min(STEP, max(QUICKEST, round(1000 * SECONDS / len(moments))))
+        step = min(SLOWEST, max(QUICKEST, round(1000 * SECONDS / len(moments))))
         content = encode(figure, show, moments, step)
         if len(content) <= limit or most <= FEWEST:
             return write_bytes(content, path)

@@ -30,6 +30,14 @@ def scatter(axes: Axes, labels: np.ndarray, classes: int, area: float = 11) -> P
     return points
 
 
+def enclose(axes: Axes, positions: np.ndarray) -> None:
+    """Set square limits around all `positions` (N, 2)."""
+    low, high = positions.min(0), positions.max(0)
+    half = 0.525 * max((high - low).max(), 1e-6)
+    (x, y) = (low + high) / 2
+    axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half))
+
+
 def name_classes(
     axes: Axes, labels: np.ndarray, classes: np.ndarray, planes: Mapping[int, np.ndarray], points: float
 ) -> tuple[list[Text], Callable[[int], np.ndarray]]:

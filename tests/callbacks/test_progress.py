@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from callbacks.progress import LINES, stride
 from src import apply, train
+from src.support.console import duration
 from tests.helpers.runs import rows
 from tests.helpers.terminals import terminal
 
@@ -112,6 +113,14 @@ def test_a_terminal_that_can_t_draw_gets_no_bar(command, monkeypatch):
         command("hydra.run.dir=a")
     assert not re.search(r"%\||\x1b", screen.text)
     assert epochs(screen.screen) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (41, "41 s"), (200, "3 min 20 s"), (720, "12 min"), (3599.9, "1 h 0 min"), (7500, "2 h 5 min")],
+)
+def test_a_duration_in_words(seconds, text):
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize("count", [1, 2, 29, 30, 31, 60, 61, 100, 299, 1000, 12345])
