@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from src.reporting import listing, selection
@@ -101,7 +102,9 @@ def selecting() -> argparse.ArgumentParser:
     states = f"{', '.join(State)}; may be repeated for several"
     made.add_argument("--state", action="append", choices=[*State], default=[], metavar="STATE", help=states)
     made.add_argument("--since", type=time, metavar="TIME", help="started since then: 12h, 7d, 2w or 2026-11-01")
-    made.add_argument("--older-than", type=time, metavar="TIME", help="ended before then")
+    made.add_argument(
+        "--older-than", type=time, metavar="TIME", help="ended before then; runs that still run are never among them"
+    )
     return made
 
 
@@ -113,7 +116,7 @@ def where(text: str) -> tuple[str, str]:
     return name, value
 
 
-def time(text: str) -> selection.datetime:
+def time(text: str) -> datetime:
     """A time on the command line."""
     try:
         return selection.parse_time(text)
@@ -121,8 +124,10 @@ def time(text: str) -> selection.datetime:
         raise argparse.ArgumentTypeError(f"{text} is no time such as 12h, 7d, 2w or 2026-11-01") from None
 
 
-def choose(options: argparse.Namespace) -> tuple[list[Summary], list[Path]]:
+def choose(options: argparse.Namespace, needs_kinds: bool = False) -> tuple[list[Summary], list[Path]]:
     """The runs that the options choose, and what earlier deletions have left.
+
+    needs_kinds: whether it must be known which of the runs can be compared
 
     Raises UserError where a folder is missing.
     """
@@ -132,13 +137,13 @@ def choose(options: argparse.Namespace) -> tuple[list[Summary], list[Path]]:
             raise UserError(f"{folder}: there is no such folder")
     places = survey(folders)
     condition = Condition(dict(options.where), options.state, options.since, options.older_than)
-    runs = selection.read_runs(places.runs, condition)
+    runs = selection.read_runs(places, condition, needs_kinds)
     return runs, [folder for folder in places.partial if deletion.is_rest(folder)]
 
 
 def show(options: argparse.Namespace) -> int:
     """Print the table, or the list for other programs."""
-    runs, rests = choose(options)
+    runs, rests = choose(options, needs_kinds=options.json or options.sort == "elbo")
     runs.sort(key=selection.ORDERS[options.sort], reverse=options.reverse)
     if options.json:
         print(listing.as_json(runs))
@@ -150,13 +155,13 @@ def show(options: argparse.Namespace) -> int:
     else:
         say(f"no such run in {', '.join(map(str, options.folder or [OUTPUTS]))}: python -m src.train trains one")
     if rests:
-        say(f"{len(rests)} rests of a deletion that was cut short: python -m src.runs delete removes them")
+        say(f"{len(rests)} of an earlier deletion that was cut short: python -m src.runs delete removes the rest")
     return 0
 
 
 def print_best(options: argparse.Namespace) -> int:
     """Print the path of the best run, and nothing else to the standard output."""
-    runs, _ = choose(options)
+    runs, _ = choose(options, needs_kinds=True)
     run = selection.best(runs)
     path = os.path.relpath(run.folder)
     if not path.isprintable():
@@ -183,9 +188,9 @@ def delete(options: argparse.Namespace) -> int:
         return min(1, kept)
     if allowed:
         print(listing.table({"": list(allowed.values())}, sys.stderr), file=sys.stderr)
+        say(listing.totals(list(allowed.values())))
     for folder in rests:
         say(f"{os.path.relpath(folder)}: the rest of an earlier deletion")
-    say(listing.totals(list(allowed.values())))
     if options.dry_run or not confirm(options.yes):
         say("nothing is deleted")
     else:
@@ -240,7 +245,8 @@ def report_removal(folder: Path, action: Callable[[Path], list[str]]) -> bool:
     for problem in problems[:3]:
         say(f"{name} is no run any more, but not all of it could be removed: {problem}")
     if problems:
-        say(f"{len(problems)} problems; once they are solved, python -m src.runs delete removes the rest")
+        more = f"{len(problems) - 3} more; " if len(problems) > 3 else ""
+        say(f"{more}once that is solved, python -m src.runs delete removes the rest")
     else:
         say(f"deleted: {name}")
     return not problems

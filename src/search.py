@@ -124,6 +124,7 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
     storage = study.storage(folder)
     optuna_study = study.open_study(storage, folder.name, plan)
     fixed, dimensions = split(plan.words)
+    log.info("search in %s: %d trials, by %s", folder, total, " and ".join(plan.metrics))
     reasons, times, deleted = [], [time.monotonic()], trials.deleted_numbers(folder)
     for trial in study.pending_trials(optuna_study, storage, total, plan.startup):
         suggestion = [each.suggest(trial) for each in dimensions]
@@ -147,7 +148,7 @@ def train_trials(folder: Path, plan: Plan, total: int) -> None:
 
 
 def progress(done: int, total: int, times: list[float]) -> str:
-    """How far a search is, in a line: "3 of 20 done, about 12 min 5 s left".
+    """How far a search is, in a line: "3 of 20 done, about 12 min left".
 
     times: when the first trial of this start began, and when each has ended, in seconds
     """

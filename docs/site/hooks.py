@@ -1,6 +1,6 @@
 """MkDocs hooks: pages of the site that are not files of docs/, and links that work on GitHub and in the site.
 
-README.md and other Markdown files of the project become pages, docs/*.ipynb too, and each room of the source gets a
+README.md and other files of the project become pages, docs/*.ipynb too, and each room of the source gets a
 page of the API reference. In Markdown, links are relative to the file, as on GitHub; here they are rewritten to where
 the target is in the site. A link to a file that is not in the site fails the strict build.
 """
@@ -20,6 +20,8 @@ PAGES = {
     "benchmarks/README.md": "benchmarks.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "CITATION.cff": "citation.txt",
+    "LICENSE": "license.txt",
 }
 IMAGES = ("outputs/showcase/*.png", "outputs/showcase/*.gif", "benchmarks/*.png")
 ROOMS = {

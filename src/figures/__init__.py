@@ -133,5 +133,6 @@ def embed(trace: Trace, frames: np.ndarray) -> tuple[dict[int, np.ndarray], np.n
             desc="t-SNE",
             unit="frame",
             disable=None,
+            leave=False,
         )
         return dict(zip(frames[::-1], planes, strict=True)), embedding.normalise(raw.result())

@@ -16,7 +16,7 @@ GUTTER = 28
 TOP = page.HEADER + 32
 LABELS, BAND = 126, 18  # pixels of the page left of the bands of reconstructions, and between two bands
 MAX_IMAGES, COMPACT_IMAGES = 12, 6  # images in a band; the latter in an animation, which has two bands at most
-IMAGE, ORIGINAL, BINARY = "image", "gray original", "binary pixels,\nthe model's input"
+IMAGE, ORIGINAL, BINARY = "image,\nthe model's input", "gray original", "binary pixels,\nthe model's input"
 RECONSTRUCTIONS = ("mean at the\nposterior's mean", "mean at a draw\nfrom the posterior")
 SEPARATOR = 80  # gray level of the lines between the images
 

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from src.figures import page
 from src.figures.embedding import knn_accuracy, neighbour_overlap, neighbours
 from src.figures.moments import Moment, blend, progress
-from src.figures.points import NAMED, legend, name_classes, scatter
+from src.figures.points import enclose, legend, name_classes, note_on_names, scatter
 from src.run.trace import Trace
 
 SIDE, COMPACT, COLUMN, GUTTER = 560, 480, 226, 28  # pixels: side of the panel, also in the compact form; text beside it
@@ -43,14 +43,14 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray, compac
     figure, side = panel_page(compact)
     head = page.header(figure, trace)
     axes = page.box(figure, page.Area(page.MARGIN, TOP, side, side), frame=True)
-    _enclose(axes, np.concatenate(list(planes.values())))
+    enclose(axes, np.concatenate(list(planes.values())))
     move = moving_points(axes, trace, planes)
     page.write(figure, page.MARGIN + 12, TOP + 10, "t-SNE of the posterior means", animated=True)  # over the points
 
     if compact:
         names = (f"10-NN accuracy (raw pixels: {of_pixels})", "neighbours kept", "active units")
         numbers = facts(figure, [(page.MARGIN + x, TOP + side + 12) for x in (0, 250, 380)], names)
-        compact_note(figure, page.MARGIN, TOP + side + 64, "")
+        compact_note(figure, page.MARGIN, TOP + side + 64, note_on_names(labels))
     else:
         left = page.MARGIN + SIDE + GUTTER
         names = ("10-NN accuracy among these codes", "neighbours kept by the plane", "active units")
@@ -120,15 +120,7 @@ def _draw_raw_pixels(figure: Figure, left: float, trace: Trace, plane: np.ndarra
     page.write(figure, left, top - 40, f"For comparison, t-SNE of the {kind}\npixels: 10-NN accuracy {accuracy}")
     axes = page.box(figure, page.Area(left, top, COLUMN, COLUMN), frame=True)
     scatter(axes, trace.fixed["labels"], len(trace.fixed["classes"]), area=4).set_offsets(plane)
-    _enclose(axes, plane)
-
-
-def _enclose(axes: Axes, positions: np.ndarray) -> None:
-    """Set square limits around all `positions` (N, 2)."""
-    low, high = positions.min(0), positions.max(0)
-    half = 0.525 * max((high - low).max(), 1e-6)
-    (x, y) = (low + high) / 2
-    axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half))
+    enclose(axes, plane)
 
 
 def plane(trace: Trace, frames: Sequence[int], compact: bool = False) -> tuple[Figure, Show]:
@@ -142,8 +134,7 @@ def plane(trace: Trace, frames: Sequence[int], compact: bool = False) -> tuple[F
     figure, side = panel_page(compact, AXIS)
     head = page.header(figure, trace)
     axes = page.box(figure, page.Area(page.MARGIN + AXIS, TOP, side, side), frame=True)
-    # a few points of the first epochs may be outside: limits that include them would shrink the rest
-    limit = max(3.4, 1.05 * np.percentile(np.abs(codes[frames][..., dimensions]), 99))
+    limit = plane_limit(np.abs(codes[frames][..., dimensions]))
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10)))
@@ -190,12 +181,22 @@ def plane(trace: Trace, frames: Sequence[int], compact: bool = False) -> tuple[F
     return figure, show
 
 
+def plane_limit(distances: np.ndarray) -> float:
+    """How far the axes of the plane reach, for the distances (F, P, D) of codes from the origin in each dimension.
+
+    A few points of the first epochs, or of the last if they are far away, may be outside: limits that include them
+    would shrink the rest.
+    """
+    most, last = np.percentile(distances, 99), distances[-1].max()
+    return float(max(3.4, 1.05 * (last if last < 1.4 * most else most)))
+
+
 def _points_of_codes(axes: Axes, trace: Trace, frames: Sequence[int], dimensions: Sequence[int]) -> tuple[Show, str]:
     """Draw the points of codes in one or two dimensions; a function that moves them, and a note on names left out."""
     codes, labels, classes = trace.frames["codes"], trace.fixed["labels"], trace.fixed["classes"]
     if len(dimensions) == 2:
-        note = "Not all classes have room for their names." if len(np.unique(labels)) > NAMED else ""
-        return moving_points(axes, trace, {int(f): codes[f][:, dimensions] for f in frames}), note
+        places = {int(frame): codes[frame][:, dimensions] for frame in frames}
+        return moving_points(axes, trace, places), note_on_names(labels)
     points = scatter(axes, labels, len(classes))
     points.set_animated(True)
     note = _name_rows(axes, classes)

@@ -8,7 +8,7 @@ import numpy as np
 
 from src.run.trace import Trace
 
-MOST, FEWEST = 64, 8  # moments of an animation: at first, and where its file would be too large
+MOST, FEWEST = 72, 8  # moments of an animation: at first, and where its file would be too large
 STEPS = 5  # the most moments from one frame to the next
 
 

@@ -30,6 +30,14 @@ def scatter(axes: Axes, labels: np.ndarray, classes: int, area: float = 11) -> P
     return points
 
 
+def enclose(axes: Axes, positions: np.ndarray) -> None:
+    """Set square limits around all `positions` (N, 2)."""
+    low, high = positions.min(0), positions.max(0)
+    half = 0.525 * max((high - low).max(), 1e-6)
+    (x, y) = (low + high) / 2
+    axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half))
+
+
 def name_classes(
     axes: Axes, labels: np.ndarray, classes: np.ndarray, planes: Mapping[int, np.ndarray], points: float
 ) -> tuple[list[Text], Callable[[int], np.ndarray]]:
@@ -89,6 +97,11 @@ def separate(targets: np.ndarray, places: np.ndarray, sizes: np.ndarray) -> np.n
         push = np.take_along_axis(overlap * direction, axis[..., None], 2)[..., 0] * meets / 2
         places = places + np.stack([(push * (axis == k)).sum(1) for k in (0, 1)], 1)
     return places
+
+
+def note_on_names(labels: np.ndarray) -> str:
+    """A note where not all classes are named in the plane; empty where they are."""
+    return "Not all classes have room for their names." if len(np.unique(labels)) > NAMED else ""
 
 
 def with_room(places: np.ndarray, sizes: np.ndarray) -> set[int]:

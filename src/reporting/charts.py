@@ -35,7 +35,7 @@ class Chart(NamedTuple):
 
 def draw_charts(group: Group) -> list[Chart]:
     """The charts for which the runs of a group have data."""
-    hull = "grey: equal ELBO; dashed: lower left hull of all"
+    hull = "gray: equal ELBO; dashed: lower left hull of all"
     training = "dotted: not finished; begins, and what diverges, may run off: a double click shows all"
     dimensions = f"what falls off is not used; below {MIN_KL:g} drawn there"
     figures = [

@@ -112,10 +112,11 @@ def other_options(group: Group, place: int, names: tuple[str, str]) -> tuple[tup
 def matrix(group: Group, quantity: str, down: str, across: str) -> Matrix:
     """The matrix of a quantity."""
     _, key, title = QUANTITIES[quantity]
-    rows = [row for row in setting_rows(group) if row[key] is not None]
+    settings = setting_rows(group)
+    rows, suffix = [row for row in settings if row[key] is not None], error_suffix(settings)
     low, high = min(row[key] for row in rows), max(row[key] for row in rows)
     shares = [(row[key] - low) / (high - low) if high > low else 0.5 for row in rows]
-    suffix, selected = error_suffix(rows), (select_setting(group) or {}).get("places")
+    selected = (select_setting(group) or {}).get("places")
     cells: dict[tuple, Cell] = {}
     for row, colour in zip(rows, scale_colours(SCALE, shares), strict=True):
         others = other_options(group, row["places"][0], (down, across))

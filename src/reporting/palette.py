@@ -13,22 +13,30 @@ from src.run.options import as_text
 
 # the parts of viridis that can be seen on a light and on a dark page
 ON_LIGHT, ON_DARK = (0.05, 0.85), (0.35, 1.0)
+DARK_PAGE = "#0d1117"
 SCALE = "cividis"  # looks the same to the colour-blind (Nuñez, Anderton, Renslow, 2018)
 
 
 def colours(values: Sequence[Any]) -> dict[str, Any]:
     """A colour for each of `values`, from dark to light for numbers; `legend`: each distinct value and its colour.
 
-    A colour is one of CSS, and may be `light-dark(on a light page, on a dark one)`.
+    A colour is one of CSS, `light-dark(on a light page, on a dark one)`.
     """
     distinct = distinct_values(values)
     if all(is_number(value) for value in distinct) and len(distinct) > 1:
         light, dark = (scale_colours("viridis", np.linspace(*ends, len(distinct))) for ends in (ON_LIGHT, ON_DARK))
         palette = [f"light-dark({a}, {b})" for a, b in zip(light, dark, strict=True)]
     else:
-        palette = [CLASS_COLOURS[i % len(CLASS_COLOURS)] for i in range(len(distinct))]
+        names = [CLASS_COLOURS[i % len(CLASS_COLOURS)] for i in range(len(distinct))]
+        palette = [f"light-dark({colour}, {lighten(colour)})" for colour in names]
     legend = dict(zip(map(as_text, distinct), palette, strict=True))
     return {"of": [legend[as_text(value)] for value in values], "legend": list(legend.items())}
+
+
+def lighten(colour: str) -> str:
+    """A colour mixed with as much white as it needs to be seen on a dark page: with a contrast of 3 to 1."""
+    mixtures = (to_hex([c + share * (1 - c) for c in to_rgb(colour)]) for share in np.linspace(0, 1, 21))
+    return next(each for each in mixtures if contrast(each, DARK_PAGE) >= 3)
 
 
 def distinct_values(values: Sequence[Any]) -> list[Any]:
@@ -44,7 +52,13 @@ def scale_colours(name: str, shares: Sequence[float] | np.ndarray) -> list[str]:
 
 def text_colour(background: str) -> str:
     """Black or white, whichever has the higher contrast to a background: at least 4.5 to 1, as WCAG 2 asks for."""
-    return "#000000" if luminance(background) > 0.179 else "#ffffff"
+    return max("#000000", "#ffffff", key=lambda colour: contrast(colour, background))
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast of two colours, as WCAG 2 defines it: from 1 to 21."""
+    low, high = sorted(map(luminance, (first, second)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def luminance(colour: str) -> float:

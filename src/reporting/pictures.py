@@ -56,13 +56,18 @@ def samples(path: Path) -> Image.Image:
 
 
 def reconstructions(path: Path) -> Image.Image:
-    """Rows of images and, below each, of their reconstructions in the last frame of a trace."""
+    """Rows of images and, below each, of their reconstructions in the last frame of a trace.
+
+    Above the binary pixels of a Bernoulli model are the gray images that they were drawn from, if the trace has them.
+    """
     with open_arrays(path) as arrays:
         means = arrays["frames/recon_mean"][-1][:16]
-        images = arrays["fixed/pixels"][: len(means)]
+        pixels = arrays["fixed/pixels"][: len(means)]
+        gray = arrays["fixed/originals"][: len(means)] if "fixed/originals" in arrays else pixels
+    images = [pixels] if np.array_equal(gray, pixels) else [gray, pixels]
     columns = min(8, len(means))
     count = len(means) // columns * columns
-    rows = [each[i : i + columns] for i in range(0, count, columns) for each in (images, means)]
+    rows = [each[i : i + columns] for i in range(0, count, columns) for each in (*images, means)]
     return sheet(np.concatenate(rows), columns)
 
 

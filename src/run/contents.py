@@ -16,6 +16,7 @@ class Contents(NamedTuple):
     """What a run's folder and the folders in it hold; links are not followed.
 
     size: the bytes of all files
+    changed: when one of them was last changed, in seconds since 1970; 0 without a file
     runs: folders of other runs
     in_use: temporary files and folders of processes that still live, such as a task that is being done
     foreign: folders of other file systems, which are mounted there
@@ -23,6 +24,7 @@ class Contents(NamedTuple):
     """
 
     size: int
+    changed: float
     runs: list[Path]
     in_use: list[Path]
     foreign: list[Path]
@@ -31,7 +33,7 @@ class Contents(NamedTuple):
 
 def measure(folder: Path) -> Contents:
     """What a run's folder holds."""
-    size, runs, in_use, foreign, unreadable = 0, [], [], [], []
+    size, changed, runs, in_use, foreign, unreadable = 0, 0.0, [], [], [], []
     device, left = None, [str(folder)]
     while left:
         inner = left.pop()
@@ -43,7 +45,7 @@ def measure(folder: Path) -> Contents:
                     if (named := PARTIAL.match(entry.name)) and is_of_living_process(Path(entry.path), int(named[1])):
                         in_use.append(Path(entry.path))
                     if not entry.is_dir(follow_symlinks=False):
-                        size += info.st_size
+                        size, changed = size + info.st_size, max(changed, info.st_mtime)
                         if entry.name == STATUS and inner != str(folder):
                             runs.append(Path(inner))
                     elif info.st_dev != device:
@@ -52,4 +54,4 @@ def measure(folder: Path) -> Contents:
                         left.append(entry.path)
         except OSError as error:
             unreadable.append(describe_os_error(error, inner))
-    return Contents(size, runs, in_use, foreign, unreadable)
+    return Contents(size, changed, runs, in_use, foreign, unreadable)

@@ -21,7 +21,7 @@ from src.support.folders import RunFolder, SweepFolder
 from src.support.texts import parse_yaml, read_json, read_text
 
 ROOT_OPTION = re.compile(r"^(\w+):", re.MULTILINE)
-NEEDED = ("title", "data", "likelihood")  # the options at the root of a configuration that a list shows or compares
+KIND = ("data", "likelihood")  # the options at the root of a configuration that say with which runs one compares
 VAL_ELBO = "val/elbo"
 
 
@@ -32,12 +32,12 @@ class Summary:
     title    of the configuration; the options of a job without a folder
     elbo     validation ELBO of the best checkpoint or, before there is one, of the last epoch; nats per image
     started  when it was started last
-    ended    when it ended; None while it runs, and where that is not known
+    ended    when it ended; of one that was killed, when one of its files was last changed; None if not known
     seconds  the duration of its training; without results, of its last start
     size     bytes of all files in its folder
     sweep    the name of the sweep or search that it belongs to
     note     the reason for its state, warnings, and what can't be read
-    config   the options NEEDED, and those that were asked for
+    config   the title, and the options that were asked for
     """
 
     folder: Path
@@ -88,12 +88,14 @@ def read(folder: Path, more: Iterable[str] = ()) -> Summary:
             return {}
 
     recorded = attempt(files.status, read_status)
-    config = attempt(files.config, lambda path: read_options(path, {*NEEDED, *more}))
+    config = attempt(files.config, lambda path: read_options(path, {"title", *more}))
     metrics, data = attempt(files.metrics, read_json), attempt(files.data, read_json)
     old = State.FINISHED if metrics and not os.path.lexists(files.status) else State.UNKNOWN
     state = State(recorded.get("state", old))
     started, ended = (time_of(recorded.get(name)) for name in ("started", "ended"))
     contents = measure(folder)
+    if state == State.KILLED:
+        ended = time_of(contents.changed)
     problems += [f"holds the run {path}" for path in contents.runs[:1]] + contents.unreadable[:1]
     if state == State.UNKNOWN and not problems:
         problems.append(f"it left no {files.status.name}")
@@ -147,10 +149,10 @@ def number(value: Any) -> float | None:
 
 
 def time_of(value: Any) -> datetime | None:
-    """The time in an entry of status.json, in this machine's zone; None where there is none."""
+    """A time in ISO 8601 or in seconds since 1970, in this machine's zone; None where it is neither."""
     try:
-        return datetime.fromisoformat(value).astimezone()
-    except (TypeError, ValueError, OverflowError):
+        return (datetime.fromtimestamp(value) if type(value) is float else datetime.fromisoformat(value)).astimezone()
+    except (TypeError, ValueError, OverflowError, OSError):
         return None
 
 

@@ -49,9 +49,10 @@ def print_warnings_alone() -> None:
 
 
 def duration(seconds: float) -> str:
-    """A time as one says it: 41 s, 3 min 20 s, 2 h 5 min."""
+    """A time as one says it: 41 s, 3 min 20 s, 12 min, 2 h 5 min."""
     minutes, rest = divmod(round(seconds), 60)
-    if not minutes:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    if minutes >= 10:
+        return f"{minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

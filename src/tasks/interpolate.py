@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 FEW = 4  # the default number of pairs, which is accepted however few images there are
 FADE = "pixel fade"
 DRAWS, SAMPLES = 4, 100  # binary draws of an image, and codes for the bound on the -log p(x) of each
-TOUR, LEG = 6, 8  # images in the animation, and frames from one to the next
+TOUR, LEG = 6, 12  # images in the animation, and frames from one to the next
 HEADINGS = {
     Pixels.BINARY: "−log p of binary images drawn with the intensities shown",
     Pixels.DEQUANTIZED: "−log p (a density) of the images shown",

@@ -24,7 +24,7 @@ from src.tasks.examples import describe, example_batch, picture_rows
 
 ENDS = 0.01, 0.99  # quantiles at which a sweep begins and ends
 PRIOR_DRAWS = 10_000  # from which the quantiles of a learned prior are estimated
-MOVING, FRAMES = 6, 15  # images in the animation, and its frames in one direction
+MOVING, FRAMES = 6, 21  # images in the animation, and its frames in one direction
 GRID = 20  # codes along each side of the plane
 
 

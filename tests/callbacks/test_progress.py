@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from callbacks.progress import LINES, stride
 from src import apply, train
+from src.support.console import duration
 from tests.helpers.runs import rows
 from tests.helpers.terminals import terminal
 
@@ -46,7 +47,7 @@ def epochs(lines: list[str]) -> list[int]:
 def test_a_file_gets_whole_lines_and_no_bar(command, capfd):
     command("hydra.run.dir=a run", "beta=4")
     said = capfd.readouterr()
-    assert not re.search(r"[\r\x1b]|%\|", said.out + said.err)
+    assert not re.search(r"[\r\x1b]|% \|", said.out + said.err)
     lines = said.out.splitlines()
     assert lines[0] == "mlp d=3 beta=4.0 on npz"
     assert re.fullmatch(r"  model   [\d,]+ parameters: encoder [\d,]+, decoder [\d,]+", lines[1])
@@ -110,8 +111,16 @@ def test_a_terminal_that_can_t_draw_gets_no_bar(command, monkeypatch):
     with terminal(monkeypatch) as screen:
         monkeypatch.setenv("TERM", "dumb")
         command("hydra.run.dir=a")
-    assert not re.search(r"%\||\x1b", screen.text)
+    assert not re.search(r"% \||\x1b", screen.text)
     assert epochs(screen.screen) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (41, "41 s"), (200, "3 min 20 s"), (720, "12 min"), (3599.9, "1 h 0 min"), (7500, "2 h 5 min")],
+)
+def test_a_duration_in_words(seconds, text):
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize("count", [1, 2, 29, 30, 31, 60, 61, 100, 299, 1000, 12345])

@@ -24,3 +24,8 @@ def test_a_likelihoods_support_asks_for_a_kind_of_pixels(likelihood, kind):
 
 def test_kinds_of_pixels_are_written_by_their_names():
     assert [f"{kind}" for kind in Pixels] == ["binary", "dequantized", "levels"]
+
+
+def test_each_kind_of_pixels_says_what_the_model_sees():
+    words = [kind.description for kind in Pixels]
+    assert len(set(words)) == len(Pixels) and [("binary" in each) for each in words] == [True, False, False]

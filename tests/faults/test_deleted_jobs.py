@@ -112,12 +112,12 @@ def test_a_deleted_trial_is_not_trained_again(small, capfd, monkeypatch):
     def train(cfg: object, folder: Path, *others: object) -> dict:
         trained.append(folder.name)
         if folder.name == "1":
-            raise KeyboardInterrupt
+            raise SystemExit(130)
         return original(cfg, folder, *others)
 
     original = search.train
     monkeypatch.setattr(search, "train", train)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit):
         search.search(options)
     (SWEEP / "1" / "status.json").write_text(
         (SWEEP / "0" / "status.json").read_text().replace("finished", "interrupted")

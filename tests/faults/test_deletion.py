@@ -66,9 +66,21 @@ def test_without_a_terminal_it_asks_for_a_yes(tmp_path):
 
 
 def test_old_runs_are_deleted(delete):
-    old, new = make_run("runs/old", days=31), make_run("runs/new", days=29)
+    old, new, undated = make_run("runs/old", days=31), make_run("runs/new", days=29), make_run("runs/undated")
+    edit_status(undated, ended=None)
     assert delete("--yes", chosen=("--older-than", "30d"))[0] == 0
-    assert (old.exists(), new.exists()) == (False, True)
+    assert (old.exists(), new.exists(), undated.exists()) == (False, True, True)
+
+
+def test_a_run_that_was_killed_is_as_old_as_its_files(delete):
+    """It was started long ago, and may have trained for long."""
+    folder = make_run("runs/killed", "running", days=40, pid=2**22 + 1)
+    assert delete("--yes", chosen=("--older-than", "30d"))[0] == 0
+    assert folder.is_dir()
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    assert delete("--yes", chosen=("--older-than", "30d"))[0] == 0
+    assert not folder.exists()
 
 
 def test_nothing_is_deleted_unless_it_is_said_what(delete):
@@ -119,7 +131,7 @@ def prepare(case: str, folder: Path, tmp_path: Path) -> None:
         ("a status that is a link", "has no status.json of this program"),
         ("a strange status", "has no status.json of this program"),
         ("around another run", "holds another run, outputs/runs/x/inner"),
-        ("in use by a task", "is in use: a process is writing"),
+        ("in use by a task", f"is in use: process {os.getpid()} is writing"),
         ("a link", "is a link, and no links are followed"),
         ("within a link", "is a link, and no links are followed"),
     ],

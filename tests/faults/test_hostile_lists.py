@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.helpers.hostile import CANARY
-from tests.helpers.listed import command, make_run
+from tests.helpers.listed import command, make_job, make_run
 
 
 def pipe(path: Path) -> None:
@@ -80,6 +80,22 @@ def test_a_damaged_file_is_a_note_in_its_row(capsys, file, content):
     assert (code, out in ("outputs/runs/whole\n", "outputs/runs/damaged\n")) == (0, True)
 
 
+@pytest.mark.parametrize("content", CONTENTS)
+def test_a_damaged_plan_of_a_sweep_is_a_line(capsys, caplog, content):
+    """Its jobs are listed; one is deleted only if the sweep can know of it ever after."""
+    plan = make_job(0).parent / "jobs.json"
+    plan.unlink()
+    CONTENTS[content](plan)
+    code, out, _ = command(capsys)
+    assert (code, "outputs/sweeps/a/0" in out) == (0, True)
+    said = [record.message for record in caplog.records]
+    is_file = plan.is_file()
+    assert len(said) == is_file
+    assert not is_file or "jobs.json is damaged (" in said[0]
+    assert command(capsys, "delete", "outputs/sweeps/a/0", "--yes")[0] == is_file
+    assert (plan.parent / "0").exists() == is_file
+
+
 @pytest.mark.parametrize("content", STATUSES)
 def test_a_status_with_strange_entries_is_listed(capsys, content):
     folder = make_run("runs/damaged")
@@ -88,6 +104,16 @@ def test_a_status_with_strange_entries_is_listed(capsys, content):
         assert command(capsys, *words)[0] == 0
     (row,) = json.loads(command(capsys, "--json")[1])
     assert row["state"] in ("unknown", "failed")
+
+
+@pytest.mark.parametrize("when", [0, 2**33, 2**40, -(2**33)])
+def test_files_of_any_time_are_listed(capsys, when):
+    folder = make_run("runs/killed", "running", pid=2**22 + 1)
+    for path in folder.iterdir():
+        os.utime(path, (when, when))
+    (row,) = json.loads(command(capsys, "--json")[1])
+    assert row["state"] == "killed"
+    assert command(capsys, "--older-than", "1d")[0] == 0
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "-1", [1], {"a": 1}, True, 10**400])

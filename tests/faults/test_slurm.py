@@ -142,7 +142,7 @@ def test_tasks_of_srun_train_the_run_of_lightnings_own_launcher(command, tmp_pat
     (run,) = tmp_path.glob("outputs/runs/*")
     assert "Traceback" not in said
     assert {path.name for path in run.glob("*.log")} == {"train.log"}
-    assert said.count("pictures and numbers:") == 1
+    assert said.count("best checkpoint: epoch") == 1
     assert run_line(*command(*TWO, "hydra.run.dir=local"))[0] == 0
     assert identical(weights(run), weights(tmp_path / "local"))
 

@@ -50,7 +50,9 @@ def test_animations_pass_each_recorded_epoch_in_one_palette_and_hold_the_last(dr
                 durations.append(film.info["duration"])
                 colours |= {colour for _, colour in film.convert("RGB").getcolors(film.width * film.height)}
             assert film.info["loop"] == 0
-        assert durations == durations[:1] * (len(moments) - 1) + [animation.HOLD] and durations[0] <= 280, name
+        assert (
+            durations == durations[:1] * (len(moments) - 1) + [animation.HOLD] and durations[0] <= animation.SLOWEST
+        ), name
         assert len(colours) <= animation.COLOURS, name
 
 

@@ -1,6 +1,7 @@
 """Run folders as `python -m src.runs` lists and deletes them, made without a training, and the command on them."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,19 @@ NOW = datetime.now(UTC)
 IMAGES = {"name": "mnist", "without": [], "fingerprint": "5b007d27ac83ee31"}
 
 
-def make_run(name: str, state: str = "finished", days: float = 1, images: str | None = None, **options: Any) -> Path:
-    """A run in outputs/ that was started so many days ago, and took an hour."""
+def make_run(
+    name: str,
+    state: str = "finished",
+    days: float = 1,
+    images: str | None = None,
+    pid: int | None = None,
+    **options: Any,
+) -> Path:
+    """A run in outputs/ that was started so many days ago by a process, and took an hour."""
     folder = fake_run(Path("outputs", name), **options)
     started = NOW - timedelta(days=days)
     times = {"started": started.isoformat(), "ended": (started + timedelta(hours=1)).isoformat()}
-    write_status(folder, state, **times, overrides=["seed=0"])
+    write_status(folder, state, **times, pid=pid or os.getpid(), overrides=["seed=0"])
     record.write_json(folder / "data.json", IMAGES | ({"fingerprint": images} if images else {}))
     return folder
 

@@ -110,6 +110,19 @@ def test_thumbnails_are_of_the_last_frame_and_no_larger_than_allowed(tmp_path):
             assert (folder / file).is_file()
 
 
+def test_gray_originals_are_above_the_pixels_that_a_bernoulli_model_sees(tmp_path):
+    path = add_figures(fake_run(tmp_path / "0")) / "figures" / "trace.npz"
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    without = np.asarray(pictures.reconstructions(path))
+    np.savez(path, **content | {"fixed/originals": np.full((16, 1, 28, 28), 77, np.uint8)})
+    sheet = np.asarray(pictures.reconstructions(path))
+    assert (without.shape[0], sheet.shape[0]) == (4 * 29 - 1, 6 * 29 - 1)
+    assert (sheet[:28, :28] == 77).all()
+    assert (sheet[29:57, :28, 0] == content["fixed/pixels"][0, 0]).all()
+    assert (sheet[58:86, :28, 0] == content["frames/recon_mean"][-1, 0, 0]).all()
+
+
 def test_the_panels_are_where_they_are_drawn():
     from src.figures import latent, page
 

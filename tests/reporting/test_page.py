@@ -13,12 +13,6 @@ BUNDLE = "99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba"
 STYLE = (page.HERE / "page.css").read_text()
 
 
-def contrast(first: str, second: str) -> float:
-    """The contrast of two colours, as WCAG 2 defines it."""
-    low, high = sorted(map(palette.luminance, (first, second)))
-    return (high + 0.05) / (low + 0.05)
-
-
 def theme(place: int) -> dict[str, str]:
     """The colours of the light (0) or the dark (1) theme by name."""
     pairs = re.findall(r"--(\w+): light-dark\((#\w{6}), (#\w{6})\)", STYLE)
@@ -46,11 +40,11 @@ def test_text_is_legible_in_both_themes(place):
     colours = theme(place)
     for background in ("page", "pale"):
         for text in ("ink", "grey", "blue", "warning"):
-            assert contrast(colours[text], colours[background]) >= 4.5, (text, background)
+            assert palette.contrast(colours[text], colours[background]) >= 4.5, (text, background)
     badges = re.findall(r"background: light-dark\((\S+), (\S+)\);\s+color: light-dark\((\S+), (\S+)\)", STYLE)
     assert len(badges) == 5
     for badge in badges:
-        assert contrast(badge[place], badge[place + 2]) >= 4.5
+        assert palette.contrast(badge[place], badge[place + 2]) >= 4.5
 
 
 def test_a_chart_has_no_colour_of_one_theme_alone(tmp_path):
@@ -61,12 +55,20 @@ def test_a_chart_has_no_colour_of_one_theme_alone(tmp_path):
     said = str([chart.figure for chart in page.draw_charts(group)])
     assert set(re.findall(r"#[0-9a-f]{3,6}\b|\bwhite\b|\bblack\b", said)) == set()
     assert set(re.findall(r"var\(--(\w+)\)", said)) <= set(theme(0))
-    assert all(re.fullmatch(r"light-dark\(#\w{6}, #\w{6}\)", each) for each in palette.colours([1, 2, 4])["of"])
+
+
+@pytest.mark.parametrize("values", [[1, 2, 4, 8], list("abcdefghij")], ids=["numbers", "names"])
+def test_the_colours_of_runs_are_seen_in_both_themes(values):
+    assert theme(1)["page"] == palette.DARK_PAGE
+    for colour in palette.colours(values)["of"]:
+        light, dark = re.fullmatch(r"light-dark\((#\w{6}), (#\w{6})\)", colour).groups()
+        assert palette.contrast(light, theme(0)["page"]) >= 1.4
+        assert palette.contrast(dark, theme(1)["page"]) >= 3
 
 
 def test_the_cells_of_a_matrix_are_legible_and_ordered_for_the_colour_blind():
     colours = palette.scale_colours(palette.SCALE, np.linspace(0, 1, 101))
-    assert all(contrast(colour, palette.text_colour(colour)) >= 4.5 for colour in colours)
+    assert all(palette.contrast(colour, palette.text_colour(colour)) >= 4.5 for colour in colours)
     light = [palette.luminance(colour) for colour in colours]
     assert light == sorted(light)  # the order is that of lightness, which everyone sees
 

@@ -33,7 +33,7 @@ def test_a_sweep_whose_jobs_are_over_launches_nothing(sweep, capfd):
     jobs_begun = [line for line in said.splitlines() if line.startswith("job ")]
     assert jobs_begun == ["job 1 of 2: beta=1", "job 2 of 2: beta=4"]
     assert len(re.findall(r"^  val/elbo -\d+\.\d\d ± \d+\.\d\d, \d+ s; [12] of 2 done", said, flags=re.MULTILINE)) == 2
-    assert "epoch" not in said  # which each job's own log has
+    assert "recon" not in said  # of each epoch, which each job's own log has
     assert sweep("beta=1,4", "sweep_name=a") == 0
     said = capfd.readouterr().out
     assert "sweep_name=a: 2 jobs, 2 of them done before" in said

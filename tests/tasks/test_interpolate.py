@@ -13,6 +13,7 @@ from src.support.errors import UserError
 from src.tasks.examples import example_batch
 from src.tasks.interpolate import (
     FADE,
+    LEG,
     decode_paths,
     latent_paths,
     linear,
@@ -29,7 +30,7 @@ def test_pairs_and_an_animation_are_drawn(applied, finished):
         *("pair_1.png", "pair_2.png", "interpolation.gif", "metrics.json", "task.yaml")
     }
     with Image.open(folder / "interpolation.gif") as animation:
-        assert animation.n_frames == 4 * 8 + 1
+        assert animation.n_frames == 4 * LEG + 1
         first = np.asarray(animation.convert("RGB"))
         animation.seek(animation.n_frames - 1)
         last = np.asarray(animation.convert("RGB"))
