@@ -88,7 +88,7 @@ def test_without_a_key_nothing_is_asked(tmp_path):
     """A real process, no key, no terminal, no network needed."""
     code = "from src.run import tracking; print(tracking.resolve_mode('auto'))"
     env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
     assert result.stdout.strip().splitlines()[-1] == "offline", result.stderr
 
 
