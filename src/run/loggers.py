@@ -63,7 +63,7 @@ def build_loggers(
 
 def last_row(rows: list[Row], resumed_at: Position | None, images_per_step: int) -> Row | None:
     """The numbers of the last epoch that a resumed run keeps, or where they are lost, its place among the others."""
-    if resumed_at is None:
+    if not resumed_at:
         return None
     epoch, step = resumed_at
     place = {"epoch": epoch, "step": step, "images_seen": step * images_per_step}

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +20,6 @@ from src.run.stores import About, hyperparameters, is_number
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 from tests.helpers import stores
-from tests.helpers.project import ROOT
 from tests.helpers.runs import rows, train_run
 
 TITLE = "mlp d=2 beta=1.0 on npz"
@@ -287,25 +284,3 @@ def test_other_processes_of_a_run_have_no_store(composed, all_loggers, tmp_path,
     for name, node in composed(*all_loggers).logger.items():
         assert loggers.build_logger(node, name, about(tmp_path), {}) is None
     assert not [each for each in tmp_path.iterdir() if each.name != "mlflow"]
-
-
-CLIENT = """
-import sys
-from pathlib import Path
-from src.run.mlflow import find_experiment, make_client
-sys.stdin.read(1)
-find_experiment(make_client(Path(sys.argv[1]), None), "vae-lab", None)
-"""
-
-
-@pytest.mark.slow
-def test_jobs_that_begin_at_the_same_time_make_one_database(tmp_path):
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", CLIENT, str(tmp_path / "mlflow" / "mlflow.db")]
-    processes = [subprocess.Popen(command, env=env, stdin=subprocess.PIPE) for _ in range(4)]
-    for process in processes:
-        process.stdin.write(b"x")
-        process.stdin.close()
-    for process in processes:
-        process.wait()
-    assert [process.returncode for process in processes] == [0, 0, 0, 0]
