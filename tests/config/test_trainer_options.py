@@ -136,7 +136,7 @@ def test_a_share_that_is_less_than_a_batch_is_one_line(run):
 
 
 def test_what_the_machine_has_not_is_one_line(run):
-    with pytest.raises(UserError, match=r"^trainer: "):
+    with pytest.raises(UserError, match=r"^trainer\.accelerator=mps, but"):
         run("trainer.accelerator=mps")
 
 
