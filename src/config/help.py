@@ -106,7 +106,7 @@ def help_text(command: str) -> str:
     text = OmegaConf.load(Path(CONF, "hydra", "help", f"{command}.yaml"))
     template = OmegaConf.create({"hydra": {"help": text}}).hydra.help.template
     rows = choices("task") if command == "apply" else group_rows()
-    return template.replace("$APP_CONFIG_GROUPS", "\n".join(columns(list(rows.items()), 2, 19)))
+    return template.replace("$APP_CONFIG_GROUPS", "\n".join([*columns(list(rows.items()), 2, 19), ""])).rstrip()
 
 
 def group_rows() -> Mapping[str, str]:
