@@ -148,7 +148,7 @@ def show(options: argparse.Namespace) -> int:
     if options.json:
         print(listing.as_json(runs))
         return 0
-    groups = selection.comparable(runs) if options.sort == "elbo" else {"": runs}
+    groups = selection.group(runs) if options.sort == "elbo" else {"": runs}
     if runs:
         print(listing.table(groups, sys.stdout))
         say(listing.totals(runs))

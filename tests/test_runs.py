@@ -129,7 +129,9 @@ def test_only_what_can_be_compared_has_a_best(capsys):
     assert len(chosen) == 3
     best = [command(capsys, "best", *words)[1] for words in chosen]
     assert sorted(best) == ["outputs/runs/a\n", "outputs/runs/grey\n", "outputs/runs/other split\n"]
+    (make_run("runs/unknown") / "config.yaml").unlink()
     table = command(capsys, "--sort", "elbo")[1]
+    assert "\n\nothers:\noutputs/runs/unknown" in table
     assert "\n\nmnist, images 012345, binary pixels, bernoulli:\noutputs/runs/other split" in table
 
 

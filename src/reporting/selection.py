@@ -135,6 +135,13 @@ def comparable(runs: list[Summary]) -> dict[str, list[Summary]]:
     }
 
 
+def group(runs: list[Summary]) -> dict[str, list[Summary]]:
+    """The groups of `comparable`, and in one more the runs that are in none of them."""
+    groups = comparable(runs)
+    others = {id(run) for run in runs} - {id(run) for same in groups.values() for run in same}
+    return groups | ({"others": [run for run in runs if id(run) in others]} if others else {})
+
+
 ORDERS: dict[str, Callable[[Summary], Any]] = {
     "started": lambda run: -run.started.timestamp() if run.started else math.inf,
     "elbo": lambda run: math.inf if run.elbo is None else -run.elbo,
@@ -158,8 +165,8 @@ def best(runs: list[Summary]) -> Summary:
     if len(groups) > 1:
         listing = "; ".join(f"{len(groups[name])} of {name} ({words})" for name, words in choices(groups).items())
         raise UserError(f"these runs can't be compared, so choose some of them: {listing}")
-    (group,) = groups.values()
-    return max(group, key=lambda run: run.elbo)
+    (same,) = groups.values()
+    return max(same, key=lambda run: run.elbo)
 
 
 def choices(groups: dict[str, list[Summary]]) -> dict[str, str]:
