@@ -40,7 +40,7 @@ def loss(trace: Trace) -> Figure:
         axes.plot(seen[best], curves[1][best], "o", color=page.ACCENT, markersize=5, zorder=4)
         axes.set_ylim(*readable_limits(epochs, curves, best))
         note = beyond(np.concatenate(curves), *axes.get_ylim())
-        page.write(figure, page.MARGIN + 34 + i * 310, page.HEADER + 36 + 256 + 22, note, points=8)
+        page.shrink(page.write(figure, page.MARGIN + 34 + i * 310, page.HEADER + 36 + 256 + 22, note, points=8), 270)
         charts.append(axes)
     following = page.key(figure, 330, 43, TRAINING, "training")
     page.key(figure, following, 43, VALIDATION, "validation")

@@ -39,6 +39,9 @@ def trained(classes: int = 4) -> list[Figure]:
     trace.fixed["originals"], trace.last["worst_original"] = images(6), images(8)
     trace.frames["codes"][3][0] = 1e6  # outside of the frame
     trace.epochs["val/elbo"][3] = -1.2e28
+    trace.epochs["val/loss"] = np.array([500.0, 300, 200, 400])
+    for split in ("train", "val"):
+        trace.epochs[f"{split}/kl"] = np.array([1.23e-9, 20, 21, 1.23e28])
     planes = {3: trace.frames["codes"][3][:, :2]}
     moving = [latent.plane(trace, [3], compact) for compact in (False, True)]
     moving += [latent.tsne(trace, planes, planes[3], compact) for compact in (False, True)]
