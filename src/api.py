@@ -1,9 +1,11 @@
-"""The commands as functions, for notebooks and other programs: the same options, no console, no exit.
+"""The commands as functions, for notebooks and other programs: the same options and messages, and no exit.
 
 run = train("latent_dim=8", "trainer.max_epochs=5")
 apply(run, "task=traverse")
 """
 
+import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +39,7 @@ def train(*options: str) -> Path:
 
     Raises UserError for anything that the user can correct.
     """
-    with composition("train", options) as (cfg, changes):
+    with print_messages(), composition("train", options) as (cfg, changes):
         overrides = [*cfg.hydra.overrides.task, *changes]
         check_single_run(cfg)
         with release_claims():
@@ -61,11 +63,30 @@ def apply(run: Path | str, *options: str) -> dict[str, Any]:
 
     Raises UserError for anything that the user can correct.
     """
-    with composition("apply", (f"run={run}", *options)) as (cfg, _):
+    with print_messages(), composition("apply", (f"run={run}", *options)) as (cfg, _):
         with read_write(cfg), open_dict(cfg):
             del cfg.hydra
         with as_user_errors(cfg.run, memory.remedy(cfg)):
             return apply_config(cfg)
+
+
+@contextmanager
+def print_messages() -> Iterator[None]:
+    """Print what the commands log, unless the program has set up logging of its own."""
+    if logging.getLogger().handlers:
+        yield
+        return
+    handler, loggers = logging.StreamHandler(sys.stdout), [logging.getLogger(name) for name in ("src", "callbacks")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
 
 
 @contextmanager

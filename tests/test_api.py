@@ -1,5 +1,6 @@
 """Training and tasks from Python."""
 
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -28,9 +29,12 @@ def test_a_run_from_python_is_that_of_the_command_line(small, run, tmp_path, mon
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2  # the third
 
 
-def test_a_task_from_python_returns_its_numbers(finished):
+def test_a_task_from_python_returns_its_numbers_and_prints_what_the_command_does(finished, monkeypatch, capsys):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a notebook; pytest has handlers of its own
     numbers = api.apply(finished, "task=traverse", "task.steps=3", "name=from_python")
     assert numbers
+    assert "traverse of mlp d=3" in capsys.readouterr().out
+    assert not logging.getLogger("src").handlers
     assert (finished / "tasks" / "traverse" / "from_python" / "metrics.json").is_file()
 
 

@@ -42,7 +42,7 @@ def options_of(line: str) -> tuple[str, ...]:
 @pytest.fixture
 def command(monkeypatch, tmp_path, images):
     """command("model=conv", ...): python -m src.train in this process, in an empty folder, on small images."""
-    (tmp_path / "mine.py").write_text(python_block("class Encoder"))
+    (tmp_path / "mine.py").write_text(python_block("class Encoder") + python_block("class Prior"))
     monkeypatch.syspath_prepend(tmp_path)
     replace_sources(monkeypatch, images)
     return make_command(monkeypatch, train)

@@ -15,7 +15,7 @@ def command_lines() -> list[str]:
     """Each line of the bash blocks, and each command of this program that is a code span, once."""
     lines = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
     for page in PAGES.values():
-        lines += re.findall(r"`(python -m src\.[^`]*)`", FENCE.sub("", page))
+        lines += re.findall(r"`(python -m (?:src|benchmarks)\.[^`]*)`", FENCE.sub("", page))
     return list(dict.fromkeys(line for line in lines if line.strip() and "..." not in line))
 
 
