@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from src.figures import page
 from src.figures.histogram import counts_beyond
@@ -14,6 +14,7 @@ from src.figures.look import BLUE, SILVER
 from src.run.trace import Trace
 
 TRAINING, VALIDATION = SILVER, BLUE
+EXTREME = 20
 STEPS = (1, 2, 5, 10)  # between ticks, up to a power of ten
 TERMS = {"loss": "loss", "recon": "reconstruction, E[−log p(x | z)]", "kl": "KL(q(z | x), p(z))"}
 NAMES = {"beta": "β", "capacity": "C (nats)", "lr": "learning rate"}  # names of scheduled values; others are as given
@@ -39,7 +40,7 @@ def loss(trace: Trace) -> Figure:
         axes.plot(seen[best], curves[1][best], "o", color=page.ACCENT, markersize=5, zorder=4)
         axes.set_ylim(*readable_limits(epochs, curves, best))
         note = beyond(np.concatenate(curves), *axes.get_ylim())
-        page.write(figure, page.MARGIN + 34 + i * 310, page.HEADER + 36 + 256 + 22, note, points=8)
+        page.shrink(page.write(figure, page.MARGIN + 34 + i * 310, page.HEADER + 36 + 256 + 22, note, points=8), 270)
         charts.append(axes)
     following = page.key(figure, 330, 43, TRAINING, "training")
     page.key(figure, following, 43, VALIDATION, "validation")
@@ -114,14 +115,22 @@ def best_epoch(trace: Trace) -> int:
 
 def readable_limits(epochs: np.ndarray, curves: list[np.ndarray], best: int) -> tuple[float, float]:
     """Limits for the finite values of `curves` after a tenth of the epochs, or from the row `best` if it is earlier,
-    but never for those of the untrained model unless it is alone."""
+    but never for those of the untrained model unless it is alone.
+
+    They reach at most EXTREME times the range of the values until `best` beyond that range.
+    """
     begin = min(max(1, round(epochs[-1] / 10)), max(1, epochs[best]), epochs[-1])
     values = np.concatenate([np.asarray(curve)[epochs >= begin] for curve in curves])
     values = values[np.isfinite(values)]
     if not len(values):
         return 0, 1
-    margin = 0.06 * (values.max() - values.min()) or 0.5
-    return values.min() - margin, values.max() + margin
+    low, high = values.min(), values.max()
+    until = np.concatenate([np.asarray(curve)[(epochs >= begin) & (epochs <= epochs[best])] for curve in curves])
+    until = until[np.isfinite(until)]
+    if len(until) and (reach := EXTREME * np.ptp(until)) > 0:  # what explodes later must not flatten the rest
+        low, high = max(low, until.min() - reach), min(high, until.max() + reach)
+    margin = 0.06 * (high - low) or 0.5
+    return low - margin, high + margin
 
 
 def beyond(values: np.ndarray, low: float, high: float) -> str:
@@ -144,6 +153,7 @@ def chart(figure: Figure, area: page.Area, title: str) -> Axes:
     axes = page.box(figure, area)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     axes.yaxis.set_major_locator(MaxNLocator(6 if area.height > 100 else 3, steps=STEPS))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: page.tick(value)))  # no factor over the axis
     axes.tick_params(labelsize=8, labelcolor=page.GREY, color=page.RULE, length=3)
     axes.grid(axis="y", color=page.RULE, linewidth=0.6)
     axes.spines["bottom"].set(visible=True, color=page.GREY)

@@ -155,7 +155,7 @@ def plane(trace: Trace, frames: Sequence[int], compact: bool = False) -> tuple[F
     if compact:
         numbers = facts(figure, [(page.MARGIN + AXIS + x, bottom + 44) for x in (0, 250)], names)
         compact_note(figure, page.MARGIN + AXIS, bottom + 96, note)
-        outside = page.write(figure, page.MARGIN + AXIS + 360, bottom + 48, "", **red)
+        outside = page.write(figure, page.size(figure)[0] - page.MARGIN, 46, "", ha="right", **red)
     else:
         numbers = facts(figure, [(left, TOP - 2 + 48 * i) for i in range(2)], names)
         if len(dimensions) == 2:

@@ -161,8 +161,8 @@ def row(trace: Trace, epoch: int) -> int:
 
 
 def number(value: float, digits: int = 1) -> str:
-    """`value` with a minus sign as wide as a plus."""
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    """`value` with a minus sign as wide as a plus; in exponential notation from ten million on."""
+    return (f"{value:.{digits}f}" if abs(value) < 1e7 else f"{value:.2e}").replace("-", "\N{MINUS SIGN}")
 
 
 def render(figure: Figure, scale: float = 1) -> Image.Image:
@@ -184,6 +184,11 @@ def render_each(figure: Figure, show: Callable[[Frame], None], frames: Iterable[
         show(frame)
         figure.canvas.restore_region(background)
         yield _finish(figure, artists)
+
+
+def tick(value: float) -> str:
+    """The number at a tick of an axis."""
+    return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")
 
 
 def animated_artists(figure: Figure) -> list[Artist]:

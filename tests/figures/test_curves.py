@@ -41,6 +41,9 @@ def test_loss_axes_ignore_the_untrained_model_but_show_the_best_epoch():
     low, high = curves.readable_limits(epochs, [curve], best=40)
     assert low < 100 and 190 < high < 210
     assert curves.readable_limits(epochs, [curve[::-1]], best=1)[0] < 100
+    exploded = np.concatenate([curve[:31], np.full(10, 1e28)])
+    low, high = curves.readable_limits(epochs, [exploded], best=30)
+    assert low < 120 and 200 < high < 3000
     assert curves.readable_limits(np.array([0]), [np.array([np.nan])], best=0) == (0, 1)
 
 
