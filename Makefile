@@ -28,7 +28,7 @@ test: $(READY)  ## lint, check types and test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 faults: $(READY)  ## kill, fill the disk and damage files at every point: 25 minutes, Linux
 	$(BIN)/python -m pytest -m "slow or not slow" --hypothesis-profile=long tests/faults $(ARGS)

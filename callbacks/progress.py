@@ -15,7 +15,7 @@ from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
 LINES = 30  # of epochs, beside the first and the last, in a run of any length
-BAR = "{percentage:3.0f}% |{bar}| {desc}{remaining} left"
+BAR = "{percentage:3.0f}% |{bar:24}| {desc}{remaining} left"  # not to the edge, where the ^C of a Ctrl-C would break it
 TERMS = {"loss": "val/loss", "ELBO": "val/elbo", "recon": "val/recon", "KL": "val/kl"}
 
 
@@ -51,7 +51,7 @@ class Progress(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, module: VAEModule) -> None:
         if self.bar is not None:
-            self.bar.set_description_str(description(trainer), refresh=False)
+            self.bar.set_description_str(description(trainer))
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.bar is not None:

@@ -124,8 +124,10 @@ def time(text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{text} is no time such as 12h, 7d, 2w or 2026-11-01") from None
 
 
-def choose(options: argparse.Namespace) -> tuple[list[Summary], list[Path]]:
+def choose(options: argparse.Namespace, needs_kinds: bool = False) -> tuple[list[Summary], list[Path]]:
     """The runs that the options choose, and what earlier deletions have left.
+
+    needs_kinds: whether it must be known which of the runs can be compared
 
     Raises UserError where a folder is missing.
     """
@@ -135,13 +137,13 @@ def choose(options: argparse.Namespace) -> tuple[list[Summary], list[Path]]:
             raise UserError(f"{folder}: there is no such folder")
     places = survey(folders)
     condition = Condition(dict(options.where), options.state, options.since, options.older_than)
-    runs = selection.read_runs(places.runs, condition)
+    runs = selection.read_runs(places, condition, needs_kinds)
     return runs, [folder for folder in places.partial if deletion.is_rest(folder)]
 
 
 def show(options: argparse.Namespace) -> int:
     """Print the table, or the list for other programs."""
-    runs, rests = choose(options)
+    runs, rests = choose(options, needs_kinds=options.json or options.sort == "elbo")
     runs.sort(key=selection.ORDERS[options.sort], reverse=options.reverse)
     if options.json:
         print(listing.as_json(runs))
@@ -153,13 +155,13 @@ def show(options: argparse.Namespace) -> int:
     else:
         say(f"no such run in {', '.join(map(str, options.folder or [OUTPUTS]))}: python -m src.train trains one")
     if rests:
-        say(f"{len(rests)} rests of a deletion that was cut short: python -m src.runs delete removes them")
+        say(f"{len(rests)} of an earlier deletion that was cut short: python -m src.runs delete removes the rest")
     return 0
 
 
 def print_best(options: argparse.Namespace) -> int:
     """Print the path of the best run, and nothing else to the standard output."""
-    runs, _ = choose(options)
+    runs, _ = choose(options, needs_kinds=True)
     run = selection.best(runs)
     path = os.path.relpath(run.folder)
     if not path.isprintable():
@@ -243,7 +245,8 @@ def report_removal(folder: Path, action: Callable[[Path], list[str]]) -> bool:
     for problem in problems[:3]:
         say(f"{name} is no run any more, but not all of it could be removed: {problem}")
     if problems:
-        say(f"{len(problems)} problems; once they are solved, python -m src.runs delete removes the rest")
+        more = f"{len(problems) - 3} more; " if len(problems) > 3 else ""
+        say(f"{more}once that is solved, python -m src.runs delete removes the rest")
     else:
         say(f"deleted: {name}")
     return not problems

@@ -12,6 +12,7 @@ import yaml
 
 from src.reporting import listing, selection
 from src.run import epochs, summary
+from src.run.places import survey
 from src.support.texts import read_yaml
 from tests.helpers.listed import command, make_job, make_run
 from tests.helpers.processes import HEAVY, packages_imported
@@ -160,7 +161,7 @@ def test_jobs_without_a_folder_are_listed_by_their_options(capsys):
 @pytest.mark.parametrize("columns", [40, 80, 100, 160, 600])
 def test_the_table_fits_a_terminal(monkeypatch, columns):
     make_job(7, "failed", title="a title of a model that is 長い and has \N{COMBINING ACUTE ACCENT} many words " * 3)
-    (run,) = selection.read_runs([Path("outputs/sweeps/a/7")], selection.Condition())
+    (run,) = selection.read_runs(survey([Path("outputs")]), selection.Condition())
     run.note = "an error " * 20
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.delenv("NO_COLOR", raising=False)

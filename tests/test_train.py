@@ -56,3 +56,12 @@ def test_a_run_that_can_not_be_built_says_so_in_its_folder(run, tmp_path):
         run("data.binarize=none")
     assert status.read(tmp_path / "run")["state"] == "failed"
     assert (tmp_path / "run" / "config.yaml").is_file()
+
+
+def test_the_table_of_the_epochs_is_read_once_at_the_end(run, monkeypatch):
+    from src.run import epochs
+
+    reads, before = [], epochs.read
+    monkeypatch.setattr(epochs, "read", lambda folder: reads.append(folder) or before(folder))
+    folder = run()
+    assert reads == [folder]

@@ -15,7 +15,7 @@ from src.support.files import atomic_path
 STEP, HOLD = 120, 2500  # milliseconds for which a frame, and the last frame, is shown
 SECONDS, QUICKEST, SLOWEST = 5, 80, 280  # a smooth animation lasts so long, its moments so many milliseconds
 COLOURS = 63  # and one more, the index of what stays as it is
-LIMIT = 1_900_000  # bytes of a smooth animation
+LIMIT = 1_900_000  # bytes of an animation
 
 
 def write_image(figure: Figure, path: Path, scale: float) -> Path:
@@ -25,9 +25,17 @@ def write_image(figure: Figure, path: Path, scale: float) -> Path:
     return path
 
 
-def write_animation(figure: Figure, show: Callable[[Frame], None], frames: Sequence[Frame], path: Path) -> Path:
-    """Write the figure to `path` as a looping GIF, with one image after `show` of each of `frames`; return `path`."""
-    return write_bytes(encode(figure, show, frames, STEP), path)
+def write_animation(
+    figure: Figure, show: Callable[[Frame], None], frames: Sequence[Frame], path: Path, limit: int = LIMIT
+) -> Path:
+    """Write the figure to `path` as a looping GIF, with one image after `show` of each of `frames`; return `path`.
+
+    Where that exceeds the `limit`, in bytes, every other frame is left out, and the others are shown twice as long.
+    """
+    step = STEP
+    while len(content := encode(figure, show, frames, step)) > limit and len(frames) > 2 * FEWEST:
+        frames, step = [*frames[:-1:2], frames[-1]], 2 * step
+    return write_bytes(content, path)
 
 
 def write_smooth_animation(
@@ -65,8 +73,8 @@ def encode(figure: Figure, show: Callable[[Frame], None], frames: Sequence[Frame
         indices = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE))
         # pixels that stay as they are become transparent, which halves the file
         changes = indices if before is None else np.where(indices == before, COLOURS, indices).astype(np.uint8)
-        images.append(Image.fromarray(changes, "P"))
-        images[-1].putpalette(colours)
+        images.append(Image.fromarray(changes))
+        images[-1].putpalette(colours)  # makes indices of gray levels
         before = indices
     content, durations = io.BytesIO(), [step] * (len(images) - 1) + [HOLD]
     options = {"duration": durations, "loop": 0, "transparency": COLOURS, "disposal": 1, "optimize": False}

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from src.figures import page
 from src.figures.embedding import knn_accuracy, neighbour_overlap, neighbours
 from src.figures.moments import Moment, blend, progress
-from src.figures.points import NAMED, enclose, legend, name_classes, scatter
+from src.figures.points import enclose, legend, name_classes, note_on_names, scatter
 from src.run.trace import Trace
 
 SIDE, COMPACT, COLUMN, GUTTER = 560, 480, 226, 28  # pixels: side of the panel, also in the compact form; text beside it
@@ -50,7 +50,7 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray, compac
     if compact:
         names = (f"10-NN accuracy (raw pixels: {of_pixels})", "neighbours kept", "active units")
         numbers = facts(figure, [(page.MARGIN + x, TOP + side + 12) for x in (0, 250, 380)], names)
-        compact_note(figure, page.MARGIN, TOP + side + 64, "")
+        compact_note(figure, page.MARGIN, TOP + side + 64, note_on_names(labels))
     else:
         left = page.MARGIN + SIDE + GUTTER
         names = ("10-NN accuracy among these codes", "neighbours kept by the plane", "active units")
@@ -195,8 +195,8 @@ def _points_of_codes(axes: Axes, trace: Trace, frames: Sequence[int], dimensions
     """Draw the points of codes in one or two dimensions; a function that moves them, and a note on names left out."""
     codes, labels, classes = trace.frames["codes"], trace.fixed["labels"], trace.fixed["classes"]
     if len(dimensions) == 2:
-        note = "Not all classes have room for their names." if len(np.unique(labels)) > NAMED else ""
-        return moving_points(axes, trace, {int(f): codes[f][:, dimensions] for f in frames}), note
+        places = {int(frame): codes[frame][:, dimensions] for frame in frames}
+        return moving_points(axes, trace, places), note_on_names(labels)
     points = scatter(axes, labels, len(classes))
     points.set_animated(True)
     note = _name_rows(axes, classes)

@@ -84,8 +84,10 @@ def fit(text: Text, width: float, height: float) -> Text:
 
 def shrink(text: Text, width: float) -> Text:
     """Reduce the size of a text, whose lines stay as they are, until it is at most `width` pixels wide."""
-    natural = text.get_window_extent(text.figure.canvas.get_renderer(), dpi=DPI).width
-    text.set_fontsize(text.get_fontsize() * min(1.0, width / max(natural, 1)))
+    renderer = text.figure.canvas.get_renderer()
+    # step by step, because the widths of letters are rounded to whole pixels
+    while text.get_window_extent(renderer, dpi=DPI).width > width and text.get_fontsize() > SMALLEST:
+        text.set_fontsize(text.get_fontsize() - 0.25)
     return text
 
 

@@ -99,6 +99,11 @@ def separate(targets: np.ndarray, places: np.ndarray, sizes: np.ndarray) -> np.n
     return places
 
 
+def note_on_names(labels: np.ndarray) -> str:
+    """A note where not all classes are named in the plane; empty where they are."""
+    return "Not all classes have room for their names." if len(np.unique(labels)) > NAMED else ""
+
+
 def with_room(places: np.ndarray, sizes: np.ndarray) -> set[int]:
     """Of rectangles around these places, in their order, those that overlap none that was chosen before."""
     chosen: list[int] = []

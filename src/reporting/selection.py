@@ -7,16 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from src.config.names import option_name
 from src.run import summary
 from src.run.kinds import fingerprint, kind, split_by_images
 from src.run.options import as_text
-from src.run.places import natural_key, read_plan
+from src.run.places import Places, natural_key
 from src.run.status import State
-from src.run.summary import Summary, plan_summary
+from src.run.summary import KIND, Summary, plan_summary
 from src.support.errors import UserError
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -64,17 +63,18 @@ class Condition:
         return all(matches(name, wanted, value_of(run, name)) for name, wanted in self.where.items())
 
 
-def read_runs(places: list[Path], condition: Condition) -> list[Summary]:
-    """The wanted ones of the runs in these folders. Raises UserError for a `where` that no run has anything for.
+def read_runs(places: Places, condition: Condition, needs_kinds: bool = False) -> list[Summary]:
+    """The wanted ones of the runs in these places. Raises UserError for a `where` that no run has anything for.
 
     Deleted jobs of sweeps are among them only where their state is asked for.
+
+    needs_kinds: whether the summaries must hold what `comparable` asks for, which takes longer to read
     """
-    more, plans, runs = {name.partition(".")[0] for name in condition.where}, {}, []
-    for folder in places:
+    more, runs = {name.partition(".")[0] for name in condition.where}, []
+    more |= set(KIND) if needs_kinds or condition.where else set()
+    for folder in places.runs:
         try:
-            if folder.parent not in plans:
-                plans[folder.parent] = read_plan(folder.parent)
-            job = plans[folder.parent].get(folder.name)
+            job = places.jobs.get(folder)
             runs.append(plan_summary(folder, job) if job and not folder.exists() else summary.read(folder, more))
         except FileNotFoundError:  # it has just been removed
             continue

@@ -4,7 +4,6 @@ The folder is renamed first, to the name of a temporary file, so that it is a ru
 so that what a kill leaves is recognised.
 """
 
-import errno
 import os
 import shutil
 import socket
@@ -89,28 +88,31 @@ def remove(folder: Path) -> list[str]:
 
 def remove_rest(hidden: Path) -> list[str]:
     """Remove a folder that was renamed for that, its status last; what could not be removed, with the reasons."""
-    problems, kept = [], RunFolder(hidden).status
-
-    def note(_: object, path: str, failure: tuple) -> None:
-        if failure[1].errno not in (errno.ENOENT, errno.ENOTEMPTY):  # the latter follows from another problem
-            problems.append(f"{failure[1].strerror}: {path}")
-
+    last = RunFolder(hidden).status
     try:
-        for path in hidden.iterdir():
-            if path == kept:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, onerror=note)
-            else:
-                path.unlink(missing_ok=True)
+        problems = [problem for path in [*hidden.iterdir()] if path != last and (problem := problem_of_removal(path))]
         if not problems:
-            kept.unlink(missing_ok=True)
+            last.unlink(missing_ok=True)
             hidden.rmdir()
     except OSError as error:
-        problems.append(describe_os_error(error, hidden))
-    except RecursionError:  # Python 3.11 and 3.12 remove folders in recursion
-        problems.append(f"{relative(hidden)} holds too many folders in one another: rm -r removes it")
+        return [describe_os_error(error, hidden)]
     return problems
+
+
+def problem_of_removal(path: Path) -> str | None:
+    """Remove a file, link or folder; None, or why not all of it could be removed."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except FileNotFoundError:  # another process removes it, too
+        return None
+    except OSError as error:
+        return f"{relative(path)}: {describe_os_error(error)}"
+    except RecursionError:  # Python 3.11 and 3.12 remove folders in recursion
+        return f"{relative(path)} holds too many folders in one another: rm -r removes it"
+    return None
 
 
 def is_rest(folder: Path) -> bool:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from src.support.errors import UserError
+from src.support.errors import UserError, one_line
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
 from src.support.ranges import Whole, adapter
+from src.support.texts import read_text
 
 REMEDY = "delete it and start the sweep again, which finds its jobs by the configurations in their folders"
 
@@ -44,11 +45,13 @@ def read_jobs(folder: Path) -> dict[str, Entry]:
     if not path.is_file():
         return {}
     try:
-        entries = adapter(dict[str, Entry]).validate_json(path.read_bytes(), strict=True)
+        entries = adapter(dict[str, Entry]).validate_json(read_text(path), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"{name}: " for name in first["loc"][1:2])  # the first name is the file's, and may be anything
         raise UserError(f"{path} is damaged ({where}{first['msg']}): {REMEDY}") from None
+    except ValueError as error:  # beyond all size, or no text
+        raise UserError(f"{path} is damaged ({one_line(error)}): {REMEDY}") from None
     counts = Counter(entry.number for entry in entries.values())
     if twice := [number for number, count in counts.items() if count > 1]:
         raise UserError(f"{path} is damaged (several jobs have the number {min(twice)}): {REMEDY}")

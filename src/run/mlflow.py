@@ -180,14 +180,14 @@ class Record:
             self.client.log_batch(self.run_id, metrics=part, synchronous=True)
 
     def log_figures(self, figures: Mapping[str, Path], step: int) -> None:
-        """Add images to MLflow's charts, which have no animations, and those to its files."""
+        """Add figures to the run's files, where the latest replace earlier ones, and images to MLflow's charts with a
+        slider over the steps, which have no animations."""
         for name, path in figures.items():
-            if path.suffix == ".gif":
-                self.client.log_artifact(self.run_id, str(path), str(Path(name).parent))
-                continue
-            with Image.open(path) as image:
-                image.load()
-                self.client.log_image(self.run_id, image, key=name, step=step, synchronous=True)
+            self.client.log_artifact(self.run_id, str(path), str(Path(name).parent))
+            if path.suffix != ".gif":
+                with Image.open(path) as image:
+                    image.load()
+                    self.client.log_image(self.run_id, image, key=name, step=step, synchronous=True)
 
     def flush(self) -> None:
         """Do nothing: all calls write at once."""

@@ -22,10 +22,12 @@ class Places(NamedTuple):
     """What stands beside one another in folders of runs.
 
     runs: the folders of runs, sorted by name, 10 after 9
+    jobs: the jobs that sweeps have planned, by their folders, which may not exist
     partial: folders that a process has renamed to remove them, or has not yet given their names
     """
 
     runs: list[Path]
+    jobs: dict[Path, Entry]
     partial: list[Path]
 
 
@@ -39,17 +41,18 @@ def find(folders: Iterable[Path]) -> list[Path]:
 
 def survey(folders: Iterable[Path]) -> Places:
     """The runs of `find`, and the partial folders beside them. No links are followed but those among `folders`."""
-    places, partial = {}, []
+    places, jobs, partial = {}, {}, []
     for top in folders:
         for path, inner, files in os.walk(top, onerror=warn_unless_missing):
             if any(mark in files or mark in inner for mark in MARKS):
                 places[Path(path).resolve()] = Path(path)
                 inner.clear()
-            for number in read_plan(Path(path)):
+            for number, job in read_plan(Path(path)).items():
+                jobs[Path(path, number)] = job
                 places.setdefault(Path(path, number).resolve(), Path(path, number))
             partial += [Path(path, name) for name in inner if PARTIAL.match(name)]
             inner[:] = [name for name in inner if name != "wandb" and not name.startswith(".")]
-    return Places(sorted(places.values(), key=lambda path: natural_key(str(path))), partial)
+    return Places(sorted(places.values(), key=lambda path: natural_key(str(path))), jobs, partial)
 
 
 def warn_unless_missing(error: OSError) -> None:

@@ -122,10 +122,10 @@ def by_name(group: str, paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def is_of_the_best(name: str) -> bool:
-    """Whether a number of metrics.json says something about the best checkpoint or the whole run, and is none of a
-    vector such as val/kl_per_dim/003."""
-    group, _, last = name.rpartition("/")
-    return name in OF_THE_RUN or bool(group and not last.isdigit())
+    """Whether a number of metrics.json is sent as one of the best checkpoint: not an error, nor one of a vector such as
+    val/kl_per_dim/003, nor of the training images."""
+    is_measured = name.startswith(("val/", "test/")) and not name.endswith("_se")
+    return name in OF_THE_RUN or (is_measured and not name.rpartition("/")[2].isdigit())
 
 
 def is_number(value: Any) -> bool:

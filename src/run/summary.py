@@ -21,7 +21,7 @@ from src.support.folders import RunFolder, SweepFolder
 from src.support.texts import parse_yaml, read_json, read_text
 
 ROOT_OPTION = re.compile(r"^(\w+):", re.MULTILINE)
-NEEDED = ("title", "data", "likelihood")  # the options at the root of a configuration that a list shows or compares
+KIND = ("data", "likelihood")  # the options at the root of a configuration that say with which runs one compares
 VAL_ELBO = "val/elbo"
 
 
@@ -37,7 +37,7 @@ class Summary:
     size     bytes of all files in its folder
     sweep    the name of the sweep or search that it belongs to
     note     the reason for its state, warnings, and what can't be read
-    config   the options NEEDED, and those that were asked for
+    config   the title, and the options that were asked for
     """
 
     folder: Path
@@ -88,7 +88,7 @@ def read(folder: Path, more: Iterable[str] = ()) -> Summary:
             return {}
 
     recorded = attempt(files.status, read_status)
-    config = attempt(files.config, lambda path: read_options(path, {*NEEDED, *more}))
+    config = attempt(files.config, lambda path: read_options(path, {"title", *more}))
     metrics, data = attempt(files.metrics, read_json), attempt(files.data, read_json)
     old = State.FINISHED if metrics and not os.path.lexists(files.status) else State.UNKNOWN
     state = State(recorded.get("state", old))

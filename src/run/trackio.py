@@ -102,16 +102,14 @@ class Record:
         self.config = None
 
     def log_figures(self, figures: Mapping[str, Path], step: int) -> None:
-        """Copy figures to Trackio's folder, and add them at a step."""
-        from trackio.media import TrackioImage, TrackioVideo
+        """Copy figures to Trackio's folder, and add them at a step; its player of videos can't play GIFs."""
+        from trackio.media import TrackioImage
 
-        media = {}
-        for name, path in figures.items():
-            kind = TrackioVideo if path.suffix == ".gif" else TrackioImage
-            media[name] = kind(str(path))
-            media[name]._save(self.project, self.name, step)
+        media = {name: TrackioImage(str(path)) for name, path in figures.items()}
+        for image in media.values():
+            image._save(self.project, self.name, step)
         if media:
-            self.log({name: each._to_dict() for name, each in media.items()}, step)
+            self.log({name: image._to_dict() for name, image in media.items()}, step)
 
     def flush(self) -> None:
         """Do nothing: all calls write at once."""

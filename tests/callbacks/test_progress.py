@@ -47,7 +47,7 @@ def epochs(lines: list[str]) -> list[int]:
 def test_a_file_gets_whole_lines_and_no_bar(command, capfd):
     command("hydra.run.dir=a run", "beta=4")
     said = capfd.readouterr()
-    assert not re.search(r"[\r\x1b]|%\|", said.out + said.err)
+    assert not re.search(r"[\r\x1b]|% \|", said.out + said.err)
     lines = said.out.splitlines()
     assert lines[0] == "mlp d=3 beta=4.0 on npz"
     assert re.fullmatch(r"  model   [\d,]+ parameters: encoder [\d,]+, decoder [\d,]+", lines[1])
@@ -111,7 +111,7 @@ def test_a_terminal_that_can_t_draw_gets_no_bar(command, monkeypatch):
     with terminal(monkeypatch) as screen:
         monkeypatch.setenv("TERM", "dumb")
         command("hydra.run.dir=a")
-    assert not re.search(r"%\||\x1b", screen.text)
+    assert not re.search(r"% \||\x1b", screen.text)
     assert epochs(screen.screen) == [0, 1, 2]
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.helpers.hostile import CANARY
-from tests.helpers.listed import command, make_run
+from tests.helpers.listed import command, make_job, make_run
 
 
 def pipe(path: Path) -> None:
@@ -78,6 +78,22 @@ def test_a_damaged_file_is_a_note_in_its_row(capsys, file, content):
         assert damaged["note"].startswith("status.json can't be read: ")
     code, out, _ = command(capsys, "best")
     assert (code, out in ("outputs/runs/whole\n", "outputs/runs/damaged\n")) == (0, True)
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_a_damaged_plan_of_a_sweep_is_a_line(capsys, caplog, content):
+    """Its jobs are listed; one is deleted only if the sweep can know of it ever after."""
+    plan = make_job(0).parent / "jobs.json"
+    plan.unlink()
+    CONTENTS[content](plan)
+    code, out, _ = command(capsys)
+    assert (code, "outputs/sweeps/a/0" in out) == (0, True)
+    said = [record.message for record in caplog.records]
+    is_file = plan.is_file()
+    assert len(said) == is_file
+    assert not is_file or "jobs.json is damaged (" in said[0]
+    assert command(capsys, "delete", "outputs/sweeps/a/0", "--yes")[0] == is_file
+    assert (plan.parent / "0").exists() == is_file
 
 
 @pytest.mark.parametrize("content", STATUSES)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from src.figures import grids
-from src.figures.animation import write_smooth_animation
+from src.figures.animation import write_animation, write_smooth_animation
 from src.figures.moments import FEWEST, MOST, Moment, blend, dissolve, evenly_in_log, fade, smooth
 from src.figures.page import render
 from tests.helpers.traces import make_trace
@@ -53,6 +53,18 @@ def test_an_animation_that_would_be_too_large_has_fewer_moments(tmp_path):
             sizes[limit] = (path.stat().st_size, film.n_frames)
     assert sizes[10_000_000][1] == len(smooth(range(13))) and sizes[10_000_000][0] > 150_000
     assert sizes[150_000][0] <= 150_000 and sizes[150_000][1] > sizes[1][1] == FEWEST
+
+
+def test_a_walk_that_would_be_too_large_has_every_other_frame(tmp_path):
+    trace = make_trace(points=20, epochs=40)
+    moments = [Moment(frame) for frame in range(41)]
+    counts, durations = [], []
+    for limit in (10_000_000, 200_000):
+        path = write_animation(*grids.samples(trace, compact=True), moments, tmp_path / "a.gif", limit)
+        with Image.open(path) as film:
+            counts.append(film.n_frames)
+            durations.append(film.info["duration"])
+    assert path.stat().st_size <= 200_000 and counts == [41, 11] and durations == [120, 480]
 
 
 def test_what_stays_as_it_is_takes_no_space_and_is_shown(tmp_path):

@@ -125,6 +125,15 @@ def test_a_text_that_fits_stays_as_it_is():
     assert box.width <= 280 and box.height <= 66
 
 
+@pytest.mark.parametrize("width", [290, 280, 200, 100])
+def test_a_text_is_shrunk_to_a_width(width):
+    """Letters have widths of whole pixels, so that a slightly smaller size may be as wide."""
+    figure = page.page(400, 100)
+    text = page.shrink(write(figure, 10, 10, "reconstruction at each image's best code, less that", points=8), width)
+    assert text.get_window_extent(figure.canvas.get_renderer()).width <= width
+    assert "\n" not in text.get_text() and text.get_fontsize() > 2
+
+
 @pytest.mark.parametrize(
     ("count", "name"), [(2, "1"), (10, "Ankle boot"), (24, "q"), (47, "q"), (10, "a long name" * 4)]
 )

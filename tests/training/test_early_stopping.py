@@ -4,8 +4,10 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from omegaconf import open_dict
 
 from src.config.options import to_plain_dict
@@ -14,6 +16,7 @@ from src.run.options import differences, repeats_or_follows
 from src.support.errors import UserError
 from src.sweeps.numbering import fingerprint, training_of
 from src.training import schedules
+from src.training.early_stopping import Patience
 from tests.helpers.project import ROOT
 from tests.helpers.runs import identical, rows, weights
 
@@ -77,11 +80,18 @@ def test_epochs_count_from_the_end_of_the_schedule(run):
     assert epochs(run(*EARLY, "schedule=linear", "schedule.length=3"))[-1] == 5
 
 
-def test_a_run_does_not_end_before_its_least_epochs(run, interrupt, resume, tmp_path):
-    options = [*EARLY, "+trainer.min_epochs=5"]
-    assert epochs(run(*options))[-1] == 5
-    interrupt(run, *options, at=4, folder="part")  # the patience is over, the least number of epochs not reached
-    assert epochs(resume(tmp_path / "part"))[-1] == 5
+def test_a_run_does_not_end_before_its_least_epochs():
+    """Not at that epoch either, where the loss has been lower in the meantime."""
+    patience, ended = Patience(2, min_epochs=5), []
+    for epoch, loss in enumerate([1.0, 2.0, 2.0, 0.5, 0.6, 0.7]):
+        trainer = SimpleNamespace(current_epoch=epoch, should_stop=False, strategy=SingleDeviceStrategy())
+        patience.on_train_epoch_end(trainer, SimpleNamespace(numbers={"val/loss": loss}))
+        ended.append(trainer.should_stop)
+    assert ended == [False] * 5 + [True]
+
+    resumed = Patience(2, min_epochs=7)
+    resumed.load_state_dict(patience.state_dict())
+    assert resumed.stopping_reason_message is None
 
 
 def test_a_run_that_is_killed_ends_at_the_same_epoch(run, interrupt, resume, tmp_path):

@@ -15,6 +15,7 @@ Table = dict[str, dict[str, Any]]
 TERMS = {"elbo": "ELBO", "recon": "reconstruction", "kl": "KL"}
 LINE, MOST, LONGEST = 21, 14, 26  # pixels between lines; options shown; characters of a value
 COLUMNS = (0, 190, 330, 470)
+LEAST = 1e-3  # nats: half the width of the histogram, at least
 CENTRAL = 99  # percent of the images inside the histogram's axis
 
 
@@ -74,7 +75,7 @@ def histogram(figure: Figure, area: page.Area, elbo: np.ndarray) -> None:
     """Draw a histogram of the differences; hatched bins hold the values beyond the axis, which the note counts."""
     share = 100 * (elbo > 0).mean()
     axes = chart(figure, area, f"of each image: run better for {share:.0f} % of them")
-    limit = max(np.percentile(np.abs(elbo[np.isfinite(elbo)]), CENTRAL), 1e-6) if np.isfinite(elbo).any() else 1.0
+    limit = max(np.percentile(np.abs(elbo[np.isfinite(elbo)]), CENTRAL), LEAST) if np.isfinite(elbo).any() else 1.0
     bins = edges(-limit, limit, 41, elbo)
     axes.hist(clip(elbo, bins), bins, color=VALIDATION)
     axes.axvline(0, color=page.GREY, linewidth=0.8)

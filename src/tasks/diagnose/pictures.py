@@ -110,11 +110,12 @@ def label_rows(figure: Figure, top: float, table: Table) -> None:
         label, explanation = LABELS[name]
         page.write(figure, page.MARGIN, middle - 3, label, 9.5, color=page.INK, va="baseline", weight=weight)
         beyond = ", less that" if name == "decoder" and "noise_floor" in table else ""
-        page.write(figure, page.MARGIN, middle + 12, explanation + beyond, 8, va="baseline")
+        page.shrink(page.write(figure, page.MARGIN, middle + 12, explanation + beyond, 8, va="baseline"), LEFT - 8)
         mean, se = row["nats"]
         page.write(figure, value - 30, middle + 4, page.number(mean, 2), 9.5, color=page.INK, va="baseline", ha="right")
         page.write(figure, value - 30, middle + 4, f" ± {se:.2f}", 8.5, va="baseline")
-        page.write(figure, option, middle + 4, row.get("attacked_by", ""), 8.5, color=page.INK, va="baseline")
+        attack = page.write(figure, option, middle + 4, row.get("attacked_by", ""), 8.5, color=page.INK, va="baseline")
+        page.shrink(attack, page.size(figure)[0] - option - 8)
 
 
 def calibration(
