@@ -28,7 +28,9 @@ SMALL = [
     "+trainer.limit_train_batches=1",
     "trainer.accelerator=cpu",
 ]
-ELSEWHERE = re.compile(r"--help|--completion| -m \w+=| sweep=|trainer=ddp|logger=(?:\[|t)|python -m src\.(apply|search)")
+ELSEWHERE = re.compile(
+    r"--help|--completion| -m \w+=| sweep=|trainer=ddp|logger=(?:\[|t)|python -m src\.(apply|search)"
+)
 CONTINUED = "checkpoints/last.ckpt"
 NOTEBOOK = ROOT / "docs" / "tour.ipynb"
 TRAININGS = [line for line in LINES if "src.train" in line and not ELSEWHERE.search(line) and CONTINUED not in line]
