@@ -1,7 +1,7 @@
 """README and docs/: their commands, their Python code, the notebook, and their links.
 
 The commands of src.apply are in test_apply.py, sweeps in sweeps/test_launchers.py, searches in sweeps/test_space.py,
-several loggers in run/test_loggers.py, the script for ONNX in tasks/test_export.py, tab completion in
+loggers in run/test_stores.py, the script for ONNX in tasks/test_export.py, tab completion in
 test_completion.py, and trainer=ddp in training/test_ddp.py.
 """
 
@@ -28,7 +28,9 @@ SMALL = [
     "+trainer.limit_train_batches=1",
     "trainer.accelerator=cpu",
 ]
-ELSEWHERE = re.compile(r"--help|--completion| -m \w+=| sweep=|trainer=ddp|logger=\[|python -m src\.(apply|search)")
+ELSEWHERE = re.compile(
+    r"--help|--completion| -m \w+=| sweep=|trainer=ddp|logger=(?:\[|t)|python -m src\.(apply|search)"
+)
 CONTINUED = "checkpoints/last.ckpt"
 NOTEBOOK = ROOT / "docs" / "tour.ipynb"
 TRAININGS = [line for line in LINES if "src.train" in line and not ELSEWHERE.search(line) and CONTINUED not in line]
@@ -101,9 +103,10 @@ def test_lists_of_runs(first_sweep, capsys):
     assert len(lines) >= 6
 
 
-def test_several_loggers_at_once_are_composed(composed):
+def test_loggers_are_composed(composed):
     (line,) = (line for line in LINES if "logger=[" in line)
     assert list(composed(*arguments(line, "src.train")).logger) == ["tensorboard", "mlflow"]
+    assert list(composed("logger=tensorboard").logger) == ["tensorboard"]
 
 
 def test_help(monkeypatch, capsys):
