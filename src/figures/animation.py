@@ -1,9 +1,9 @@
 """Figures written to files: an image as PNG, an animation as GIF with one palette."""
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
@@ -67,19 +67,19 @@ def encode(figure: Figure, show: Callable[[Frame], None], frames: Sequence[Frame
     few = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, 5).round().astype(int))]
     palette = shared_palette(render_each(figure, show, few))
     colours = [*palette.getpalette()[: 3 * COLOURS], 255, 255, 255]
-    images = []
+    images: list[np.ndarray] = []
     before: np.ndarray | None = None
     for image in render_each(figure, show, frames):
         indices = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE))
         # pixels that stay as they are become transparent, which halves the file
-        changes = indices if before is None else np.where(indices == before, COLOURS, indices).astype(np.uint8)
-        images.append(Image.fromarray(changes))
-        images[-1].putpalette(colours)  # makes indices of gray levels
+        images.append(indices if before is None else np.where(indices == before, COLOURS, indices).astype(np.uint8))
         before = indices
-    content, durations = io.BytesIO(), [step] * (len(images) - 1) + [HOLD]
+    durations = [step] * (len(images) - 1) + [HOLD] if len(images) > 1 else HOLD
     options = {"duration": durations, "loop": 0, "transparency": COLOURS, "disposal": 1, "optimize": False}
-    images[0].save(content, "GIF", save_all=True, append_images=images[1:], **options)
-    return content.getvalue()
+    # given indices into a palette, imageio does not make a palette for each frame; to bytes, because it would try again
+    # to write to a file what a full disk refused, where nobody can catch the error
+    options |= {"extension": ".gif", "plugin": "pillow", "mode": "P", "palette": bytes(colours)}
+    return imageio.imwrite("<bytes>", np.stack(images), **options)
 
 
 def shared_palette(images: Iterable[Image.Image]) -> Image.Image:
