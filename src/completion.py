@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from src.config.choices import GROUPS, choices, default_choices, options, root_options
+from src.support.folders import RunFolder
 
 # A run's folder, or a name in outputs/, completes these options; other paths are left to the shell.
 RUNS = ("run", "task.other")
@@ -96,7 +97,7 @@ def values(command: str, words: Sequence[str], option: str) -> Iterable[str]:
     if option in RUNS:
         return run_folders()
     if option == "ckpt_path":
-        return [str(file) for folder in run_folders() for file in [Path(folder, "checkpoints", "last.ckpt")]]
+        return [str(RunFolder(Path(folder)).checkpoint("last")) for folder in run_folders()]
     if option in ("run_name", "sweep_name", "name"):
         return folder_names(Path("outputs", "runs" if option == "run_name" else "sweeps")) if command != "apply" else []
     if option in LISTED:
@@ -133,8 +134,9 @@ def source(command: str) -> str:
 
 def run_folders() -> list[str]:
     """The folders in outputs/ of runs that have a checkpoint, the newest first."""
-    found = [*Path("outputs/runs").glob("*/checkpoints"), *Path("outputs/sweeps").glob("*/*/checkpoints")]
-    return [str(path.parent) for path in sorted(found, key=lambda path: -path.stat().st_mtime)]
+    folders = [*Path("outputs/runs").glob("*"), *Path("outputs/sweeps").glob("*/*")]
+    found = [folder for folder in folders if RunFolder(folder).checkpoints.is_dir()]
+    return [str(folder) for folder in sorted(found, key=lambda folder: -RunFolder(folder).checkpoints.stat().st_mtime)]
 
 
 def folder_names(folder: Path) -> list[str]:

@@ -43,22 +43,28 @@ def atomic_path(path: Path, durable: bool = False) -> Iterator[Path]:
     try:
         yield partial
         if durable:
-            synchronise(partial, os.O_RDWR)
+            synchronise(partial, os.O_RDWR, path)
         partial.replace(path)
         if durable and os.name == "posix":  # Windows opens no folders
-            synchronise(path.parent, os.O_RDONLY)
+            synchronise(path.parent, os.O_RDONLY, path)
     finally:
         with suppress(OSError):  # there is nothing left of it after a success, and the next start of the run removes it
             partial.unlink(missing_ok=True)
 
 
-def synchronise(path: Path, access: int) -> None:
-    """Have the operating system write a file, or the entries of a folder, to the disk."""
-    descriptor = os.open(path, access)
+def synchronise(path: Path, access: int, name: Path) -> None:
+    """Have the operating system write a file, or the entries of a folder, to the disk.
+
+    Raises OSError with the `name` that the user knows; the system's own error of this operation names no file.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, access)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(name)) from None
 
 
 def remove_partial_files(folder: Path) -> None:

@@ -49,7 +49,7 @@ def test_one_validation_image_has_all_pictures_but_t_sne(few, caplog):
     assert {"samples.gif", "reconstructions.gif", "latent.gif", "loss.png", "kl_per_dim.png"} <= written
     assert "latent_tsne.gif" not in written
     with Image.open(folder / "figures" / "latent.gif") as film:
-        assert film.n_frames == 3
+        assert film.n_frames > 3  # the untrained model, two epochs, and moments between them
     assert "drawing failed" not in caplog.text
     assert "a step takes all 8 training images" in caplog.text
 

@@ -78,7 +78,7 @@ def test_a_disk_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(OSError, match=r"Input/output error: '.*/status\.json'"):
         status.write(tmp_path, {"state": "finished"})
     assert status.read(tmp_path)["state"] == "running"
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]

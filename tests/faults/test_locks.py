@@ -84,6 +84,15 @@ def test_a_lock_is_released_with_its_process_and_taken_again_within_it(holder):
     assert not path.exists()
 
 
+def test_a_lock_whose_file_can_not_be_removed_is_released_all_the_same(tmp_path, monkeypatch, holder):
+    def fail(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as patch, lock(tmp_path / "lock", "held"):
+        patch.setattr(Path, "unlink", fail)
+    holder(tmp_path / "lock")  # which takes it
+
+
 def test_the_partial_files_of_living_processes_stay(holder):
     process = holder(Path("a.lock"))
     gone = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True).stdout.strip()

@@ -85,7 +85,7 @@ def test_a_space_is_what_hydra_understands(word, method, arguments):
         (["name=x", *SPACE, "--config-name=apply"], "--config-name=apply: a search takes options alone"),
         (["name=x", *SPACE, "-m"], "-m: a search takes options alone"),
         (["name=x", *SPACE, "+trainer.fast_dev_run=true"], "trainer.fast_dev_run=true is not possible"),
-        (["name=x", *SPACE, "+trainer.num_nodes=2"], "one process a trial"),
+        (["name=x", *SPACE, "+trainer.num_nodes=2"], "trainer.num_nodes=2, but this process was started on its own"),
         (["name=x", *SPACE, "sweep_name=y"], "leave sweep_name out"),
     ],
 )
