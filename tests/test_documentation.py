@@ -179,6 +179,18 @@ def test_notebook(command, monkeypatch):
     assert NOTEBOOK.stat().st_size < 300_000
 
 
+def test_every_paper_of_a_published_model_has_an_entry():
+    text = (ROOT / "docs" / "references.bib").read_text().replace(r"{\o}", "ø").replace(r"{\"o}", "ö")
+    entries = re.findall(r"^@\w+\{[\w-]+,\n((?: +\w+ += \{.*\},?\n)+)\}$", text, flags=re.MULTILINE)
+    assert len(entries) == text.count("@")  # none is malformed
+    papers = [dict(re.findall(r"^ +(\w+) += \{(.*)\},?$", entry, flags=re.MULTILINE)) for entry in entries]
+    found = [(paper["author"].partition(" and ")[0].split()[-1], paper["year"]) for paper in papers if paper["title"]]
+    table = PAGES["models.md"].partition("## Published models")[2].partition("\n## ")[0]
+    cited = re.findall(r"([\w-]+)(?: et al\.| & [\w-]+), (\d{4})", table)
+    assert set(cited) == set(found)
+    assert len(set(found)) == len(found)
+
+
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 220
     assert all(f"docs/{name}" in README for name in PAGES if name != "README.md")
