@@ -260,6 +260,8 @@ def test_a_loaded_vae_serves_in_three_lines(finished):
     assert images.shape == vae.reconstruct(images).shape == (5, 1, 28, 28)
     assert vae.embed(images).shape == (5, 3)
     assert not vae.reconstruct(images).requires_grad
+    assert vae.encode(images).mean.numpy().shape == (5, 3)
+    assert vae.decode(vae.prior().sample((5,))).mean.numpy().shape == (5, 1, 28, 28)
 
 
 @pytest.mark.parametrize(
