@@ -130,7 +130,7 @@ def test_commands_that_are_no_commands_of_src_exist():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for line in LINES:
-        words = line.partition("#")[0].split()
+        words = line.partition("#")[0].removeprefix('eval "$(').split()
         if words[0] == "make":
             assert words[1] in targets, line
         elif words[0] == "jupyter":
