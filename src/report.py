@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from src.reporting.conclude import Comparison, collect, write_page
-from src.reporting.typeset import LANGUAGES, typeset
+from src.reporting.typeset import LANGUAGES, typeset, warnings
 from src.run.status import State
+from src.support.console import shorter_path
 from src.support.errors import UserError, describe_os_error, printable
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
 from src.support.signals import run_program, stop_on_signals
 
-SWEEPS, SWEEP_NAME = Path("outputs/sweeps"), "sweep_name="
+OUTPUTS, SWEEP_NAME = "outputs", "sweep_name="
+SWEEPS = Path(OUTPUTS, "sweeps")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,13 +41,15 @@ def report(options: argparse.Namespace) -> int:
     folders = [sweep_folder(folder) for folder in options.folder]
     try:
         check_files({"--out": options.out, "--csv": options.csv})
-        out = options.out or (None if options.table else SweepFolder(folders[0]).report)
+        out = options.out or (None if options.table else SweepFolder(common_folder(folders)).report)
         comparison = collect(folders, with_thumbnails=out is not None)
         if out:
             write_page(out, folders, comparison)
         if options.csv:
             write_table(options.csv, comparison.rows)
         print(typeset(comparison.groups, options.table) if options.table else summary(comparison, out))
+        for line in warnings(comparison.groups) if options.table else []:
+            print(printable(line), file=sys.stderr)
     except (OSError, UserError) as error:
         print(describe_os_error(error), file=sys.stderr)
         return 2
@@ -56,7 +60,7 @@ def summary(comparison: Comparison, out: Path) -> str:
     """A line that says how many runs are in which state, and where the page is."""
     states = Counter(run.status for run in comparison.runs)
     counts = ", ".join(f"{states[state]} {state}" for state in State if states[state])
-    return printable(f"{counts}: {os.path.relpath(out)}")
+    return printable(f"{counts}: {shorter_path(out)}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -67,7 +71,8 @@ def parser() -> argparse.ArgumentParser:
     default = SweepFolder(Path("FOLDER")).report
     page = "prints the numbers as a table in Markdown or LaTeX (booktabs); the page is written only with --out"
     made.add_argument("--table", choices=list(LANGUAGES), help=page)
-    made.add_argument("--out", type=Path, metavar="FILE", help=f"the page; {default} if not given")
+    where = f"the page; {default} if not given, of several folders in the one within {OUTPUTS} that holds them all"
+    made.add_argument("--out", type=Path, metavar="FILE", help=where)
     made.add_argument("--csv", type=Path, metavar="FILE", help="writes the table, too")
     return made
 
@@ -95,6 +100,20 @@ def sweep_folder(folder: Path) -> Path:
     """The folder of a sweep given as sweep_name=NAME; any other folder as it is."""
     name = str(folder)
     return SWEEPS / name.removeprefix(SWEEP_NAME) if name.startswith(SWEEP_NAME) else folder
+
+
+def common_folder(folders: list[Path]) -> Path:
+    """The folder that holds several, or the one that is given.
+
+    Raises UserError where several have none in common within a folder called outputs, where a page would not be
+    looked for.
+    """
+    if len(folders) == 1:
+        return folders[0]
+    common = Path(os.path.commonpath([os.path.normpath(folder.absolute()) for folder in folders]))
+    if OUTPUTS not in common.parts:
+        raise UserError(f"no folder within {OUTPUTS} holds all of these: say where the page goes, --out FILE")
+    return common
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:

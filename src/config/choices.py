@@ -3,6 +3,7 @@
 Completion asks for these at each press of the key, so that nothing but PyYAML is imported.
 """
 
+import functools
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +45,13 @@ def choices(group: str) -> dict[str, str]:
     """The choices of a group by name, each with the line that says what it is."""
     files = sorted((CONF / group).glob("*.yaml"))
     return {file.stem: first_comment(file) for file in files if f"{group}/{file.stem}" not in NOT_HYDRAS}
+
+
+@functools.cache
+def choices_of_classes(group: str) -> dict[str, str]:
+    """The choice of a group that makes each class, by the class's dotted path; empty for what is no group."""
+    files = sorted((CONF / group).glob("*.yaml")) if group in GROUPS else []
+    return {path: file.stem for file in files if (path := (yaml.safe_load(file.read_text()) or {}).get("_target_"))}
 
 
 def first_comment(file: Path) -> str:

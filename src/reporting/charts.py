@@ -36,7 +36,7 @@ class Chart(NamedTuple):
 def draw_charts(group: Group) -> list[Chart]:
     """The charts for which the runs of a group have data."""
     hull = "gray: equal ELBO; dashed: lower left hull of all"
-    training = "dotted: not finished; begins, and what diverges, may run off: a double click shows all"
+    training = "dotted: unfinished; early and diverging values may lie outside; double-click shows all"
     dimensions = f"what falls off is not used; below {MIN_KL:g} drawn there"
     figures = [
         ("Rate and distortion", hull, rate_distortion(group)),
@@ -174,7 +174,9 @@ def kl_per_dim(group: Group) -> Figure | None:
     if not traces:
         return None
     titles = ("latent dimension, by its KL", "validation KL of it (nats)")
+    every = [value for trace in traces for value in trace["y"]]
+    ticks = "D2" if max(every) < 100 * min(every) else 1  # of few decades 1, 2 and 5, else a tick for each decade
     return {
         "data": traces,
-        "layout": layout(*titles, yaxis={"type": "log", "dtick": 1, "tickformat": "~g"}),
+        "layout": layout(*titles, yaxis={"type": "log", "dtick": ticks, "tickformat": "~g"}),
     }

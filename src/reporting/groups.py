@@ -7,7 +7,7 @@ from typing import Any
 from src.reporting.runs import Run
 from src.run.kinds import kind, split_by_images
 from src.run.options import ABSENT, as_text, differences, option_value, part, repeats_or_follows
-from src.run.places import natural_key
+from src.run.places import natural_key, read_plan
 from src.run.status import PLANNED
 from src.support.folders import EXAMPLE
 
@@ -17,7 +17,7 @@ class Group:
     """Runs on the same images, prepared alike, under one likelihood: no other runs can be compared.
 
     runs     ordered by their knobs, then by seed
-    knobs    the options that differ, but for the seed: a value for each run
+    knobs    the options that differ, but for the seed: a value for each run; first those of the sweep, as typed there
     seeds    of each run
     ranking  the places in `runs` of those that finished, the largest validation ELBO first
     """
@@ -65,8 +65,8 @@ def group_runs(runs: list[Run]) -> tuple[list[Group], list[Run]]:
 
 def make_group(runs: list[Run], data: str, pixels: str, likelihood: str) -> Group:
     """The group of these runs, ordered and ranked."""
-    knobs = option_differences([run.config for run in runs])
-    knobs.pop("seed", None)
+    differing = option_differences([run.config for run in runs])
+    knobs = {name: differing[name] for name in (*typed_names(runs), *differing) if name in differing and name != "seed"}
     seeds = [run.config.get("seed", ABSENT) for run in runs]
     keys = [tuple(order_key(column[i]) for column in (*knobs.values(), seeds)) for i in range(len(runs))]
     order = sorted(range(len(runs)), key=keys.__getitem__)
@@ -74,6 +74,13 @@ def make_group(runs: list[Run], data: str, pixels: str, likelihood: str) -> Grou
     ranking = sorted((i for i, run in enumerate(runs) if run.is_ranked), key=lambda i: -runs[i].number("val/elbo"))
     columns = {name: [values[i] for i in order] for name, values in knobs.items()}
     return Group(data, pixels, likelihood, runs, columns, [seeds[i] for i in order], ranking)
+
+
+def typed_names(runs: list[Run]) -> list[str]:
+    """The options that the sweeps of the runs vary, in the order in which they were typed."""
+    sweeps = dict.fromkeys(run.folder.parent for run in runs)
+    jobs = [job for sweep in sweeps for job in read_plan(sweep).values()]
+    return list(dict.fromkeys(option.lstrip("+").partition("=")[0] for job in jobs for option in job.options))
 
 
 def order_key(value: Any) -> tuple:

@@ -52,6 +52,7 @@ def page(title: str, groups: list[Group], ungrouped: list[Run], pictures: Pictur
         read_at=f"{datetime.now():%Y-%m-%d at %H:%M}",
         counts=[(state, count[state]) for state in State if count[state]],
         groups=[section(group, pictures) for group in groups],
+        has_other_bounds=any({"objective", "beta"} & set(group.knobs) for group in groups),
         ungrouped=ungrouped,
         quantities={name: title for name, (title, _, _) in QUANTITIES.items()},
         themes={"auto": "Auto", "light": "Light", "dark": "Dark"},
@@ -107,7 +108,7 @@ def select(group: Group) -> Selection | None:
     tiles = []
     for split, name in (("val", "validation"), ("test", "test")):
         for key, title in (("elbo", "ELBO"), ("recon", "recon"), ("kl", "KL")):
-            means = seed_means(group, row["places"], f"{split}/{key}")
+            means = list(seed_means(group, row["places"], f"{split}/{key}").values())
             deviation = stdev(means) if len(means) > 1 else None
             tiles.append((f"{name} {title}", fmean(means) if means else None, deviation))
     return Selection(row, runs, [why for why in dict.fromkeys(run.explanation for run in runs) if why], tiles)

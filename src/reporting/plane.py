@@ -1,11 +1,9 @@
 """The chart of rate and distortion: KL against recon of each run."""
 
-from typing import Any
-
 from matplotlib.ticker import MaxNLocator
 
 from src.reporting.groups import Group
-from src.reporting.layout import GREY, LINE, PAGE, Figure, Trace, layout, points, widen
+from src.reporting.layout import GREY, LINE, Figure, Trace, layout, points, widen
 
 
 def rate_distortion(group: Group) -> Figure | None:
@@ -29,8 +27,8 @@ def rate_distortion(group: Group) -> Figure | None:
     }
     titles = ("rate: validation KL (nats)", "distortion: validation recon (nats)")
     axes = {"xaxis": {"range": [left, right]}, "yaxis": {"range": [low, high]}}
-    look = layout(*titles, **axes, annotations=names)
-    return {"data": [lines, edge, points(group, places, rate, distortion)], "layout": look}
+    # plotly draws annotations above all traces, and traces in their order: the labels are a trace, below the points
+    return {"data": [lines, names, edge, points(group, places, rate, distortion)], "layout": layout(*titles, **axes)}
 
 
 def hull(corners: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -52,18 +50,22 @@ def turn(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float])
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
-def iso_elbo(left: float, right: float, low: float, high: float) -> tuple[Trace, list[dict[str, Any]]]:
-    """The lines recon + kl = -ELBO at round values of it, and their labels where each enters the rectangle."""
-    x, y, names = [], [], []
+def iso_elbo(left: float, right: float, low: float, high: float) -> tuple[Trace, Trace]:
+    """The lines recon + kl = -ELBO at round values of it, and their labels where each leaves the rectangle."""
+    x, y = [], []
+    ends: list[tuple[float, float, str, str]] = []
     costs = MaxNLocator(8, steps=(1, 2, 5, 10)).tick_values(left + low, right + high)
     for cost in costs[(costs >= left + low) & (costs <= right + high)].tolist():
-        ends = left - (right - left), right + (right - left)
-        x += [*ends, None]
-        y += [*(cost - end for end in ends), None]
-        start = max(left, cost - high)
-        if start < right - 0.1 * (right - left) and cost - start > low + 0.03 * (high - low):
-            elbo = f"{-cost:g}".replace("-", "\N{MINUS SIGN}")
-            names.append({"x": start, "y": cost - start, "text": elbo, "xshift": 4, "xanchor": "left"})
+        sides = left - (right - left), right + (right - left)
+        x += [*sides, None]
+        y += [*(cost - side for side in sides), None]
+        elbo = f"{-cost:g}".replace("-", "\N{MINUS SIGN}")
+        if cost - right > low + 0.05 * (high - low):
+            ends.append((right, cost - right, elbo, "bottom left"))
+        elif left <= cost - low < right - 0.1 * (right - left):
+            ends.append((cost - low, low, elbo, "top right"))
     lines = {"type": "scatter", "x": x, "y": y, "mode": "lines", "line": {"color": LINE, "width": 1}}
-    look = {"showarrow": False, "bgcolor": PAGE, "borderpad": 1, "font": {"color": GREY, "size": 11}}
-    return lines | {"hoverinfo": "skip"}, [name | look for name in names]
+    across, up, texts, sides = (list(each) for each in zip(*ends, strict=True)) if ends else ([], [], [], [])
+    labels = {"type": "scatter", "x": across, "y": up, "text": texts, "mode": "text", "textposition": sides}
+    labels |= {"textfont": {"color": GREY, "size": 11}}
+    return lines | {"hoverinfo": "skip"}, labels | {"hoverinfo": "skip"}

@@ -61,30 +61,51 @@ def setting_rows(group: Group) -> list[dict[str, Any]]:
 
     A row holds the knobs' values, the number of `seeds`, for how many of these a run `finished`, the `places` of these
     runs, and over these seeds the mean and, for two or more, the standard deviation (`_sd`) of each term; for one, the
-    standard error over the images (`_se`).
+    standard error over the images (`_se`). `difference` and `difference_se` are those to the setting with the largest
+    mean ELBO, paired by seed.
     """
     settings: dict[tuple[str, ...], list[int]] = {}
     for place in range(len(group.runs)):
         settings.setdefault(group.setting(place), []).append(place)
-    rows = []
-    for places in settings.values():
-        done = [place for place in places if group.runs[place].is_ranked]
-        row: dict[str, Any] = {name: values[places[0]] for name, values in group.knobs.items()}
-        seeds, ended = ({as_text(group.seeds[place]) for place in some} for some in (places, done))
-        row |= {"places": done, "seeds": len(seeds), "finished": len(ended)}
-        for name in (*TERMS, "val/active_units"):
-            means = seed_means(group, done, name)
-            row[name] = float(np.mean(means)) if means else None
-            row[f"{name}_sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else None
-            row[f"{name}_se"] = standard_error(group.runs[done[0]], name) if len(means) == 1 else None
-        rows.append(row)
+    rows = [setting_row(group, places) for places in settings.values()]
+    best = best_row(rows)
+    for row in rows:
+        pair = seed_difference(group, row["places"], best["places"]) if best and row is not best else None
+        row |= dict(zip(("difference", "difference_se"), pair or (None, None), strict=True))
     return rows
 
 
-def error_suffix(rows: list[dict[str, Any]]) -> str:
-    """Which error the numbers of `setting_rows` are shown with, so that it means the same in all rows of a table.
+def setting_row(group: Group, places: list[int]) -> dict[str, Any]:
+    """The row of the setting that the runs at these places have, without its difference."""
+    done = [place for place in places if group.runs[place].is_ranked]
+    row: dict[str, Any] = {name: values[places[0]] for name, values in group.knobs.items()}
+    seeds, ended = ({as_text(group.seeds[place]) for place in some} for some in (places, done))
+    row |= {"places": done, "seeds": len(seeds), "finished": len(ended)}
+    for name in (*TERMS, "val/active_units"):
+        means = list(seed_means(group, done, name).values())
+        row[name] = float(np.mean(means)) if means else None
+        row[f"{name}_sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else None
+        row[f"{name}_se"] = standard_error(group.runs[done[0]], name) if len(means) == 1 else None
+    return row
 
-    It is `_sd` where any setting has several seeds, and `_se` otherwise.
+
+def seed_difference(group: Group, places: list[int], others: list[int]) -> tuple[float, float] | None:
+    """The mean difference of the validation ELBO of two settings over the seeds of both, and its standard error, nats.
+
+    None where fewer than two seeds are common, since one has no spread.
+    """
+    ours, theirs = (seed_means(group, some, "val/elbo") for some in (places, others))
+    differences = np.array([value - theirs[seed] for seed, value in ours.items() if seed in theirs])
+    if len(differences) < 2:
+        return None
+    return float(differences.mean()), float(differences.std(ddof=1) / math.sqrt(len(differences)))
+
+
+def error_suffix(rows: list[dict[str, Any]]) -> str:
+    """The error that the numbers of `setting_rows` are shown with.
+
+    It is `_sd` where any setting has several seeds, and `_se` otherwise. Where settings of one seed are among others,
+    tables show their `_se` with a mark.
     """
     return "_sd" if any(row["finished"] > 1 for row in rows) else "_se"
 
@@ -98,23 +119,23 @@ def standard_error(run: Run, name: str) -> float | None:
     return estimate(values).se
 
 
-def seed_means(group: Group, places: list[int], name: str) -> list[float]:
-    """A metric of the runs at these places, for each seed: the mean over the runs with this seed."""
+def seed_means(group: Group, places: list[int], name: str) -> dict[str, float]:
+    """A metric of the runs at these places by seed: the mean over the runs with this seed."""
     values: dict[str, list[float]] = {}
     for place in places:
         if (value := group.runs[place].number(name)) is not None:
             values.setdefault(as_text(group.seeds[place]), []).append(value)
-    return [float(np.mean(each)) for each in values.values()]
+    return {seed: float(np.mean(each)) for seed, each in values.items()}
+
+
+def best_row(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The row with the largest mean ELBO, of however many seeds; None where no run has finished."""
+    return max((row for row in rows if row["places"]), key=lambda row: row["val/elbo"], default=None)
 
 
 def select_setting(group: Group) -> dict[str, Any] | None:
-    """The row of `setting_rows` that validation selects.
-
-    It is the one with the largest mean ELBO among those with the most seeds finished: with fewer seeds one lucky run
-    would decide.
-    """
-    done = [row for row in setting_rows(group) if row["places"]]
-    return max(done, key=lambda row: (row["finished"], row["val/elbo"])) if done else None
+    """The row of `setting_rows` that validation selects: the one with the largest mean ELBO."""
+    return best_row(setting_rows(group))
 
 
 def run_rows(group: Group) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
@@ -18,25 +18,28 @@ from src.reporting.tables import (
     setting_rows,
     standard_error,
 )
-from src.run.options import as_text
+from src.run.options import ABSENT, as_text
 from src.run.status import State
 from src.support.errors import UserError, printable
 
+DAGGER, EPOCHS = "\N{DAGGER}", "trainer.max_epochs"
 LATEX = {
     **{each: f"\\{each}" for each in "&%$#_{}"},
+    "\N{DAGGER}": r"$^\dagger$",
     **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "\N{EN DASH}": "--", "\N{PLUS-MINUS SIGN}": r"$\pm$"},
 }
 
 
 class Number(NamedTuple):
-    """A number with its error, if it has one, and how it is shown."""
+    """A number with its error, if it has one, and how it is shown; `mark` follows the error."""
 
     value: float
     error: float | None = None
     digits: int = 2
     sign: str = ""
     is_bold: bool = False
+    mark: str = ""
 
 
 Cell = Number | str | None
@@ -71,7 +74,7 @@ def make_table(group: Group) -> Table:
         for row, line in zip(rows, cells, strict=True)
     ]
     title = f"{group.data}, {group.pixels} pixels, {group.likelihood}"
-    return Table(title, [*options, *columns], len(options), lines, notes(group, is_over_seeds, "difference" in columns))
+    return Table(title, [*options, *columns], len(options), lines, notes(group, options, columns, is_over_seeds))
 
 
 def option_columns(group: Group) -> dict[str, list[Any]]:
@@ -84,46 +87,87 @@ def option_columns(group: Group) -> dict[str, list[Any]]:
 
 def measures(group: Group, rows: list[dict[str, Any]], is_over_seeds: bool) -> dict[str, list[Cell]]:
     """The columns of numbers; the ELBO that validation selects is bold."""
-    selected, suffix = (select_setting(group) or {}).get("places"), error_suffix(rows)
+    selected = (select_setting(group) or {}).get("places")
 
     def column(name: str, digits: int = 2) -> list[Cell]:
-        return [None if row[name] is None else Number(row[name], row[name + suffix], digits) for row in rows]
+        return [measure(row, name, digits, is_over_seeds) for row in rows]
 
     bests = [
-        cell and cell._replace(is_bold=row["places"] == selected)
+        cell._replace(is_bold=row["places"] == selected) if isinstance(cell, Number) else cell
         for cell, row in zip(column("val/elbo"), rows, strict=True)
     ]
     columns = {"seeds": [str(row["finished"]) for row in rows]} if is_over_seeds else {}
     columns["ELBO"] = bests
-    if not is_over_seeds:
+    if is_over_seeds:
+        pairs = [(row["difference"], row["difference_se"]) for row in rows]
+    else:
         runs = [group.runs[row["places"][0]] for row in rows]
-        pairs = [None if run is group.best else paired_difference(run, group.best) for run in runs]
-        columns["difference"] = [None if pair is None else Number(*pair, sign="+") for pair in pairs]
-    columns |= {"recon": column("val/recon"), "KL": column("val/kl")}
-    columns["active units"] = column("val/active_units", digits=1 if is_over_seeds else 0)
+        pairs = [(run is not group.best and paired_difference(run, group.best)) or (None, None) for run in runs]
+    columns["difference"] = [None if value is None else Number(value, error, sign="+") for value, error in pairs]
+    columns |= {"recon": column("val/recon"), "KL": column("val/kl"), "active units": column("val/active_units", 1)}
     return {name: cells for name, cells in columns.items() if any(cell is not None for cell in cells)}
 
 
-def notes(group: Group, is_over_seeds: bool, has_difference: bool) -> list[str]:
+def measure(row: dict[str, Any], name: str, digits: int, is_over_seeds: bool) -> Number | None:
+    """A number of a setting: its mean over seeds with their standard deviation, or that of one seed with the standard
+    error over images, which has a mark in a table over seeds."""
+    if row[name] is None:
+        return None
+    if row["finished"] > 1:
+        return Number(row[name], row[f"{name}_sd"], digits)
+    error = row[f"{name}_se"]
+    mark = DAGGER if is_over_seeds and error is not None else ""
+    return Number(row[name], error, 0 if name == "val/active_units" else digits, mark=mark)
+
+
+def notes(group: Group, options: Collection[str], columns: dict[str, list[Cell]], is_over_seeds: bool) -> list[str]:
     """Sentences that say what the numbers are, which setting is selected, and what is not among them."""
     error = "standard deviation over seeds" if is_over_seeds else "standard error over images"
-    lines = [f"Validation set, nats per image, mean ± {error}."]
-    if has_difference:
-        lines.append("Difference: to the best ELBO, paired over the images.")
+    lines = [line for line in (images(group), common_options(group, options)) if line]
+    lines.append(f"Validation set, nats per image, mean ± {error}.")
+    if any(isinstance(cell, Number) and cell.mark for cells in columns.values() for cell in cells):
+        lines.append(f"{DAGGER}: one seed, standard error over images.")
+    if "difference" in columns:
+        means = "over seeds, mean ± standard error" if is_over_seeds else "over the images"
+        lines.append(f"Difference: to the best ELBO, paired {means}.")
     selected = select_setting(group) or {"places": []}
     values = [group.runs[place].number("test/elbo") for place in selected["places"]]
     if values and None not in values:
-        lines.append(f"Bold: selected by validation; its ELBO on the test set is {test_elbo(group, selected)}.")
-    runs = [run for run in group.runs if run.is_ranked and run.explanation]
-    lines += [f"{run.name}: {run.explanation}." for run in runs]
+        one = ", of 1 seed" if is_over_seeds and selected["finished"] == 1 else ""
+        lines.append(f"Bold: selected by validation{one}; its ELBO on the test set is {test_elbo(group, selected)}.")
     states = Counter(run.status for run in group.runs if not run.is_ranked)
     counts = ", ".join(f"{states[state]} {state}" for state in State if states[state])
     return [*lines, f"Runs without numbers here: {counts}."] if counts else lines
 
 
+def images(group: Group) -> str:
+    """A sentence with the number of validation images; empty where the runs do not agree on it."""
+    terms = (run.terms.get("val", {}).get("index") for run in group.runs if run.is_ranked)
+    counts = {len(index) for index in terms if index is not None}
+    return f"{counts.pop():,} validation images." if len(counts) == 1 else ""
+
+
+def common_options(group: Group, columns: Collection[str]) -> str:
+    """A sentence with the main options that all runs with numbers have in common and that are no column."""
+    runs = [group.runs[place] for place in group.ranking]
+    rows = [row | {EPOCHS: run.planned_epochs} for run, row in zip(runs, option_rows(runs), strict=True)]
+    pairs = []
+    for name in (*STANDARD[:-1], EPOCHS, STANDARD[-1]):
+        values = {as_text(row[name]) for row in rows}
+        if len(values) == 1 and name not in columns and not values & {ABSENT, "null"}:
+            pairs.append(f"{name}={values.pop()}")
+    return f"Common options: {', '.join(pairs)}." if pairs else ""
+
+
+def warnings(groups: Sequence[Group]) -> list[str]:
+    """A line for each run with numbers about which there is something to know."""
+    runs = [run for group in groups for run in group.runs]
+    return [f"{run.name}: {run.explanation}" for run in runs if run.is_ranked and run.explanation]
+
+
 def test_elbo(group: Group, row: dict[str, Any]) -> str:
     """The ELBO of a setting on the test set, with the error that its validation ELBO has."""
-    means = seed_means(group, row["places"], "test/elbo")
+    means = list(seed_means(group, row["places"], "test/elbo").values())
     error = stdev(means) if len(means) > 1 else standard_error(group.runs[row["places"][0]], "test/elbo")
     return " ± ".join([number(fmean(means))] + ([] if error is None else [number(error)]))
 
@@ -135,7 +179,9 @@ def markdown(table: Table) -> str:
         if isinstance(content, Number):
             value = number(content.value, content.digits, content.sign)
             value = f"**{value}**" if content.is_bold else value
-            return value if content.error is None else f"{value} ± {number(content.error, content.digits)}"
+            return (
+                value if content.error is None else f"{value} ± {number(content.error, content.digits)}{content.mark}"
+            )
         return markdown_text(content or "")
 
     rows = [[markdown_text(name) for name in table.columns], *([cell(each) for each in row] for row in table.rows)]
@@ -159,7 +205,8 @@ def latex(table: Table) -> str:
         if isinstance(content, Number):
             value = f"{content.value:{content.sign}.{content.digits}f}"
             value = rf"\mathbf{{{value}}}" if content.is_bold else value
-            return f"${value}$" if content.error is None else rf"${value} \pm {content.error:.{content.digits}f}$"
+            value += "" if content.error is None else rf" \pm {content.error:.{content.digits}f}"
+            return f"${value}{latex_text(content.mark).strip('$')}$"
         return latex_text(content or "")
 
     rows = [[latex_text(name) for name in table.columns], *([cell(each) for each in row] for row in table.rows)]

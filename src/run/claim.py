@@ -19,12 +19,11 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
 from src.config.hooks import refuse
-from src.config.names import option_name
 from src.config.options import to_plain_dict
 from src.config.overrides import check_folder, format_option
 from src.run import resume, status
 from src.run.leftovers import leaves_nothing, names, remove_entries, wandb_folder
-from src.run.options import as_text, differences, part, repeats_or_follows
+from src.run.options import as_text, differences, option_value, part, repeats_or_follows
 from src.run.status import State
 from src.support import world
 from src.support.errors import DamagedError, UserError
@@ -277,7 +276,7 @@ def check_same_options(config: DictConfig, checkpoint: Path) -> dict[str, Any]:
 
 def option_text(name: str, value: Any) -> str:
     """The value of an option as one would type it; where it chooses a part, the name of the choice."""
-    return option_name(value) if name.endswith("._target_") and isinstance(value, str) else as_text(value)
+    return as_text(option_value(name, value))
 
 
 def relative(folder: Path) -> str:

@@ -2,12 +2,12 @@
 
 import logging
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.config.overrides import format_option
+from src.support.console import shorter_path
 from src.support.errors import printable
 from src.support.folders import RunFolder
 
@@ -80,9 +80,3 @@ def log_next(run: Path, metrics: Mapping[str, Any], has_problem: bool) -> None:
     some = f" task.images={MANY}" if metrics["data"]["test"] > MANY else ""
     for task in (f"evaluate{some}", "diagnose" if has_problem else "sample"):
         log.info("next: python -m src.apply %s task=%s", format_option("run", shorter_path(run)), task)
-
-
-def shorter_path(path: Path) -> str:
-    """A path from the working directory where it leads there, otherwise from the root."""
-    relative = os.path.relpath(path)
-    return str(path.absolute()) if relative.startswith("..") else relative

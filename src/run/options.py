@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
-from src.config.names import option_name
+from src.config.choices import choices_of_classes
 
 # options that describe the request for a run
 REQUEST = ("ckpt_path", "title", "trust", "run_name", "resume", "sweep_name")
@@ -103,9 +103,12 @@ def part(name: str) -> str:
 
 
 def option_value(name: str, value: Any) -> Any:
-    """The value of an option; of one of our own classes the name under which it is chosen."""
-    is_ours = name.rpartition(".")[2] == "_target_" and str(value).startswith("src.")
-    return option_name(str(value)) if is_ours else value
+    """The value of an option; of a class the choice that makes it, or of one of our own the name, within a part."""
+    if name.rpartition(".")[2] != "_target_":
+        return value
+    if choice := choices_of_classes(part(name)).get(str(value)):
+        return choice
+    return str(value).rpartition(".")[2] if str(value).startswith("src.") else value
 
 
 def as_text(value: Any) -> str:

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -56,3 +57,9 @@ def duration(seconds: float) -> str:
     if minutes >= 10:
         return f"{minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def shorter_path(path: Path) -> str:
+    """A path from the working directory where it leads there, otherwise from the root."""
+    relative = os.path.relpath(path)
+    return str(path.absolute()) if relative.startswith("..") else relative

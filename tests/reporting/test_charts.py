@@ -1,6 +1,7 @@
 """The charts and thumbnails of the page show the numbers and images of the runs."""
 
 import itertools
+import json
 import math
 
 import numpy as np
@@ -27,13 +28,30 @@ def test_hull_has_no_point_below_it():
 
 
 def test_lines_of_equal_elbo_are(tmp_path):
-    lines, names = plane.iso_elbo(0, 30, 60, 110)
+    lines, labels = plane.iso_elbo(0, 30, 60, 110)
     sums = {x + y for x, y in zip(lines["x"], lines["y"], strict=True) if x is not None}
     assert sums == {60, 80, 100, 120, 140} or len(sums) in range(4, 12)
-    for name in names:
-        assert name["x"] + name["y"] == pytest.approx(-float(name["text"].replace("−", "-")))
-        assert 0 <= name["x"] <= 30
-        assert 60 <= name["y"] <= 110
+    ends = list(zip(labels["x"], labels["y"], labels["text"], strict=True))
+    assert len(ends) > 2
+    for x, y, text in ends:
+        assert x + y == pytest.approx(-float(text.replace("−", "-")))
+        assert x == 30 or y == 60  # where the line leaves the rectangle, which is wider than the points
+
+
+def test_labels_of_contours_are_below_the_points(tmp_path):
+    for i in range(3):
+        fake_run(tmp_path / str(i), elbo=-90.0 - i, kl=25.0 - i, beta=0.5 + i)
+    figure = plane.rate_distortion(only_group(tmp_path))
+    assert [trace["mode"] for trace in figure["data"]] == ["lines", "text", "lines", "markers"]
+    assert "annotations" not in figure["layout"]  # plotly draws these above the points
+
+
+@pytest.mark.parametrize(("least", "ticks"), [(1e-9, 1), (4.0, "D2")])
+def test_the_axis_of_a_decade_or_two_has_more_than_one_tick(tmp_path, least, ticks):
+    metrics = fake_run(tmp_path / "0", kl=20.0) / "metrics.json"
+    content = json.loads(metrics.read_text()) | {"val/kl_per_dim": [20.0, least]}
+    metrics.write_text(json.dumps(content))
+    assert charts.kl_per_dim(only_group(tmp_path))["layout"]["yaxis"]["dtick"] == ticks
 
 
 def test_charts_show_each_run_where_it_is(tmp_path):

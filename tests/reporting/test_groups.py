@@ -1,5 +1,6 @@
 """Which runs compare, what differs between them, and which of them is best."""
 
+import json
 import re
 import shutil
 
@@ -86,7 +87,8 @@ def test_a_seed_that_was_run_twice_counts_once(tmp_path):
     assert "Over seeds" not in make_report(tmp_path)[0].partition("<footer>")[0]
 
 
-def test_a_lucky_seed_is_not_selected(tmp_path):
+def test_the_largest_mean_is_selected_whatever_the_number_of_seeds(tmp_path):
+    """As `src.runs best` picks a single run by its ELBO; how many seeds there are is said beside it."""
     for name, beta, seed, elbo in [
         ("0", 1.0, 0, -90.0),
         ("1", 1.0, 1, -120.0),
@@ -97,7 +99,54 @@ def test_a_lucky_seed_is_not_selected(tmp_path):
         fake_run(tmp_path / name, elbo=elbo, beta=beta, seed=seed)
     page, table = make_report(tmp_path)
     said = re.sub("<.*?>", "", page)
-    assert "Selected by validation: runs 2, 3, beta=4" in said
+    assert "Selected by validation: run 4, beta=2 (1 seed)" in said
+    assert {row["run"]: bool(row["test/elbo"]) for row in table} == {each: each == "4" for each in "01234"}
+    shutil.rmtree(tmp_path / "4")
+    said = re.sub("<.*?>", "", make_report(tmp_path)[0])
+    assert "Selected by validation: runs 2, 3, beta=4 (2 seeds)" in said
     assert "−100.00 ± 1.41" in said
     assert "−107.12 ± 1.41" in said  # the test set's
-    assert {row["run"]: bool(row["test/elbo"]) for row in table} == {each: each in "23" for each in "01234"}
+
+
+def test_settings_differ_by_the_mean_over_the_seeds_of_both(tmp_path):
+    elbos = {1.0: {0: -90.0, 1: -100.0, 2: -95.0}, 4.0: {0: -93.0, 1: -105.0}, 8.0: {2: -99.0}}
+    for beta, seeds in elbos.items():
+        for seed, elbo in seeds.items():
+            fake_run(tmp_path / f"{beta}_{seed}", elbo=elbo, beta=beta, seed=seed)
+    best, second, third = tables.setting_rows(only_group(tmp_path))
+    assert (best["difference"], third["difference"]) == (None, None)  # the third has one seed in common with the best
+    assert second["difference"] == pytest.approx(-4)
+    assert second["difference_se"] == pytest.approx(2**0.5 / 2**0.5)  # of -3 and -5, whose standard deviation is √2
+    said = re.sub("<.*?>", "", make_report(tmp_path)[0])
+    assert re.search(r"−4\.00 ± 1\.00", said)
+
+
+def test_options_are_in_the_order_in_which_the_sweep_was_typed(tmp_path):
+    settings = [("mlp", 1.0, 2), ("conv", 4.0, 8)]
+    for i, (model, beta, latent_dim) in enumerate(settings):
+        fake_run(tmp_path / str(i), beta=beta, latent_dim=latent_dim, model=model)
+    assert list(only_group(tmp_path).knobs) == ["latent_dim", "beta", "model"]
+    jobs = {
+        str(i): {"number": i, "options": [f"model={m}", f"beta={b}", f"latent_dim={d}"], "wanted": True}
+        for i, (m, b, d) in enumerate(settings)
+    }
+    (tmp_path / "jobs.json").write_text(json.dumps(jobs))
+    assert list(only_group(tmp_path).knobs) == ["model", "beta", "latent_dim"]
+
+
+def test_a_part_has_the_name_by_which_it_is_chosen():
+    configs = [configuration(), configuration()]
+    targets = {"lr_schedule": ("src.training.lr_schedules.OneCycle", "src.training.lr_schedules.Constant")}
+    targets |= {
+        "optimizer": ("torch.optim.Adam", "own.Optimizer"),
+        "objective": ("src.training.objectives.BetaTC",) * 2,
+    }
+    for group, paths in targets.items():
+        for config, path in zip(configs, paths, strict=True):
+            config[group] = {"_target_": path}
+    configs[0]["model"]["encoder"]["_target_"] = "src.models.networks.MLPEncoder"
+    assert groups.option_differences(configs) == {
+        "lr_schedule": ["onecycle", "constant"],
+        "optimizer": ["adam", "own.Optimizer"],
+        "model.encoder": ["MLPEncoder", "mlp"],
+    }

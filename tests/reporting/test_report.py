@@ -102,6 +102,43 @@ def test_a_sweep_may_be_named(tmp_path, monkeypatch):
     assert (tmp_path / "outputs" / "sweeps" / "widths" / "report.html").is_file()
 
 
+def test_the_page_of_several_folders_is_in_the_one_that_holds_them_all(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runs = [str(fake_run(tmp_path / "outputs" / "runs" / name)) for name in "ab"]
+    assert report.main(runs) == 0
+    assert "outputs/runs/report.html" in capsys.readouterr().out
+    assert [path.parent.name for path in tmp_path.rglob("report.html")] == ["runs"]
+    others = [str(fake_run(tmp_path / "elsewhere" / name)) for name in "ab"]
+    assert report.main(others) == 2
+    assert "--out" in capsys.readouterr().err
+    assert report.main([*others, "--out", "page.html"]) == 0
+
+
+def test_a_path_is_shown_the_short_way(tmp_path, monkeypatch, capsys):
+    run = fake_run(tmp_path / "far" / "0")
+    away = tmp_path / "a" / "b"
+    away.mkdir(parents=True)
+    monkeypatch.chdir(away)
+    assert report.main([str(run)]) == 0
+    assert capsys.readouterr().out.strip().endswith(f": {run / 'report.html'}")
+
+
+@pytest.mark.parametrize("options", [{"beta": 4.0}, {"latent_dim": 8}], ids=["beta", "latent_dim"])
+def test_where_beta_varies_it_says_what_the_ranking_favours(tmp_path, options):
+    fake_run(tmp_path / "0")
+    fake_run(tmp_path / "1", **options)
+    page, _ = make_report(tmp_path)
+    assert ("compare objectives by the NLL of task=evaluate" in page) == ("beta" in options)
+
+
+def test_the_metrics_are_beside_the_run_and_before_its_options(tmp_path):
+    for i, beta in enumerate((1.0, 4.0)):
+        fake_run(tmp_path / str(i), beta=beta)
+    page, _ = make_report(tmp_path)
+    heads = re.findall(r"<th scope=col[^>]*><button type=button>(.*?)</button>", page.partition("</thead>")[0])
+    assert heads[:7] == ["#", "run", "ELBO", "Δ to the best", "recon", "KL", "beta"]
+
+
 def test_test_figures_are_those_of_the_selected_run_alone(tmp_path):
     fake_run(tmp_path / "0", elbo=-90.111)
     fake_run(tmp_path / "1", elbo=-95.222, beta=4.0)

@@ -1,5 +1,6 @@
 """The table that src.report prints for a paper or an issue."""
 
+import json
 import re
 
 import numpy as np
@@ -66,8 +67,41 @@ def test_seeds_are_averaged(tmp_path, capsys):
     printed = print_table(tmp_path, capsys, "md")
     assert re.search(r"\| 1 +\| +2 \| \*\*−100.00\*\* ± 1.41 \|", printed)
     assert re.search(r"\| 4 +\| +2 \| +−103.00 ± 1.41 \|", printed)
+    assert re.search(r"\| +−3.00 ± 0.00 \|", printed)
+    assert "paired over seeds, mean ± standard error" in printed
     assert "mean ± standard deviation over seeds" in printed
     assert "on the test set is −107.12 ± 1.41" in printed
+
+
+@pytest.mark.parametrize("language", ["md", "tex"])
+def test_a_setting_of_one_seed_has_a_marked_error_over_images(tmp_path, capsys, language):
+    terms = np.random.default_rng(0).normal(-100, 30, 400)
+    for i, (beta, seed) in enumerate([(1.0, 0), (1.0, 1), (4.0, 0)]):
+        fake_run(tmp_path / str(i), elbo=-100.0 - beta + 2 * seed, terms=terms, beta=beta, seed=seed)
+    printed = print_table(tmp_path, capsys, language)
+    error = terms.std(ddof=1) / 20
+    if language == "md":
+        assert f" −104.00 ± {error:.2f}† |" in printed
+        assert re.search(r"\| 4 .* 2 \|$", printed, re.MULTILINE)  # active units of one seed are whole
+        assert re.search(r"\| 1 .* 2\.0 ± 0\.0 \|$", printed, re.MULTILINE)
+        assert "†: one seed, standard error over images." in printed
+    else:
+        assert rf"$-104.00 \pm {error:.2f}^\dagger$" in printed
+        assert printed.isascii()
+
+
+def test_notes_say_what_the_runs_share_and_warnings_go_elsewhere(paired, capsys):
+    write_status(paired / "0", "finished", warnings=[])
+    metrics = json.loads((paired / "1" / "metrics.json").read_text())
+    (paired / "1" / "metrics.json").write_text(json.dumps(metrics | {"val/active_units": 0}))
+    assert report.main([str(paired), "--table", "md"]) == 0
+    printed = capsys.readouterr()
+    note = printed.out.strip().splitlines()[-1]
+    shared = "400 validation images. Common options: model=mlp, trainer.max_epochs=3, seed=0. "
+    assert note.startswith(shared)
+    assert "no active unit" not in printed.out
+    assert printed.err.startswith("1: ")
+    assert printed.err.count("\n") == 1
 
 
 def test_a_single_run_has_its_options(tmp_path, capsys):
