@@ -6,7 +6,7 @@ LOCK ?=#         ## LOCK=1: the versions of requirements.lock instead of the new
 
 BIN := .venv/bin
 READY := .venv/.ready$(if $(LOCK),-locked)
-PIP := $(BIN)/python -m pip install --quiet
+PIP := $(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint requirements.lock)
 # A pyenv shim may be there without its Python, and Debian's python3 without the package python3-venv.
 CANDIDATES = $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -73,7 +73,7 @@ $(READY): pyproject.toml $(if $(LOCK),requirements.lock)
 		echo 'no Python 3.11 to 3.13 with venv and pip (tried: $(CANDIDATES)): make PYTHON=/path/to/python3.12' >&2; \
 		exit 1; \
 	}
-	$(PIP) $(if $(LOCK),--constraint requirements.lock) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[dev]'
+	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[dev]'
 	touch $@
 
 ifneq ($(wildcard $(READY)),)
