@@ -187,7 +187,7 @@ def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
 
 @dataclass
 class Run:
-    """A trained run: its folder, the configuration it was trained with, its VAE in evaluation mode.
+    """A trained run: its folder, the configuration it was trained with, its VAE in evaluation mode, its weights frozen.
 
     seed: for random numbers in tasks; the run's own seed reproduces the evaluation during training
     epoch: the number of epochs that the checkpoint was trained
@@ -241,7 +241,7 @@ class Run:
 
 
 def load(run: Path | str, which: str = "best", trust: str | Sequence[str] = ()) -> VAE:
-    """Load the trained VAE of a run's folder, in evaluation mode.
+    """Load the trained VAE of a run's folder, in evaluation mode, its weights frozen: `requires_grad_()` frees them.
 
     Args:
         run: the folder.
@@ -281,7 +281,8 @@ def open_run(
         raise UserError(f"{path}: the weights do not fit the run's configuration")
     trained.load_state_dict(weights)
     seed = cfg.seed if seed is None else seed
-    return Run(Path(folder), cfg, trained.eval(), seed, state["epoch"] + 1, state["run"].get("data"), trusted)
+    trained.eval().requires_grad_(False)
+    return Run(Path(folder), cfg, trained, seed, state["epoch"] + 1, state["run"].get("data"), trusted)
 
 
 def task(node: DictConfig) -> Callable[[Run, Path], dict[str, Any]]:

@@ -162,8 +162,14 @@ def test_a_network_of_torchvision():
     assert names["ResNet18"]((1, 28, 28), 6)(torch.zeros(2, 1, 28, 28)).shape == (2, 6)
 
 
-def test_notebook(command, monkeypatch):
-    """The code of the notebook runs from its first to its last cell, and what is committed has its outputs."""
+def test_notebook(command, monkeypatch, tmp_path):
+    """The code of the notebook runs from its first to its last cell, and what is committed has its outputs.
+
+    Jupyter starts it in docs/, and the run is in the project's folder.
+    """
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
     mpl.use("agg")
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
@@ -177,6 +183,19 @@ def test_notebook(command, monkeypatch):
         assert cell["execution_count"] == number + 1
     assert sum("image/png" in output.get("data", {}) for cell in cells for output in cell["outputs"]) >= 5
     assert NOTEBOOK.stat().st_size < 300_000
+    assert (tmp_path / "outputs" / "runs" / "tour").is_dir()
+
+
+def test_every_paper_of_a_published_model_has_an_entry():
+    text = (ROOT / "docs" / "references.bib").read_text().replace(r"{\o}", "ø").replace(r"{\"o}", "ö")
+    entries = re.findall(r"^@\w+\{[\w-]+,\n((?: +\w+ += \{.*\},?\n)+)\}$", text, flags=re.MULTILINE)
+    assert len(entries) == text.count("@")  # none is malformed
+    papers = [dict(re.findall(r"^ +(\w+) += \{(.*)\},?$", entry, flags=re.MULTILINE)) for entry in entries]
+    found = [(paper["author"].partition(" and ")[0].split()[-1], paper["year"]) for paper in papers if paper["title"]]
+    table = PAGES["models.md"].partition("## Published models")[2].partition("\n## ")[0]
+    cited = re.findall(r"([\w-]+)(?: et al\.| & [\w-]+), (\d{4})", table)
+    assert set(cited) == set(found)
+    assert len(set(found)) == len(found)
 
 
 def test_the_readme_is_short():

@@ -73,7 +73,7 @@ class VAE(nn.Module):
         super().__init__()
         self.latent_dim = latent_dim
         self.posterior, self.prior_head, self.likelihood = posterior, prior, likelihood
-        channels, height, width = shape
+        self.shape = channels, height, width = tuple(shape)
         self.encoder = encoder((channels, height, width), posterior.in_features)
         self.decoder = decoder(latent_dim, (likelihood.channels * channels, height, width))
 
@@ -82,7 +82,13 @@ class VAE(nn.Module):
         return self
 
     def encode(self, x: Tensor) -> CodeDistribution:
-        """q(z|x) for images x (B, C, H, W), floats in [0, 1], unchecked; a distribution over codes (B, D)."""
+        """q(z|x) for images x (B, C, H, W), floats in [0, 1] (not checked here); a distribution over codes (B, D).
+
+        Raises ValueError for another shape or type.
+        """
+        if x.shape[1:] != self.shape or not x.is_floating_point():
+            size = ", ".join(map(str, self.shape))
+            raise ValueError(f"images must be floats (N, {size}), got {x.dtype} ({', '.join(map(str, x.shape))})")
         return code_distribution(self.posterior(at_least_float32(self.encoder(x))))
 
     def prior(self) -> CodeDistribution:
@@ -90,7 +96,13 @@ class VAE(nn.Module):
         return code_distribution(self.prior_head(self.encode))
 
     def decode(self, z: Tensor) -> ImageDistribution:
-        """p(x|z) for codes z (..., D); a distribution over images (..., C, H, W)."""
+        """p(x|z) for codes z (..., D), with one axis more at least; a distribution over images (..., C, H, W).
+
+        Raises ValueError for another shape or type.
+        """
+        if z.dim() < 2 or z.shape[-1] != self.latent_dim or not z.is_floating_point():
+            size = ", ".join(map(str, z.shape))
+            raise ValueError(f"codes must be floats (N, {self.latent_dim}), got {z.dtype} ({size})")
         raw = at_least_float32(self.decoder(z.flatten(0, -2)))
         return image_distribution(self.likelihood(raw.unflatten(0, z.shape[:-1])))
 
