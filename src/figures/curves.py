@@ -42,7 +42,7 @@ def loss(trace: Trace) -> Figure:
         note = beyond(np.concatenate(curves), *axes.get_ylim())
         page.shrink(page.write(figure, page.MARGIN + 34 + i * 310, page.HEADER + 36 + 256 + 22, note, points=8), 270)
         charts.append(axes)
-    following = page.key(figure, 330, 43, TRAINING, "training")
+    following = page.key(figure, 350, 43, TRAINING, "training")
     page.key(figure, following, 43, VALIDATION, "validation")
     knobs = [*trace.scheduled, *(["lr"] if "lr" in trace.epochs else [])]
     spacing = 930 / max(2, len(knobs))
@@ -83,7 +83,7 @@ def kl_per_dim(trace: Trace) -> Figure:
     )
     axes.grid(False)
     axes.set_xlabel("epoch", fontsize=8.5, color=page.GREY)
-    axes.set_ylabel("dimension", fontsize=8.5, color=page.GREY)
+    axes.set_ylabel("dimension, by last KL", fontsize=8.5, color=page.GREY)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=STEPS))
     step = -(-dimensions * 13 // int(height))
     axes.set(yticks=range(0, dimensions, step), yticklabels=order[::step])

@@ -16,10 +16,11 @@ from matplotlib.ticker import MaxNLocator
 from src.figures import page
 from src.figures.embedding import knn_accuracy, neighbour_overlap, neighbours
 from src.figures.moments import Moment, blend, progress
-from src.figures.points import enclose, legend, name_classes, note_on_names, scatter
+from src.figures.points import WIDE, enclose, legend, name_classes, note_on_names, scatter
 from src.run.trace import Trace
 
 SIDE, COMPACT, COLUMN, GUTTER = 560, 480, 226, 28  # pixels: side of the panel, also in the compact form; text beside it
+LEGEND = 46  # height of a legend beneath the panel
 AXIS = 34  # pixels left of the panel, for the ticks of an axis
 TOP = page.HEADER + 6
 MIN_ROW = 12  # pixels of the page: the lowest row of a class that is named
@@ -36,7 +37,7 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray, compac
         trace: the trace of the training.
         planes: by frame, the embedded codes (P, 2), scaled alike.
         pixels: the embedded raw pixels (P, 2), scaled likewise.
-        compact: leaves out the legend and the raw pixels.
+        compact: leaves out the raw pixels.
     """
     labels, raw = trace.fixed["labels"], trace.fixed["pixels"]
     of_pixels = accuracy_text(neighbours(raw.reshape(len(raw), -1)), labels)
@@ -49,12 +50,13 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray, compac
 
     if compact:
         names = (f"10-NN accuracy (raw pixels: {of_pixels})", "neighbours kept", "active units")
-        numbers = facts(figure, [(page.MARGIN + x, TOP + side + 12) for x in (0, 250, 380)], names)
-        compact_note(figure, page.MARGIN, TOP + side + 64, note_on_names(labels))
+        legend(figure, page.Area(page.MARGIN, TOP + side + 12, side, LEGEND), trace.fixed["classes"], WIDE)
+        numbers = page.facts(figure, [(page.MARGIN + x, TOP + side + 12 + LEGEND) for x in (0, 250, 380)], names)
+        compact_note(figure, page.MARGIN, TOP + side + 64 + LEGEND, note_on_names(labels))
     else:
         left = page.MARGIN + SIDE + GUTTER
         names = ("10-NN accuracy among these codes", "neighbours kept by the plane", "active units")
-        numbers = facts(figure, [(left, TOP - 2 + 48 * i) for i in range(3)], names)
+        numbers = page.facts(figure, [(left, TOP - 2 + 48 * i) for i in range(3)], names)
         legend(figure, page.Area(left, TOP + 158, COLUMN, SIDE - COLUMN - 206), trace.fixed["classes"])
         _draw_raw_pixels(figure, left, trace, pixels, of_pixels)
 
@@ -73,13 +75,14 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray, compac
     return figure, show
 
 
-def panel_page(compact: bool, axis: int = 0) -> tuple[Figure, int]:
+def panel_page(compact: bool, axis: int = 0, legend_height: int = LEGEND) -> tuple[Figure, int]:
     """A page for a square panel, with text beside it or, if `compact`, beneath it; and the side of the panel.
 
-    axis: pixels left of the panel and beneath it
+    axis: pixels left of the panel and beneath it; legend_height: pixels for a legend beneath it, if `compact`
     """
     if compact:
-        return page.page(2 * page.MARGIN + axis + COMPACT, TOP + COMPACT + axis + (124 if axis else 100)), COMPACT
+        beneath = axis + legend_height + (124 if axis else 100)
+        return page.page(2 * page.MARGIN + axis + COMPACT, TOP + COMPACT + beneath), COMPACT
     return page.page(2 * page.MARGIN + axis + SIDE + GUTTER + COLUMN, TOP + SIDE + (60 if axis else 28)), SIDE
 
 
@@ -131,7 +134,8 @@ def plane(trace: Trace, frames: Sequence[int], compact: bool = False) -> tuple[F
     """
     codes, labels, classes = trace.frames["codes"], trace.fixed["labels"], trace.fixed["classes"]
     dimensions = most_active(trace, frames[-1])
-    figure, side = panel_page(compact, AXIS)
+    legend_height = LEGEND if len(dimensions) == 2 else 0
+    figure, side = panel_page(compact, AXIS, legend_height)
     head = page.header(figure, trace)
     axes = page.box(figure, page.Area(page.MARGIN + AXIS, TOP, side, side), frame=True)
     limit = plane_limit(np.abs(codes[frames][..., dimensions]))
@@ -151,15 +155,18 @@ def plane(trace: Trace, frames: Sequence[int], compact: bool = False) -> tuple[F
     note = f"Posterior means. {prior_note} {note}".strip()
     left = page.MARGIN + AXIS + SIDE + GUTTER
     names = ("10-NN accuracy among these codes", "active units")
+    if len(dimensions) == 2 and compact:
+        legend(figure, page.Area(page.MARGIN + AXIS, bottom + 46, side, LEGEND), classes, WIDE)
+    elif len(dimensions) == 2:
+        legend(figure, page.Area(left, TOP + 112, COLUMN, SIDE - 190), classes)
     red = {"points": 8.5, "color": page.ACCENT, "animated": True}
     if compact:
-        numbers = facts(figure, [(page.MARGIN + AXIS + x, bottom + 44) for x in (0, 250)], names)
-        compact_note(figure, page.MARGIN + AXIS, bottom + 96, note)
+        below = bottom + 44 + legend_height
+        numbers = page.facts(figure, [(page.MARGIN + AXIS + x, below) for x in (0, 250)], names)
+        compact_note(figure, page.MARGIN + AXIS, below + 52, note)
         outside = page.write(figure, page.size(figure)[0] - page.MARGIN, 46, "", ha="right", **red)
     else:
-        numbers = facts(figure, [(left, TOP - 2 + 48 * i) for i in range(2)], names)
-        if len(dimensions) == 2:
-            legend(figure, page.Area(left, TOP + 112, COLUMN, SIDE - 190), classes)
+        numbers = page.facts(figure, [(left, TOP - 2 + 48 * i) for i in range(2)], names)
         page.fit(page.write(figure, left, TOP + SIDE - 50, note, points=8.5), COLUMN, 68)
         outside = page.write(figure, left, TOP + SIDE - 68, "", **red)
 
@@ -287,12 +294,3 @@ def _draw_intervals(axes: Axes) -> None:
 _SMALL = {"fontsize": 7.5, "color": page.GREY, "animated": True}
 _DASHED = {"color": page.GREY, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 3, "animated": True}
 _PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
-
-
-def facts(figure: Figure, places: Sequence[tuple[float, float]], names: Sequence[str]) -> list[Text]:
-    """Write `names` at these places of the page, and return the empty text of a large number over each of them."""
-    numbers = []
-    for (left, top), name in zip(places, names, strict=True):
-        numbers.append(page.write(figure, left, top, "", points=13, color=page.INK, weight="bold", animated=True))
-        page.write(figure, left, top + 23, name, points=8.5)
-    return numbers

@@ -105,6 +105,15 @@ def mark(figure: Figure, left: float, top: float, marker: str, colour: str) -> L
     return figure.add_artist(Line2D([left / across], [1 - top / down], **style))
 
 
+def facts(figure: Figure, places: Sequence[tuple[float, float]], names: Sequence[str]) -> list[Text]:
+    """Write `names` at these places of the page, and return the empty text of a large number over each of them."""
+    numbers = []
+    for (left, top), name in zip(places, names, strict=True):
+        numbers.append(write(figure, left, top, "", points=13, color=INK, weight="bold", animated=True))
+        write(figure, left, top + 23, name, points=8.5)
+    return numbers
+
+
 def band(figure: Figure, area: Area, colour: str) -> Rectangle:
     """Fill an area of the page."""
     return figure.add_artist(Rectangle(*_place(figure, area), color=colour, linewidth=0))
@@ -149,7 +158,7 @@ def header(figure: Figure, trace: Trace) -> Callable[..., None]:
 
     def show(epoch: int, reached: float = 0.0) -> None:
         elbo = trace.epochs["val/elbo"][row(trace, epoch)]
-        caption.set_text(f"epoch {epoch} · ELBO {number(elbo)} nats")
+        caption.set_text(f"epoch {epoch} · validation ELBO {number(elbo)} nats")
         progress.set_width(full_width * max(epoch, reached) / last)
 
     return show

@@ -17,6 +17,7 @@ NAMED = 24  # the most classes whose names are pushed apart; of more, those are 
 LONGEST = 16  # characters of a name in the plane
 ROW, SYMBOL = 22, 17  # pixels of the page: a row of the legend, and its symbols' column
 COLUMNS = (2, 1, 3, 4)  # of a legend, the preferred number first
+WIDE = (10, 13, 5, 4, 3)  # of a legend in one or two rows
 
 
 def scatter(axes: Axes, labels: np.ndarray, classes: int, area: float = 11) -> PathCollection:
@@ -118,15 +119,15 @@ def shorten(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
-def legend(figure: Figure, area: page.Area, classes: Sequence[str]) -> bool:
+def legend(figure: Figure, area: page.Area, classes: Sequence[str], preferred: Sequence[int] = COLUMNS) -> bool:
     """Write the names of the classes with their symbols, in columns, or a note where they do not fit into the area.
 
-    Returns whether they fit.
+    preferred: numbers of columns, of which the first one that fits is taken. Returns whether one fits.
     """
     names = [page.write(figure, area.left, area.top, str(name), points=8.5, color=INK) for name in classes]
     renderer = figure.canvas.get_renderer()
     widest = max(name.get_window_extent(renderer).width for name in names)
-    for columns in COLUMNS:
+    for columns in preferred:
         rows, across = -(-len(names) // columns), area.width / columns
         if rows * ROW <= area.height and SYMBOL + widest + 6 <= across:
             break

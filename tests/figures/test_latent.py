@@ -16,7 +16,18 @@ def test_captions_name_epoch_and_elbo():
     show(Moment(3))
     words = [text.get_text() for text in figure.texts]
     assert "mlp d=4 beta=1 on clusters" in words
-    assert "epoch 3 · ELBO \N{MINUS SIGN}140.0 nats" in words
+    assert "epoch 3 · validation ELBO \N{MINUS SIGN}140.0 nats" in words
+
+
+@pytest.mark.parametrize("classes", [4, 10, 26, 60])
+def test_an_animation_says_which_colour_is_which_class(classes):
+    trace = make_trace(points=120, classes=classes)
+    planes = {frame: trace.frames["codes"][frame][:, :2] for frame in (0, 3)}
+    for figure, _ in (latent.plane(trace, [0, 3], compact=True), latent.tsne(trace, planes, planes[3], compact=True)):
+        fixed = [text.get_text() for text in figure.texts if not text.get_animated()]
+        named = [word for word in fixed if word.startswith("class ")]
+        assert named == ([f"class {i}" for i in range(classes)] if classes <= 10 else [])
+        assert any("no room" in word for word in fixed) == (classes > 10)
 
 
 @pytest.mark.parametrize("dimensions", [1, 2])

@@ -118,6 +118,17 @@ def test_the_histogram_counts_the_values_beyond_its_axis():
     assert len(hatched) == 2
 
 
+def test_the_histograms_count_the_images_and_name_the_units():
+    columns = {
+        name: {"-elbo": values, "mean_intensity": values, "png_size": values}
+        for name, values in (("test", np.arange(500.0)), ("yours", np.ones(1)))
+    }
+    words = texts(pictures.histograms("a", columns, {}))
+    assert "yours\n1 image" in words
+    assert {"\N{MINUS SIGN}elbo, nats", "mean intensity, 0 to 1", "png size, nats"} <= set(words)
+    assert "anomaly scores of 500 test images, and of others" in words
+
+
 @pytest.mark.parametrize(
     ("normal", "other"),
     [([1.0, 2, 3], [2.0, 3, 4]), ([1.0, 1], [1.0, 1]), ([INF, INF], [1.0, 2]), ([INF], [INF]), ([0.0, 1e30], [5.0, 7])],

@@ -33,12 +33,10 @@ def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], flo
     step, top = HIGH + 62, page.HEADER + 38
     figure = page.page(max(lefts[-1] + widths[-1], 600) + page.MARGIN, top + len(others) * step + 44)
     count = f"{len(next(iter(columns[normal].values()))):,}"
-    page.title(
-        figure, title, f"anomaly scores in nats (mean intensity: of the gray range) of {count} test images and others"
-    )
+    page.title(figure, title, f"anomaly scores of {count} test images, and of others")
     for row, name in enumerate(others):
         size = len(next(iter(columns[name].values())))
-        label = f"{display_name(name)}\n{size:,} images"
+        label = f"{display_name(name)}\n{size:,} {'image' if size == 1 else 'images'}"
         page.write(figure, page.MARGIN, top + row * step + HIGH / 2, label, color=OTHER, va="center")
         for left, width, score in zip(lefts, widths, columns[name], strict=True):
             axes = page.box(figure, page.Area(left, top + row * step, width, HIGH))
@@ -48,7 +46,8 @@ def histograms(title: str, columns: Scores, aurocs: Mapping[tuple[str, str], flo
                 corner = axes.text(0.99, 0.97, auroc, transform=axes.transAxes, ha="right", va="top", fontsize=8.5)
                 corner.set_bbox({"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5})
             if row == 0:
-                page.write(figure, left, top - 12, display_name(score), color=page.INK, va="baseline")
+                unit = "0 to 1" if score == "mean_intensity" else "nats"
+                page.write(figure, left, top - 12, f"{display_name(score)}, {unit}", color=page.INK, va="baseline")
     page.write(figure, page.MARGIN, top - 12, "test images", color=NORMAL, va="baseline")
     legend = "hatched: beyond the axis; ◂ ▸ how many images, and the farthest score; ∞ not finite, the most anomalous"
     note = page.write(figure, page.MARGIN, top + len(others) * step, legend, points=8.5)
