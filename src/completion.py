@@ -18,6 +18,7 @@ SEARCH = ("name", "trials", "metric", "direction", "pruner", "startup", "warmup"
 FLAGS = {"train": ["--help", "--multirun", "--cfg", "--completion"], "apply": ["--help", "--multirun", "--cfg"]}
 FLAGS |= {"search": ["--help"]}
 SPECIAL = " '\"\\$`&;|<>()"  # what the shell would not take as it is, as a folder's name may hold
+PATHS = r"^(run|ckpt_path|task\.(input|other)|hydra\..*|.*(path|root|dir))$"  # options that files or folders complete
 BASH = r"""
 _vae_lab() {
     local line="${COMP_LINE:0:COMP_POINT}" python="${COMP_WORDS[0]}" command word known answer
@@ -34,6 +35,10 @@ _vae_lab() {
             COMPREPLY+=("${answer#"$known"}")
             [[ "$answer" == *[=./] ]] && compopt -o nospace 2>/dev/null
         done
+        # files complete no number and no name, but they do complete words without a =, as after a >
+        if [[ ${#COMPREPLY[@]} == 0 && "$word" == *=* && ! "${word%%=*}" =~ PATHS ]]; then
+            compopt +o default +o bashdefault 2>/dev/null
+        fi
     elif [[ -n "$_vae_lab_before" ]]; then
         "$_vae_lab_before" "$@"
     fi
@@ -41,7 +46,7 @@ _vae_lab() {
 _vae_lab_before="$(complete -p python 2>/dev/null | sed -n 's/.*-F \([^ ]*\).*/\1/p')"
 [[ "$_vae_lab_before" == _vae_lab ]] && _vae_lab_before=""
 complete -o bashdefault -o default -F _vae_lab python python3 python3.11 python3.12 python3.13
-"""
+""".replace("PATHS", PATHS)
 
 
 def completion_script(arguments: Sequence[str]) -> str | None:
@@ -64,7 +69,8 @@ def candidates(command: str, words: Sequence[str], word: str) -> list[str]:
         return [flag for flag in FLAGS[command] if flag.startswith(word)]
     option, equals, value = word.partition("=")
     if not equals:
-        return sorted({name for name in names(command, words, word) if name.startswith(word)})
+        found = sorted({name for name in names(command, words, word) if name.startswith(word)})
+        return found or [f"task={name}" for name in tasks(command) if name.startswith(word)]
     before, comma, last = value.rpartition(",")  # a sweep tries several values
     return [f"{option}={before}{comma}{each}" for each in values(command, words, option) if each.startswith(last)]
 
@@ -88,6 +94,11 @@ def names(command: str, words: Sequence[str], word: str) -> Iterator[str]:
         yield from (f"{name}=" for name in SEARCH)
     elif command == "train":
         yield "hydra/launcher="
+
+
+def tasks(command: str) -> Iterable[str]:
+    """The tasks that a command does, whose names may be typed without `task=`."""
+    return choices("task") if command == "apply" else ()
 
 
 def values(command: str, words: Sequence[str], option: str) -> Iterable[str]:

@@ -28,7 +28,7 @@ examples:
   python -m src.runs outputs/sweeps/beta --sort elbo    the best first, in groups that can be compared
   python -m src.runs --where data=mnist --where beta=4 --state finished --since 7d
   python -m src.runs --json                             for other programs
-  python -m src.apply run=$(python -m src.runs best --where data=mnist) task=evaluate
+  python -m src.apply run=$(python -m src.runs best) task=evaluate
   python -m src.runs delete --state failed --dry-run    what would be deleted
   python -m src.runs delete --older-than 30d            asks first
   python -m src.runs replan outputs/sweeps/beta/3       the sweep trains a deleted job again
@@ -124,8 +124,8 @@ def time(text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{text} is no time such as 12h, 7d, 2w or 2026-11-01") from None
 
 
-def choose(options: argparse.Namespace, needs_kinds: bool = False) -> tuple[list[Summary], list[Path]]:
-    """The runs that the options choose, and what earlier deletions have left.
+def choose(options: argparse.Namespace, needs_kinds: bool = False) -> tuple[list[Summary], list[Path], str]:
+    """The runs that the options choose, what earlier deletions have left, and a line for the case that no run matches.
 
     needs_kinds: whether it must be known which of the runs can be compared
 
@@ -137,13 +137,16 @@ def choose(options: argparse.Namespace, needs_kinds: bool = False) -> tuple[list
             raise UserError(f"{folder}: there is no such folder")
     places = survey(folders)
     condition = Condition(dict(options.where), options.state, options.since, options.older_than)
-    runs = selection.read_runs(places, condition, needs_kinds)
-    return runs, [folder for folder in places.partial if deletion.is_rest(folder)]
+    runs, count = selection.read_runs(places, condition, needs_kinds)
+    none = f"no such run in {', '.join(map(str, folders))}: python -m src.train trains one"
+    if count:
+        none = f"{f'none of {count} runs matches' if count > 1 else 'the run does not match'} {condition}"
+    return runs, [folder for folder in places.partial if deletion.is_rest(folder)], none
 
 
 def show(options: argparse.Namespace) -> int:
     """Print the table, or the list for other programs."""
-    runs, rests = choose(options, needs_kinds=options.json or options.sort == "elbo")
+    runs, rests, none = choose(options, needs_kinds=options.json or options.sort == "elbo")
     runs.sort(key=selection.ORDERS[options.sort], reverse=options.reverse)
     if options.json:
         print(listing.as_json(runs))
@@ -153,7 +156,7 @@ def show(options: argparse.Namespace) -> int:
         print(listing.table(groups, sys.stdout))
         say(listing.totals(runs))
     else:
-        say(f"no such run in {', '.join(map(str, options.folder or [OUTPUTS]))}: python -m src.train trains one")
+        say(none)
     if rests:
         say(f"{len(rests)} of an earlier deletion that was cut short: python -m src.runs delete removes the rest")
     return 0
@@ -161,7 +164,9 @@ def show(options: argparse.Namespace) -> int:
 
 def print_best(options: argparse.Namespace) -> int:
     """Print the path of the best run, and nothing else to the standard output."""
-    runs, _ = choose(options, needs_kinds=True)
+    runs, _, none = choose(options, needs_kinds=True)
+    if not runs:
+        raise UserError(none)
     run = selection.best(runs)
     path = os.path.relpath(run.folder)
     if not path.isprintable():
@@ -173,7 +178,7 @@ def print_best(options: argparse.Namespace) -> int:
 
 def delete(options: argparse.Namespace) -> int:
     """Delete the chosen runs that may be deleted, after a question."""
-    runs, rests = choose(options)
+    runs, rests, none = choose(options)
     check_choice(options, runs)
     allowed, kept = {}, 0
     for run in runs:
@@ -184,7 +189,7 @@ def delete(options: argparse.Namespace) -> int:
             say(f"not deleted: {error}")
             kept += 1
     if not allowed and not rests:
-        say("nothing is deleted" if runs else "no such run")
+        say("nothing is deleted" if runs else none)
         return min(1, kept)
     if allowed:
         print(listing.table({"": list(allowed.values())}, sys.stderr), file=sys.stderr)

@@ -106,10 +106,11 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
         quieten()
         checkpoint = checkpoints.read(Path(cfg.ckpt_path)) if cfg.ckpt_path else None
         if not checkpoint:
-            ending = stack.enter_context(record_run(run, cfg, overrides))
+            ending = stack.enter_context(record_run(run, cfg, overrides, in_sweep=job is not None))
         training = build.everything(cfg, overrides, checkpoint)
         if checkpoint:
-            ending = stack.enter_context(record_run(run, cfg, training.module.run["overrides"], resumes=True))
+            words = training.module.run["overrides"]
+            ending = stack.enter_context(record_run(run, cfg, words, resumes=True, in_sweep=job is not None))
         metrics, rows = fit(cfg, run, training, job)
         ending |= judge(rows, metrics)
         console.log_next(run, metrics, has_problem="warning" in ending)
@@ -117,7 +118,9 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
 
 
 @contextmanager
-def record_run(run: Path, cfg: DictConfig, overrides: list[str], resumes: bool = False) -> Iterator[dict[str, Any]]:
+def record_run(
+    run: Path, cfg: DictConfig, overrides: list[str], resumes: bool = False, in_sweep: bool = False
+) -> Iterator[dict[str, Any]]:
     """Record a run's configuration, and its state until it ends; yields the ending. Only the first process writes."""
     from lightning.pytorch.utilities import rank_zero_only
 
@@ -133,12 +136,13 @@ def record_run(run: Path, cfg: DictConfig, overrides: list[str], resumes: bool =
         with status.record_status(run, overrides) as ending:
             record.write(RunFolder(run).config, OmegaConf.to_yaml(OmegaConf.create(to_plain_dict(cfg))))
             yield ending
-    except (SystemExit, KeyboardInterrupt):
+    except (SystemExit, KeyboardInterrupt, OSError) as error:
         last = RunFolder(run).checkpoint("last")
-        if last.is_file():
+        if last.is_file() and not in_sweep:  # a sweep says how it goes on itself
             again = f"python -m src.train {format_option('ckpt_path', os.path.relpath(last))}"
             again = "start it again" if cfg.resume else again
-            log.warning("interrupted; to go on after the last whole epoch: %s", again)
+            end = "failed" if isinstance(error, OSError) else "interrupted"
+            log.warning("%s; to go on after the last whole epoch: %s", end, again)
         raise
 
 

@@ -44,6 +44,9 @@ def runs(tmp_path) -> None:
         ("train data.path=", []),
         ("apply run=outputs/runs/f", ["run=outputs/runs/first"]),
         ("apply run=x task=ev", ["task=evaluate"]),
+        ("apply run=x inter", ["task=interpolate"]),  # the name of a task alone
+        ("apply run", ["run="]),
+        ("train inter", []),
         ("apply task=evaluate task.spl", ["task.split="]),
         ("apply task=evaluate task.split=", ["task.split=test", "task.split=val"]),
         ("apply task=compare task.other=outputs/sw", ["task.other=outputs/sweeps/grid/0"]),
@@ -71,6 +74,7 @@ set -u
 _vae_lab_before=""
 complete -F _python_before python
 _python_before() { COMPREPLY=("before"); }
+compopt() { local IFS=' '; echo "$*"; }
 eval "$("$PYTHON" -m src.train --completion bash)"
 python() { "$PYTHON" "$@"; }
 ask() {
@@ -84,6 +88,9 @@ ask "python -m src.train prior=v"
 ask "python -m src.apply run=outputs/runs/"
 ask "python -m src.apply run=outputs/runs/first task=trav"
 ask "python script"
+ask "python -m src.train latent_dim="
+ask "python -m src.train data.path="
+ask "python -m src.apply run=x task=anomaly task.input=my"
 """
 
 
@@ -91,11 +98,16 @@ def test_bash_completes_a_command_line(tmp_path):
     env = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["bash", "-c", COMPLETE], capture_output=True, text=True, cwd=tmp_path, env=env, timeout=120)
     assert done.stdout.splitlines() == [
+        "-o nospace",
         "python -m src.train pri -> prior=",
         "python -m src.train prior=v -> vamp",  # what follows the =, at which bash divides words
         "python -m src.apply run=outputs/runs/ -> outputs/runs/first",  # a space would divide the other one's name
         "python -m src.apply run=outputs/runs/first task=trav -> traverse",
         "python script -> before",
+        "+o default +o bashdefault",  # a number has no values to offer, least of all files
+        "python -m src.train latent_dim= -> ",
+        "python -m src.train data.path= -> ",  # files
+        "python -m src.apply run=x task=anomaly task.input=my -> ",
     ], done.stderr
 
 

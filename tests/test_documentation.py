@@ -130,7 +130,7 @@ def test_commands_that_are_no_commands_of_src_exist():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for line in LINES:
-        words = line.partition("#")[0].split()
+        words = line.partition("#")[0].removeprefix('eval "$(').split()
         if words[0] == "make":
             assert words[1] in targets, line
         elif words[0] == "jupyter":
@@ -184,6 +184,18 @@ def test_notebook(command, monkeypatch, tmp_path):
     assert sum("image/png" in output.get("data", {}) for cell in cells for output in cell["outputs"]) >= 5
     assert NOTEBOOK.stat().st_size < 300_000
     assert (tmp_path / "outputs" / "runs" / "tour").is_dir()
+
+
+def test_every_paper_of_a_published_model_has_an_entry():
+    text = (ROOT / "docs" / "references.bib").read_text().replace(r"{\o}", "ø").replace(r"{\"o}", "ö")
+    entries = re.findall(r"^@\w+\{[\w-]+,\n((?: +\w+ += \{.*\},?\n)+)\}$", text, flags=re.MULTILINE)
+    assert len(entries) == text.count("@")  # none is malformed
+    papers = [dict(re.findall(r"^ +(\w+) += \{(.*)\},?$", entry, flags=re.MULTILINE)) for entry in entries]
+    found = [(paper["author"].partition(" and ")[0].split()[-1], paper["year"]) for paper in papers if paper["title"]]
+    table = PAGES["models.md"].partition("## Published models")[2].partition("\n## ")[0]
+    cited = re.findall(r"([\w-]+)(?: et al\.| & [\w-]+), (\d{4})", table)
+    assert set(cited) == set(found)
+    assert len(set(found)) == len(found)
 
 
 def test_the_readme_is_short():

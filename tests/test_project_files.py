@@ -10,7 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.helpers.project import ROOT
+from tests.helpers.project import README, ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -53,6 +53,11 @@ def test_the_citation_is_that_of_the_project():
     assert citation["version"] == citation["preferred-citation"]["version"] == PROJECT["version"]
     assert citation["title"] == citation["preferred-citation"]["title"]
     assert citation["license"] == PROJECT["license"]["text"]
+    assert citation["date-released"] == citation["preferred-citation"]["date-released"]
+    (entry,) = re.findall(r"```bibtex\n(.*?)```", README, re.DOTALL)
+    assert entry.startswith("@misc{")  # what every style of BibTeX knows
+    assert f"Version {PROJECT['version']}" in entry
+    assert f"year   = {{{citation['date-released'].year}}}" in entry
 
 
 def test_the_hooks_of_git_download_nothing_and_have_what_they_call():

@@ -80,6 +80,20 @@ def test_runs_are_sorted_and_chosen(listed):
         assert listed(*words) == [names[i] for i in expected], words
 
 
+def test_parts_of_ones_own_are_chosen_by_what_one_types(listed):
+    folder, _ = make_run("runs/own"), make_run("runs/plain")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["model"]["encoder"] = {"_target_": "mine.MobileNet", "_partial_": True}
+    config |= {"prior": {"_target_": "mine.Prior"}, "likelihood": {"_target_": "mine.Likelihood"}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    for part, value in {"model.encoder": "MobileNet", "prior": "Prior", "likelihood": "Likelihood"}.items():
+        assert listed("--where", f"{part}._target_=mine.{value}") == [str(folder)]
+        assert listed("--where", f"{part}=mine.{value}") == [str(folder)]
+        assert listed("--where", f"{part}._target_=mine.Other") == []
+    shipped = config["data"]["source"]["_target_"]
+    assert len(listed("--where", f"data.source._target_={shipped}")) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -100,9 +114,20 @@ def test_a_mistake_is_one_line(capsys, words, code, message):
 
 def test_without_runs_a_line_says_how_to_get_one(capsys):
     assert command(capsys) == (0, "", "no such run in outputs: python -m src.train trains one\n")
-    code, out, err = command(capsys, "best")
-    assert (code, out) == (1, "")
-    assert "there are no runs" in err
+    assert command(capsys, "best") == (1, "", "no such run in outputs: python -m src.train trains one\n")
+
+
+def test_where_no_run_matches_a_line_says_of_how_many(capsys):
+    make_run("runs/a", data="fashion_mnist"), make_run("runs/b", "failed")
+    words = ["--where", "data=mnist5k", "--where", "beta=1", "--state", "failed"]
+    message = "none of 2 runs matches data=mnist5k beta=1 --state failed\n"
+    assert command(capsys, *words) == (0, "", message)
+    assert command(capsys, "best", *words) == (1, "", message)
+    assert command(capsys, "delete", *words) == (0, "", message)
+    assert command(capsys, "--since", "1h")[2].startswith("none of 2 runs matches --since 20")
+    assert command(capsys, "--older-than", "30d", "outputs/runs/a")[2].startswith(
+        "the run does not match --older-than 20"
+    )
 
 
 def test_the_best_run_is_a_path_for_the_shell(capsys):
@@ -163,7 +188,7 @@ def test_jobs_without_a_folder_are_listed_by_their_options(capsys):
 @pytest.mark.parametrize("columns", [40, 80, 100, 160, 600])
 def test_the_table_fits_a_terminal(monkeypatch, columns):
     make_job(7, "failed", title="a title of a model that is 長い and has \N{COMBINING ACUTE ACCENT} many words " * 3)
-    (run,) = selection.read_runs(survey([Path("outputs")]), selection.Condition())
+    (run,) = selection.read_runs(survey([Path("outputs")]), selection.Condition()).runs
     run.note = "an error " * 20
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.delenv("NO_COLOR", raising=False)

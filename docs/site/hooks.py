@@ -64,7 +64,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[2]))
         if not (ROOT / target).is_file():
             return match[0]
-        return match[1] + posixpath.relpath(site_path(target), posixpath.dirname(here) or ".")
+        place = reference_path(target) or site_path(target)
+        return match[1] + posixpath.relpath(place, posixpath.dirname(here) or ".")
 
     return LINK.sub(rewrite, markdown)
 
@@ -79,6 +80,14 @@ def site_path(source: str) -> str:
     if source.endswith(".ipynb"):
         source = source.removesuffix(".ipynb") + ".md"
     return PAGES.get(source, source.removeprefix("docs/"))
+
+
+def reference_path(source: str) -> str | None:
+    """Where the API reference has a module of the source; None for another file."""
+    for room, (_, patterns) in ROOMS.items():
+        if any(Path(source).match(pattern) for pattern in patterns):
+            return f"api/{room}.md#{source.removesuffix('.py').replace('/', '.')}"
+    return None
 
 
 def reference_page(title: str, patterns: list[str]) -> str:

@@ -24,9 +24,12 @@ def option_name(target: str) -> str:
 
 
 def title_of_parts(*, _root_: DictConfig) -> str:
-    """The parts in a run's title, " prior=vamp objective=iwae": those that differ from the plain VAE's."""
+    """The parts in a run's title, " encoder=mine.Net prior=vamp": networks of one's own, and those that differ from the
+    plain VAE's."""
+    targets = {name: OmegaConf.select(_root_, f"model.{name}._target_") for name in ("encoder", "decoder")}
+    own = [f" {name}={target}" for name, target in targets.items() if not str(target or "src.").startswith("src.")]
     choices = {group: option_name(_root_[group]._target_) for group in PLAIN}
-    return "".join(f" {group}={name}" for group, name in choices.items() if name != PLAIN[group])
+    return "".join([*own, *(f" {group}={name}" for group, name in choices.items() if name != PLAIN[group])])
 
 
 def trusted_names(value: Any, option: str = "trust") -> list[str]:

@@ -82,7 +82,7 @@ class VAE(nn.Module):
         return self
 
     def encode(self, x: Tensor) -> CodeDistribution:
-        """q(z|x) for images x (B, C, H, W), floats in [0, 1], which is not checked; a distribution over codes (B, D).
+        """q(z|x) for images x (B, C, H, W), floats in [0, 1] (not checked here); a distribution over codes (B, D).
 
         Raises ValueError for another shape or type.
         """

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from src.config.names import option_name
 from src.run import summary
 from src.run.kinds import fingerprint, kind, split_by_images
-from src.run.options import as_text
+from src.run.options import as_text, flatten, part
 from src.run.places import Places, natural_key
 from src.run.status import State
 from src.run.summary import KIND, Summary, plan_summary
@@ -60,10 +60,27 @@ class Condition:
             return False
         if self.until and not (run.ended and run.ended <= self.until):
             return False
-        return all(matches(name, wanted, value_of(run, name)) for name, wanted in self.where.items())
+        return all(
+            any(matches(name, wanted, value) for value in (value_of(run, name), option_of(run, name)))
+            for name, wanted in self.where.items()
+        )
+
+    def __str__(self) -> str:
+        """The condition as one would type it, with points in time for ages."""
+        times = {"--since": self.since, "--older-than": self.until}
+        words = [f"{name}={value}" for name, value in self.where.items()]
+        words += [f"--state {state}" for state in self.states]
+        return " ".join([*words, *(f"{name} {time:%Y-%m-%dT%H:%M}" for name, time in times.items() if time)])
 
 
-def read_runs(places: Places, condition: Condition, needs_kinds: bool = False) -> list[Summary]:
+class Choice(NamedTuple):
+    """The wanted ones of `count` runs."""
+
+    runs: list[Summary]
+    count: int
+
+
+def read_runs(places: Places, condition: Condition, needs_kinds: bool = False) -> Choice:
     """The wanted ones of the runs in these places. Raises UserError for a `where` that no run has anything for.
 
     Deleted jobs of sweeps are among them only where their state is asked for.
@@ -82,7 +99,8 @@ def read_runs(places: Places, condition: Condition, needs_kinds: bool = False) -
         if runs and name not in FACTS and all(value_of(run, name) is None for run in runs):
             raise UserError(f"--where {name}=...: no run here has an option {name}")
     hidden = set() if condition.states else {State.DELETED}
-    return [run for run in runs if run.state not in hidden and condition.holds(run)]
+    shown = [run for run in runs if run.state not in hidden]
+    return Choice([run for run in shown if condition.holds(run)], len(shown))
 
 
 def attempt_kind(run: Summary) -> tuple[str, str, str]:
@@ -95,7 +113,12 @@ def attempt_kind(run: Summary) -> tuple[str, str, str]:
 
 def value_of(run: Summary, name: str) -> Any:
     """What a run has for a name in `where`; None where it has nothing."""
-    return (FACTS[name](run) or None) if name in FACTS else run.options().get(name)
+    return (FACTS[name](run) or None) if name in FACTS else option_of(run, name)
+
+
+def option_of(run: Summary, name: str) -> Any:
+    """The value of an option of a run: of `prior` the choice, of `prior._target_` the class; None where it has none."""
+    return flatten(run.config).get(name, run.options().get(part(name)))
 
 
 def matches(name: str, wanted: str, value: Any) -> bool:
@@ -154,11 +177,14 @@ ORDERS: dict[str, Callable[[Summary], Any]] = {
 
 
 def best(runs: list[Summary]) -> Summary:
-    """The run with the largest validation ELBO. Raises UserError where there is none, or the runs can't be compared."""
+    """The one of some runs with the largest validation ELBO.
+
+    Raises UserError where none has finished, or they can't be compared.
+    """
     ranked = [run for run in runs if run.is_ranked]
     if not ranked:
         states = ", ".join(sorted({str(run.state) for run in runs}))
-        raise UserError(f"no run has finished with a validation ELBO ({states or 'there are no runs'})")
+        raise UserError(f"no run has finished with a validation ELBO ({states})")
     groups = comparable(ranked)
     if not groups:
         raise UserError("no run says on which images and under which likelihood it was trained, so none is the best")

@@ -13,7 +13,7 @@ import numpy as np
 
 from src.support.files import atomic_path
 from src.support.folders import RunFolder
-from src.support.statistics import Estimate
+from src.support.statistics import Estimate, Noted
 
 SOURCES = [f":/{name}" for name in ("src", "callbacks", "conf", "pyproject.toml")]
 PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "numpy", "wandb", "openTSNE")
@@ -59,6 +59,8 @@ def cells(numbers: Mapping[str, Any], row: str = "") -> dict[str, dict[str, str]
         match value:
             case Mapping():
                 rows |= cells(value, f"{row}/{name}" if row else name)
+            case Noted(noted, note):
+                rows[row][name] = f"{cells({name: noted})[''][name]}  ({note})"
             case Estimate(mean, se):
                 rows[row][name] = number_text(mean) + ("" if se is None else f" ± {se:.2g}")
             case _ if np.ndim(value) == 0:

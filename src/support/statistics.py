@@ -14,6 +14,13 @@ class Estimate(NamedTuple):
     se: float | None
 
 
+class Noted(NamedTuple):
+    """A number or an estimate, with a note that the console prints beside it."""
+
+    value: Any
+    note: str
+
+
 def estimate(values: np.ndarray) -> Estimate:
     """The mean of `values` (N,) in float64 and its standard error."""
     values = np.asarray(values, np.float64)
@@ -31,6 +38,8 @@ def flatten(numbers: Mapping[str, Any]) -> dict[str, Any]:
         match value:
             case Estimate(mean, se):
                 flat |= {name: mean} | ({} if se is None else {f"{name}_se": se})
+            case Noted(noted, _):
+                flat |= flatten({name: noted})
             case Mapping():
                 flat |= {f"{name}/{column}": number for column, number in flatten(value).items()}
             case _:

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import traceback
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from src.run.checkpoint_file import damage, parse, verify
-from src.support.errors import UserError
+from src.support.errors import UserError, causes
 from src.support.files import atomic_path
 from src.support.folders import EXAMPLE
 from src.training.early_stopping import early_end
@@ -34,6 +35,8 @@ class WholeOrNothing(TorchCheckpointIO):
             except RuntimeError as error:  # torch's exception for a full disk
                 if "inline_container" not in str(error):
                     raise
+                for each in causes(error):  # torch's writer in these frames has the file open, and so keeps its space
+                    traceback.clear_frames(each.__traceback__)
                 raise OSError(errno.EIO, "the checkpoint can't be written, the disk may be full", path) from error
 
     def load_checkpoint(

@@ -75,6 +75,13 @@ def test_the_title_names_what_is_not_plain(composed):
     assert cfg.title == "conv d=16 beta=1.0 prior=vamp objective=free_bits on mnist5k"
 
 
+def test_the_title_names_networks_of_ones_own(composed):
+    cfg = composed("model.encoder._target_=mine.MobileNet", "prior=vamp")
+    assert cfg.title == "mlp d=16 beta=1.0 encoder=mine.MobileNet prior=vamp on mnist5k"
+    cfg = composed("model=conv", "model.encoder._target_=src.models.networks.MLPEncoder", "model.decoder._target_=a.B")
+    assert cfg.title == "conv d=16 beta=1.0 decoder=a.B on mnist5k"
+
+
 def test_beta_of_zero_is_legal():
     check_flat({"beta": 0})
 

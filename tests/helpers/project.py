@@ -16,7 +16,8 @@ def command_lines() -> list[str]:
     lines = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
     for page in PAGES.values():
         lines += re.findall(r"`(python -m (?:src|benchmarks)\.[^`]*)`", FENCE.sub("", page))
-    return list(dict.fromkeys(line for line in lines if line.strip() and "..." not in line))
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
+    return list(dict.fromkeys(line for line in lines if "..." not in line))
 
 
 LINES = command_lines()

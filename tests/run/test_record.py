@@ -3,7 +3,7 @@
 import numpy as np
 
 from src.run.record import table
-from src.support.statistics import Estimate
+from src.support.statistics import Estimate, Noted, flatten
 
 
 def test_single_numbers_come_before_the_table():
@@ -25,6 +25,12 @@ def test_single_numbers_come_before_the_table():
         "total        101.50",
         "floor/means                                         0.0001234 ± 3e-05",
     ]
+
+
+def test_a_note_is_for_the_console_alone():
+    numbers = {"nll": Noted(Estimate(88.3, 0.24), "10 images"), "cap": Noted(3, "a whole number")}
+    assert table(numbers).splitlines() == ["nll  88.30 ± 0.24  (10 images)", "cap  3  (a whole number)"]
+    assert flatten(numbers) == {"nll": 88.3, "nll_se": 0.24, "cap": 3}
 
 
 def test_nothing_is_an_empty_table():

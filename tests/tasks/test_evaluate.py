@@ -15,7 +15,9 @@ from src.evaluation import samplers
 from src.inference.metrics import elbo_terms
 from src.support.errors import UserError
 from src.support.noise import Noise
+from src.support.statistics import Estimate
 from src.tasks.evaluate.latents import latent_use, training_codes
+from src.tasks.evaluate.task import notes
 
 FEW = ["task.samples=20", "task.images=20", "task.tight_images=10", "task.sample_quality=false"]
 
@@ -37,6 +39,24 @@ def test_numbers_and_files(applied, finished):
     assert numbers["mutual_information"] <= numbers["mutual_information_cap"] == pytest.approx(math.log(20))
     assert numbers["linear_probe_accuracy"] > 0.4  # of four classes
     assert json.loads((folder / "metrics.json").read_text())["nll_20"] == numbers["nll_20"]
+
+
+def test_the_console_says_of_which_images_an_estimate_is(applied, finished, caplog):
+    caplog.set_level("INFO", "src")
+    applied(finished, "task=evaluate", *FEW)
+    (table,) = (record.getMessage() for record in caplog.records if "nll_tight_below" in record.getMessage())
+    rows = {line.split()[0]: line for line in table.splitlines()}
+    assert rows["nll_20"].endswith("  (20 images)")
+    names = ["nll_tight", "nll_20_same", "nll_tight_below"]
+    assert [rows[name].endswith("  (the first 10 of them)") for name in names] == [True, True, True]
+    assert [name for name in rows if name in names] == names
+    assert "at most log 20 = 3.00" in rows["mutual_information"] or "at its cap" in rows["mutual_information"]
+
+
+@pytest.mark.parametrize(("mean", "note"), [(8.5, "at its cap, log 5,000 = 8.52"), (5.0, "at most log 5,000 = 8.52")])
+def test_a_mutual_information_at_its_cap_is_named(mean, note):
+    numbers = {"mutual_information": Estimate(mean, 0.001), "mutual_information_cap": math.log(5000)}
+    assert notes(numbers, {}, 0)["mutual_information"].startswith(note)
 
 
 def test_the_bound_is_that_of_the_training(applied, finished):

@@ -1,6 +1,8 @@
 """A checkpoint on disk is whole or not there."""
 
 import errno
+import resource
+from pathlib import Path
 
 import pytest
 import torch
@@ -32,6 +34,19 @@ def test_torchs_word_for_a_full_disk_is_one_of_the_systems(tmp_path, monkeypatch
     with pytest.raises(OSError, match="the disk may be full"):
         WholeOrNothing().save_checkpoint({"epoch": 1}, str(tmp_path / "last.ckpt"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_without_room_leaves_its_room_to_others(tmp_path):
+    """While the file was open its space would be missing, as long as somebody holds the exception."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="the disk may be full") as raised:
+            WholeOrNothing().save_checkpoint({"weights": torch.zeros(100_000)}, tmp_path / "last.ckpt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.__cause__
+    assert not [path for path in Path("/proc/self/fd").iterdir() if "last.ckpt" in str(path.readlink())]
 
 
 def test_what_a_killed_process_has_left_is_removed(tmp_path):

@@ -1,6 +1,7 @@
 """Numbers that papers report on a VAE: bounds and estimates of log p(x), use of the code, and quality of samples."""
 
 import logging
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,11 +23,12 @@ from src.support.files import atomic_path
 from src.support.folders import ResultsFolder
 from src.support.noise import BLOCK, Noise
 from src.support.ranges import Several, Whole
-from src.support.statistics import Estimate, estimate
+from src.support.statistics import Estimate, Noted, estimate
 from src.tasks.evaluate import pictures
 from src.tasks.evaluate.latents import latent_use, representation
 
 ENCODER, MIXTURE = "the encoder's posterior", "a mixture made for each image"
+CAPPED = 0.1  # nats below log N, from which on an estimate of the mutual information says no more than log N
 Terms = dict[str, np.ndarray]
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,7 @@ def evaluate(
     numbers |= representation(run, means, chosen.labels)
     if sample_quality:
         numbers |= generation(run)
+    numbers |= {name: Noted(numbers[name], note) for name, note in notes(numbers, terms, samples).items()}
     caption = f"{len(chosen.images):,} {split} images of {run.config.data.name}"
     convergence = mean_curves(curves, samples) if curves else None
     figure = pictures.evaluation(run.config.title, caption, convergence, kl_per_dim)
@@ -125,6 +128,24 @@ def summary(terms: Terms, samples: int) -> dict[str, Any]:
         effective = importance.effective_summary(terms["effective_tight"])
         numbers |= {f"nll_tight_{name}": value for name, value in effective.items()}
     return numbers
+
+
+def notes(numbers: dict[str, Any], terms: Terms, samples: int) -> dict[str, str]:
+    """What the console says beside numbers: of which images an estimate is, and the cap of the mutual information."""
+    beside = {}
+    if "nll_tight" in terms:
+        count, tight = len(terms["nll"]), len(terms["nll_tight"])
+        same = f"the first {tight:,} of them" if tight < count else "the same images"
+        beside[f"nll_{samples}"] = f"{count:,} images"
+        beside |= dict.fromkeys(("nll_tight", f"nll_{samples}_same", "nll_tight_below"), same)
+    if "mutual_information" in numbers:
+        cap = numbers["mutual_information_cap"]
+        is_capped = numbers["mutual_information"].mean > cap - CAPPED
+        logarithm = f"log {math.exp(cap):,.0f} = {cap:.2f}"
+        beside["mutual_information"] = (
+            f"at its cap, {logarithm}: ..._at_most bounds it" if is_capped else f"at most {logarithm}"
+        )
+    return beside
 
 
 def warn(numbers: dict[str, Any], samples: int) -> None:

@@ -56,12 +56,13 @@ class Trial:
     def fail(self, zygote: Zygote, at: int, failure: int) -> list[str]:
         """What is wrong after the failure of an operation, and after the command was then given again."""
         with self.folder() as folder:
+            before = status.read(folder / RUN).get("state")
             outcome = zygote.run(self.command, folder, Fault(folder / RUN, at, failure))
             done = [each for each in outcome.operations if each.number == at]
             if not done:
                 return [f"operation {at} was not reached: {summary(outcome)}"]
             if failure not in (KILL, KILL_WITHIN):
-                found = error_faults(outcome, done[0], folder)
+                found = error_faults(outcome, done[0], folder, before)
             else:
                 found = [] if outcome.code == -signal.SIGKILL else [f"not killed: {summary(outcome)}"]
             return found + self.again(zygote, folder)
@@ -130,11 +131,11 @@ def file_name(path: Path) -> str:
     return path.name.lstrip(".0123456789")
 
 
-def error_faults(outcome: Outcome, operation: Operation, folder: Path) -> list[str]:
+def error_faults(outcome: Outcome, operation: Operation, folder: Path, before: str | None) -> list[str]:
     """What is wrong with the end of a command in which an operation failed.
 
     It ends with an error in one line that names the file or its folder, and with the state `failed`; or it goes on,
-    where the file can be spared, and says so.
+    where the file can be spared, and says so. The state is that of `before` where a run could not be continued.
     """
     found = tracebacks(outcome)
     names = (file_name(operation.path), operation.path.parent.name)
@@ -146,7 +147,7 @@ def error_faults(outcome: Outcome, operation: Operation, folder: Path) -> list[s
     path = RunFolder(folder / RUN).status
     state = status.read(path.parent).get("state")
     # the state stands already where the folder's entries, after the last status, do not reach the disk
-    expected = {status.State.FAILED} | ({status.State.FINISHED} if operation.path.name == RUN.name else set())
+    expected = {status.State.FAILED, before} | ({status.State.FINISHED} if operation.path.name == RUN.name else set())
     if path.is_file() and file_name(operation.path) != path.name and state not in expected:
         found.append(f"the state after the error is {state}")
     return found
