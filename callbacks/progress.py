@@ -66,7 +66,7 @@ class Progress(Callback):
         if module.numbers and module.numbers["epoch"] != self.printed:  # the training has ended early
             self.print_line(trainer, module)
         self.close()
-        log.info("trained in %s; the test follows", duration(time.perf_counter() - self.began))
+        log.info("trained in %s; drawing and testing follow", duration(time.perf_counter() - self.began))
 
     def on_exception(self, *_: Any) -> None:
         self.close()

@@ -5,16 +5,19 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from src.config.choices import has_ending
 from src.config.overrides import NONE
 from src.config.schema import suggestion
 from src.support.errors import UserError, describe_os_error, printable
@@ -22,6 +25,8 @@ from src.support.world import refusal
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
 SEVERAL = ("experiment", "callbacks", "logger")  # groups that can be composed of several choices
+NOT_CONVERTED = re.compile(r"Value '(.*)' of type '.*' could not be converted to (Integer|Float)")
+NUMBERS = {"Integer": "a whole number", "Float": "a number"}
 FULL_ERROR = "HYDRA_FULL_ERROR"  # the environment variable that makes Hydra show tracebacks
 
 
@@ -74,7 +79,7 @@ def in_one_line(error: Exception, groups: Path) -> str:
         return unknown_choice(error, groups)
     text, cause = str(error), error.__cause__
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} is not an option: give option=value"
+        return f"{error.override!r} is not an option: {override_suggestion(str(error.override), groups)}"
     if text.startswith("Could not override '"):
         return unknown_option(text.split("'")[1], cause, groups)
     if text.startswith("Ambiguous value for argument '"):
@@ -85,9 +90,17 @@ def in_one_line(error: Exception, groups: Path) -> str:
     if text.startswith("BasicSweeper does not support"):
         return "a sweep (-m) tries values: option=a,b or option=range(2,8); python -m src.search searches a space"
     lines = text.removeprefix("Error merging override ").splitlines() or [type(error).__name__]
+    if wrong := NOT_CONVERTED.search(str(cause)):
+        return f"{lines[0].lstrip('+').partition('=')[0]} must be {NUMBERS[wrong[2]]}, got {wrong[1]}"
     if isinstance(cause, OmegaConfBaseException):
         return f"{lines[0]}: {str(cause).splitlines()[0]}"
     return " ".join(line.strip() for line in lines if line.strip())
+
+
+def override_suggestion(word: str, groups: Path) -> str:
+    """The end of a message about a word without `=`: the groups that have a choice of that name, if there are any."""
+    found = sorted(file.parent.name for file in groups.glob(f"*/{re.sub(r'[^-.a-zA-Z0-9_]', '', word)}.yaml"))
+    return f"did you mean {' or '.join(f'{group}={word}' for group in found)}?" if found else "give option=value"
 
 
 def unknown_choice(error: MissingConfigException, groups: Path) -> str:
@@ -115,15 +128,53 @@ def unknown_option(option: str, cause: BaseException | None, groups: Path) -> st
         parts = option.split(".")
         option = ".".join(parts[: parts.index(str(cause.key)) + 1]) if str(cause.key) in parts else option
         names = [*map(str, cause.parent_node), *([] if "." in option else names)]
+        if "." not in option and (within := names_within_groups(option, OmegaConf.to_container(cause.parent_node))):
+            return f"there is no option {option}; did you mean {' or '.join(within)}?"
     return f"there is no option {option}; {suggestion(option, names)}"
+
+
+def names_within_groups(name: str, root: Any) -> list[str]:
+    """The full names of the options in groups whose last part is a name, otherwise, if none at the root is similar to
+    it, the most similar to it.
+
+    An option that only passes its value on to another one, as data.lr does to optimizer.lr, gives way to that one.
+    """
+    groups = {group: node for group, node in root.items() if group != "hydra" and isinstance(node, Mapping)}
+    values = dict(leaves(groups))
+    options = [each for each in values if not has_ending(each) and f"${{{each}}}" not in values.values()]
+    last = {option: option.rpartition(".")[2] for option in options}
+    if name not in last.values() and difflib.get_close_matches(name, root, 1):
+        return []
+    near = difflib.get_close_matches(name, set(last.values()) - set(root), 1, 0.7)
+    return [option for option in options if last[option] in near]
+
+
+def leaves(node: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Each option below a node that is no node itself: its full name and its value."""
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
+
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Raise UserError for an option that is written like a flag, as --latent_dim=2 or --latent_dim 2."""
+    flags = re.findall(r"--[\w-]+", get_args_parser().format_usage())
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        flag, equals, value = argument.partition("=")
+        if flag.startswith("--") and not any(each.startswith(flag) for each in flags):
+            value = value if equals or following.startswith("-") or "=" in following else following
+            raise UserError(f"options have no dashes: {flag[2:].replace('-', '_')}={value or 'VALUE'}")
 
 
 def prepare_arguments(arguments: list[str], groups: Path) -> list[str]:
     """Rewrite command-line arguments as Hydra accepts them: flags first, and values that its grammar lacks
     (`café.png`, `a=b`, `f(1).npz`) quoted, in a sweep each of the values between commas.
 
-    Raises UserError for a group without a choice (`prior=null`, `prior=3`).
+    Raises UserError for a group without a choice (`prior=null`, `prior=3`), and for an option with dashes.
     """
+    check_flags(arguments)
     parser, is_sweep = OverridesParser.create(), bool({"-m", "--multirun"} & set(arguments))
     prepared = [
         argument if is_valid(argument, parser) else quote_values(argument, parser, is_sweep)

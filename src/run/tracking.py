@@ -14,9 +14,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from src.run.confine import WANDB
+from src.run.console import shorter_path
 from src.run.guard import BEGINNING, Service, call_in_time, release
 from src.run.status import State
-from src.support.errors import UserError, one_line
+from src.support.errors import UserError, one_line, printable
 from src.support.folders import RunFolder, SweepFolder
 
 if TYPE_CHECKING:
@@ -118,7 +119,11 @@ def wandb_logger(
         raise UserError(f"logger.wandb: {refusal(error)}") from error
     if resume_from:
         resume_from.write_text(run.id)
-    log.info("W&B: %s", f"offline, in {folder / 'wandb'}" if run.offline else run.url)
+    if run.offline and not run_id:  # a task that adds to the record does not say it again
+        place = printable(shorter_path(folder / "wandb"))
+        log.info("W&B record (no account needed; logger=csv turns it off): %s", place)
+    elif run.url:
+        log.info("W&B: %s", run.url)
     run.define_metric("images_seen")
     run.define_metric("*", step_metric="images_seen")
     return WandbLogger(experiment=run)

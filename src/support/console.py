@@ -3,9 +3,13 @@
 import logging
 import os
 import sys
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
+
+log = logging.getLogger(__name__)
 
 
 def is_terminal() -> bool:
@@ -47,6 +51,20 @@ def print_warnings_alone() -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, Handler):
             handler.setLevel(logging.WARNING)
+
+
+def stages(sizes: Mapping[str, float]) -> Iterator[str]:
+    """Yield the name of each stage of a long task when it begins, and say so, with the time that is left.
+
+    sizes: the work in each stage, in any unit, from which the time is estimated once one is done
+    """
+    began, done = time.perf_counter(), 0.0
+    for number, (name, size) in enumerate(sizes.items(), 1):
+        left = (time.perf_counter() - began) * (sum(sizes.values()) - done) / done if done else 0
+        rest = f", about {duration(left)} left" if left >= 1 else ""
+        log.info("%d of %d: %s%s", number, len(sizes), name, rest)
+        yield name
+        done += size
 
 
 def duration(seconds: float) -> str:

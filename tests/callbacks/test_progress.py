@@ -56,6 +56,7 @@ def test_a_file_gets_whole_lines_and_no_bar(command, capfd):
     assert lines[4:7] == ["  steps   32 images each, 2 epochs", "  device  cpu, precision 32-true", "  folder  a run"]
     assert "loss: objective=elbo, beta=4; ELBO = -(recon + KL)" in lines
     assert epochs(lines) == [0, 1, 2]
+    assert [line for line in lines if re.fullmatch(r"trained in .*; drawing and testing follow", line)]
     assert not [line for line in lines if re.match(r"\[\d{4}-", line)]
     measured = rows(Path("a run"))
     for line, row in zip(filter(EPOCH.match, lines), measured, strict=True):

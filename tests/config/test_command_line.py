@@ -43,6 +43,13 @@ def test_values_of_a_sweep_are_quoted_one_by_one():
     assert [each.strip("'") for each in override.sweep_string_iterator()] == ["é.npz", "a=b.npz"]
 
 
+@pytest.mark.parametrize("words", [["--latent_dim=2"], ["--latent-dim", "2"], ["-m", "--latent_dim", "2", "beta=1,2"]])
+def test_an_option_has_no_dashes(words):
+    with pytest.raises(UserError, match=r"^options have no dashes: latent_dim=2$"):
+        prepare_arguments(words, GROUPS)
+    assert prepare_arguments(["--cfg", "job", "--multi", "beta=2"], GROUPS) == ["--cfg", "job", "--multi", "beta=2"]
+
+
 @pytest.mark.parametrize("word", ["prior=null", "model=", "experiment=None"])
 def test_a_group_needs_a_choice(word):
     with pytest.raises(UserError, match=f"{word}: there is no such choice; "):
@@ -66,7 +73,14 @@ def test_a_group_needs_a_choice(word):
         (["modle.encoder.hidden=[3]"], "there is no option modle; did you mean model?"),
         (["model.encoder.hiden=[3]"], "there is no option model.encoder.hiden; did you mean model.encoder.hidden?"),
         (["task=sample"], "there is no option task; --help lists them"),
-        (["beta=much"], "beta=much: Value 'much' of type 'str' could not be converted to Float"),
+        (["lr=0.001"], "there is no option lr; did you mean optimizer.lr?"),
+        (["max_epochs=3"], "there is no option max_epochs; did you mean trainer.max_epochs?"),
+        (["epochs=3"], "there is no option epochs; did you mean trainer.max_epochs?"),
+        (["batch_size=32"], "there is no option batch_size; did you mean data.batch_size?"),
+        (["hidden=[3]"], "there is no option hidden; did you mean model.encoder.hidden or model.decoder.hidden?"),
+        (["beta=much"], "beta must be a number, got much"),
+        (["latent_dim=two"], "latent_dim must be a whole number, got two"),
+        (["interpolate"], "'interpolate' is not an option: did you mean task=interpolate?"),
         (["beta=1,2"], "beta=1,2 has several values: -m tries each of them; a list is beta=[1,2]"),
         (["foo"], "'foo' is not an option: give option=value"),
         (["~nothing"], "Could not delete from config. 'nothing' does not exist."),

@@ -246,3 +246,19 @@ def test_the_contracts_are_abstract_and_their_classes_final():
     for contract in (CodeDistribution, ImageDistribution):
         assert inspect.isabstract(contract)
         assert all(not each.__subclasses__() for each in contract.__subclasses__())
+
+
+def test_a_vae_says_what_images_and_codes_it_takes():
+    vae = small(posteriors.Gaussian(3), priors.Standard(3), likelihoods.Bernoulli())
+    x, z = torch.zeros(5, 1, 4, 4), torch.zeros(5, 3)
+    for images, words in (
+        (x[0], r"float64 \(1, 4, 4\)"),
+        (x[0, 0], r"float64 \(4, 4\)"),
+        (x[..., :2], r"float64 \(5, 1, 4, 2\)"),
+        (x.byte(), r"uint8 \(5, 1, 4, 4\)"),
+    ):
+        with pytest.raises(ValueError, match=rf"images must be floats \(N, 1, 4, 4\), got torch.{words}"):
+            vae.encode(images)
+    for codes, words in ((z[0], r"float64 \(3\)"), (z[:, :2], r"float64 \(5, 2\)"), (z.long(), r"int64 \(5, 3\)")):
+        with pytest.raises(ValueError, match=rf"codes must be floats \(N, 3\), got torch.{words}"):
+            vae.decode(codes)

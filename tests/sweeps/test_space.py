@@ -64,7 +64,7 @@ def test_a_space_is_what_hydra_understands(word, method, arguments):
         (["name=x", "beta=interval(-1,4)"], "beta must be a finite number, 0 or more"),
         (
             ["name=x", "latent_dim=interval(2,8)"],
-            "latent_dim=4.292: Value '4.292' of type 'float' could not be converted to Integer",
+            "latent_dim must be a whole number, got 4.292",
         ),
         (["name=x", "latent_dim=range(0,4)"], "latent_dim must be at least 1"),
         (

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -152,22 +153,29 @@ def test_auto_is_flips_noise_and_other_data_whose_files_exist(applied, finished)
     numbers, _ = applied(finished, "task=anomaly", *QUICK, "task.scores=[kl]")
     rows = {name.split("/")[0] for name in numbers if "/" in name}
     sets = ("flip_vertical", "flip_horizontal", "noise")
-    assert rows == {f"{name} {score}" for name in sets for score in ("kl", *BASELINES)}
+    assert rows == {f"{name} {score}" for name in sets for score in ("chance", "kl", *BASELINES)}
 
 
-def test_a_class_that_was_held_out_is_detected(applied, run, small):
+def test_a_class_that_was_held_out_is_detected(applied, run, small, caplog):
+    caplog.set_level("INFO", "src.support.console")
     folder = run("data.exclude_labels=[2]", "likelihood=gaussian", "prior=vamp", "trainer.max_epochs=6")
     numbers, results = applied(folder, "task=anomaly", *QUICK, "task.images=100")
     with np.load(results / "scores.npz") as arrays:
         assert {name.split("/")[0] for name in arrays} == {"test", "held_out"}
         assert (len(arrays["test/kl"]), len(arrays["held_out/kl"])) == (31, 10)
     assert numbers["held_out -elbo/auroc"] > 0.9
+    assert numbers["held_out chance/aupr"] == 10 / 41
+    assert (numbers["test images"], numbers["held_out images"]) == (31, 10)
+    said = [line for line in caplog.messages if re.match(r"\d of 2: ", line)]
+    assert [line.partition(", about")[0] for line in said] == ["1 of 2: test, 31 images", "2 of 2: held_out, 10 images"]
 
 
 def test_scores_of_a_flow_and_of_gray_levels(applied, run):
     folder = run("posterior=flow", "likelihood=logistic256", "trainer.max_epochs=1")
     numbers, _ = applied(folder, "task=anomaly", *QUICK, "task.against=rotate")
-    assert {name.split("/")[0] for name in numbers if "/" in name} == {f"rotate {s}" for s in (*SCORES, *BASELINES)}
+    assert {name.split("/")[0] for name in numbers if "/" in name} == {
+        f"rotate {s}" for s in ("chance", *SCORES, *BASELINES)
+    }
 
 
 def test_own_images_are_scored(applied, finished, images, tmp_path):

@@ -70,7 +70,8 @@ def test_the_contest_is_written_and_repeats(applied, finished, contest):
     assert all(values.std() > 0 for values in accuracy.values())
 
 
-def test_a_generator_sees_only_the_real_images_of_its_size(finished):
+def test_a_generator_sees_only_the_real_images_of_its_size(finished, caplog):
+    caplog.set_level("INFO", "src.support.console")
     seen = []
 
     def return_real_images(real, seed):
@@ -80,6 +81,8 @@ def test_a_generator_sees_only_the_real_images_of_its_size(finished):
     train = partial(classifier.train, classes=4, steps=2)
     synthesize.contest(build.open_run(finished), [16, 328], 2, return_real_images, train)
     assert seen == [(16, 0), (328, 0), (16, 1), (328, 1)]
+    assert caplog.messages[0] == "1 of 4: 16 real images, seed 1 of 2"
+    assert caplog.messages[3].startswith("4 of 4: 328 real images, seed 2 of 2")
 
 
 def test_the_generator_is_the_runs_own_vae_only_where_it_saw_the_same_images(finished, monkeypatch):

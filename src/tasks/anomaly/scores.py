@@ -170,6 +170,11 @@ def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float | Es
     }
 
 
+def chance(normal: int, anomalous: int) -> dict[str, float]:
+    """What `detection` of so many images gives on average for a score that says nothing about them."""
+    return {"auroc": 0.5, "aupr": anomalous / (normal + anomalous), "fpr95": 0.95}
+
+
 def share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     """The share of `others` (M,) below each of `values` (N,), ties counting half; (N,)."""
     ordered = np.sort(others)

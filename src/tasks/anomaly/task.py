@@ -18,10 +18,11 @@ from src.data.pixels import as_bytes, as_input
 from src.evaluation.samplers import draw_labels
 from src.figures.animation import write_image
 from src.figures.grids import data_rows, sheet
+from src.support.console import stages
 from src.support.files import atomic_path
 from src.support.ranges import Count, Positive, Several
 from src.tasks.anomaly import pictures
-from src.tasks.anomaly.scores import Columns, Score, detection, evaluate_scores, make_scores, share_below
+from src.tasks.anomaly.scores import Columns, Score, chance, detection, evaluate_scores, make_scores, share_below
 from src.tasks.anomaly.sets import ImageSet, evenly_spread, make_sets, prepare_set
 from src.tasks.examples import original_images
 
@@ -41,7 +42,7 @@ def anomaly(
     samples: Count,
     steps: Count,
 ) -> dict[str, Any]:
-    """Compare other images with `images` test images by anomaly scores: each of `scores` and the baselines.
+    """Compare other images with at most `images` test images by anomaly scores: each of `scores` and the baselines.
 
     against: names of DATA and CORRUPTIONS, `held_out`, or `auto`; input: a file or a folder to score instead
     invert, white: how src/data/image_files.py reads `input`: whether dark and light change places, and the white level
@@ -68,7 +69,10 @@ def anomaly(
         for name, (levels, prepared) in sets.items()
     }
     write_image(pictures.extremes(run.config.title, scores[0], ends), folder / "images.png", scale=1)
-    numbers = {f"{name} {score}": rate for (name, score), rate in rates.items()}
+    sizes = {name: len(each.prepared) for name, each in sets.items()}
+    numbers: dict[str, Any] = {f"{name} images": size for name, size in sizes.items()}
+    numbers |= {f"{name} chance": chance(sizes["test"], sizes[name]) for name in list(sizes)[1:]}
+    numbers |= {f"{name} {score}": rate for (name, score), rate in rates.items()}
     for name in columns:
         for score, count in count_not_finite(name, columns[name]).items():
             numbers.setdefault(f"{name} {score}", {})["not_finite"] = count
@@ -92,9 +96,10 @@ def count_not_finite(name: str, columns: Columns) -> dict[str, int]:
 
 def score_sets(run: Run, sets: Mapping[str, np.ndarray], scores: Mapping[str, Score]) -> dict[str, Columns]:
     """The scores of sets of prepared images, by set."""
-    total = sum(map(len, sets.values()))
-    with tqdm(total=total, desc="scores", unit="image", disable=None, leave=False, delay=1) as bar:
-        return {name: evaluate_scores(run, images, scores, bar) for name, images in sets.items()}
+    sizes = {f"{name}, {len(images):,} images": len(images) for name, images in sets.items()}
+    with tqdm(total=sum(sizes.values()), desc="scores", unit="image", disable=None, leave=False, delay=1) as bar:
+        steps = zip(stages(sizes), sets.items(), strict=True)
+        return {name: evaluate_scores(run, images, scores, bar) for _, (name, images) in steps}
 
 
 def read_own_images(run: Run, input: str, invert: bool | Literal["auto"], white: float | Literal["auto"]) -> UserImages:

@@ -19,6 +19,7 @@ from src.data.sources import Split
 from src.evaluation import classifier
 from src.evaluation.classifier import Classifier
 from src.figures.animation import write_image
+from src.support.console import stages
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.ranges import Count
@@ -159,8 +160,9 @@ def contest(
     source, shape = run.data.source, (len(counts), seeds)
     accuracy, ratio = {name: np.zeros(shape) for name in CONTESTANTS}, np.zeros(shape)
     cells = [(i, j) for j in range(seeds) for i in range(len(counts))]
+    sizes = {f"{counts[i]:,} real images, seed {j + 1} of {seeds}": 1 for i, j in cells}
     with tqdm(total=len(cells) * (1 + len(CONTESTANTS)), desc="judging", unit="training", disable=None) as bar:
-        for i, j in cells:
+        for (i, j), _ in zip(cells, stages(sizes), strict=True):
             seed = run.seed + j
             real = class_balanced_subset(source.train, counts[i], seed)
             made = generator(real, seed)
