@@ -131,7 +131,7 @@ def prepare(case: str, folder: Path, tmp_path: Path) -> None:
         ("a status that is a link", "has no status.json of this program"),
         ("a strange status", "has no status.json of this program"),
         ("around another run", "holds another run, outputs/runs/x/inner"),
-        ("in use by a task", f"is in use: process {os.getpid()} is writing"),
+        ("in use by a task", "is in use: process PID is writing"),
         ("a link", "is a link, and no links are followed"),
         ("within a link", "is a link, and no links are followed"),
     ],
@@ -142,7 +142,7 @@ def test_what_is_not_ours_or_not_over_is_left(delete, tmp_path, case, message):
     before = contents(tmp_path)
     code, said = delete("--yes", chosen=("outputs/runs/x",))
     assert code == 1
-    assert message in said
+    assert message.replace("PID", str(os.getpid())) in said
     assert said.count("\n") == 2
     assert contents(tmp_path) == before
 
