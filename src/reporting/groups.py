@@ -1,14 +1,17 @@
 """Groups of runs that can be compared: what they have in common, the options that differ, their ranking."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from src.reporting.runs import Run
+from src.run.jobs_file import read_jobs
 from src.run.kinds import kind, split_by_images
 from src.run.options import ABSENT, as_text, differences, option_value, part, repeats_or_follows
-from src.run.places import natural_key, read_plan
+from src.run.places import natural_key
 from src.run.status import PLANNED
+from src.support.errors import UserError
 from src.support.folders import EXAMPLE
 
 
@@ -78,9 +81,12 @@ def make_group(runs: list[Run], data: str, pixels: str, likelihood: str) -> Grou
 
 def typed_names(runs: list[Run]) -> list[str]:
     """The options that the sweeps of the runs vary, in the order in which they were typed."""
-    sweeps = dict.fromkeys(run.folder.parent for run in runs)
-    jobs = [job for sweep in sweeps for job in read_plan(sweep).values()]
-    return list(dict.fromkeys(option.lstrip("+").partition("=")[0] for job in jobs for option in job.options))
+    names: dict[str, None] = {}
+    for sweep in dict.fromkeys(run.folder.parent for run in runs):
+        with suppress(OSError, UserError):  # who looks for runs there has already warned of a damaged plan
+            options = [option for job in read_jobs(sweep).values() if job.wanted for option in job.options]
+            names |= dict.fromkeys(option.lstrip("+").partition("=")[0] for option in options)
+    return list(names)
 
 
 def order_key(value: Any) -> tuple:

@@ -64,6 +64,8 @@ def become_command(made: Case, home: Path, imports: bool, memory: int) -> NoRetu
     try:
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(home.parent / name, os.O_WRONLY | os.O_CREAT), number)
+        if not imports:  # beyond what this process has inherited
+            memory += int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         os.chdir(home)
         if imports:
