@@ -89,8 +89,13 @@ class Dimension(NamedTuple):
         return type(value) in (int, float) and self.arguments["low"] <= value <= self.arguments["high"]
 
     def edges(self) -> list[str]:
-        """The overrides with all choices, or with the least and the largest value and, of a continuum, one between."""
+        """The overrides with all choices, or with the least and the largest value and, of a continuum, one between.
+
+        Of choices that are whole numbers those two are enough as well: to compose hundreds would take minutes.
+        """
         values = self.arguments.get("choices") or [self.arguments[name] for name in ("low", "high")]
+        if all(re.fullmatch(r"-?\d{1,18}", str(value)) for value in values):
+            values = [min(values, key=int), max(values, key=int)]
         if self.method == "suggest_float" and "step" not in self.arguments:
             values = [*values, values[0] + 0.382 * (values[1] - values[0])]
         return [self.override(value) for value in values]

@@ -128,3 +128,8 @@ def test_a_search_without_optuna_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"optuna is missing: pip install 'vae-lab\[search\]'"):
         search.search(["name=one", *SPACE])
+
+
+def test_of_many_whole_numbers_the_least_and_the_largest_are_checked():
+    (dimension,) = split([f"optimizer.lr={','.join(map(str, range(1000)))}"])[1]
+    assert dimension.edges() == ["optimizer.lr=0", "optimizer.lr=999"]
