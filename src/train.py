@@ -28,6 +28,7 @@ from src.run import console, epochs, resume, status
 from src.run.claim import own, release_claims
 from src.run.epochs import Row
 from src.run.job import Job
+from src.run.shape import settle_shape
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support import world
 from src.support.errors import DamagedError, UserError, is_memory_error
@@ -72,6 +73,7 @@ def hydra_main(cfg: DictConfig) -> float | None:
     restore_working_folder(here)
     with_wandb = OmegaConf.select(cfg, "logger.wandb") is not None
     if here.mode == RunMode.MULTIRUN:
+        settle_shape(cfg)
         return jobs.run_job(cfg, here, partial(import_libraries, with_wandb), train_for_user)
     try:
         return train_for_user(cfg, Path(here.runtime.output_dir), [*here.overrides.task, *changes])["val/elbo"]

@@ -40,13 +40,15 @@ TASKS = {
     f"src.tasks.{name}.{name}": f"src.tasks.{name}.task.{name}"
     for name in ("anomaly", "compare", "diagnose", "evaluate", "sample", "synthesize")
 }
+FUNCTIONS = {**TASKS, "src.data.sources.npz": "src.data.user_images.images"}
 TARGET = re.compile(r"(?<=\b_target_=)[\w.]+")
 
 
 def current_path(path: str) -> str:
     """The dotted path by which something is imported today, given its path in any version."""
     module = ".".join(path.split(".")[:2])
-    return TASKS.get(path) or MODULES.get(module, module) + path.removeprefix(module)
+    path = MODULES.get(module, module) + path.removeprefix(module)
+    return FUNCTIONS.get(path, path)
 
 
 def current_paths(config: Any) -> Any:

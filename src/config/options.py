@@ -117,6 +117,7 @@ def check_run(cfg: DictConfig) -> None:
     for part in (*PARTS, "model.encoder", "model.decoder"):
         if OmegaConf.select(cfg, part) is None:
             raise UserError(f"{part} must be given: {part}=..." if part in PARTS else f"{part} must name a class")
+    cfg = with_some_shape(cfg)
     options = to_plain_dict(cfg)
     check_flat({name: options[name] for name in FLAT})
     trusted_names(cfg.get("trust"))
@@ -132,8 +133,15 @@ def check_run(cfg: DictConfig) -> None:
     check_beta(cfg)
     check_monitors(options["callbacks"] or {})
     data = options["data"]
-    if data["source"].get("_target_") == "src.data.sources.npz" and not Path(data["path"]).expanduser().exists():
-        raise UserError(f"data.path={data['path']}: there is no such file")
+    if data.get("path") is not None and not Path(data["path"]).expanduser().exists():
+        raise UserError(f"data.path={data['path']}: there is no such file or folder")
+
+
+def with_some_shape(cfg: DictConfig) -> DictConfig:
+    """A configuration in which data.shape=auto, which src/run/shape.py replaces later, is any shape."""
+    if OmegaConf.select(cfg, "data.shape") != "auto":
+        return cfg
+    return OmegaConf.merge(cfg, {"data": {"shape": [1, 1, 1]}})
 
 
 def check_processes(cfg: DictConfig) -> None:

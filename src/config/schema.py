@@ -28,7 +28,7 @@ class Data(TypedDict, total=False):
     root: str | None
     path: str | None
     source: dict
-    shape: Annotated[Sequence[Count], MinLen(3), MaxLen(3)]
+    shape: Annotated[Sequence[Count], MinLen(3), MaxLen(3)] | Literal["auto"]
     binarize: Literal["auto", "dynamic", "none"]
     exclude_labels: Sequence[int | str]
     batch_size: Count

@@ -6,15 +6,12 @@ import lzma
 import math
 import zlib
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 HEAD = 1 << 16  # bytes at the beginning of a file that are read to recognise it
-MAX_FILES = 10_000  # of a folder, after which there is no need to know more about it
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 SAVE = 'np.savez("my.npz", images=images)'
 TO_ARRAY = 'np.asarray(Image.open(file).convert("L").resize((28, 28)))'
 UNPACK: dict[bytes, tuple[str, Callable]] = {
@@ -36,6 +33,7 @@ MAGIC: list[tuple[bytes, str, str]] = [
     (b"Rar!", "a RAR archive", "unpack it and give what is inside"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it and give what is inside"),
 ]
+KINDS = {b"\x93NUMPY": "npy", b"PAR1": "parquet"}
 IMAGE_MAGIC: list[tuple[bytes, str]] = [
     (b"\x89PNG\r\n", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"), (b"P5", "PGM"), (b"P6", "PPM"),
@@ -47,10 +45,12 @@ class Format(NamedTuple):
 
     name: to follow "it is", with an article: "an HDF5 file"
     remedy: what to do to get an npz file
+    kind: "folder", "image", "npy", "idx", "csv" or "parquet", which are read as they are; "" for other formats
     """
 
     name: str
     remedy: str
+    kind: str = ""
 
 
 def detect_format(path: Path) -> Format | None:
@@ -59,9 +59,9 @@ def detect_format(path: Path) -> Format | None:
     Raises OSError where it can't be read.
     """
     if path.is_dir():
-        return folder_format(path)
+        return Format("a folder", "give a folder of images or a file", "folder")
     if not path.is_file():
-        return Format("no regular file", "give an npz file")
+        return Format("no regular file", "give a file or a folder")
     with path.open("rb") as file:
         head = file.read(HEAD)
     if not head:
@@ -69,19 +69,6 @@ def detect_format(path: Path) -> Format | None:
     if head.startswith(b"PK"):
         return archive_format(path)
     return compressed_format(path, head) or content_format(path, head, f"open({str(path)!r}, 'rb')")
-
-
-def folder_format(path: Path) -> Format:
-    """The format of a folder, given the images or arrays in it."""
-    files = [file for file in islice(path.rglob("*"), MAX_FILES) if file.is_file()]
-    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
-    if images:
-        pattern = f'sorted(Path({str(path)!r}).rglob("*{images[0].suffix}"))'
-        return Format(
-            f"a folder of {len(images)} images", f"images = np.stack([{TO_ARRAY} for file in {pattern}]); {SAVE}"
-        )
-    arrays = [str(file) for file in files if file.suffix == ".npz"]
-    return Format("a folder", f"give a file, as {arrays[0]}" if arrays else "give an npz file")
 
 
 def archive_format(path: Path) -> Format | None:
@@ -112,7 +99,8 @@ def compressed_format(path: Path, head: bytes) -> Format | None:
             except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
                 return Format(f"a {name} file that was cut short or damaged", "copy or save it again")
             if inside := content_format(path, inner, f"{open_compressed.__module__}.open({str(path)!r})"):
-                return Format(f"{inside.name}, compressed by {name}", inside.remedy)
+                kind = inside.kind if name == "gzip" and inside.kind in ("idx", "csv") else ""
+                return Format(f"{inside.name}, compressed by {name}", inside.remedy, kind)
             return Format(f"compressed by {name}", "unpack it and give what is inside")
     return None
 
@@ -121,16 +109,14 @@ def content_format(path: Path, head: bytes, opened: str) -> Format | None:
     """The format of content that begins with `head`; `opened` is the Python expression for the open file."""
     for magic, name, remedy in MAGIC:
         if head.startswith(magic):
-            return Format(name, remedy.format(file=str(path)))
+            return Format(name, remedy.format(file=str(path)), KINDS.get(magic, ""))
     if head[512:520] == b"\x89HDF\r\n\x1a\n":
         return Format("an HDF5 file", f'images = h5py.File({str(path)!r})["NAME"][:]; {SAVE}')
     if head[257:262] == b"ustar":
         return Format("a tar archive", "unpack it and give what is inside")
     kind = next((name for magic, name in IMAGE_MAGIC if head.startswith(magic)), None)
     if kind or (head[:4], head[8:12]) == (b"RIFF", b"WEBP"):
-        return Format(
-            f"a single image ({kind or 'WebP'})", f"images = np.stack([{TO_ARRAY} for file in files]); {SAVE}"
-        )
+        return Format(f"a single image ({kind or 'WebP'})", "give the folder of such images", "image")
     return idx_format(head, opened) or pickle_format(path, head, opened) or text_format(head, opened)
 
 
@@ -144,8 +130,8 @@ def idx_format(head: bytes, opened: str) -> Format | None:
     shape = " x ".join(map(str, sizes))
     after = f"np.frombuffer({opened}.read(), {IDX_TYPES[head[2]]!r}, offset={4 + 4 * len(sizes)})"
     if len(sizes) == 1:
-        return Format(f"an IDX file of {shape} labels", f'np.savez("my.npz", images=images, labels={after})')
-    return Format(f"an IDX file of {shape} numbers", f"images = {after}.reshape({tuple(sizes)}); {SAVE}")
+        return Format(f"an IDX file of {shape} labels", f'np.savez("my.npz", images=images, labels={after})', "idx")
+    return Format(f"an IDX file of {shape} numbers", f"images = {after}.reshape({tuple(sizes)}); {SAVE}", "idx")
 
 
 def pickle_format(path: Path, head: bytes, opened: str) -> Format | None:
@@ -176,7 +162,7 @@ def text_format(head: bytes, opened: str) -> Format | None:
     delimiter = next((mark for mark in (",", ";", "\t", " ") if mark in row), " ")
     cells = row.split(delimiter)
     if len(cells) < 4 or sum(map(is_number, cells)) < len(cells) / 2:
-        return Format("a text file", "give an npz file")
+        return Format("a text file", "give a folder of images or an array file")
     return table_format(lines, delimiter, opened)
 
 
@@ -195,7 +181,11 @@ def table_format(lines: list[str], delimiter: str, opened: str) -> Format:
         label, rest = ("t[:, -1]", "t[:, :-1]") if last else ("t[:, 0]", "t[:, 1:]")
         save = f'np.savez("my.npz", images={rest}.reshape({shape}), labels={label})'
     name = {",": "a CSV file", ";": "a CSV file"}.get(delimiter, "a table of text")
-    return Format(f"{name} of {len(cells)} columns", f"t = np.loadtxt({opened}{options}); {save}")
+    return Format(
+        f"{name} of {len(cells)} columns",
+        f"t = np.loadtxt({opened}{options}); {save}",
+        "" if delimiter == " " else "csv",
+    )
 
 
 def is_number(cell: str) -> bool:

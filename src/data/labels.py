@@ -41,7 +41,7 @@ def as_list(labels: Any) -> list[Any]:
 
 
 def labels_for_npz(images: Images, labels: np.ndarray) -> np.ndarray:
-    """Labels (N,) for a file that data=npz reads: class numbers if the data set is `numbered`, otherwise names."""
+    """Labels (N,) for a file that data=images reads: class numbers if the data set is `numbered`, otherwise names."""
     if images.numbered:
         return labels
     names = np.array(images.classes)

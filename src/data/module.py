@@ -40,10 +40,11 @@ class ImageData(lightning.LightningDataModule):
         self.train_subset = Split(prepare(subset.images, pixels, SEEDS["train"]), subset.labels)
 
     def description(self) -> dict[str, Any]:
-        """The source's name and origin, the number of images in each split, excluded labels, and the fingerprint."""
+        """The source's name and origin, the number of images in each split, excluded labels, notes, the fingerprint."""
         source = self.source
         sizes = {name: len(getattr(source, name).images) for name in ("train", "val", "test")}
         facts = {"name": source.name, "origin": source.origin, **sizes, "without": list(source.without)}
+        facts |= {"notes": list(source.notes)} if source.notes else {}
         return facts | {"fingerprint": source.fingerprint}
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:

@@ -1,7 +1,7 @@
 """Sources of images: files are found or downloaded, verified, and split the same way every time.
 
 A source is a function that returns `Images`, named by `source._target_` of conf/data/NAME.yaml, whose other options are
-its arguments. A user's own images in an npz file need no new source: data=npz data.path=... reads them.
+its arguments. A user's own images need no new source: data=images data.path=... reads them (src/data/user_images.py).
 """
 
 import gzip
@@ -11,12 +11,11 @@ import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from src.data.downloads import UNREADABLE, download
-from src.data.npz import read_arrays, scale_to_white
 from src.support.errors import UserError, one_line
 from src.support.files import cache_folder, write_to_cache
 
@@ -70,6 +69,7 @@ class Images(NamedTuple):
     numbered: whether users know labels by their numbers, too: 1 of Fashion-MNIST is Trouser
     fingerprint: of all images and labels (src/run/identity.py); None until it is computed
     without: the names of labels whose images were left out
+    notes: what was done to a user's own images, for the user
     """
 
     name: str
@@ -81,6 +81,7 @@ class Images(NamedTuple):
     numbered: bool = True
     fingerprint: str | None = None
     without: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def mnist5k() -> Images:
@@ -116,31 +117,6 @@ def fashion_mnist(root: str) -> Images:
     Read from `root`/FashionMNIST/raw, otherwise from Debian's folder, otherwise downloaded. UserError as for `mnist`.
     """
     return _load_official("fashion_mnist", "FashionMNIST", GARMENTS, root)
-
-
-def npz(path: str, white: int | Literal["auto"] = 255) -> Images:
-    """A user's own images, split 80 / 10 / 10 % within each class, the same way every time.
-
-    path: an npz file of `images` (N, H, W) or (N, C, H, W) uint8 and, optionally, `labels` (N,), integers or strings
-    white: the level that is white, which becomes 255; `auto` means 255, but refuses images that span less than half of
-        the range 0 to 255. The default is for runs of versions without this option
-
-    Raises UserError that says what is wrong with the file.
-    """
-    file = _path(path)
-    images, labels = read_arrays(file, f"data.path={path}")
-    if len(images) < 10:
-        raise UserError(f"data.path={path} holds {len(images)} images, too few to split 80/10/10: give 10 or more")
-    labels = np.full(len(images), "all") if labels is None else labels
-    images = scale_to_white(images, white, "data.white", f"data.path={path}")
-    names, labels = np.unique(labels, return_inverse=True)
-    try:
-        classes = tuple(map(str, names))
-        "".join(classes).encode()
-    except ValueError as error:
-        raise UserError(f"data.path={path}: `labels` holds text that can't be written ({one_line(error)})") from error
-    parts = _split(images, labels.astype(np.int64))
-    return Images(file.stem, str(file), classes, *parts, numbered=False)
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:

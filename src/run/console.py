@@ -33,6 +33,8 @@ def log_opening(title: str, run: Path, vae: "VAE", data: "ImageData", trainer: "
     log.info("%s", printable(title))
     log.info("  model   %s", parameters(vae))
     log.info("  data    %s: %s images", printable(facts["name"]), sizes)
+    for note in facts.get("notes", ()):
+        log.info("          %s", printable(note))
     log.info("  images  %s, %s", shape, data.pixels.description)
     log.info("  steps   %d images each, %s", data.step_size() * trainer.world_size, epochs)
     log.info("  device  %s%s, precision %s", device(trainer), processes, trainer.precision)

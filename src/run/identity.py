@@ -14,11 +14,12 @@ import numpy as np
 from omegaconf import DictConfig
 
 from src.config.moved import current_paths
-from src.data import sources
+from src.data import user_images
 from src.data.labels import numbers_of
 from src.data.sources import Images
 from src.run import status
 from src.run.record import write_json
+from src.run.shape import SOURCE
 from src.run.status import State
 from src.support.errors import UserError
 from src.support.folders import RunFolder
@@ -73,7 +74,7 @@ def check_resumed(state: dict[str, Any], cfg: DictConfig, images: Images) -> lis
     as overrides.
     """
     expected, labels = state["run"].get("data"), cfg.data.exclude_labels
-    check(expected, images, "the run", "data=npz data.path")
+    check(expected, images, "the run", "data=images data.path")
     if expected or images.numbered or not labels or labels != state["run"]["config"]["data"]["exclude_labels"]:
         return []
     cfg.data.exclude_labels = [images.classes[i] for i in numbers_of(images, labels, by_place=True)]
@@ -122,10 +123,10 @@ def check_sweep(folder: Path, data: Iterable[dict[str, Any]]) -> None:
     wanted = {json.dumps(source_of(each), sort_keys=True): source_of(each) for each in data}
     for key in expected.keys() & wanted.keys():
         options = dict(wanted[key])
-        if options.pop("_target_") != "src.data.sources.npz":  # the other sources verify their files themselves
+        if options.pop("_target_") != SOURCE:  # the other sources verify their files themselves
             continue
         try:
-            images = sources.npz(**options)
+            images = user_images.images(**options)
         except UserError:
             continue
         value, number = expected[key]

@@ -26,7 +26,8 @@ from src.support.texts import read_yaml
 
 # options that change no number
 WITHOUT_EFFECT = ("hydra", "logger", "callbacks", *REQUEST)
-NEW_OPTIONS = {"white": "auto"}  # options of data that were added later, with the value that keeps the old behaviour
+# options of data that were added later, with the value that keeps the old behaviour
+NEW_OPTIONS = {"white": "auto", "images": None, "labels": None, "invert": False, "skip_broken": False}
 
 
 class Training(NamedTuple):
@@ -59,11 +60,12 @@ def training_of(config: dict[str, Any]) -> Training:
     """
     relevant = without_added_options(current_paths(config))
     relevant = {name: value for name, value in relevant.items() if name not in WITHOUT_EFFECT}
+    relevant["data"]["source"].pop("shape", None)  # that of data itself
     for node in (relevant["data"], relevant["data"]["source"]):
         node.pop("root", None)
         for option, value in NEW_OPTIONS.items():
-            if node.get(option) == value:
-                node.pop(option)
+            if node.get(option, value) == value:
+                node.pop(option, None)
     shorter = relevant | {"trainer": {k: v for k, v in relevant["trainer"].items() if k != "max_epochs"}}
     return Training(hash_of(relevant), hash_of(shorter), relevant["trainer"].get("max_epochs"))
 

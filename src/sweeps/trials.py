@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from omegaconf import DictConfig
 
 from src.run import status
 from src.run.job import Job
 from src.run.jobs_file import read_jobs
+from src.run.shape import settle_shape
 from src.run.status import State
 from src.support.errors import DivergedError, UserError
 from src.support.folders import RunFolder
@@ -84,10 +86,17 @@ def give_up(trial: "Trial") -> None:
 
 def check_folder(run: Path, overrides: list[str]) -> None:
     """Raise UserError where the folder of a trial holds another training."""
-    if not belongs(run, training_of_job(hydra.compose("train", overrides))):
+    if not belongs(run, training_of_job(compose(overrides))):
         raise UserError(
             f"{run} holds another training than this trial's: move it away, or give the search another name"
         )
+
+
+def compose(overrides: list[str]) -> DictConfig:
+    """The configuration of a trial."""
+    cfg = hydra.compose("train", overrides)
+    settle_shape(cfg)
+    return cfg
 
 
 def with_pruning(overrides: list[str], plan: Plan) -> list[str]:
@@ -108,7 +117,7 @@ def train_or_resume(overrides: list[str], run: Path, job: Job, train: Callable[.
     elif run.exists():
         shutil.rmtree(run)
     run.mkdir(parents=True, exist_ok=True)
-    return train(hydra.compose("train", overrides), run, overrides, job)
+    return train(compose(overrides), run, overrides, job)
 
 
 def completed_trials(optuna_study: "Study") -> list["FrozenTrial"]:

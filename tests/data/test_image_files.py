@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.data.image_files import as_levels, border, fit_to_shape, is_negative, read
+from src.data.image_files import read
+from src.data.raster import as_levels, border, fit_to_shape, is_negative
 from src.support.errors import UserError
 
 SHAPE = (1, 28, 28)

@@ -12,7 +12,7 @@ from annotated_types import MinLen
 from tqdm import tqdm
 
 from src.build import Run
-from src.data import image_files
+from src.data import image_files, raster
 from src.data.image_files import UserImages
 from src.data.pixels import as_bytes, as_input
 from src.evaluation.samplers import draw_labels
@@ -104,7 +104,7 @@ def score_sets(run: Run, sets: Mapping[str, np.ndarray], scores: Mapping[str, Sc
 
 def read_own_images(run: Run, input: str, invert: bool | Literal["auto"], white: float | Literal["auto"]) -> UserImages:
     """A user's own images, resized to the shape of the run's."""
-    ground = image_files.border(run.data.source.train.images).mean()
+    ground = raster.border(run.data.source.train.images).mean()
     return image_files.read(input, tuple(run.config.data.shape), ground, invert, white)
 
 

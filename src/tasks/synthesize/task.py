@@ -45,7 +45,7 @@ def synthesize(
 ) -> dict[str, Any]:
     """Make `per_class` images of each class: means of p(x|z) at codes from a Gaussian of the codes of the class.
 
-    Writes synthetic.npz (`images` uint8, `labels` as the data set has them, `classes`), which data=npz reads, and
+    Writes synthetic.npz (`images` uint8, `labels` as the data set has them, `classes`), which data=images reads, and
     pictures of the images and of their distances from training images. With `judge`, `contest` measures the accuracy of
     classifiers by what they were trained on, for judged.png and judged.npz.
 

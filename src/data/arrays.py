@@ -1,0 +1,175 @@
+"""Files that hold all images in one array: npz, npy, IDX and CSV. Nothing in them is trusted or unpickled."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZipFile
+
+import numpy as np
+
+from src.data import idx, npz, tables
+from src.data.folders import WHOLE
+from src.data.formats import detect_format
+from src.data.layout import images_of
+from src.data.layouts import Keys, choose_keys, label_file, split_files
+from src.support.errors import UserError, one_line
+
+KINDS = ("npz", "npy", "idx", "csv")  # formats of src/data/formats.py that are read here
+
+
+class Stack(NamedTuple):
+    """Images (N, C, H, W) of any type of numbers, and their labels (N,), integers or strings, or None."""
+
+    images: np.ndarray
+    labels: np.ndarray | None
+
+
+class Asked(NamedTuple):
+    """What a user says of a file of arrays.
+
+    option: `data.path=...` or the like, with which messages begin
+    images, labels: the names of arrays or columns, or None to choose them by the field's habits
+    shape: (C, H, W) where rows of pixels are to have it, or None
+    """
+
+    option: str
+    images: str | None = None
+    labels: str | None = None
+    shape: Sequence[int] | None = None
+
+
+def read_arrays(path: Path, asked: Asked) -> tuple[dict[str, Stack], list[str]]:
+    """The images of each split of a file, or of WHOLE, with those of files beside it that belong to it; and notes.
+
+    Raises UserError for a file that can't be read or does not show what its images are.
+    """
+    notes: list[str] = []
+    stacks = read_file(path, asked, notes)
+    if set(stacks) == {WHOLE} and (others := split_files(path)):
+        parts = {"train": stacks[WHOLE]}
+        for part, other in others.items():
+            found = read_file(other, asked._replace(option=str(other)), []).get(WHOLE)
+            if found is None or (found.labels is None) != (stacks[WHOLE].labels is None):
+                notes.append(f"{other.name} beside it left out, since only one of them has labels")
+            else:
+                parts[part] = found
+                notes.append(f"{part} images of {other.name}")
+        stacks = parts if len(parts) > 1 else stacks
+    labelled = {part: stack.labels is not None for part, stack in stacks.items()}
+    if len(set(labelled.values())) > 1:
+        bare = [part for part, has in labelled.items() if not has]
+        raise UserError(
+            f"{asked.option}: there are no labels of {', '.join(bare)}, but of the others: give all or none"
+        )
+    return stacks, notes
+
+
+def read_file(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
+    """The images of each split of one file, or of WHOLE."""
+    kind = ((found := detect_format(path)) and found.kind) or "npz"
+    try:
+        if kind == "npz":
+            return read_npz(path, asked, notes)
+        if kind == "csv":
+            images, labels = tables.read_csv(path, asked.option, asked.labels, asked.shape, notes)
+        else:
+            images = idx.read(path, asked.option) if kind == "idx" else npz.read_npy(path, asked.option)
+            labels = labels_beside(path, asked, kind)
+    except MemoryError:
+        raise UserError(f"{asked.option}: its images do not fit into memory: give fewer or smaller ones") from None
+    except OSError as error:
+        raise UserError(f"{asked.option} can't be read ({error.strerror or one_line(error)})") from error
+    except npz.UNREADABLE as error:
+        raise UserError(f"{asked.option} is damaged ({one_line(error)}): save it again") from error
+    return {WHOLE: stack_of(images, labels, asked, "images")}
+
+
+def read_npz(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
+    """The images of each split of an npz file, or of WHOLE."""
+    headers = npz.read_headers(path, asked.option)
+    labels_elsewhere = asked.labels if asked.labels not in headers else None
+    named = None if labels_elsewhere and is_beside(path, labels_elsewhere) else asked.labels
+    keys = choose_keys(headers, asked.images, named, asked.option)
+    stacks = {}
+    for part, each in keys.items():
+        header = headers[each.images]
+        # a file whose array can't be used is refused before the array is read
+        checked = np.broadcast_to(np.zeros((), header.dtype), header.shape) if not header.dtype.hasobject else None
+        if checked is None or header.dtype.kind not in "buif":
+            images_of(np.empty((1, 1, 1), header.dtype), asked.shape, f"{asked.option}: {each.images}")
+        images_of(checked, asked.shape, f"{asked.option}: {each.images}")
+        with ZipFile(path) as file:
+            images = npz.read_array(file, each.images)
+            if each.labels is None or headers[each.labels].dtype.hasobject:
+                labels = None
+            else:
+                labels = npz.read_array(file, each.labels)
+        if each.labels and labels is None:
+            raise UserError(f"{asked.option}: {each.labels} holds Python objects: save labels.astype(str)")
+        if each == Keys("imgs", "latents_classes") and labels is not None and labels.shape[1:] == (6,):
+            labels = labels[:, 1]
+            notes.append("labels are the shapes")
+        if each.labels is None and len(keys) == 1:
+            labels = labels_beside(path, asked._replace(labels=labels_elsewhere), "npz")
+        stacks[part] = stack_of(images, labels, asked, each.labels or "labels")
+    return stacks
+
+
+def is_beside(path: Path, name: str) -> bool:
+    """Whether `name` is that of a file in the folder of `path`."""
+    return Path(name).name == name and (path.parent / name).is_file()
+
+
+def labels_beside(path: Path, asked: Asked, kind: str) -> np.ndarray | None:
+    """The labels in the file that `data.labels` names, or that is beside the images' by the field's habits."""
+    if asked.labels is not None:
+        if not is_beside(path, asked.labels):
+            raise UserError(f"data.labels={asked.labels}: there is no such file beside {path.name}")
+        other = path.parent / asked.labels
+    elif (found := label_file(path)) is None:
+        return None
+    else:
+        other = found
+    where = f"{asked.option}: its labels in {other.name}"
+    form = detect_format(other)
+    if form is None:
+        headers = npz.read_headers(other, where)
+        with ZipFile(other) as file:
+            return npz.read_array(file, choose_keys(headers, next(iter(headers), None), None, where)[WHOLE].images)
+    if form.kind == "idx":
+        return idx.read(other, where)
+    if form.kind == "npy":
+        return npz.read_npy(other, where)
+    raise UserError(f"{where} are {form.name}, but must be npy, npz or IDX")
+
+
+def stack_of(images: np.ndarray, labels: np.ndarray | None, asked: Asked, name: str) -> Stack:
+    """Images with their channels first, and labels as (N,) integers or strings."""
+    arranged = images_of(images, asked.shape, asked.option)
+    return Stack(arranged, None if labels is None else labels_of(labels, len(arranged), f"{asked.option}: {name}"))
+
+
+def is_one_hot(labels: np.ndarray, count: int) -> bool:
+    """Whether labels (count, classes) are rows with a single 1 among zeros."""
+    if labels.ndim != 2 or len(labels) != count or labels.dtype.kind not in "buif":
+        return False
+    return bool(np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all())
+
+
+def labels_of(labels: np.ndarray, count: int, where: str) -> np.ndarray:
+    """Labels (N,), integers or strings, of (N,), (N, 1) or one-hot rows (N, classes) of any usual type."""
+    if labels.ndim == 2 and labels.shape == (count, 1):
+        labels = labels[:, 0]
+    elif is_one_hot(labels, count):
+        labels = labels.argmax(1)
+    if labels.shape != (count,):
+        raise UserError(
+            f"{where}: labels of the shape {labels.shape} for {count} images: save one label for each image"
+        )
+    if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == labels.round()).all():
+        return labels.astype(np.int64)
+    if labels.dtype.kind == "S":
+        return np.char.decode(labels, "utf-8", "replace")
+    if labels.dtype.kind not in "biuU":
+        raise UserError(f"{where}: labels are {labels.dtype}, but must be integers or strings")
+    return labels

@@ -1,0 +1,162 @@
+"""Reads a user's own images in whatever form they are kept, fits them to one shape, and scales them to bytes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from src.data.arrays import KINDS, Asked, Stack, read_arrays, stack_of
+from src.data.encoded import Encoded, broken_files, choose_shape, choose_whites, decode, survey
+from src.data.folders import SPLIT_NAMES, WHOLE, find_images, list_folder
+from src.data.formats import detect_format
+from src.data.levels import White, choose_scaling, to_bytes
+from src.data.raster import fit_to_shape
+from src.data.tables import read_parquet
+from src.support.errors import UserError
+
+
+class Parts(NamedTuple):
+    """Images (N, C, H, W) uint8 of each split, or of WHOLE, with their labels, and notes for the user.
+
+    classes: the names of the classes in order; None where the labels themselves decide it
+    """
+
+    stacks: dict[str, Stack]
+    classes: tuple[str, ...] | None
+    notes: list[str]
+
+
+def read_parts(top: Path, asked: Asked, white: White, skip_broken: bool) -> Parts:
+    """Read all images at a path, fitted to one shape."""
+    try:
+        form = detect_format(top)
+    except OSError as error:
+        raise UserError(f"{asked.option} can't be read ({error.strerror or error})") from error
+    if form is None or form.kind in KINDS:
+        stacks, notes = read_arrays(top, asked)
+        return fit_arrays(stacks, None, notes, asked, white)
+    if form.kind == "parquet":
+        return read_parquet_parts({WHOLE: [top]}, asked, white, skip_broken)
+    if form.kind == "image":
+        raise UserError(f"{asked.option} is {form.name}: give the folder of such images")
+    if form.kind != "folder":
+        raise UserError(f"{asked.option} is {form.name}, which is not read: {form.remedy}")
+    if tables := list(find_images(top, (".parquet",))):
+        parts: dict[str, list[Path]] = {}
+        for table in tables:
+            part = next((SPLIT_NAMES[name] for name in SPLIT_NAMES if table.name.lower().startswith(name)), WHOLE)
+            parts.setdefault(part, []).append(table)
+        return read_parquet_parts(parts if "train" in parts else {WHOLE: tables}, asked, white, skip_broken)
+    listing = list_folder(top, asked.option)
+    files = {
+        part: [Encoded(str(path.relative_to(top)), path) for path in paths] for part, paths in listing.parts.items()
+    }
+    labels = {part: each and np.array(each) for part, each in listing.labels.items()}
+    return read_encoded(files, labels, listing.classes or None, listing.notes, asked, white, skip_broken)
+
+
+def read_parquet_parts(paths: dict[str, list[Path]], asked: Asked, white: White, skip_broken: bool) -> Parts:
+    """Read the images of Parquet files, by split or WHOLE."""
+    rows = {part: read_parquet(each, asked.option, asked.images, asked.labels) for part, each in paths.items()}
+    classes = next(iter(rows.values())).classes or None
+    labels = {
+        part: None if each.labels is None else np.array(each.label_names()) if classes else each.labels
+        for part, each in rows.items()
+    }
+    if any(isinstance(each.images, np.ndarray) for each in rows.values()):
+        stacks = {part: stack_of(np.asarray(each.images), labels[part], asked, "labels") for part, each in rows.items()}
+        return fit_arrays(stacks, classes, [], asked, white)
+    files = {
+        part: [Encoded(f"{part} row {i}", content or b"") for i, content in enumerate(each.images)]
+        for part, each in rows.items()
+    }
+    return read_encoded(files, labels, classes, [], asked, white, skip_broken)
+
+
+def fit_arrays(
+    stacks: Mapping[str, Stack], classes: tuple[str, ...] | None, notes: list[str], asked: Asked, white: White
+) -> Parts:
+    """Scale the images of arrays to bytes, by one rule for all splits, and fit them to one shape."""
+    scaling = choose_scaling([each.images for each in stacks.values()], white, "data.white", asked.option)
+    first = next(iter(stacks.values())).images
+    shape = tuple(asked.shape or first.shape[1:])
+    sizes = {each.images.shape[1:] for each in stacks.values()}
+    told = [scaling.note] if scaling.note else []
+    told += [f"fitted from {describe(size)} to {describe(shape)}" for size in sizes if size != shape]
+    fitted = {
+        part: Stack(fit_stack(to_bytes(each.images, scaling), shape), each.labels) for part, each in stacks.items()
+    }
+    return Parts(fitted, classes, [*notes, *told])
+
+
+def fit_stack(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Fit images (N, C', H', W') uint8 to (C, H, W): colours become gray, or gray three channels."""
+    channels, height, width = shape
+    if images.shape[1:] == shape:
+        return np.ascontiguousarray(images)
+    if images.shape[1] == 3 and channels == 1:  # the luma of ITU-R 601, as in Pillow
+        gray = images.transpose(0, 2, 3, 1) @ np.array([0.299, 0.587, 0.114], np.float32)
+        images = gray.round().astype(np.uint8)[:, None]
+    elif images.shape[1] == 1 and channels == 3:
+        images = images.repeat(3, axis=1)
+    if images.shape[2:] == (height, width):
+        return images
+    bar = tqdm(images, desc="fitting images", unit="image", disable=None, leave=False, delay=1)
+    return np.stack(
+        [fit_to_shape(np.ascontiguousarray(each.transpose(1, 2, 0)), (channels, height, width)) for each in bar]
+    )
+
+
+def read_encoded(
+    files: Mapping[str, list[Encoded]],
+    labels: Mapping[str, np.ndarray | None],
+    classes: tuple[str, ...] | None,
+    notes: list[str],
+    asked: Asked,
+    white: White,
+    skip_broken: bool,
+) -> Parts:
+    """Decode the image files of each split, fitted to one shape."""
+    every = [file for part in files.values() for file in part]
+    found = survey(every)
+    shape = choose_shape(found, asked.shape)
+    whites = choose_whites(every, found.kinds, white, asked.option)
+    decoded = {part: decode(each, shape, whites) for part, each in files.items()}
+    broken = {name: reason for _, each, _ in decoded.values() for name, reason in each.items()}
+    if broken and (not skip_broken or len(broken) == len(every)):
+        remedy = "remove them, or data.skip_broken=true" if not skip_broken else "there is nothing to train on"
+        raise UserError(f"{asked.option}: {broken_files(broken, len(every))}: {remedy}")
+    told = [f"skipped: {broken_files(broken, len(every))}"] if broken else []
+    highest = max(high for _, _, high in decoded.values())
+    if white == "auto" and highest <= 1 and found.kinds == {"bytes"}:
+        told.append("levels 0 and 1: 1 is white")
+        decoded = {part: decode(each, shape, whites | {"bytes": 1.0}) for part, each in files.items()}
+    elif white == "auto" and "bytes" in found.kinds and highest < 128:
+        raise UserError(
+            f"{asked.option}: no level is above {highest} of 255: data.white={highest}, if that is white, "
+            "or 255 if they are meant to be so"
+        )
+    stacks = {
+        part: Stack(raster.images, None if labels[part] is None else labels[part][raster.rows])
+        for part, (raster, _, _) in decoded.items()
+    }
+    if asked.shape is None and shape[0] == 3 and all(is_gray(each.images) for each in stacks.values()):
+        stacks, shape = (
+            {part: each._replace(images=each.images[:, :1].copy()) for part, each in stacks.items()},
+            (1, *shape[1:]),
+        )
+    if len(found.sizes) > 1 or any((1, *size) != (1, *shape[1:]) for size in found.sizes):
+        told.append(f"{len(found.sizes)} sizes, fitted to {shape[1]} x {shape[2]}")
+    return Parts(stacks, classes, [*notes, *told])
+
+
+def is_gray(images: np.ndarray) -> bool:
+    """Whether all three channels of images (N, 3, H, W) are the same."""
+    return all((image == image[:1]).all() for image in images)
+
+
+def describe(shape: Sequence[int]) -> str:
+    """The shape (C, H, W) of an image in words."""
+    return f"{shape[1]} x {shape[2]}" + (" in colour" if shape[0] == 3 else "")

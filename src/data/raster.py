@@ -1,0 +1,158 @@
+"""The levels, size and polarity of decoded images: what becomes of them in the images of a data set or a task."""
+
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from src.data.formats import detect_format
+from src.support.errors import UserError, one_line
+
+MULTIPAGE = ("GIF", "TIFF", "WEBP")  # formats with several images; a second one of others is a preview of the first
+log = logging.getLogger(__name__)
+
+
+class UnreadableError(UserError):
+    """A file is no image that can be read; `reason` says why, without its name."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def open_image(content: Path | bytes) -> Image.Image:
+    """Open an image by the path of its file or by its bytes, without decoding it."""
+    return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
+
+
+def iterate_pages(content: Path | bytes, name: str) -> Iterator[tuple[str, Image.Image]]:
+    """Iterate over the images of a file or of its bytes, rotated as their EXIF data says: most files have one; an
+    animation and a TIFF have several, which get numbers.
+
+    Raises UnreadableError, which begins with `name`, for what is no image.
+    """
+    try:
+        with open_image(content) as image:
+            pages = getattr(image, "n_frames", 1) if image.format in MULTIPAGE else 1
+            for page in range(pages):
+                if pages > 1:
+                    image.seek(page)
+                image.load()
+                whole = ImageOps.exif_transpose(image)
+                yield (f"{name}[{page}]" if pages > 1 else name), whole
+    except UserError:  # of who looks at the image
+        raise
+    except Exception as error:  # for damaged bytes Pillow raises OSError, SyntaxError, DecompressionBombError, ...
+        found = detect_format(content) if isinstance(content, Path) else None
+        if found and found.kind != "image":
+            message = f"{name} is {found.name}, but must be an image: {found.remedy}"
+            raise UnreadableError(message, found.name) from error
+        reason = one_line(error)
+        raise UnreadableError(f"{name} can't be read as an image ({reason})", reason[:80]) from error
+
+
+def kind_of(image: Image.Image) -> str:
+    """`bits`, `bytes`, `16 bits`, `32 bits` or `floats`: the type of an image's levels, which limits their range."""
+    if image.mode.startswith("I;"):
+        return "16 bits"
+    return {"1": "bits", "I": "32 bits", "F": "floats"}.get(image.mode, "bytes")
+
+
+def white_level(kind: str, high: float, name: str, option: str) -> float:
+    """The level that is white in images of a kind, given their highest level `high`, which the image `name` has.
+
+    It is 255 for bytes and 65535 for 16 bits; for 32 bits and floats the next above `high` of 1 (floats only), 255 and
+    65535. Except for bytes it is logged. Raises UserError where `high` is below half of it.
+    """
+    if kind == "bits" or high == 0:
+        return 255.0
+    possible = {"bytes": [255.0], "16 bits": [65535.0], "floats": [1.0, 255.0, 65535.0]}.get(kind, [255.0, 65535.0])
+    white = next((level for level in possible if high <= level), None)
+    if white is None or high < white / 2:
+        bits = [2.0**count - 1 for count in (8, 10, 12, 14, 16)]
+        likely = next((level for level in bits if high <= level and kind in ("16 bits", "32 bits")), high)
+        meant = f", or {white:g} if they are to be so dark" if white else ""
+        raise UserError(
+            f"the highest level of your images ({kind}) is {high:g}, in {name}, which does not say what is white: "
+            f"{option}={likely:.8g}{meant}"
+        )
+    if kind != "bytes":
+        log.warning("your images (%s) have levels up to %g: %g is taken as white (%s)", kind, high, white, option)
+    return white
+
+
+def extremes(image: Image.Image, name: str) -> tuple[float, float]:
+    """The lowest and the highest level of an image over all channels. Raises UserError for one that is not a number."""
+    if kind_of(image) in ("bits", "bytes"):
+        bands = convert(image, "RGB", name).getextrema()
+        return min(low for low, _ in bands), max(high for _, high in bands)
+    array = np.asarray(image)
+    if not np.isfinite(array).all():
+        raise UserError(f"{name} has levels that are no finite numbers")
+    return float(array.min()), float(array.max())
+
+
+def convert(image: Image.Image, mode: str, name: str = "an image") -> Image.Image:
+    """Convert an image to another of Pillow's modes of bytes. Raises UserError where Pillow can't."""
+    try:
+        return image.convert(mode) if image.mode not in ("LAB", "HSV") else image.convert("RGB").convert(mode)
+    except (ValueError, OSError, ImportError) as error:
+        raise UserError(f"{name} has colours of the kind {image.mode} ({one_line(error)}): save it as RGB") from error
+
+
+def as_levels(image: Image.Image, channels: int, white: float = 255.0) -> np.ndarray:
+    """The levels (H, W, channels) uint8 of an image, channels 1 or 3.
+
+    Transparent pixels become white, or black if the opaque ones are light.
+
+    white: the level of the image that becomes 255. Levels of more than 8 bits are scaled here, because Pillow would
+        clip them at 255
+    """
+    if image.mode[0] in "IF":
+        deep = np.asarray(image, np.float64) * (255 / white)
+        image = Image.fromarray(deep.clip(0, 255).round().astype(np.uint8))
+    elif white != 255 and image.mode != "1":
+        clear = image.has_transparency_data
+        bands = convert(image, "RGBA" if clear else "RGB").split()
+        table = [min(255, round(level * 255 / white)) for level in range(256)]
+        image = Image.merge("RGBA" if clear else "RGB", [*(band.point(table) for band in bands[:3]), *bands[3:]])
+    if image.has_transparency_data:
+        image = convert(image, "RGBA")
+        ink, alpha = np.asarray(image.convert("RGB").convert("L"), float), np.asarray(image.getchannel("A"), float)
+        light = (ink * alpha).sum() > 127.5 * alpha.sum()
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black" if light else "white"), image)
+    array = np.asarray(convert(image, "RGB" if channels == 3 else "L"))
+    return array.reshape(*array.shape[:2], channels)
+
+
+def border(images: np.ndarray) -> np.ndarray:
+    """The pixels (..., 2 W + 2 (H - 2)) along the border of images (..., H, W)."""
+    sides = [images[..., 0, :], images[..., -1, :], images[..., 1:-1, 0], images[..., 1:-1, -1]]
+    return np.concatenate(sides, -1)
+
+
+def is_negative(image: np.ndarray, ground: float) -> bool:
+    """Whether inverting an image (H, W, C) brings its border closer to `ground`, which must be dark or light."""
+    own = border(image.transpose(2, 0, 1)).mean()
+    return not 64 <= ground <= 191 and bool(abs(255 - own - ground) < abs(own - ground))
+
+
+def check_size(image: Image.Image, shape: tuple[int, int, int], name: str) -> None:
+    """Raise UserError for an image so thin that nothing of it is left in the shape (C, H, W)."""
+    if round(min(image.size) * min(shape[2] / image.width, shape[1] / image.height)) == 0:
+        raise UserError(f"{name} is {image.width} x {image.height}: nothing of it is left in {shape[2]} x {shape[1]}")
+
+
+def fit_to_shape(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Resize an image (H', W', C) to (C, H, W): proportions are kept, the rest is the median of its border."""
+    channels, height, width = shape
+    if image.shape[:2] == (height, width):
+        return image.transpose(2, 0, 1)
+    fill = tuple(int(np.median(side)) for side in border(image.transpose(2, 0, 1)))
+    resized = Image.fromarray(image[..., 0] if channels == 1 else image)
+    resized = ImageOps.pad(resized, (width, height), Image.Resampling.LANCZOS, fill if channels == 3 else fill[0])
+    array = np.asarray(resized)
+    return array.reshape(height, width, channels).transpose(2, 0, 1)

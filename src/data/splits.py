@@ -1,0 +1,72 @@
+"""Splits of a user's own images: those of the file where it has some, and the rest by classes, the same every time."""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from src.data.folders import WHOLE
+from src.data.sources import SPLIT_SEED, Split
+from src.support.errors import UserError
+
+FEWEST = 10  # images that can be split
+
+
+def complete_splits(parts: Mapping[str, Split], where: str) -> tuple[Split, Split, Split, list[str]]:
+    """Training, validation and test images of the parts of a collection, and notes for the user.
+
+    Images without splits are divided into 80, 10 and 10 % of each class; a split that is missing is a tenth of the
+    training images. Raises UserError for too few images.
+    """
+    base = parts.get(WHOLE) or parts["train"]
+    missing = [name for name in ("val", "test") if name not in parts]
+    if missing and len(base.labels) < FEWEST:
+        shares = "80/10/10" if len(missing) == 2 else "90/10"
+        raise UserError(f"{where} holds {len(base.labels)} images, too few to split {shares}: give {FEWEST} or more")
+    tenths = tenths_of(base.labels)
+    places = np.zeros(len(tenths), np.int64)
+    for number, name in enumerate(missing, 1):
+        places[tenths == (8 if name == "val" else 9)] = number
+    keep_one_for_training(base.labels, places)
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(tenths)) if WHOLE in parts else np.arange(len(tenths))
+    taken = {name: base.take(order[places[order] == number]) for number, name in enumerate(["train", *missing])}
+    notes = [f"a tenth of the training images is for {'validation' if name == 'val' else name}" for name in missing]
+    splits = {**parts, **taken}
+    train = splits["train"]
+    if unseen := np.setdiff1d(np.concatenate([splits["val"].labels, splits["test"].labels]), train.labels).size:
+        more = [f"{unseen} classes have no training image"]
+    else:
+        more = []
+    return train, splits["val"], splits["test"], [*([] if WHOLE in parts else notes), *more]
+
+
+def tenths_of(labels: np.ndarray) -> np.ndarray:
+    """A number from 0 to 9 for each image, (N,), each to within one image as often as the others in each class."""
+    # this generator gives the same numbers in every version of NumPy
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(labels))
+    tenth = np.empty(len(labels), np.int64)
+    tenth[order[np.argsort(labels[order], kind="stable")]] = np.arange(len(labels)) % 10
+    return tenth
+
+
+def keep_one_for_training(labels: np.ndarray, places: np.ndarray) -> None:
+    """Move the first image of each class that has none for training, place 0, there, unless that empties its place."""
+    for label in np.setdiff1d(labels, labels[places == 0]):
+        first = np.flatnonzero(labels == label)[0]
+        if (places == places[first]).sum() > 1:
+            places[first] = 0
+
+
+def count_duplicates(train: Split, val: Split, test: Split) -> list[str]:
+    """Notes about images that are in the training images as well: a model that remembers them looks better there."""
+    known = {digest(image) for image in train.images}
+    notes = []
+    for name, split in (("validation", val), ("test", test)):
+        if count := sum(digest(image) in known for image in split.images):
+            notes.append(f"{count:,} of {len(split.images):,} {name} images are among the training images too")
+    return notes
+
+
+def digest(image: np.ndarray) -> bytes:
+    """A hash of an image."""
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
