@@ -40,13 +40,16 @@ TASKS = {
     f"src.tasks.{name}.{name}": f"src.tasks.{name}.task.{name}"
     for name in ("anomaly", "compare", "diagnose", "evaluate", "sample", "synthesize")
 }
+# Sources of images that got a module of their own.
+SOURCES = {f"src.data.sources.{name}": f"src.data.official.{name}" for name in ("mnist", "fashion_mnist")}
 TARGET = re.compile(r"(?<=\b_target_=)[\w.]+")
 
 
 def current_path(path: str) -> str:
     """The dotted path by which something is imported today, given its path in any version."""
     module = ".".join(path.split(".")[:2])
-    return TASKS.get(path) or MODULES.get(module, module) + path.removeprefix(module)
+    path = TASKS.get(path) or MODULES.get(module, module) + path.removeprefix(module)
+    return SOURCES.get(path, path)
 
 
 def current_paths(config: Any) -> Any:
