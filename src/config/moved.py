@@ -40,7 +40,12 @@ TASKS = {
     f"src.tasks.{name}.{name}": f"src.tasks.{name}.task.{name}"
     for name in ("anomaly", "compare", "diagnose", "evaluate", "sample", "synthesize")
 }
-FUNCTIONS = {**TASKS, "src.data.sources.npz": "src.data.user_images.images"}
+# Functions that moved out of their module.
+FUNCTIONS = {
+    **TASKS,
+    **{f"src.data.sources.{name}": f"src.data.official.{name}" for name in ("mnist", "fashion_mnist")},
+    "src.data.sources.npz": "src.data.user_images.images",
+}
 TARGET = re.compile(r"(?<=\b_target_=)[\w.]+")
 
 

@@ -64,7 +64,8 @@ def check_parts(parts: Mapping[str, Any], cfg: DictConfig) -> None:
     for option, value, owner in options(parts):
         name = option.rpartition(".")[2]
         if name in owner.options:
-            check_value(option, value, owner.options[name])
+            if problem := fault(value, owner.options[name]):
+                raise UserError(f"{origin(option, cfg)} {problem}")
         elif not owner.is_open and not is_referred_to(name, cfg):
             raise UserError(f"there is no option {option}; {suggestion(option, owner.options)}")
 
@@ -72,6 +73,14 @@ def check_parts(parts: Mapping[str, Any], cfg: DictConfig) -> None:
 def is_referred_to(name: str, cfg: DictConfig) -> bool:
     """Whether an interpolation in the configuration contains an option's name: ${data.side}, ${.side}, ..."""
     return bool(re.search(rf"\$\{{[^{{}}]*\b{re.escape(name)}\b", OmegaConf.to_yaml(cfg)))
+
+
+def origin(option: str, cfg: DictConfig) -> str:
+    """The option that another one refers to: data.split for data.source.split, whose value is ${data.split}."""
+    within, _, name = option.rpartition(".")
+    value = OmegaConf.to_container(OmegaConf.select(cfg, within), resolve=False)[name]
+    reference = re.fullmatch(r"\$\{([\w.]+)\}", str(value))
+    return reference[1] if reference else option
 
 
 def options(node: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any, Signature]]:

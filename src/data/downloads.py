@@ -10,20 +10,29 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from src.support.errors import one_line
 
 PATIENCE = 20.0  # seconds without a new byte after which a download fails; half of it for each server
 LEFTOVER = 600.0  # seconds without a change after which a download is no longer going on
+PACKED = (".gz", ".zip")
 PREFIX = ".download-"  # of the temporary folders
 UNREADABLE = (OSError, EOFError, zlib.error, ValueError)  # what gzip and the parsers raise for a damaged file
 
 
+class Address(NamedTuple):
+    """The mirrors that have a file, and its MD5."""
+
+    urls: list[str]
+    md5: str
+
+
 def download(dataset: str, files: list[str], raw: Path, verify: Callable[[str, Path], object]) -> None:
-    """Download `files` of a data set to `raw`, uncompressed. Raises OSError, and leaves no file there, unless all are
-    verified.
+    """Download `files` of a data set to `raw`. Raises OSError, and leaves no file there, unless all are verified.
 
     dataset: torchvision's name of it
+    files: as they are stored; a file that was published as .gz is unpacked, unless its name says .gz
     verify: called with the name of each file and its path; raises one of UNREADABLE where it is another file
     """
     try:
@@ -32,9 +41,11 @@ def download(dataset: str, files: list[str], raw: Path, verify: Callable[[str, P
         with TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True) as temporary:
             print(f"Downloading {dataset} ({', '.join(files)}) to {raw}", flush=True)
             folder = Path(temporary)
-            fetch(dataset, files, folder)
+            packed = {file: file if file.endswith(PACKED) else f"{file}.gz" for file in files}
+            fetch(dataset, list(packed.values()), folder)
             for file in files:
-                (folder / file).write_bytes(gzip.decompress((folder / f"{file}.gz").read_bytes()))
+                if packed[file] != file:
+                    (folder / file).write_bytes(gzip.decompress((folder / packed[file]).read_bytes()))
                 verify(file, folder / file)
             raw.mkdir(parents=True, exist_ok=True)
             for file in files:
@@ -51,29 +62,42 @@ def remove_leftovers(folder: Path) -> None:
                 shutil.rmtree(leftover)
 
 
+def addresses(dataset: str) -> dict[str, Address]:
+    """Where torchvision finds the files of a data set, as they were published, by their names."""
+    from torchvision import datasets
+
+    source = getattr(datasets, dataset)
+    if dataset == "EMNIST":
+        files = [(source.url, source.md5)]
+    elif dataset == "QMNIST":
+        files = [file for part in source.resources.values() for file in part]
+    else:
+        return {name: Address([f"{mirror}{name}" for mirror in source.mirrors], md5) for name, md5 in source.resources}
+    return {url.rpartition("/")[2]: Address([url], md5) for url, md5 in files}
+
+
 def fetch(dataset: str, files: list[str], folder: Path) -> None:
-    """Download `files`, as .gz, from torchvision's mirrors. Raises OSError where all fail, or no more bytes arrive.
+    """Download `files`, as published, from torchvision's mirrors. Raises OSError where all fail, or no bytes arrive.
 
     It runs in a thread because a name lookup, or trying each address of a host, takes longer than any timeout.
     """
-    from torchvision import datasets  # takes seconds to import, and only a download needs it
+    from torchvision.datasets.utils import download_url  # takes seconds to import, and only a download needs it
 
-    source = getattr(datasets, dataset)
-    md5 = dict(source.resources)
+    places = addresses(dataset)
     failures: list[str] = []
     complete, given_up = threading.Event(), threading.Event()
 
     def from_mirror(url: str, file: str) -> bool:
         try:
             if not given_up.is_set():
-                datasets.utils.download_url(f"{url}{file}", folder, md5=md5[file])
+                download_url(url, folder, md5=places[file].md5)
                 return True
         except Exception as error:  # RuntimeError, URLError, TimeoutError, HTTPException, ...
-            failures.append(f"{url}{file}: {one_line(error)}")
+            failures.append(f"{url}: {one_line(error)}")
         return False
 
     def download() -> None:
-        if all(any(from_mirror(url, f"{file}.gz") for url in source.mirrors) for file in files):
+        if all(any(from_mirror(url, file) for url in places[file].urls) for file in files):
             complete.set()
 
     worker = threading.Thread(target=download, daemon=True)

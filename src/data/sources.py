@@ -1,52 +1,24 @@
-"""Sources of images: files are found or downloaded, verified, and split the same way every time.
+"""Sources of images: files are verified, and split the same way every time.
 
 A source is a function that returns `Images`, named by `source._target_` of conf/data/NAME.yaml, whose other options are
 its arguments. A user's own images need no new source: data=images data.path=... reads them (src/data/user_images.py).
+Those that are downloaded are in src/data/official.py.
 """
 
 import gzip
 import hashlib
 import importlib.util
-import os
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from src.data.downloads import UNREADABLE, download
+from src.data.downloads import UNREADABLE
 from src.support.errors import UserError, one_line
 from src.support.files import cache_folder, write_to_cache
 
 DIGITS = tuple("0123456789")
-GARMENTS = (
-    "T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
-)  # fmt: skip
-
-# The official files by torchvision's names: the shapes of their arrays, and the MD5 of their uncompressed bytes.
-SHAPES = {
-    "train-images-idx3-ubyte": (60_000, 28, 28),
-    "train-labels-idx1-ubyte": (60_000,),
-    "t10k-images-idx3-ubyte": (10_000, 28, 28),
-    "t10k-labels-idx1-ubyte": (10_000,),
-}
-MD5 = {
-    "MNIST": {
-        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-    },
-    "FashionMNIST": {
-        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
-        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
-        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
-    },
-}
-HELD_OUT = 10_000  # validation images: the last of the official training set
-DEBIAN = {"FashionMNIST": [Path("/usr/share/datasets/fashion-mnist")]}  # package dataset-fashion-mnist
 SPLIT_SEED = 2013
 
 
@@ -102,21 +74,6 @@ def mnist5k() -> Images:
     return Images("mnist5k", str(path), DIGITS, *_split(images, labels))
 
 
-def mnist(root: str) -> Images:
-    """MNIST: 50,000 / 10,000 (the last of the official training set) / 10,000 (the official test set).
-
-    Read from `root`/MNIST/raw, or downloaded to that folder. Raises UserError where a file is missing and can't be
-    downloaded, or is not the official one; such a file is not changed.
-    """
-    return _load_official("mnist", "MNIST", DIGITS, root)
-
-
-def fashion_mnist(root: str) -> Images:
-    """Fashion-MNIST, split like MNIST: 50,000 / 10,000 / 10,000.
-
-    Read from `root`/FashionMNIST/raw, otherwise from Debian's folder, otherwise downloaded. UserError as for `mnist`.
-    """
-    return _load_official("fashion_mnist", "FashionMNIST", GARMENTS, root)
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:
@@ -149,64 +106,8 @@ def _cache_file() -> Path:
     return cache_folder() / "mnist5k.npz"
 
 
-def _load_official(name: str, dataset: str, classes: tuple[str, ...], root: str) -> Images:
-    """Load the data set of four IDX files that torchvision calls `dataset`; download what is missing."""
-    raw = _path(root) / dataset / "raw"
-    found = {file: _find(file, [raw, *DEBIAN.get(dataset, [])]) for file in SHAPES}
-    try:
-        arrays = {file: _read_official(dataset, file, path) for file, path in found.items() if path}
-        missing = [file for file in SHAPES if file not in arrays]
-        if missing:
-            download(dataset, missing, raw, partial(_read_official, dataset))
-            arrays |= {file: _read_official(dataset, file, raw / file) for file in missing}
-    except UNREADABLE as error:
-        debian = "apt install dataset-fashion-mnist, " if dataset in DEBIAN else ""
-        remedies = f"copy the four files to {raw}, {debian}or use data=mnist5k, which needs no download"
-        raise UserError(f"{one_line(error)}: {remedies}") from error
-    origin = "download" if missing else ", ".join(dict.fromkeys(str(path.parent) for path in found.values()))
-    images, labels, test_images, test_labels = (arrays[file] for file in SHAPES)
-    train = Split(images[:-HELD_OUT, None], labels[:-HELD_OUT].astype(np.int64))
-    val = Split(images[-HELD_OUT:, None], labels[-HELD_OUT:].astype(np.int64))
-    test = Split(test_images[:, None], test_labels.astype(np.int64))
-    return Images(name, origin, classes, train, val, test)
-
-
-def _find(file: str, folders: list[Path]) -> Path | None:
-    """The path of `file`, plain or .gz, in the first of the folders that has it; a dangling link counts."""
-    paths = (folder / f"{file}{suffix}" for folder in folders for suffix in ("", ".gz"))
-    return next((path for path in paths if os.path.lexists(path)), None)
-
-
-def _read_official(dataset: str, file: str, path: Path) -> np.ndarray:
-    """Read the array in `path`. Raises ValueError where it is not the official `file`."""
-    try:
-        return _read_idx(path, SHAPES[file], MD5[dataset][file])
-    except UNREADABLE as error:
-        raise ValueError(f"{path} is not the {file} of {dataset} ({one_line(error)})") from error
-
-
-def _read_idx(path: Path, shape: tuple[int, ...], md5: str) -> np.ndarray:
-    """Read a uint8 array of a shape from an IDX file, plain or .gz. Raises one of UNREADABLE where it differs."""
-    header = np.array([0x0800 + len(shape), *shape], ">u4").tobytes()
-    size = len(header) + int(np.prod(shape))
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise ValueError("it is no file")
-    data = np.empty(size + 1, np.uint8)  # one byte more, to detect a file that is too long
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        count = file.readinto(data)
-    if count < len(header) or bytes(data[: len(header)]) != header:
-        raise ValueError(f"it does not begin like an IDX file of {' x '.join(map(str, shape))} bytes")
-    if count != size:
-        raise ValueError(f"it is {'cut short' if count < size else 'too long'}: {size:,} bytes are due")
-    array = data[len(header) : size].reshape(shape)
-    if array.ndim == 1 and array.max() > 9:
-        raise ValueError(f"it has the label {array.max()}, beyond 0 to 9")
-    if hashlib.md5(data[:size], usedforsecurity=False).hexdigest() != md5:
-        raise ValueError("its MD5 differs: some bytes were changed")
-    return array
-
-
-def _path(text: str) -> Path:
+def absolute_path(text: str) -> Path:
+    """The path that an option names, from the root. Raises UserError for a home folder that does not exist."""
     try:
         return Path(text).expanduser().absolute()
     except (RuntimeError, TypeError) as error:

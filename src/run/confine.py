@@ -13,7 +13,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 log = logging.getLogger(__name__)
-DATASETS = {"src.data.sources.mnist": "MNIST", "src.data.sources.fashion_mnist": "FashionMNIST"}  # may be downloaded
 WANDB = "src.run.tracking.wandb_logger"  # this logger gets more options than its node of the configuration has
 ACCOUNT = ("project", "entity")  # options of W&B's logger that say where numbers are sent
 
@@ -34,7 +33,7 @@ def confine(cfg: DictConfig, given: Iterable[str] = ()) -> None:
 def confine_data(cfg: DictConfig, names: set[str]) -> None:
     """Read images in the file's folder where they are there, and download none to it."""
     root, source = cfg.data.get("root"), cfg.data.source
-    if root is None or names & {"data", "data.root", "data.source.root"} or has_images(source["_target_"], str(root)):
+    if root is None or names & {"data", "data.root", "data.source.root"} or has_images(source, str(root)):
         return
     here = os.environ.get("DATA_ROOT", "data")
     if here != root:
@@ -42,14 +41,13 @@ def confine_data(cfg: DictConfig, names: set[str]) -> None:
     cfg.data.root = source.root = here
 
 
-def has_images(source: str, root: str) -> bool:
-    """Whether the images of a source, given by its dotted path, can be read with this `root` without a download."""
-    if (dataset := DATASETS.get(source)) is None:
+def has_images(source: DictConfig, root: str) -> bool:
+    """Whether the images of a node `source` can be read with this `root` without a download."""
+    if not str(source["_target_"]).startswith("src.data.official."):
         return True
-    from src.data.sources import DEBIAN, SHAPES  # imports NumPy
+    from src.data.official import can_read  # imports NumPy
 
-    folders = [Path(root).expanduser() / dataset / "raw", *DEBIAN.get(dataset, [])]
-    return all(any((folder / f"{file}{end}").exists() for folder in folders for end in ("", ".gz")) for file in SHAPES)
+    return can_read(str(source["_target_"]), root, source.get("split"))
 
 
 def confine_wandb(node: DictConfig, option: str, names: set[str]) -> None:

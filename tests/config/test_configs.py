@@ -7,7 +7,10 @@ from omegaconf import OmegaConf
 
 from src import build
 from src.config.options import CONF, ApplyConfig, Config, check_flat
+from src.data.official import PUBLISHED, QMNIST_TEST
 from src.support.errors import UserError
+from tests.helpers.official_files import shrink, write_files
+from tests.helpers.runs import train_run
 
 PARTS = (
     "model",
@@ -43,6 +46,21 @@ def test_data_option_composes_with_a_vae(composed, option, tmp_path):
     vae = build.vae(cfg)
     assert vae.decode(vae.prior().sample((1,))).mean.shape == (1, *cfg.data.shape)
     assert cfg.trainer.max_epochs == cfg.data.epochs
+
+
+@pytest.mark.parametrize(("name", "options"), [("kmnist", []), ("emnist", ["data.split=letters"]), ("qmnist", [])])
+def test_data_option_trains_a_step(small, tmp_path, monkeypatch, name, options):
+    """On small files in the official format."""
+    published = {"emnist": "emnist_letters"}.get(name, name)
+    monkeypatch.setitem(QMNIST_TEST, "test10k", slice(10))
+    write_files(tmp_path / PUBLISHED[published].name / "raw", shrink(monkeypatch, published))
+    common = [each for each in small if not each.startswith("data") and not each.startswith("trainer.max_epochs")]
+    data = [f"data={name}", f"data.root={tmp_path}", "data.batch_size=16", *options]
+    folder = train_run([*common, *data, "trainer.max_epochs=1"], tmp_path / "run")
+    config = OmegaConf.load(folder / "config.yaml")
+    assert config.title.endswith(f" on {config.data.name}")
+    assert config.data.name == {"emnist": "emnist_letters", "qmnist": "qmnist_test10k"}.get(name, name)
+    assert build.open_run(folder).complete.classes == PUBLISHED[published].classes
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 128])

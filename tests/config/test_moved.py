@@ -13,12 +13,14 @@ from src.config.moved import MODULES, TASKS, current_path, current_paths
 from src.config.options import CONF, check_apply, check_run
 from src.support.errors import UserError
 
-# every `_target_` in the groups of conf/ when all modules were in one folder
+# every `_target_` in the groups of conf/ when all modules were in one folder, and what moved since then
 OLD = [
     "callbacks.pictures.Pictures",
     "callbacks.progress.Progress",
     "callbacks.recorder.Recorder",
     "lightning.pytorch.Trainer",
+    "src.data.sources.fashion_mnist",
+    "src.data.sources.mnist",
     "src.likelihoods.Bernoulli",
     "src.likelihoods.ContinuousBernoulli",
     "src.likelihoods.Gaussian",

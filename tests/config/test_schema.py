@@ -92,6 +92,13 @@ print(sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
         (["data.batch_size=[64]"], "data.batch_size must be a whole number, 1 or more, got"),
         (["data.shape=[1,28]"], "data.shape must be a list"),
         (["data.exclude_labels=4"], "data.exclude_labels must be a list"),
+        (
+            ["data=emnist", "data.split=foo"],
+            "data.split must be balanced or byclass or bymerge or letters or digits or",
+        ),
+        (["data=qmnist", "data.split=60"], "data.split must be test10k or test50k or test60k, got 60"),
+        (["data=qmnist", "data.source.split=test"], "data.source.split must be test10k or"),
+        (["data=npz", "data.path=x.npz", "data.white=grey"], "data.white must be a whole number or auto, got grey"),
         (["data.source=null"], "data.source must be a group of options, got null"),
         (["callbacks.recorder.images=-1"], "callbacks.recorder.images must be a whole number"),
         (["callbacks.recorder.samples=abc"], "callbacks.recorder.samples must be a whole number"),

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from src.data.module import TRAINING_SUBSET
+from src.data.official import fashion_mnist, mnist
 from src.data.pixels import binarize_as_published
-from src.data.sources import Images, Split, fashion_mnist, mnist
+from src.data.sources import Images, Split
 from src.support.errors import UserError
 from tests.helpers.images import epoch_of, image_data
 

@@ -5,7 +5,8 @@ import pytest
 
 from src import build
 from src.data.labels import exclude_labels, labels_for_npz, numbers_of
-from src.data.sources import DIGITS, GARMENTS, Images, Split
+from src.data.official import GARMENTS
+from src.data.sources import DIGITS, Images, Split
 from src.data.user_images import images as npz
 from src.support.errors import UserError
 from src.tasks.compare.task import images_of

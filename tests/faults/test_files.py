@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from src.data import image_files, sources
+from src.data.official import mnist
 from src.support.errors import UserError
 from tests.helpers.damage import damage
 from tests.helpers.official_files import idx, shrink_official, write_files
@@ -226,7 +227,7 @@ def test_a_damaged_idx_file(official, data):
         (raw / f"{name}.gz").write_bytes(data.draw(st.one_of(st.just(packed), damage(packed))))
     else:
         (raw / name).write_bytes(content)
-    images = read(sources.mnist, str(root))
+    images = read(mnist, str(root))
     if zipped:
         (raw / f"{name}.gz").unlink()
     assert images is None or content == files[name]

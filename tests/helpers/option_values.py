@@ -55,7 +55,7 @@ interval(1e-320,1e-319) interval(-1e308,1e308) int(interval(0,3))
 """)
 SPACES += [f"choice({','.join(map(str, range(3000)))})"]
 VALUES = [*NUMBERS, *LISTS, *TEXTS]
-NEED_NETWORK = ("mnist", "fashion_mnist")
+NEED_NETWORK = ("mnist", "fashion_mnist", "kmnist", "emnist", "qmnist")
 
 
 class Case(NamedTuple):

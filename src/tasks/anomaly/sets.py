@@ -10,14 +10,14 @@ from omegaconf import DictConfig, OmegaConf
 from src.build import Run
 from src.config.classes import make
 from src.config.options import CONF
-from src.data import sources
+from src.data import official
 from src.data.pixels import prepare
 from src.data.selection import equidistant_rows
 from src.support import noise
 from src.support.errors import UserError
 
-DATA = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "mnist5k": None}  # data sets, and the folder of their files
-COUNTERPART = {"mnist": "fashion_mnist", "mnist5k": "fashion_mnist", "fashion_mnist": "mnist"}
+DATA = ("mnist", "fashion_mnist", "kmnist", "mnist5k")
+COUNTERPART = {"mnist": "fashion_mnist", "mnist5k": "fashion_mnist", "fashion_mnist": "mnist", "kmnist": "mnist"}
 
 
 class ImageSet(NamedTuple):
@@ -96,15 +96,14 @@ def read_set(run: Run, name: str) -> np.ndarray:
 
 
 def default_sets(run: Run) -> list[str]:
-    """The class that was held out; else flips, noise, and the other one of MNIST and Fashion-MNIST if its files exist.
+    """The class that was held out; else flips, noise, and another data set like MNIST if its files exist.
 
     No data set is downloaded unless the user names it.
     """
     if run.excluded_labels:
         return ["held_out"]
     name = COUNTERPART.get(run.config.data.name)
-    raw = name and Path(data_config(run, name).root).expanduser() / DATA[name] / "raw"
-    exists = raw and all((raw / file).exists() or (raw / f"{file}.gz").exists() for file in sources.SHAPES)
+    exists = name and official.can_read(name, data_config(run, name).root)
     return ["flip_vertical", "flip_horizontal", "noise", *([name] if exists else [])]
 
 

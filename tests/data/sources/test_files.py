@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data import sources
+from src.data.official import PUBLISHED, fashion_mnist, mnist
 from tests.helpers.official_files import (
     TEST_IMAGES,
     TEST_LABELS,
@@ -22,7 +22,7 @@ from tests.helpers.official_files import (
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize(
     ("source", "dataset", "first"),
-    [(sources.mnist, "MNIST", "0"), (sources.fashion_mnist, "FashionMNIST", "T-shirt")],
+    [(mnist, "MNIST", "0"), (fashion_mnist, "FashionMNIST", "T-shirt")],
 )
 def test_files_are_read_and_split(source, dataset, first, zipped, official, tmp_path):
     folder = write_files(tmp_path / dataset / "raw", official, zipped)
@@ -39,23 +39,23 @@ def test_relative_root_and_home(official, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for root in ("here", "~/here"):
-        assert sources.mnist(root).origin == str(tmp_path / "here" / "MNIST" / "raw")
+        assert mnist(root).origin == str(tmp_path / "here" / "MNIST" / "raw")
 
 
 def test_root_that_is_no_path(official):
     for root in (2024, "~no-such-user-here/data"):
-        assert "Give the whole path" in refusal(sources.mnist, root)
+        assert "Give the whole path" in refusal(mnist, root)
 
 
 def test_debian_folder(official, mirrors, tmp_path, monkeypatch):
     """Its files stand in for those that root lacks, however they are compressed."""
     debian = write_files(tmp_path / "debian", official, zipped=True)
-    monkeypatch.setattr(sources, "DEBIAN", {"FashionMNIST": [debian]})
-    images = sources.fashion_mnist(str(tmp_path / "root"))
+    monkeypatch.setitem(PUBLISHED, "fashion_mnist", PUBLISHED["fashion_mnist"]._replace(elsewhere=(debian,)))
+    images = fashion_mnist(str(tmp_path / "root"))
     check_splits(images, official)
     assert images.origin == str(debian)
     raw = write_files(tmp_path / "root" / "FashionMNIST" / "raw", {TEST_LABELS: official[TEST_LABELS]})
-    assert sources.fashion_mnist(str(tmp_path / "root")).origin == f"{debian}, {raw}"
+    assert fashion_mnist(str(tmp_path / "root")).origin == f"{debian}, {raw}"
     assert not (tmp_path / "root" / "MNIST").exists()
     assert [path for server in mirrors for path in server.asked] == []
 
@@ -97,7 +97,7 @@ def test_damaged_file_is_refused_and_kept(damage, zipped, official, mirrors, tmp
     damaged = change(official[file])
     raw = write_files(tmp_path / "MNIST" / "raw", official | {file: damaged}, zipped)
     before = {path.name: path.read_bytes() for path in raw.iterdir()}
-    message = refusal(sources.mnist, str(tmp_path))
+    message = refusal(mnist, str(tmp_path))
     assert fault in message
     assert str(raw / file) in message
     assert f"copy the four files to {raw}" in message
@@ -122,7 +122,7 @@ def test_damaged_gzip_is_refused_and_kept(change, fault, official, tmp_path):
     path = raw / f"{TRAIN_IMAGES}.gz"
     damaged = change(path.read_bytes())
     path.write_bytes(damaged)
-    message = refusal(sources.fashion_mnist, str(tmp_path))
+    message = refusal(fashion_mnist, str(tmp_path))
     assert str(path) in message
     assert fault in message
     assert "apt install dataset-fashion-mnist" in message
@@ -131,7 +131,7 @@ def test_damaged_gzip_is_refused_and_kept(change, fault, official, tmp_path):
 
 def test_damage_is_no_reason_to_download_the_rest(official, mirrors, tmp_path):
     raw = write_files(tmp_path / "MNIST" / "raw", {TEST_LABELS: b"spoilt"})
-    assert str(raw / TEST_LABELS) in refusal(sources.mnist, str(tmp_path))
+    assert str(raw / TEST_LABELS) in refusal(mnist, str(tmp_path))
     assert [path.name for path in raw.iterdir()] == [TEST_LABELS]
     assert mirrors[0].asked == []
 
@@ -140,10 +140,10 @@ def test_what_is_no_file_is_refused_and_kept(official, mirrors, tmp_path):
     raw = write_files(tmp_path / "MNIST" / "raw", official)
     (raw / TEST_LABELS).unlink()
     (raw / TEST_LABELS).symlink_to("gone")
-    assert str(raw / TEST_LABELS) in refusal(sources.mnist, str(tmp_path))
+    assert str(raw / TEST_LABELS) in refusal(mnist, str(tmp_path))
     (raw / TEST_LABELS).unlink()
     (raw / TEST_LABELS).mkdir()
-    assert str(raw / TEST_LABELS) in refusal(sources.mnist, str(tmp_path))
+    assert str(raw / TEST_LABELS) in refusal(mnist, str(tmp_path))
     assert (raw / TEST_LABELS).is_dir()
     assert mirrors[0].asked == []
 
@@ -152,7 +152,7 @@ needs_data = pytest.mark.skipif(not os.environ.get("DATA_ROOT"), reason="DATA_RO
 
 
 @needs_data
-@pytest.mark.parametrize(("source", "dataset"), [(sources.mnist, "MNIST"), (sources.fashion_mnist, "FashionMNIST")])
+@pytest.mark.parametrize(("source", "dataset"), [(mnist, "MNIST"), (fashion_mnist, "FashionMNIST")])
 def test_real_files(source, dataset):
     images = source(os.environ["DATA_ROOT"])
     assert [split.images.shape for split in images[3:6]] == [(n, 1, 28, 28) for n in (50_000, 10_000, 10_000)]

@@ -9,7 +9,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from src.data import sources
-from tests.helpers.official_files import digest, refusal, write_files
+from src.data.official import PUBLISHED
+from tests.helpers.official_files import digest, refusal, shrink, write_files
 from tests.helpers.project import ROOT
 
 
@@ -91,23 +92,24 @@ def test_npz_that_is_none(content, tmp_path):
     assert str(path) in refusal(sources.npz, str(path))
 
 
-@pytest.mark.parametrize("name", ["mnist5k", "mnist", "fashion_mnist", "npz"])
-def test_configured_source(name, official, cache, tmp_path, monkeypatch):
-    """conf/data/NAME.yaml calls the source of that name with the options it shows."""
+@pytest.mark.parametrize("name", ["mnist5k", "mnist", "fashion_mnist", "kmnist", "emnist", "qmnist", "npz"])
+def test_configured_source(name, cache, tmp_path, monkeypatch):
+    """conf/data/NAME.yaml calls the source of that name with the options it shows, and names the data as it does."""
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
-    for dataset in ("MNIST", "FashionMNIST"):
-        write_files(tmp_path / dataset / "raw", official)
+    published = {"emnist": "emnist_balanced"}.get(name, name)
+    if published in PUBLISHED:
+        write_files(tmp_path / PUBLISHED[published].name / "raw", shrink(monkeypatch, published))
     np.savez(tmp_path / "mine.npz", images=grey(20, 28, 28))
-    data = OmegaConf.load(ROOT / "conf" / "data" / f"{name}.yaml")
+    data = OmegaConf.create({"data": OmegaConf.load(ROOT / "conf" / "data" / f"{name}.yaml")}).data
     if name == "npz":
         data.path = str(tmp_path / "mine.npz")
-    images = instantiate(OmegaConf.create({"data": data}).data.source)
-    assert images.name == ("mine" if name == "npz" else name)
+    images = instantiate(data.source)
+    assert images.name == ("mine" if name == "npz" else data.name)
     assert images.train.images.shape[1:] == tuple(data.shape)
 
 
 def test_import_is_light():
     """Reading images starts no torch, no torchvision and no mlxtend."""
     heavy = "{'torch', 'torchvision', 'mlxtend', 'pandas'}"
-    code = f"import sys, src.data.sources; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = f"import sys, src.data.sources, src.data.official; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
