@@ -1,6 +1,7 @@
 """A user's own image files, with the channels, size, range and polarity of a run's images."""
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -20,11 +21,17 @@ log = logging.getLogger(__name__)
 
 
 class UserImages(NamedTuple):
-    """Names, images (N, C, H, W) uint8, and for each whether its intensities were inverted, (N,)."""
+    """Names, images (N, C, H, W) uint8, and for each whether its intensities were inverted, (N,).
+
+    labels, classes: the class of each image, (N,) int64, and the names of the classes; both empty where there are none.
+        In a folder they are its sub-folders, in a file its labels
+    """
 
     names: list[str]
     images: np.ndarray
     inverted: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
 
 
 def read(
@@ -56,7 +63,21 @@ def read(
         names.append(name)
         images.append(fit_to_shape(255 - array if turn else array, shape))
         inverted.append(turn)
-    return UserImages(names, np.stack(images), np.array(inverted))
+    return UserImages(names, np.stack(images), np.array(inverted), *read_classes(Path(path).expanduser(), names))
+
+
+def read_classes(path: Path, names: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The labels (N,) and classes of the images at a path, given their names; both empty where there are none."""
+    given: list[str] = []
+    if path.is_dir() and all(len(Path(name).parts) > 1 for name in names):
+        given = [Path(name).parts[0] for name in names]
+    elif path.suffix.lower() == ".npz":
+        labels = read_arrays(path, str(path))[1]
+        given = [] if labels is None else [str(label) for label in labels]
+    parts = {name: re.split(r"(\d+)", name) for name in set(given)}
+    keys = {name: [(int(each), "") if each.isdecimal() else (-1, each) for each in parts[name]] for name in parts}
+    classes = sorted(keys, key=keys.__getitem__)
+    return np.array([classes.index(name) for name in given], np.int64), tuple(classes)
 
 
 def iterate_images(path: str) -> Iterator[tuple[str, Image.Image]]:
