@@ -18,7 +18,7 @@ from torch import nn
 
 from src.config import trust as trusting
 from src.config.classes import bind, call, explain, guard, make, select_options
-from src.config.memory import check_memory
+from src.config.memory import check_memory, check_training_memory
 from src.config.names import option_name
 from src.config.options import check_beta, to_plain_dict
 from src.config.overrides import name_of
@@ -125,6 +125,8 @@ def data(cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool
 def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
     """The VAE of a configuration with its objective, ready to train. Raises UserError if they do not fit each other."""
     check_beta(cfg)
+    if cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available():
+        check_training_memory(to_plain_dict(cfg))
     torch.manual_seed(cfg.seed)
     model, shape = vae(cfg), [1 if cfg.data.batch_size == 1 else 2, *cfg.data.shape]
     try_networks(model, shape)

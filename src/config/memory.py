@@ -4,7 +4,7 @@ import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
@@ -14,6 +14,9 @@ LARGEST = 32e9  # most bytes of a single array, or less where the machine has le
 FLOAT = 4  # bytes
 # of a weight there are its value, its gradient and two moments of Adam
 PER_WEIGHT = 4 * FLOAT
+# when the best checkpoint is read, it is there three times, with both moments, beside what was trained
+PER_WEIGHT_AT_END = PER_WEIGHT + 3 * 3 * FLOAT
+PER_OUTPUT = 2 * FLOAT  # of a layer's output there is its value before and after the activation
 SIZES = ("data.batch_size", "objective.samples", "latent_dim", "model.encoder.hidden", "model.encoder.channels")
 SIZES += ("prior.components", "prior.transforms", "prior.hidden", "posterior.transforms", "posterior.hidden")
 OF_TASKS = (
@@ -41,43 +44,118 @@ def check_memory(options: Mapping[str, Any]) -> None:
             )
 
 
+def check_training_memory(options: Mapping[str, Any]) -> None:
+    """Raise UserError for a training whose networks do not fit into the memory of this machine, be it in a step, with
+    what the layers give for a batch, or when its checkpoint is read."""
+    nbytes, names = training_size(options)
+    if nbytes > memory_of_machine():
+        raise UserError(
+            f"training with {', '.join(names)} takes about {nbytes / 1e9:.0f} GB, and this machine has "
+            f"{memory_of_machine() / 1e9:.0f} GB: use smaller images, or lower another of these options"
+        )
+
+
 def largest() -> float:
     """The bytes that an array may have: `LARGEST`, or the memory of this machine if that is less."""
+    return min(LARGEST, memory_of_machine())
+
+
+def memory_of_machine() -> float:
+    """The bytes of this machine's memory; infinite where it does not say."""
     names = getattr(os, "sysconf_names", {})
     if not {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= names.keys():
-        return LARGEST
-    return min(LARGEST, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        return math.inf
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class Layers(NamedTuple):
+    """What the options of a network tell about its layers, named from the image to the code.
+
+    at_image: the weights of the layer whose number grows with the image's; between: those of the others
+    outputs: the numbers that each layer gives for an image; the last of them are next to the code
+    names: the options, as NAME=VALUE
+    """
+
+    at_image: int
+    between: list[int]
+    outputs: list[int]
+    names: list[str]
+
+
+def layers_of(part: str, network: Any, shape: list[int]) -> Layers | None:
+    """The layers of an encoder or a decoder, as far as they are known from its options; None if nothing is."""
+    hidden = network.get("hidden") if isinstance(network, Mapping) else None
+    widths = hidden if isinstance(hidden, list) else [hidden]
+    if not widths or not is_count(*widths):
+        return None
+    names = [f"model.{part}.hidden={hidden}".replace(" ", "")]
+    if isinstance(hidden, list):
+        widths = widths if part == "encoder" else widths[::-1]
+        return Layers(math.prod(shape) * widths[0], [a * b for a, b in itertools.pairwise(widths)], widths, names)
+    channels = network.get("channels")
+    is_conv = str(network.get("_target_")).endswith((".ConvEncoder", ".ConvDecoder")) and isinstance(channels, list)
+    if not is_conv or not is_count(*channels):
+        return Layers(0, [], widths, names)
+    strides = len(channels)
+    height, width = (-(-side // 2**strides) for side in shape[1:])  # after all strides
+    maps = [count * height * width * 4 ** (strides - i) for i, count in enumerate(channels, start=1)]
+    kernels = [16 * a * b for a, b in itertools.pairwise([shape[0], *channels])]
+    names = [f"model.{part}.channels={channels}".replace(" ", ""), *names]
+    return Layers(maps[-1] * hidden, kernels, [*maps, hidden], names)
 
 
 def arrays(options: Mapping[str, Any]) -> Iterator[tuple[float, list[str]]]:
     """The bytes of the large arrays of a step, each with the options that it grows with, as NAME=VALUE."""
-    data, objective, model = options["data"], options["objective"], options["model"]
-    latents, components = options.get("latent_dim"), options["prior"].get("components")
-    samples, size, shape = objective.get("samples", 1), data.get("batch_size"), data.get("shape")
-    if not is_count(samples, size, latents) or not isinstance(shape, list) or not is_count(*shape):
+    if not has_sizes(options):
         return
-    pixels, batch = math.prod(shape), [f"data.batch_size={size}"]
-    drawn = [f"objective.samples={samples}", *batch]
-    yield FLOAT * samples * size * pixels, drawn
+    data, components = options["data"], options["prior"].get("components")
+    samples, size, latents = options["objective"].get("samples", 1), data["batch_size"], options["latent_dim"]
+    pixels, batch = math.prod(data["shape"]), [f"data.batch_size={size}"]
+    shape, drawn = f"data.shape={data['shape']}".replace(" ", ""), [f"objective.samples={samples}", *batch]
+    yield FLOAT * samples * size * pixels, [*drawn, shape]
     yield FLOAT * samples * size * latents, [*drawn, f"latent_dim={latents}"]
     for name in ("encoder", "decoder"):
-        hidden = model[name].get("hidden") if isinstance(model.get(name), Mapping) else None
-        widths = hidden if isinstance(hidden, list) else [hidden]
-        if not widths or not is_count(*widths):
+        if (layers := layers_of(name, options["model"].get(name), data["shape"])) is None:
             continue
-        named = [f"model.{name}.hidden={hidden}".replace(" ", "")]
-        # only of a list of widths it is known what comes before the first of them, or after the last one
-        ends = [pixels] if isinstance(hidden, list) else []
-        layers = [*ends, *widths] if name == "encoder" else [*widths, *ends]
-        yield PER_WEIGHT * max([a * b for a, b in itertools.pairwise(layers)], default=0), named
-        yield PER_WEIGHT * (widths[-1] if name == "encoder" else widths[0]) * latents, [*named, f"latent_dim={latents}"]
-        yield FLOAT * size * (samples if name == "decoder" else 1) * max(widths), [*drawn, *named]
+        yield PER_WEIGHT * layers.outputs[-1] * latents, [*layers.names, f"latent_dim={latents}"]
+        yield PER_WEIGHT * max(layers.between, default=0), layers.names
+        yield PER_WEIGHT * layers.at_image, [shape, *layers.names]
+        yield FLOAT * size * (samples if name == "decoder" else 1) * max(layers.outputs), [*drawn, *layers.names]
     if is_count(components):
         seen = [f"prior.components={components}"]
-        yield FLOAT * components * (pixels if "shape" in options["prior"] else latents), seen
+        of_images = "shape" in options["prior"]
+        yield PER_WEIGHT * components * (pixels if of_images else latents), [*seen, *([shape] if of_images else [])]
         yield FLOAT * components * samples * size * latents, [*seen, *drawn, f"latent_dim={latents}"]
     if str(options["posterior"].get("_target_")).endswith(".Full"):
         yield FLOAT * size * latents**2, [*batch, f"latent_dim={latents}"]
+
+
+def training_size(options: Mapping[str, Any]) -> tuple[float, list[str]]:
+    """The bytes that the networks of a training need at least, and the options that they grow with, as NAME=VALUE."""
+    if not has_sizes(options):
+        return 0, []
+    data, samples = options["data"], options["objective"].get("samples", 1)
+    components = options["prior"].get("components") if "shape" in options["prior"] else None
+    pseudo_inputs = components if is_count(components) else 0
+    names = [f"data.shape={data['shape']}".replace(" ", ""), f"data.batch_size={data['batch_size']}"]
+    names += [f"prior.components={pseudo_inputs}"] if pseudo_inputs else []
+    names += [f"objective.samples={samples}"] if samples > 1 else []
+    weights, outputs = pseudo_inputs * math.prod(data["shape"]), 0
+    images = {"encoder": data["batch_size"] + pseudo_inputs, "decoder": data["batch_size"] * samples}
+    for name, count in images.items():
+        if layers := layers_of(name, options["model"].get(name), data["shape"]):
+            weights += layers.at_image + sum(layers.between)
+            outputs += count * sum(layers.outputs)
+            names += layers.names
+    return max(PER_WEIGHT * weights + PER_OUTPUT * outputs, PER_WEIGHT_AT_END * weights), names
+
+
+def has_sizes(options: Mapping[str, Any]) -> bool:
+    """Whether the numbers that all arrays depend on have the right types."""
+    data, samples = options["data"], options["objective"].get("samples", 1)
+    shape = data.get("shape")
+    counts = is_count(samples, data.get("batch_size"), options.get("latent_dim"))
+    return counts and isinstance(shape, list) and len(shape) == 3 and is_count(*shape)
 
 
 def is_count(*values: Any) -> bool:

@@ -38,8 +38,8 @@ class UserImages(NamedTuple):
     names: of the files, with the number of an image within its file
     images: (N, C, H, W) uint8
     inverted: for each whether its intensities were inverted, (N,)
-    labels: the number of the class of each, (N,) int64
-    classes: the names of the classes; empty where there are none
+    labels, classes: the class of each image, (N,) int64, and the names of the classes; both empty where there are none.
+        In a folder they are its sub-folders, in a file its labels
     """
 
     names: list[str]
@@ -78,7 +78,7 @@ def read(
             images.append(fit_to_shape(255 - array if turn else array, shape))
             inverted.append(turn)
     classes = () if None in labels else tuple(sorted(set(labels), key=natural_key))
-    numbers = np.array([classes.index(label) for label in labels] if classes else np.zeros(len(names)), np.int64)
+    numbers = np.array([classes.index(label) for label in labels if classes], np.int64)
     return UserImages(names, np.stack(images), np.array(inverted), numbers, classes)
 
 

@@ -133,14 +133,17 @@ def sheet(title: str, caption: str, rows: Sequence[tuple[str, np.ndarray]], note
     step_across, step_down = (scale * (pixels + 1) for pixels in rows[0][1].shape[:1:-1])
     across = LABELS + max(len(images) for _, images in rows) * step_across
     below = TOP - 24 + len(rows) * step_down
-    figure = page.page(max(across, 600) + 2 * page.MARGIN, below + (30 if notes else 0) + page.MARGIN)
+    lines = max((note.count("\n") + 1 for note in notes), default=0)
+    figure = page.page(
+        max(across, 600) + 2 * page.MARGIN, below + (16 * max(lines, 2) - 2 if notes else 0) + page.MARGIN
+    )
     page.title(figure, title, caption)
     _name_rows(figure, TOP - 24, step_down, [name for name, _ in rows])
     for i, (_, images) in enumerate(rows):
         page.paste(figure, page.MARGIN + LABELS, TOP - 24 + i * step_down, tile(images, len(images)), scale)
     for i, note in enumerate(notes):
         middle = page.MARGIN + LABELS + (i + 0.5) * step_across
-        page.write(figure, middle, below + 10, note, points=8.5, ha="center")
+        page.shrink(page.write(figure, middle, below + 10, note, points=8.5, ha="center"), step_across - 2)
     return figure
 
 

@@ -93,26 +93,35 @@ class MLPDecoder(nn.Module):
         return self.layers(z).unflatten(1, self.shape)
 
 
-def shape_after_strides(shape: Shape, channels: Sequence[int]) -> Shape:
-    """The shape after one stride-2 convolution for each of `channels`. Raises ValueError where it does not divide."""
-    _, height, width = shape
+def padding_for_strides(shape: Shape, channels: Sequence[int]) -> tuple[int, int, int, int]:
+    """The pixels (left, right, top, bottom) that an image lacks for a stride-2 convolution for each of `channels`.
+
+    With them both sides are divisible by 2 to the number of convolutions.
+    """
     factor = 2 ** len(channels)
-    if height % factor or width % factor:
-        raise ValueError(
-            f"{len(channels)} strided convolutions need sides divisible by {factor}, images are {height} x {width}: "
-            "pad them, or choose model=mlp"
-        )
-    return channels[-1], height // factor, width // factor
+    height, width = (-side % factor for side in shape[1:])
+    return width // 2, width - width // 2, height // 2, height - height // 2
+
+
+def shape_after_strides(shape: Shape, channels: Sequence[int]) -> Shape:
+    """The shape of an image, padded by `padding_for_strides`, after a stride-2 convolution for each of `channels`."""
+    factor = 2 ** len(channels)
+    return channels[-1], -(-shape[1] // factor), -(-shape[2] // factor)
 
 
 @check_arguments
 class ConvEncoder(nn.Module):
-    """A stride-2 convolution for each of `channels`, then one hidden layer."""
+    """A stride-2 convolution for each of `channels`, then one hidden layer.
+
+    Images whose sides the strides do not divide are surrounded by zeros, as the convolutions do themselves: black,
+    which is in the range of every likelihood's pixels.
+    """
 
     def __init__(
         self, shape: Shape, out_features: int, channels: Widths, hidden: Count, activation: Activation
     ) -> None:
         super().__init__()
+        self.padding = padding_for_strides(shape, channels)
         layers = []
         for c_in, c_out in zip([shape[0], *channels], channels, strict=False):
             layers += [nn.Conv2d(c_in, c_out, kernel_size=4, stride=2, padding=1), activate(activation)]
@@ -120,6 +129,8 @@ class ConvEncoder(nn.Module):
         self.head = mlp([math.prod(shape_after_strides(shape, channels)), hidden, out_features], activation)
 
     def forward(self, x: Tensor) -> Tensor:
+        if any(self.padding):
+            x = functional.pad(x, self.padding)
         return self.head(self.convolutions(x).flatten(1))
 
 
@@ -144,11 +155,16 @@ class DoublingConvTranspose2d(nn.ConvTranspose2d):
 
 @check_arguments
 class ConvDecoder(nn.Module):
-    """One hidden layer, then a stride-2 transposed convolution for each of `channels` (in the encoder's order)."""
+    """One hidden layer, then a stride-2 transposed convolution for each of `channels` (in the encoder's order).
+
+    Where the strides do not divide the image's sides, the pixels that the encoder adds are cut off.
+    """
 
     def __init__(self, in_features: int, shape: Shape, channels: Widths, hidden: Count, activation: Activation) -> None:
         super().__init__()
         self.start = shape_after_strides(shape, channels)
+        self.padding = left, _, top, _ = padding_for_strides(shape, channels)
+        self.inside = (..., slice(top, top + shape[1]), slice(left, left + shape[2]))
         self.head = mlp([in_features, hidden, math.prod(self.start)], activation)
         layers = []
         for c_in, c_out in zip(reversed(channels), [*reversed(channels[:-1]), shape[0]], strict=True):
@@ -156,4 +172,5 @@ class ConvDecoder(nn.Module):
         self.convolutions = nn.Sequential(*layers).to(memory_format=FORMAT)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.convolutions(self.head(z).unflatten(1, self.start))
+        image = self.convolutions(self.head(z).unflatten(1, self.start))
+        return image[self.inside] if any(self.padding) else image

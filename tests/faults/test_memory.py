@@ -4,8 +4,13 @@ import resource
 from pathlib import Path
 
 import pytest
+import torch
 
-from src.config.options import check_run
+from src import build
+from src.config import memory
+from src.config.memory import check_training_memory, layers_of
+from src.config.options import check_run, to_plain_dict
+from src.models.networks import ConvEncoder
 from src.startup import as_user_errors
 from src.support.errors import UserError, is_memory_error
 from tests.helpers.command_lines import Outcome, run_case
@@ -36,6 +41,12 @@ def start(command: str, folder: Path, *options: str) -> Outcome:
             ["prior=mixture", "prior.components=9000000", "latent_dim=100"],
             ["prior.components=9000000", "data.batch_size=32"],
         ),
+        (["model=conv", "data.shape=[3,3000,3000]"], ["data.shape=[3,3000,3000]", "model.encoder.channels=[16,32]"]),
+        (
+            ["model=conv", "model.encoder.channels=[4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4]"],
+            ["model.encoder.channels=[4,4,"],
+        ),
+        (["prior=vamp", "data.shape=[1,9000,9000]", "model.encoder.hidden=[1]", "model.decoder.hidden=[1]"], ["shape"]),
     ],
 )
 def test_what_no_memory_holds_is_refused_at_composition(composed, small, options, names):
@@ -45,6 +56,29 @@ def test_what_no_memory_holds_is_refused_at_composition(composed, small, options
     assert all(name in str(refusal.value) for name in names)
     assert " GB " in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("options", [["model=conv"], ["model=mlp"], ["model=conv", "prior=vamp"]])
+def test_networks_of_large_images_are_refused_before_they_are_made(composed, small, options, monkeypatch):
+    monkeypatch.setattr(memory, "memory_of_machine", lambda: 25e9)
+    cfg = composed(*small, *options, "data.shape=[1,1000,1000]")
+    with pytest.raises(UserError, match=r"training with data\.shape=\[1,1000,1000\].* GB, and this machine has 25 GB"):
+        build.module(cfg, [])
+    check_training_memory(to_plain_dict(composed(*small, *options, "data.shape=[3,300,200]")))
+
+
+def test_the_weights_of_convolutions_are_counted(composed, small):
+    """Those of the layers next to the code are left out, as are biases."""
+    cfg = composed(*small, "model=conv", "data.shape=[3,30,21]")
+    layers = layers_of("encoder", to_plain_dict(cfg)["model"]["encoder"], [3, 30, 21])
+    encoder = ConvEncoder((3, 30, 21), 6, [16, 32], 256, "silu")
+    sizes = [weight.numel() for weight in encoder.parameters() if weight.dim() > 1]
+    assert [*layers.between, layers.at_image] == sizes[:-1]
+    shapes = []
+    for layer in (*encoder.convolutions, encoder.head[0]):
+        layer.register_forward_hook(lambda module, given, result: shapes.append(result[0].numel()))
+    encoder(torch.zeros(1, 3, 30, 21))
+    assert layers.outputs == [shapes[0], shapes[2], shapes[4]]
 
 
 def test_a_training_that_lacks_memory_ends_with_one_line(tmp_path, small):

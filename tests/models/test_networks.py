@@ -1,5 +1,7 @@
 """Shapes, widths and refusals of the networks."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -35,6 +37,55 @@ def test_shapes_and_gradients(encoder, decoder, shape):
     assert up(z).shape == (4, 2, *shape[1:])
     (down(x).square().sum() + up(z).square().sum()).backward()
     assert all(p.grad.abs().sum() > 0 for net in (down, up) for p in net.parameters())
+
+
+@pytest.mark.parametrize("strides", [1, 2, 3])
+def test_convolutions_take_images_of_any_size(strides):
+    """Gradients reach every layer; of a weight that no pixel depends on, in the decoder of a small image, it is 0."""
+    torch.manual_seed(0)
+    options = {"channels": [2] * strides, "hidden": 4, "activation": "tanh"}
+    for height, width in [*itertools.product(range(1, 10), repeat=2), (300, 200)]:
+        encoder, decoder = ConvEncoder((1, height, width), 3, **options), ConvDecoder(3, (2, height, width), **options)
+        features, images = encoder(torch.rand(2, 1, height, width)), decoder(torch.randn(2, 3))
+        assert features.shape == (2, 3)
+        assert images.shape == (2, 2, height, width)
+        (features.square().sum() + images.square().sum()).backward()
+        for parameter in (*encoder.parameters(), *decoder.parameters()):
+            assert torch.isfinite(parameter.grad).all()
+            assert parameter.grad.any()
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    ("size", "strides", "padding"),
+    [((1, 1), 3, (3, 4, 3, 4)), ((28, 28), 3, (2, 2, 2, 2)), ((5, 7), 2, (0, 1, 1, 2)), ((8, 6), 2, (1, 1, 0, 0))],
+)
+def test_a_padded_network_is_that_of_the_padded_image(size, strides, padding, channels):
+    left, right, top, bottom = padding
+    height, width = size
+    larger = (height + top + bottom, width + left + right)
+    options = {"channels": [3] * strides, "hidden": 5, "activation": "silu"}
+    encoders = [ConvEncoder((channels, *shape), 4, **options) for shape in (size, larger)]
+    decoders = [ConvDecoder(4, (channels, *shape), **options) for shape in (size, larger)]
+    for (ours, padded), x in ((encoders, torch.rand(6, channels, *size)), (decoders, torch.randn(6, 4))):
+        padded.load_state_dict(ours.state_dict())  # the same names and shapes
+        surrounded = torch.zeros(6, channels, *larger)
+        if x.dim() == 4:
+            surrounded[..., top : top + height, left : left + width] = x
+            torch.testing.assert_close(ours(x), padded(surrounded))
+        else:
+            torch.testing.assert_close(ours(x), padded(x)[..., top : top + height, left : left + width])
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 4)])
+def test_sizes_that_the_strides_divide_are_not_padded(shape, monkeypatch):
+    monkeypatch.delattr(torch.nn.functional, "pad")
+    options = {"channels": [4, 8], "hidden": 16, "activation": "silu"}
+    encoder, decoder = ConvEncoder(shape, 3, **options), ConvDecoder(3, shape, **options)
+    x, z = torch.rand(2, *shape), torch.randn(2, 3)
+    assert torch.equal(encoder(x), encoder.head(encoder.convolutions(x).flatten(1)))
+    assert torch.equal(decoder(z), decoder.convolutions(decoder.head(z).unflatten(1, decoder.start)))
 
 
 @pytest.mark.usefixtures("float64")
@@ -73,7 +124,5 @@ def test_activations(name):
 def test_refusals_say_what_to_do():
     with pytest.raises(ValueError, match=r"activation must be relu or .* or tanh, got swish"):
         MLPEncoder((1, 4, 4), 3, [8], activation="swish")
-    with pytest.raises(ValueError, match="divisible by 8, images are 28 x 28: pad them, or choose model=mlp"):
-        ConvEncoder((1, 28, 28), 3, [4, 4, 4], 8, "relu")
     with pytest.raises(ValueError, match=r"hidden must be a list, each element a whole number, 1 or more, got .0."):
         MLPDecoder(3, (1, 4, 4), [0], "relu")

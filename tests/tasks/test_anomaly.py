@@ -109,7 +109,7 @@ def test_the_histogram_counts_the_values_beyond_its_axis():
     random = np.random.default_rng(0)
     normal = random.normal(100, 10, 500)
     other = np.concatenate([random.normal(150, 10, 495), [1738, 900, -1000, NAN, INF]])
-    figure = pictures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {})
+    figure = pictures.histograms("a", {"kl": normal}, {"other": {"kl": other}}, {})
     assert {"◂ 1 down to −1,000", "2 up to 1,738, 2 ∞ ▸"} <= set(texts(figure))
     (axes,) = (axes for axes in figure.axes if axes.patches)
     low, high = axes.get_xlim()
@@ -120,11 +120,8 @@ def test_the_histogram_counts_the_values_beyond_its_axis():
 
 
 def test_the_histograms_count_the_images_and_name_the_units():
-    columns = {
-        name: {"-elbo": values, "mean_intensity": values, "png_size": values}
-        for name, values in (("test", np.arange(500.0)), ("yours", np.ones(1)))
-    }
-    words = texts(pictures.histograms("a", columns, {}))
+    test, yours = (dict.fromkeys(("-elbo", "mean_intensity", "png_size"), v) for v in (np.arange(500.0), np.ones(1)))
+    words = texts(pictures.histograms("a", test, {"yours": yours}, {}))
     assert "yours\n1 image" in words
     assert {"\N{MINUS SIGN}elbo, nats", "mean intensity, 0 to 1", "png size, nats"} <= set(words)
     assert "anomaly scores of 500 test images, and of others" in words
@@ -136,7 +133,7 @@ def test_the_histograms_count_the_images_and_name_the_units():
 )
 def test_any_scores_can_be_drawn(normal, other):
     normal, other = np.array(normal), np.array(other)
-    lines = texts(pictures.histograms("a", {"test": {"kl": normal}, "other": {"kl": other}}, {}))
+    lines = texts(pictures.histograms("a", {"kl": normal}, {"other": {"kl": other}}, {}))
     infinite = int(np.isinf(normal).sum() + np.isinf(other).sum())
     assert sum(int(line.removesuffix(" ∞ ▸")) for line in lines if line.endswith(" ∞ ▸")) == infinite
     assert not any("up to" in line or "down to" in line for line in lines)
@@ -192,7 +189,7 @@ def test_own_images_are_scored(applied, finished, images, tmp_path):
     assert (numbers["images"], numbers["inverted"]) == (7, 2)
     assert rows["odd.jpg"]["percentile of nll"] == "100.00"
     assert max(rows, key=lambda name: float(rows[name]["nll"])) == "odd.jpg"
-    assert set(rows["1.png"]) == {"file", "nll", "-elbo", "percentile of nll", "inverted"}
+    assert set(rows["1.png"]) == {"file", "class", "verdict", "nll", "-elbo", "percentile of nll", "inverted"}
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,12 @@ from tests.helpers.models import POSTERIORS
 from tests.helpers.project import python_block
 
 
-def convolutional(posterior=posteriors.Gaussian, likelihood=likelihoods.Bernoulli, channels=1) -> VAE:
-    """An untrained VAE of 8 x 8 pixels and 3 latents."""
-    options = {"channels": [4], "hidden": 8, "activation": "silu"}
+def convolutional(posterior=posteriors.Gaussian, likelihood=likelihoods.Bernoulli, shape=(1, 8, 8), strides=1) -> VAE:
+    """An untrained VAE of 3 latents."""
+    options = {"channels": [4] * strides, "hidden": 8, "activation": "silu"}
     encoder, decoder = (partial(network, **options) for network in (networks.ConvEncoder, networks.ConvDecoder))
     torch.manual_seed(0)
-    vae = VAE((channels, 8, 8), 3, encoder, decoder, posterior(3), priors.Standard(3), likelihood())
+    vae = VAE(shape, 3, encoder, decoder, posterior(3), priors.Standard(3), likelihood())
     return vae.eval()
 
 
@@ -138,9 +138,20 @@ def check_encoder(posterior, folder, outputs):
     ids=["bernoulli", "continuous_bernoulli", "gaussian", "per_pixel", "logistic256"],
 )
 def test_likelihoods_in_colour(likelihood, tmp_path):
-    vae, path, z = convolutional(likelihood=likelihood, channels=3), tmp_path / "decoder.onnx", torch.randn(6, 3)
+    vae, path, z = convolutional(likelihood=likelihood, shape=(3, 8, 8)), tmp_path / "decoder.onnx", torch.randn(6, 3)
     export.write_onnx(export.Decoder(vae), z[:2], path, "codes", ["mean"])
     assert export.difference(export.Decoder(vae), z, path) <= 1e-5
+
+
+def test_padded_convolutions_are_exported(tmp_path):
+    vae = convolutional(shape=(3, 7, 5), strides=2)
+    for module, file, example, names in (
+        (export.Encoder(vae), "encoder.onnx", torch.rand(6, 3, 7, 5), ("images", ["mean", "scale"])),
+        (export.Decoder(vae), "decoder.onnx", torch.randn(6, 3), ("codes", ["mean"])),
+    ):
+        export.write_onnx(module, example[:2], tmp_path / file, *names)
+        assert export.difference(module, example, tmp_path / file) <= 1e-5
+    assert run_onnx(tmp_path / "decoder.onnx", example.numpy())["mean"].shape == (6, 3, 7, 5)
 
 
 def test_a_file_whose_outputs_differ_is_refused(exported, finished):

@@ -131,7 +131,6 @@ def test_a_diverged_training_says_so(run):
         (["data.batch_size=0"], "batch_size must be a whole number, 1 or more, got 0"),
         (["data.batch_size=few"], "batch_size must be a whole number, 1 or more, got few"),
         (["model.encoder.activation=swish"], "model.encoder.activation must be relu or .*, got swish"),
-        (["model=conv", "model.encoder.channels=[4,4,4]"], "divisible by 8"),
         (
             ["likelihood=gaussian", "likelihood.sigma=0"],
             "likelihood.sigma must be .* or a number, 0.001953 or more, got 0",

@@ -7,6 +7,7 @@ the images alone, without the VAE.
 """
 
 import io
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 
@@ -24,6 +25,7 @@ from src.inference.importance import elbo, encoder_parameters, nll, refine
 from src.inference.proposals import propose
 from src.models.draws import Draws
 from src.models.vae import VAE
+from src.support.console import stages
 from src.support.noise import Noise
 from src.support.statistics import Estimate
 
@@ -32,6 +34,7 @@ BASELINES = ("mean_intensity", "png_size")
 DRAWS = 8  # codes of an image over which recon, the ELBO and the regret are averaged
 CHUNK = 125  # images at once: with the samples of `refine` they stay in the cache of a processor
 
+log = logging.getLogger(__name__)
 Columns = dict[str, np.ndarray]
 Score = Callable[[VAE, Batch, Noise], Tensor]
 
@@ -114,6 +117,31 @@ def evaluate_scores(
     return columns | {name: np.abs(own[name] - usual[name].mean()) for name in BASELINES}
 
 
+def score_sets(
+    run: Run, sets: Mapping[str, np.ndarray], scores: Mapping[str, Mapping[str, Score]]
+) -> dict[str, Columns]:
+    """The scores of sets of prepared images, those that `scores` has for each set, by set."""
+    sizes = {f"{name}, {len(images):,} images": len(images) for name, images in sets.items()}
+    with tqdm(total=sum(sizes.values()), desc="scores", unit="image", disable=None, leave=False, delay=1) as bar:
+        steps = zip(stages(sizes), sets.items(), strict=True)
+        return {name: evaluate_scores(run, images, scores[name], bar) for _, (name, images) in steps}
+
+
+def count_not_finite(name: str, columns: Columns) -> dict[str, int]:
+    """Count the values of each score of a set that are not finite, for the scores that have any, and log a warning.
+
+    Such values rank as the most anomalous.
+    """
+    counts = {score: int(np.isinf(values).sum()) for score, values in columns.items()}
+    counts = {score: count for score, count in counts.items() if count}
+    if counts:
+        shares = ", ".join(f"{score} of {count:,}" for score, count in counts.items())
+        size = len(next(iter(columns.values())))
+        text = "%s: of %d images these scores are not finite and rank as the most anomalous: %s"
+        log.warning(text, name, size, shares)
+    return counts
+
+
 def infinite_unless_finite(values: np.ndarray) -> np.ndarray:
     """Scores (N,) with infinity, the most anomalous, in place of those that are not finite."""
     return np.where(np.isfinite(values), values, np.inf)
@@ -162,9 +190,12 @@ def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float | Es
     # only the order counts, and scikit-learn rejects infinite scores
     score = np.unique(np.concatenate([normal, anomalous]), return_inverse=True)[1]
     fpr, tpr, _ = roc_curve(truth, score, drop_intermediate=False)
-    variances = [np.var(share_below(a, b), ddof=1) / len(a) for a, b in ((normal, anomalous), (anomalous, normal))]
+    se = None  # of a single image it is not known
+    if min(len(normal), len(anomalous)) > 1:
+        pairs = ((normal, anomalous), (anomalous, normal))
+        se = math.sqrt(sum(np.var(share_below(a, b), ddof=1) / len(a) for a, b in pairs))
     return {
-        "auroc": Estimate(roc_auc_score(truth, score), math.sqrt(sum(variances))),
+        "auroc": Estimate(roc_auc_score(truth, score), se),
         "aupr": average_precision_score(truth, score),
         "fpr95": fpr[np.argmax(tpr >= 0.95)],
     }

@@ -1,0 +1,42 @@
+"""A user's own images in a task: read, prepared for the run's VAE, and as rows of a picture."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+
+from src.build import Run
+from src.data import image_files, raster
+from src.data.image_files import UserImages
+from src.data.pixels import as_bytes, as_input, prepare
+from src.support.noise import seed_of
+from src.support.ranges import Positive
+
+Invert = bool | Literal["auto"]
+White = Positive | Literal["auto"]
+
+
+def read_own_images(run: Run, input: str, invert: Invert, white: White) -> UserImages:
+    """The images of a file or a folder, with the shape of the run's.
+
+    invert, white: how src/data/image_files.py reads them: whether dark and light change places, and the white level
+    """
+    ground = raster.border(run.data.source.train.images).mean()
+    return image_files.read(input, tuple(run.config.data.shape), ground, invert, white)
+
+
+def prepare_own_images(run: Run, own: UserImages) -> np.ndarray:
+    """The images, prepared for the run's VAE; pixels that are drawn are the same in all tasks."""
+    seed = seed_of(run.seed, "anomaly", "input") % 2**32
+    return prepare(np.ascontiguousarray(own.images), run.data.pixels, seed)
+
+
+def own_picture_rows(own: UserImages, prepared: np.ndarray, rows: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
+    """The images in these rows as rows of a picture, by their names: resized, and as the VAE sees them."""
+    chosen = np.asarray(rows)
+    images, inverted = own.images[chosen], own.inverted[chosen, None, None, None]
+    return {
+        "your image": np.where(inverted, 255 - images, images),
+        "as the VAE sees it": as_bytes(as_input(torch.from_numpy(prepared[chosen]))),
+    }
