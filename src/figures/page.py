@@ -195,6 +195,11 @@ def render_each(figure: Figure, show: Callable[[Frame], None], frames: Iterable[
         yield _finish(figure, artists)
 
 
+def shorten(text: str, length: int) -> str:
+    """A text, or its beginning and an ellipsis where it is longer."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
 def tick(value: float) -> str:
     """The number at a tick of an axis."""
     return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")

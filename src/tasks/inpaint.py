@@ -25,7 +25,7 @@ from src.support.errors import UserError
 from src.support.noise import Noise, seed_of
 from src.support.ranges import Count, Several
 from src.support.statistics import estimate
-from src.tasks.examples import example_batch, picture_rows
+from src.tasks.own_images import Invert, White, examples
 
 Mask = Literal["half", "box", "random"]
 FITS = 4  # Gaussians fitted to p(z|visible), each from another start
@@ -54,6 +54,9 @@ def inpaint(
     images: Several,
     samples: Annotated[Count, Ge(10)],
     draws: Annotated[Count, Ge(3)],
+    input: str | None,
+    invert: Invert,
+    white: White,
 ) -> dict[str, Any]:
     """Write MASK.png, and measure how well the VAE and the mean-fill predict the missing pixels.
 
@@ -63,17 +66,19 @@ def inpaint(
     mask: `half`, `box` or `random`, or several; images: how many of the test images, or all if there are fewer
     samples: codes from which an image's numbers are estimated
     draws: how many draws of p(z|visible) for each image; their mean is the fill that is measured
+    input: a file or a folder of the user's images, to take these instead; invert, white: see read_own_images
     """
     masks = [mask] if isinstance(mask, str) else mask
-    random = np.random.default_rng(seed_of(run.seed, "inpainted images"))
-    rows = random.permutation(len(run.data.test.labels))[:images]
-    batch = example_batch(run, rows)
+    source, random = examples(run, input, invert, white), np.random.default_rng(seed_of(run.seed, "inpainted images"))
+    rows = random.permutation(len(source))[:images]
+    batch = source.batch(rows)
     check_likelihood(run, batch)
     others = run.data.train_subset.images  # each fit begins with the missing pixels of another image
     donors = as_input(torch.from_numpy(others[random.integers(len(others), size=(len(rows), FITS)).T]))
     masked = {name: Masked(batch, MASKS[name](batch.x, run.seed)) for name in masks}
     pixels = marginals(run.data.source.train.images, run.data.pixels)
-    pictured = mixed_rows(run.data.test.labels[rows], min(PICTURED, len(rows)), run.seed)
+    classes = source.classes[rows] if len(source.classes) else np.zeros(len(rows), np.int64)
+    pictured = mixed_rows(classes, min(PICTURED, len(rows)), run.seed)
     numbers: dict[str, Any] = {"images": len(rows)}
     for name, result in inpaint_all(run, masked, donors, samples, draws).items():
         x, visible = batch.x.cpu(), masked[name].visible.cpu()
@@ -86,7 +91,7 @@ def inpaint(
         fills |= {"mean-fill": mean_fill.images}
         caption = f"{CAPTIONS[name]}; beneath, −log p(missing | visible) in nats"
         shown = {name: fill[pictured] for name, fill in fills.items()}
-        sheet_rows = [*picture_rows(run, rows[pictured]).items(), *image_rows(x[pictured], visible[pictured], shown)]
+        sheet_rows = [*source.picture_rows(rows[pictured]).items(), *image_rows(x[pictured], visible[pictured], shown)]
         notes = [(float(vae.nll[i]), float(mean_fill.nll[i])) for i in pictured]
         write_image(picture(run.config.title, caption, sheet_rows, notes), folder / f"{name}.png", scale=1)
     return numbers

@@ -1,4 +1,4 @@
-"""Paths from one test image to another: through the latent space, and through the pixels."""
+"""Paths from one image to another: through the latent space, and through the pixels."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,6 @@ from tqdm import tqdm
 from src.build import Run
 from src.data.batches import Batch
 from src.data.pixels import Pixels, as_bytes
-from src.data.selection import mixed_rows
 from src.figures.animation import write_animation, write_image
 from src.inference.importance import nll
 from src.models.vae import VAE
@@ -24,7 +23,8 @@ from src.support.noise import Noise, generator
 from src.support.ranges import Count, Whole
 from src.support.statistics import estimate
 from src.tasks import walks
-from src.tasks.examples import describe, example_batch, picture_rows
+from src.tasks.examples import Examples
+from src.tasks.own_images import Invert, White, examples
 
 log = logging.getLogger(__name__)
 FEW = 4  # the default number of pairs, which is accepted however few images there are
@@ -46,15 +46,22 @@ def interpolate(
     images: Sequence[Sequence[Whole]] | None,
     steps: Annotated[Count, Ge(3)],
     path: Literal["linear", "spherical", "both"],
+    input: str | None,
+    invert: Invert,
+    white: White,
 ) -> dict[str, Any]:
-    """Write pair_NUMBER.png for each pair of test images, and interpolation.gif through several images and back.
+    """Write pair_NUMBER.png for each pair of test images, or of a user's own, and interpolation.gif through several
+    images and back.
 
     All paths lead from one reconstruction to another in `steps` points. `images` names the pairs; without it random
-    pairs of different classes are chosen. path: `linear`, `spherical`, or `both`, which is linear alone for a learned
-    prior.
+    pairs of different classes are chosen, of images without classes the first and the second, the third and the
+    fourth, and so on. path: `linear`, `spherical`, or `both`, which is linear alone for a learned prior.
+
+    input: a file or a folder of the user's images; invert, white: see read_own_images
     """
-    chosen = choose_pairs(images, pairs, run)
-    batch = example_batch(run, chosen.ravel())
+    source = examples(run, input, invert, white)
+    chosen = choose_pairs(images, pairs, source)
+    batch = source.batch(chosen.ravel())
     vae = run.vae.given(batch.y)
     paths = latent_paths(path, vae)
     z = vae.embed(batch.x).unflatten(0, (-1, 2))
@@ -68,8 +75,8 @@ def interpolate(
     for i, (a, b) in enumerate(chosen):
         figure = walks.strip(
             run.config.title,
-            f"from {describe(run, a)} to {describe(run, b)}: means of p(x | z) along the path, or faded in between",
-            picture_rows(run, chosen[i]),
+            f"from {source.describe(a)} to {source.describe(b)}: means of p(x | z) along the path, or faded in between",
+            source.picture_rows(chosen[i]),
             {name: as_bytes(mean[i]) for name, mean in means.items()},
             {
                 f"{HEADINGS[run.data.pixels]}: bound of {SAMPLES} samples, nats": {k: v[i] for k, v in nats.items()},
@@ -77,7 +84,7 @@ def interpolate(
             },
         )
         write_image(figure, folder / f"pair_{i + 1}.png", scale=1)
-    write_tour(run, folder, list(dict.fromkeys(chosen.ravel()))[:TOUR], paths)
+    write_tour(source, folder, list(dict.fromkeys(chosen.ravel()))[:TOUR], paths)
     return summary(nats, prior)
 
 
@@ -115,23 +122,23 @@ def nearer_label(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return torch.where(t < 0.5, a[:, None], b[:, None])
 
 
-def choose_pairs(images: Sequence[Sequence[int]] | None, pairs: int, run: Run) -> np.ndarray:
-    """Rows (P, 2) of pairs of test images. Raises UserError for more pairs, or other images, than there are."""
-    labels = run.data.test.labels
-    if len(labels) < 2:
-        raise UserError("task=interpolate needs two test images or more: there is one")
+def choose_pairs(images: Sequence[Sequence[int]] | None, pairs: int, source: Examples) -> np.ndarray:
+    """Rows (P, 2) of pairs of images. Raises UserError for more pairs, or other images, than there are."""
+    count = len(source)
+    if count < 2:
+        raise UserError(f"task=interpolate needs two {source.kind} or more: there is one")
     if images is None:
-        most = len(labels) // 2
+        most = count // 2
         if pairs > max(most, FEW):
             raise UserError(f"task.pairs must be from 1 to {max(most, FEW)}, got {pairs}")
         if pairs > most:
-            log.warning("task.pairs=%d, but %d test images make no more than %d", pairs, len(labels), most)
+            log.warning("task.pairs=%d, but %d %s make no more than %d", pairs, count, source.kind, most)
             pairs = most
-        return mixed_rows(labels, 2 * pairs, run.seed).reshape(-1, 2)
+        return source.mixed_rows(2 * pairs).reshape(-1, 2)
     for pair in images or [[]]:
-        if len(pair) != 2 or pair[0] == pair[1] or max(pair) >= len(labels):
+        if len(pair) != 2 or pair[0] == pair[1] or max(pair) >= count:
             raise UserError(
-                f"task.images must be pairs of different test images from 0 to {len(labels) - 1}, "
+                f"task.images must be pairs of different {source.kind} from 0 to {count - 1}, "
                 f"as [[0,1],[2,3]], got {pair}"
             )
     return np.array(images)
@@ -183,17 +190,17 @@ def prior_nll(vae: VAE, codes: Tensor, y: Tensor) -> np.ndarray:
     return -vae.given(y.flatten()).prior().log_prob(codes.flatten(0, 1)).unflatten(0, y.shape).cpu().numpy()
 
 
-def write_tour(run: Run, folder: Path, rows: list[int], paths: dict[str, LatentPath]) -> None:
-    """Write interpolation.gif: from test image to test image and back to the first."""
-    batch = example_batch(run, rows)
+def write_tour(source: Examples, folder: Path, rows: list[int], paths: dict[str, LatentPath]) -> None:
+    """Write interpolation.gif: from image to image and back to the first."""
+    run, batch = source.run, source.batch(rows)
     z = run.vae.given(batch.y).embed(batch.x)
     t = torch.linspace(0, 1, LEG + 1, device=z.device, dtype=z.dtype)
     codes = {name: between(z, z.roll(-1, 0), t) for name, between in paths.items()}
     means = decode_paths(run.vae, codes, nearer_label(batch.y, batch.y.roll(-1, 0), t))
     # the last frame of a leg is the first of the next, which is dropped from all legs but the last
     frames = {name: as_bytes(torch.cat([m[:, :-1].flatten(0, 1), m[-1, -1:]])) for name, m in means.items()}
-    caption = f"means of p(x | z) along the paths between {len(rows)} test images and back"
-    figure, show = walks.tour(run.config.title, caption, picture_rows(run, rows), frames)
+    caption = f"means of p(x | z) along the paths between {len(rows)} {source.kind} and back"
+    figure, show = walks.tour(run.config.title, caption, source.picture_rows(rows), frames, source.short_names(rows))
     write_animation(figure, show, range(len(frames[FADE])), folder / "interpolation.gif")
 
 

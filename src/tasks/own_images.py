@@ -1,6 +1,7 @@
 """A user's own images in a task: read, prepared for the run's VAE, and as rows of a picture."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -10,9 +11,14 @@ from src.build import Run
 from src.data import image_files, raster
 from src.data.image_files import UserImages
 from src.data.pixels import as_bytes, as_input, prepare
+from src.data.sources import Split
+from src.evaluation.samplers import draw_labels
+from src.figures.page import shorten
 from src.support.noise import seed_of
 from src.support.ranges import Positive
+from src.tasks.examples import Examples, test_set
 
+LONGEST = 40  # characters of a file's name in a picture
 Invert = bool | Literal["auto"]
 White = Positive | Literal["auto"]
 
@@ -40,3 +46,25 @@ def own_picture_rows(own: UserImages, prepared: np.ndarray, rows: Sequence[int] 
         "your image": np.where(inverted, 255 - images, images),
         "as the VAE sees it": as_bytes(as_input(torch.from_numpy(prepared[chosen]))),
     }
+
+
+def examples(run: Run, input: str | None, invert: Invert, white: White) -> Examples:
+    """The images of a file or a folder, see `read_own_images`, or the run's test images where `input` is None.
+
+    A conditional model is given labels chosen at random for a user's images.
+    """
+    if input is None:
+        return test_set(run)
+    own = read_own_images(run, input, invert, white)
+    prepared = prepare_own_images(run, own)
+    split = Split(prepared, draw_labels(run, len(prepared), "own images").cpu().numpy())
+    picture_rows = partial(own_picture_rows, own, prepared)
+    return Examples(run, "images of yours", split, own.labels, picture_rows, partial(describe_own, own), own.names)
+
+
+def describe_own(own: UserImages, row: int) -> str:
+    """The name of an image's file, with its class where the name does not begin with it."""
+    name = own.classes[own.labels[row]] if own.classes else ""
+    file = own.names[row]
+    label = f" ({shorten(name, LONGEST)})" if name and not file.startswith(f"{name}/") else ""
+    return (file if len(file) <= LONGEST else f"…{file[1 - LONGEST :]}") + label

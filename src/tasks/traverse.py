@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.data.pixels import as_bytes
-from src.data.selection import mixed_rows
 from src.figures.animation import write_animation, write_image
 from src.inference import metrics
 from src.inference.metrics import ACTIVE
@@ -20,7 +19,8 @@ from src.models.vae import VAE
 from src.support.errors import UserError
 from src.support.ranges import Count, Several, Whole
 from src.tasks import walks
-from src.tasks.examples import describe, example_batch, picture_rows
+from src.tasks.examples import Examples
+from src.tasks.own_images import Invert, White, examples
 
 ENDS = 0.01, 0.99  # quantiles at which a sweep begins and ends
 PRIOR_DRAWS = 10_000  # from which the quantiles of a learned prior are estimated
@@ -28,27 +28,38 @@ MOVING, FRAMES = 6, 21  # images in the animation, and its frames in one directi
 GRID = 20  # codes along each side of the plane
 
 
-def traverse(run: Run, folder: Path, image: Whole | None, steps: Several, dimensions: Count | None) -> dict[str, Any]:
+def traverse(
+    run: Run,
+    folder: Path,
+    image: Whole | None,
+    steps: Several,
+    dimensions: Count | None,
+    input: str | None,
+    invert: Invert,
+    white: White,
+) -> dict[str, Any]:
     """Write traversal.png of a test image, traversal.gif of several, and for two latent dimensions manifold.png.
 
     Each row is an active dimension, at most `dimensions` of them: the one with the largest KL first, or the one with
     the largest variance where the KL of single dimensions has no closed form.
+
+    input: a file or a folder of the user's images, to take these instead; invert, white: see read_own_images
     """
-    test = run.data.test
-    if image is not None and image >= len(test.labels):
-        raise UserError(f"task.image must be from 0 to {len(test.labels) - 1}, or null, got {image}")
+    source, test = examples(run, input, invert, white), run.data.test
+    if image is not None and image >= len(source):
+        raise UserError(f"task.image must be from 0 to {len(source) - 1}, or null, got {image}")
     batches = run.batches(test if len(test.labels) > 1 else run.train)  # codes of a single image do not vary
     progress = tqdm(batches, "codes", unit="batch", disable=None, leave=False, delay=1)
     means, kl = metrics.dimensions(run.vae, progress)
     variance = means.var(0, dtype=np.float64)
     order = active_dimensions(variance, kl)
     names = {d: dimension_name(d, variance, kl) for d in order[:dimensions]}
-    random = [int(row) for row in mixed_rows(test.labels, min(MOVING, len(test.labels)), run.seed)]
-    chosen = random[0] if image is None else image
+    mixed = source.mixed_rows(MOVING).tolist()
+    chosen = mixed[0] if image is None else image
     criterion = "the largest variance of codes" if kl is None else "the largest mean KL"
-    figure = traversal(run, chosen, names, np.linspace(*ENDS, steps), criterion)
+    figure = traversal(source, chosen, names, np.linspace(*ENDS, steps), criterion)
     write_image(figure, folder / "traversal.png", scale=1)
-    figure, show = animated_traversal(run, [chosen, *(row for row in random if row != chosen)][:MOVING], names)
+    figure, show = animated_traversal(source, [chosen, *(row for row in mixed if row != chosen)][:MOVING], names)
     there_and_back = [*range(FRAMES), *range(FRAMES - 2, -1, -1)]
     write_animation(figure, show, there_and_back, folder / "traversal.gif")
     if run.vae.latent_dim == 2:
@@ -96,29 +107,31 @@ def replace_dimension(z: Tensor, dimension: int, values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def traversal(run: Run, row: int, names: dict[int, str], levels: np.ndarray, criterion: str) -> Figure:
-    """Draw a test image as each named dimension passes the prior's quantiles `levels`; `criterion` orders the names."""
-    batch = example_batch(run, [row])
+def traversal(source: Examples, row: int, names: dict[int, str], levels: np.ndarray, criterion: str) -> Figure:
+    """Draw an image as each named dimension passes the prior's quantiles `levels`; `criterion` orders the names."""
+    run, batch = source.run, source.batch([row])
     vae = run.vae.given(batch.y)
     z, values = vae.embed(batch.x), quantiles(vae, levels)
     rows = []
     for d, name in names.items():
         means = vae.decode(replace_dimension(z, d, values[:, d])).mean[:, 0]
         rows.append((name, as_bytes(means), int((values[:, d] - z[0, d]).abs().argmin())))
-    beginning = picture_rows(run, [row]) | {"reconstruction": as_bytes(vae.decode(z).mean)}
-    caption = f"{describe(run, row)}, one latent dimension swept a row, {criterion} on top"
+    beginning = source.picture_rows([row]) | {"reconstruction": as_bytes(vae.decode(z).mean)}
+    caption = f"{source.describe(row)}, one latent dimension swept a row, {criterion} on top"
     return walks.sweeps(run.config.title, caption, beginning, rows, levels)
 
 
 @torch.no_grad()
-def animated_traversal(run: Run, rows: list[int], names: dict[int, str]) -> tuple[Figure, Callable[[int], None]]:
-    """Draw test images as each named dimension passes the prior's quantiles; the function returned draws a frame."""
-    batch = example_batch(run, rows)
+def animated_traversal(
+    source: Examples, rows: list[int], names: dict[int, str]
+) -> tuple[Figure, Callable[[int], None]]:
+    """Draw images as each named dimension passes the prior's quantiles; the function returned draws a frame."""
+    run, batch = source.run, source.batch(rows)
     vae, levels = run.vae.given(batch.y), np.linspace(*ENDS, FRAMES)
     z, values = vae.embed(batch.x), quantiles(vae, levels)
     sweeps = [(name, as_bytes(vae.decode(replace_dimension(z, d, values[:, d])).mean)) for d, name in names.items()]
     caption = f"one latent dimension swept a row, of {len(rows)} images"
-    return walks.animated_sweeps(run.config.title, caption, picture_rows(run, rows), sweeps, levels)
+    return walks.animated_sweeps(run.config.title, caption, source.picture_rows(rows), sweeps, levels)
 
 
 @torch.no_grad()

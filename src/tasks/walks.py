@@ -46,7 +46,8 @@ def strip(
         if len(ends) > 1:
             for name, height in zip(ends, (high - 8, high + len(stack) * down + 10), strict=True):
                 words = name.partition(",")[0]
-                page.write(figure, place + across / 2, height, words, points=7.5, ha="center", va="center")
+                label = page.write(figure, place + across / 2, height, words, points=7.5, ha="center", va="center")
+                page.shrink(label, across + GAP)
     for i, (name, images) in enumerate(rows.items()):
         page.write(figure, page.MARGIN, TOP + (i + 0.5) * down, name, color=COLOURS[name], va="center")
         page.paste(figure, left, TOP + i * down, tile(images, steps), scale)
@@ -60,11 +61,11 @@ def strip(
 
 
 def tour(
-    title: str, caption: str, images: Images, paths: Mapping[str, np.ndarray]
+    title: str, caption: str, images: Images, paths: Mapping[str, np.ndarray], names: Sequence[str] = ()
 ) -> tuple[Figure, Callable[[int], None]]:
     """Draw one large image for each path, above the images that it leads through; the function returned draws a frame.
 
-    images: by name, rows of the images, (N, C, H, W)
+    images: by name, rows of the images, (N, C, H, W); names: text under each of the N images
     paths: the frames (F, C, H, W) of each, in even steps through the images and back to the first
     """
     stacks = np.stack(list(images.values()), 1)
@@ -74,7 +75,8 @@ def tour(
     across = max(len(paths) * step - 24, (len(stacks) + 1) * (small * (width + 2) + 8))
     below = TOP + 22 + scale * (height + 2) + 34
     bottom = below + small * (len(images) * (height + 1) + 1)
-    figure = page.page(max(across, 640) + 2 * page.MARGIN, bottom + page.MARGIN + (24 if len(images) > 1 else 0))
+    legend = bottom + (22 if names else 8)
+    figure = page.page(max(across, 640) + 2 * page.MARGIN, (legend + 16 if len(images) > 1 else bottom) + page.MARGIN)
     page.title(figure, title, caption)
     begin = (page.size(figure)[0] - (len(paths) * step - 24)) / 2
     panels = []
@@ -87,8 +89,11 @@ def tour(
     gap = (page.size(figure)[0] - 2 * page.MARGIN - thumb) / len(stacks)
     for i, stack in enumerate([*stacks, stacks[0]]):
         page.paste(figure, page.MARGIN + i * gap, below, tile(stack, 1), small)
+    for i, name in enumerate([*names, *names[:1]]):
+        place = page.MARGIN + thumb / 2 + i * gap
+        page.shrink(page.write(figure, place, bottom + 5, name, points=7.5, ha="center"), min(gap, thumb + 40) - 6)
     if len(images) > 1:
-        page.write(figure, page.MARGIN, bottom + 8, " over ".join(images).replace("\n", " "), points=8.5)
+        page.write(figure, page.MARGIN, legend, " over ".join(images).replace("\n", " "), points=8.5)
     page.band(figure, page.Area(page.MARGIN + thumb / 2, below - 13, len(stacks) * gap, 2), page.RULE)
     marker = page.band(figure, page.Area(page.MARGIN + thumb / 2 - 5, below - 17, 10, 10), page.ACCENT)
     marker.set_animated(True)

@@ -11,6 +11,7 @@ from PIL import Image
 from src import build, figures
 from src.evaluation import samplers
 from src.support.errors import UserError
+from src.tasks import examples
 from src.tasks.interpolate import choose_pairs
 from tests.helpers.images import blobs, epoch_of, image_data
 from tests.helpers.runs import train_run
@@ -96,7 +97,7 @@ def few_run(tmp_path_factory):
 
 def test_the_pairs_there_are_are_taken(few, caplog):
     made = build.open_run(few(20, "callbacks=none"))
-    assert sorted(choose_pairs(None, 4, made)[0]) == [0, 1]
+    assert sorted(choose_pairs(None, 4, examples.test_set(made))[0]) == [0, 1]
     assert "task.pairs=4, but 2 test images make no more than 1" in caplog.text
 
 

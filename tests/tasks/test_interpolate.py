@@ -10,7 +10,7 @@ from src.models import priors
 from src.models.likelihoods import Bernoulli
 from src.models.posteriors import Gaussian
 from src.support.errors import UserError
-from src.tasks.examples import example_batch
+from src.tasks import examples
 from src.tasks.interpolate import (
     FADE,
     LEG,
@@ -44,7 +44,7 @@ def test_pairs_and_an_animation_are_drawn(applied, finished):
 
 def test_all_paths_lead_from_reconstruction_to_reconstruction(finished):
     run = open_run(finished)
-    x, y, _ = example_batch(run, range(4))
+    x, y, _ = examples.test_set(run).batch(range(4))
     z = run.vae.embed(x)
     t = torch.linspace(0, 1, 7)
     labels = nearer_label(y[:2], y[2:], t)
@@ -61,7 +61,7 @@ def test_all_paths_lead_from_reconstruction_to_reconstruction(finished):
 def test_a_fade_leaves_the_data_further_than_a_path_of_codes(finished):
     """From one disc to another, whose fade has two."""
     run = open_run(finished)
-    x, y, _ = example_batch(run, [0, 1, 2, 3])
+    x, y, _ = examples.test_set(run).batch([0, 1, 2, 3])
     z, t = run.vae.embed(x), torch.linspace(0, 1, 5)
     labels = nearer_label(y[:2], y[2:], t)
     means = decode_paths(run.vae, {"linear": linear(z[:2], z[2:], t)}, labels)

@@ -9,10 +9,11 @@ from src.tasks.interpolate import interpolate
 from src.tasks.traverse import traverse
 from tests.helpers.labelled import with_labels
 
+OF_TEST = (None, "auto", "auto")  # no images of a user's own
 TASKS = {
-    "interpolate": lambda run, folder: interpolate(run, folder, 1, [[0, 1]], 3, "linear"),
-    "traverse": lambda run, folder: traverse(run, folder, 0, 2, 1),
-    "inpaint": lambda run, folder: inpaint(run, folder, "half", 2, 10, 3),
+    "interpolate": lambda run, folder: interpolate(run, folder, 1, [[0, 1]], 3, "linear", *OF_TEST),
+    "traverse": lambda run, folder: traverse(run, folder, 0, 2, 1, *OF_TEST),
+    "inpaint": lambda run, folder: inpaint(run, folder, "half", 2, 10, 3, *OF_TEST),
 }
 
 

@@ -16,6 +16,7 @@ from src.data.pixels import as_bytes, as_input
 from src.evaluation.samplers import draw_labels
 from src.figures.animation import write_image
 from src.figures.grids import sheet
+from src.figures.page import shorten
 from src.support.files import atomic_path
 from src.support.statistics import flatten
 from src.tasks.anomaly import pictures
@@ -95,7 +96,7 @@ def measure_classes(
     Writes a table of all classes, and returns the rows of the first ones, with the numbers of the first score.
     """
     numbers, lines, first = {}, [], next(iter(scores))
-    titles = [pictures.shorten(name, LONGEST) for name in own.classes]
+    titles = [shorten(name, LONGEST) for name in own.classes]
     titles = titles if len({*titles}) == len(titles) else own.classes
     for label, name in enumerate(own.classes):
         rows = own.labels == label
@@ -199,7 +200,7 @@ def draw_images(
     notes = [
         "\n".join(
             [pictures.score_text(values[i]), f"{percentile[i]:.1f} %", verdicts.text(i)]
-            + ([pictures.shorten(class_of(own, i), 11)] if own.classes else [])
+            + ([shorten(class_of(own, i), 11)] if own.classes else [])
         )
         for i in worst
     ]

@@ -47,7 +47,7 @@ def histograms(
     colour = NORMAL if normal is None else TEST
     for row, (name, columns) in enumerate(others.items()):
         size = len(next(iter(columns.values())))
-        label = "\n".join([*textwrap.wrap(display_name(shorten(name, 42)), 15), count_images(size)])
+        label = "\n".join([*textwrap.wrap(display_name(page.shorten(name, 42)), 15), count_images(size)])
         label = page.write(figure, page.MARGIN, top + row * step + HIGH / 2, label, color=OTHER, va="center")
         page.shrink(label, LABELS - 8)
         for left, width, score in zip(lefts, widths, columns, strict=True):
@@ -133,11 +133,6 @@ def score_text(score: float) -> str:
     if not np.isfinite(score):
         return "∞"
     return page.number(round(score, 1) + 0.0, 0 if abs(score) >= 1000 else 1)  # adding 0 makes -0.0 positive
-
-
-def shorten(text: str, length: int) -> str:
-    """A text, or its beginning and an ellipsis where it is longer."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def display_name(name: str) -> str:
