@@ -100,6 +100,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
         if cfg.ckpt_path and not cfg.resume:  # resume=auto has compared the configuration with that in the checkpoint
             cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides, cfg.trust)
         check_run(cfg)
+        settle_shape(cfg)
         check_processes(cfg)
         import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
         from src import build

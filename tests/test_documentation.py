@@ -11,11 +11,13 @@ import re
 import shutil
 import sys
 import tomllib
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from src import report, runs, train
 from src.figures import __main__ as figures_command
@@ -59,6 +61,9 @@ def test_there_are_commands():
 def test_training(command, options, tmp_path):
     shape = next((json.loads(word.partition("=")[2]) for word in options if "data.shape" in word), [1, 28, 28])
     np.savez("my.npz", images=np.random.default_rng(0).integers(0, 256, (200, *shape), np.uint8))
+    for i, image in enumerate(np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)):
+        (folder := Path("my_images") / ("cats", "dogs")[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{i}.png")
     command(*options, *SMALL["model=conv" in options :])
     (metrics,) = tmp_path.glob("outputs/runs/*/metrics.json")
     likelihood = json.loads(metrics.read_text())["likelihood"]

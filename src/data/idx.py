@@ -17,7 +17,8 @@ def read(path: Path, option: str) -> np.ndarray:
 
     option: the user's option, `data.path=...`, with which the message begins
     """
-    zipped = path.open("rb").read(2) == b"\x1f\x8b"
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if zipped else path.open("rb") as file:
         magic = file.read(4)
         sizes = np.frombuffer(file.read(4 * magic[3]), ">u4").astype(int).tolist()

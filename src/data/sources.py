@@ -74,8 +74,6 @@ def mnist5k() -> Images:
     return Images("mnist5k", str(path), DIGITS, *_split(images, labels))
 
 
-
-
 def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:
     """Split into 80, 10 and 10 % of the images and, to within one image, of each class, in a fixed random order."""
     # this generator gives the same numbers in every version of NumPy

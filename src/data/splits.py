@@ -52,9 +52,10 @@ def tenths_of(labels: np.ndarray) -> np.ndarray:
 def keep_one_for_training(labels: np.ndarray, places: np.ndarray) -> None:
     """Move the first image of each class that has none for training, place 0, there, unless that empties its place."""
     for label in np.setdiff1d(labels, labels[places == 0]):
-        first = np.flatnonzero(labels == label)[0]
-        if (places == places[first]).sum() > 1:
-            places[first] = 0
+        for image in np.flatnonzero(labels == label):
+            if (places == places[image]).sum() > 1:
+                places[image] = 0
+                break
 
 
 def count_duplicates(train: Split, val: Split, test: Split) -> list[str]:

@@ -128,7 +128,7 @@ print(sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
         (["latent_dim=99999999999"], "latent_dim must be at most 100000"),
         (["beta=${nothing}"], "Interpolation key 'nothing' not found"),
         (["data=npz"], "data.path must be given: data.path=..."),
-        (["data=npz", "data.path=nowhere.npz"], "data.path=nowhere.npz: there is no such file"),
+        (["data=npz", "data.path=nowhere.npz"], "data.path=nowhere.npz: there is no such file or folder"),
         (["~prior"], "prior must be given"),
         (["model.encoder=null"], "model.encoder must name a class"),
         (["~model.decoder"], "model.decoder must name a class"),

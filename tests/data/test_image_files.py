@@ -107,7 +107,7 @@ def test_a_folder_is_read_with_those_in_it_and_other_files_are_not(ramp, tmp_pat
 
 def test_what_is_no_image_is_told_in_one_line(tmp_path):
     (tmp_path / "bad.png").write_text("this is no image")
-    np.savez(tmp_path / "last.npz", images=np.zeros((2, 28, 28, 3), np.uint8))
+    np.savez(tmp_path / "alpha.npz", images=np.zeros((2, 28, 28, 4), np.uint8))
     np.savez(tmp_path / "none.npz", images=np.zeros((0, 28, 28), np.uint8))
     np.savez(tmp_path / "other.npz", pictures=np.zeros(3))
     (tmp_path / "table.csv").write_text(2 * (",".join(["0"] * 785) + "\n"))
@@ -117,10 +117,10 @@ def test_what_is_no_image_is_told_in_one_line(tmp_path):
     Image.fromarray(np.zeros((1, 999), np.uint8)).save(tmp_path / "thin.png")
     for name, words in {
         "bad.png": "is a text file, but must be an image",
-        "last.npz": "has its channels last: save images.transpose",
-        "none.npz": "`images` holds none",
-        "other.npz": "holds no `images`, but pictures",
-        "table.csv": "is a CSV file of 785 columns, but must be an image or an npz file: t = np.loadtxt",
+        "alpha.npz": "have an alpha channel",
+        "none.npz": "there is no image in an array",
+        "other.npz": "holds pictures: name the images",
+        "table.csv": "all levels are 0: images without contrast",
         "cut.png": "can't be read as an image",
         "empty": "no image in it",
         "missing": "no such file or folder",
@@ -229,8 +229,7 @@ def test_an_npz_file_has_a_range_too(tmp_path):
     with pytest.raises(UserError, match=r"task.white=16, or 255"):
         only(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", images=np.random.default_rng(0).random((4, 28, 28)))
-    with pytest.raises(UserError, match=r"np\.round\(images \* 255\)"):
-        only(tmp_path / "b.npz")
+    assert only(tmp_path / "b.npz").max() > 250
 
 
 @pytest.mark.parametrize("mode", ["LAB", "HSV", "YCbCr", "CMYK", "RGBX"])

@@ -89,7 +89,7 @@ def test_a_part_without_images_is_refused(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (20, 6, 6), np.uint8)
     np.savez(tmp_path / "own.npz", images=images, labels=np.arange(20) // 19)
     two = npz(str(tmp_path / "own.npz"))
-    with pytest.raises(UserError, match="leaves no training image: of 16 all"):
+    with pytest.raises(UserError, match="leaves no validation image: of 2 all"):
         exclude_labels(two, [0])
     with pytest.raises(UserError, match="leaves no class of 0, 1"):
         exclude_labels(two, [0, 1])

@@ -153,7 +153,7 @@ def test_a_size_that_only_the_archive_claims_is_not_believed(tmp_path):
         ({"images": np.zeros(40, [("a", "u1"), ("b", "u1")])}, "must be numbers"),
         ({"images": np.full((40, 8, 6), "a")}, "must be numbers"),
         ({"images": IMAGES.reshape(40, 48)}, "rows of 48 pixels are no squares: give their shape"),
-        ({"images": np.resize(IMAGES, (40, 8, 8, 4))}, "an alpha channel, but 1 channel or 3 are drawn: save images[..., :3]"),
+        ({"images": np.resize(IMAGES, (40, 8, 8, 4))}, "1 channel or 3 are drawn: save images[..., :3]"),
         ({"images": np.resize(IMAGES, (40, 4, 8, 8))}, "images[:, :3]"),
         ({"images": np.resize(IMAGES, (40, 5, 8, 8))}, "neither 1 channel (grayscale) nor 3"),
         ({"images": IMAGES[:, :0]}, "there is no image in an array of the shape (40, 0, 6)"),

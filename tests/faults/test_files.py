@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from src.data import image_files, sources
+from src.data import image_files, sources, user_images
 from src.data.official import mnist
 from src.support.errors import UserError
 from tests.helpers.damage import damage
@@ -44,7 +44,7 @@ def check_npz(content: bytes, folder: Path) -> sources.Images | None:
     """Read an npz file of these bytes, and the images in it as a user's own for a task."""
     path = folder / "own.npz"
     path.write_bytes(content)
-    images = read(sources.npz, str(path), "auto")
+    images = read(user_images.images, str(path), "auto")
     if images is not None:
         assert sum(len(split.images) for split in images[3:6]) >= 10
         for split in images[3:6]:
@@ -200,7 +200,7 @@ def test_an_array_is_read_by_its_whole_name(tmp_path):
 @example("/")
 @example("")
 def test_any_text_as_the_path_of_an_npz_file(text):
-    read(sources.npz, text)
+    read(user_images.images, text)
     if text.strip("/"):  # the folder of all folders may hold images
         read(image_files.read, text, (1, 28, 28), 0.0, "auto")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from src import build
-from src.data import sources
+from src.data import user_images
 from src.data.selection import class_balanced_subset
 from src.data.sources import Split
 from src.evaluation import classifier
@@ -29,7 +29,7 @@ def test_the_images_are_written_as_a_data_set_for_training(applied, finished):
     pictures = {"synthetic.png", "distances.png"}
     assert {path.name for path in folder.iterdir()} == pictures | {"synthetic.npz", "metrics.json", "task.yaml"}
     assert numbers["images"] == 120
-    images = sources.npz(folder / "synthetic.npz")
+    images = user_images.images(folder / "synthetic.npz")
     assert len(images.train.images) + len(images.val.images) + len(images.test.images) == 120
     assert images.train.images.shape[1:] == (1, 28, 28)
     assert np.bincount(images.train.labels).tolist() == [24] * 4
