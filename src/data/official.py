@@ -21,6 +21,7 @@ HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 # A letter whose two cases look alike has one class in MERGED, which its upper case names.
 CHARACTERS, MERGED = (*DIGITS, *ascii_uppercase, *ascii_lowercase), (*DIGITS, *ascii_uppercase, *"abdefghnqrt")
 HELD_OUT = 10_000  # validation images, unless the authors say otherwise
+AT_ONCE = 10_000  # images that are transposed in one step
 OF_MNIST = {"train": 60_000, "t10k": 10_000}  # how names of files begin, and their numbers of images
 
 
@@ -204,8 +205,8 @@ def load(name: str, root: str) -> Images:
 
 def transpose_images(images: np.ndarray) -> None:
     """Exchange the rows and the columns of images (N, H, H) in place: a copy of EMNIST takes half a gigabyte."""
-    for start in range(0, len(images), HELD_OUT):
-        part = images[start : start + HELD_OUT]
+    for start in range(0, len(images), AT_ONCE):
+        part = images[start : start + AT_ONCE]
         part[:] = part.transpose(0, 2, 1).copy()
 
 

@@ -67,7 +67,7 @@ def test_the_first_letter_that_a_file_shows_is_seen_as_one_writes_it(monkeypatch
 
 def test_more_images_than_are_transposed_at_once(monkeypatch, letters, tmp_path):
     write_files(tmp_path / "EMNIST" / "raw", letters)
-    monkeypatch.setattr("src.data.official.HELD_OUT", 7)
+    monkeypatch.setattr("src.data.official.AT_ONCE", 7)
     np.testing.assert_array_equal(emnist(str(tmp_path), "letters").test.images, upright(letters[LETTERS[2]]))
 
 
