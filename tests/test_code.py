@@ -14,7 +14,7 @@ LONGEST = 300
 # Here values of options, annotations and files are looked at, which may be of any type.
 OF_VALUES = ("support", "config", "run", "reporting", "sweeps")
 TYPE_TESTS_OF_VALUES = {
-    "src/data/npz.py": ["type(white)"],  # True is an int, and no intensity
+    "src/data/levels.py": ["isinstance(white, bool | str)"],  # True is an int, and no intensity
 }
 EXITS = {
     "src/config/command_line.py": 1,  # ends each command with one line

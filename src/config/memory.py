@@ -94,7 +94,7 @@ def layers_of(part: str, network: Any, shape: list[int]) -> Layers | None:
         return Layers(math.prod(shape) * widths[0], [a * b for a, b in itertools.pairwise(widths)], widths, names)
     channels = network.get("channels")
     is_conv = str(network.get("_target_")).endswith((".ConvEncoder", ".ConvDecoder")) and isinstance(channels, list)
-    if not is_conv or not is_count(*channels):
+    if not is_conv or not channels or not is_count(*channels):
         return Layers(0, [], widths, names)
     strides = len(channels)
     height, width = (-(-side // 2**strides) for side in shape[1:])  # after all strides

@@ -1,5 +1,6 @@
 """The options of src.train and src.apply: their schemas, and all checks that need nothing but the configuration."""
 
+import copy
 import math
 import re
 import warnings
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import choices, shared  # noqa: F401 - shared registers the resolver that conf/train.yaml needs
@@ -141,7 +142,10 @@ def with_some_shape(cfg: DictConfig) -> DictConfig:
     """A configuration in which data.shape=auto, which src/run/shape.py replaces later, is any shape."""
     if OmegaConf.select(cfg, "data.shape") != "auto":
         return cfg
-    return OmegaConf.merge(cfg, {"data": {"shape": [1, 1, 1]}})
+    cfg = copy.deepcopy(cfg)
+    with read_write(cfg), open_dict(cfg):
+        cfg.data.shape = [1, 1, 1]
+    return cfg
 
 
 def check_processes(cfg: DictConfig) -> None:

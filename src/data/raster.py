@@ -36,7 +36,7 @@ def iterate_pages(content: Path | bytes, name: str) -> Iterator[tuple[str, Image
     """
     try:
         with open_image(content) as image:
-            pages = getattr(image, "n_frames", 1) if image.format in MULTIPAGE else 1
+            pages = image.n_frames if image.format in MULTIPAGE else 1
             for page in range(pages):
                 if pages > 1:
                     image.seek(page)

@@ -74,7 +74,7 @@ def check_resumed(state: dict[str, Any], cfg: DictConfig, images: Images) -> lis
     as overrides.
     """
     expected, labels = state["run"].get("data"), cfg.data.exclude_labels
-    check(expected, images, "the run", "data=images data.path")
+    check(expected, images, "the run", "data.split" if "split" in cfg.data else "data=images data.path")
     if expected or images.numbered or not labels or labels != state["run"]["config"]["data"]["exclude_labels"]:
         return []
     cfg.data.exclude_labels = [images.classes[i] for i in numbers_of(images, labels, by_place=True)]

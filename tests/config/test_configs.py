@@ -42,7 +42,8 @@ def test_option_trains_a_step(run, option):
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.startswith("data=")])
 def test_data_option_composes_with_a_vae(composed, option, tmp_path):
     """Their sources have tests of their own."""
-    cfg = composed(option, *(["data.path=x.npz"] if option == "data=npz" else []))
+    own = option in ("data=images", "data=npz")
+    cfg = composed(option, *(["data.path=x.npz", "data.shape=[3,9,7]", "model=conv"] if own else []))
     vae = build.vae(cfg)
     assert vae.decode(vae.prior().sample((1,))).mean.shape == (1, *cfg.data.shape)
     assert cfg.trainer.max_epochs == cfg.data.epochs

@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from src import build, search
-from src.data.sources import npz
+from src.data.user_images import images as npz
 from src.reporting import conclude, groups, tables
 from src.run import identity
 from src.run.places import find
