@@ -116,7 +116,7 @@ def small(images: Images, tmp_path_factory: pytest.TempPathFactory) -> list[str]
     }
     np.savez(path, **arrays)
     options = ["data=npz", f"data.path={path}", "data.batch_size=32", "trainer.max_epochs=2", "trainer.accelerator=cpu"]
-    return [*options, "latent_dim=3", "logger=csv", "callbacks=none"]
+    return [*options, "data.shape=[1,28,28]", "latent_dim=3", "logger=csv", "callbacks=none"]
 
 
 @pytest.fixture

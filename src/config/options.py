@@ -139,12 +139,12 @@ def check_run(cfg: DictConfig) -> None:
 
 
 def with_some_shape(cfg: DictConfig) -> DictConfig:
-    """A configuration in which data.shape=auto, which src/run/shape.py replaces later, is any shape."""
+    """A configuration in which data.shape=auto, which src/run/shape.py replaces later, is a usual shape."""
     if OmegaConf.select(cfg, "data.shape") != "auto":
         return cfg
     cfg = copy.deepcopy(cfg)
     with read_write(cfg), open_dict(cfg):
-        cfg.data.shape = [1, 1, 1]
+        cfg.data.shape = [1, 28, 28]
     return cfg
 
 

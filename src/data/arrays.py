@@ -149,6 +149,12 @@ def stack_of(images: np.ndarray, labels: np.ndarray | None, asked: Asked, name: 
     return Stack(arranged, None if labels is None else labels_of(labels, len(arranged), f"{asked.option}: {name}"))
 
 
+def is_text(labels: np.ndarray) -> bool:
+    """Whether strings (N,) hold only characters of Unicode that can be written."""
+    codes = np.ascontiguousarray(labels).view(np.uint32)
+    return bool(((codes < 0xD800) | ((codes > 0xDFFF) & (codes < 0x110000))).all())
+
+
 def is_one_hot(labels: np.ndarray, count: int) -> bool:
     """Whether labels (count, classes) are rows with a single 1 among zeros."""
     if labels.ndim != 2 or len(labels) != count or labels.dtype.kind not in "buif":
@@ -170,6 +176,8 @@ def labels_of(labels: np.ndarray, count: int, where: str) -> np.ndarray:
         return labels.astype(np.int64)
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8", "replace")
+    if labels.dtype.kind == "U" and not is_text(labels):
+        raise UserError(f"{where}: labels hold text that can't be written: save other names")
     if labels.dtype.kind not in "biuU":
         raise UserError(f"{where}: labels are {labels.dtype}, but must be integers or strings")
     return labels

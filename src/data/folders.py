@@ -13,6 +13,8 @@ from src.support.errors import UserError, printable
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 HIDDEN = (".", "__MACOSX")  # how names begin of what the system or an editor keeps beside images
+DEEPEST = 50  # folders within one another
+MOST_OTHERS = 20_000  # files that are looked at before the first image is found
 WHOLE = "all"  # the part of a collection that has no splits
 
 
@@ -38,7 +40,7 @@ def list_folder(folder: Path, option: str, suffixes: tuple[str, ...] = SUFFIXES)
 
     Raises UserError where there is no image, and for splits without `train`.
     """
-    tops = [path for path in entries(folder) if path.is_dir()]
+    tops = [path for path in entries(folder) if os.path.isdir(path)]  # noqa: PTH112 - is_dir may raise PermissionError
     splits: dict[str, Path] = {}
     for path in tops:
         if (split := SPLIT_NAMES.get(path.name.lower())) and splits.setdefault(split, path) != path:
@@ -92,7 +94,7 @@ def list_classes(top: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], list
     files, labels, loose = [], [], []
     for path in entries(top):
         found = list(find_images(path, suffixes))
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112
             files += found
             labels += [path.name] * len(found)
         else:
@@ -100,17 +102,29 @@ def list_classes(top: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], list
     return (files, labels, len(loose)) if files else (loose, None, 0)
 
 
-def find_images(path: Path, suffixes: tuple[str, ...], above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Iterate over the images at a path, in a folder also in its folders. Links are followed, but not in a circle."""
-    if not path.is_dir():
-        if path.suffix.lower() in suffixes and path.is_file():
-            yield path
+def find_images(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Iterate over the images at a path, in a folder also in its folders. Links are followed, but not in a circle.
+
+    Raises UserError where there is none among many files: a whole disk is not searched.
+    """
+    found = 0
+    for looked, file in enumerate(files_below(path, frozenset())):
+        if file.suffix.lower() in suffixes and os.path.isfile(file):  # noqa: PTH113
+            found += 1
+            yield file
+        if looked > MOST_OTHERS and not found:
+            raise UserError(f"{printable(str(path))}: no image is among its first {MOST_OTHERS:,} files")
+
+
+def files_below(path: Path, above: frozenset[str]) -> Iterator[Path]:
+    """Iterate over the files at a path in natural order; `above`: the folders that it is in, without links."""
+    if not os.path.isdir(path):  # noqa: PTH112
+        yield path
         return
-    real = path.resolve()
-    if real in above:
-        return
-    for entry in entries(path):
-        yield from find_images(entry, suffixes, above | {real})
+    real = os.path.realpath(path)
+    if real not in above and len(above) < DEEPEST:
+        for entry in entries(path):
+            yield from files_below(entry, above | {real})
 
 
 def entries(folder: Path) -> list[Path]:
@@ -118,8 +132,10 @@ def entries(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as found:
             names = [entry.name for entry in found if not entry.name.startswith(HIDDEN)]
-    except OSError as error:
-        raise UserError(f"{printable(str(folder))} can't be read ({error.strerror or error})") from error
+    except PermissionError as error:
+        raise UserError(f"{printable(str(folder))} can't be read ({error.strerror})") from error
+    except OSError:  # it has just been removed
+        return []
     return [folder / name for name in sorted(names, key=natural_key)]
 
 

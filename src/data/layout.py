@@ -20,7 +20,7 @@ def images_of(array: np.ndarray, shape: Sequence[int] | None, where: str) -> np.
     """
     if fault := type_fault(array.dtype):
         raise UserError(f"{where}: {fault}")
-    if len(array) == 0 or 0 in array.shape:
+    if array.ndim and 0 in array.shape:
         raise UserError(f"{where}: there is no image in an array of the shape {array.shape}")
     if array.ndim == 2:
         return array.reshape(len(array), *shape_of_rows(array.shape[1], shape, where))
