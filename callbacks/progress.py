@@ -93,8 +93,7 @@ class Progress(Callback):
         log.info("%s", "".join(text.rjust(width) for width, text in cells.values()).rstrip())
 
     def time_left(self, epoch: int, trainer: Trainer) -> str:
-        """How long the training still takes, by what its epochs have taken; empty before the first and after the last.
-        """
+        """How long the training still takes, by what its epochs have taken; empty before and after them."""
         done, left = epoch - self.first, (trainer.max_epochs or 0) - epoch
         if done <= 0 or left <= 0 or trainer.should_stop:
             return ""
