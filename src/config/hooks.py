@@ -53,5 +53,7 @@ def refuse(check: Callable[[Any], None], options: Any) -> None:
     exception of a hook into a warning, and go on."""
     try:
         check(options)
-    except (UserError, OmegaConfBaseException) as error:
+    except UserError as error:
+        sys.exit(refusal(str(error), error.exit_code))
+    except OmegaConfBaseException as error:
         sys.exit(refusal(printable(in_one_line(error, Path(CONF)))))
