@@ -84,7 +84,7 @@ class Progress(Callback):
         """Print the numbers of the epoch that has just been measured, the first time below the names of the columns."""
         cells = columns(module)
         if not is_terminal():
-            cells[f"{at_most(trainer)}left"] = (14, self.time_left(int(module.numbers["epoch"]), trainer))
+            cells[f"{at_most(trainer)}left"] = (14, self.remaining_time(int(module.numbers["epoch"]), trainer))
         if self.printed is None:
             for line in explanation(trainer, module):
                 log.info("%s", line)
@@ -92,7 +92,7 @@ class Progress(Callback):
         self.printed = module.numbers["epoch"]
         log.info("%s", "".join(text.rjust(width) for width, text in cells.values()).rstrip())
 
-    def time_left(self, epoch: int, trainer: Trainer) -> str:
+    def remaining_time(self, epoch: int, trainer: Trainer) -> str:
         """How long the training still takes, by what its epochs have taken; empty before and after them."""
         done, left = epoch - self.first, (trainer.max_epochs or 0) - epoch
         if done <= 0 or left <= 0 or trainer.should_stop:

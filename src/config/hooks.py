@@ -54,6 +54,9 @@ def refuse(check: Callable[[Any], None], options: Any) -> None:
     try:
         check(options)
     except UserError as error:
-        sys.exit(refusal(str(error), error.exit_code))
+        end = refusal(str(error), error.exit_code)
     except OmegaConfBaseException as error:
-        sys.exit(refusal(printable(in_one_line(error, Path(CONF)))))
+        end = refusal(printable(in_one_line(error, Path(CONF))))
+    else:
+        return
+    sys.exit(end)

@@ -78,7 +78,7 @@ def read_containers(path: Path) -> dict[str, Any]:
     return parse(path, verify(path))
 
 
-def epochs_done(path: Path) -> int:
+def epoch_count(path: Path) -> int:
     """The number of epochs that a checkpoint was trained; it raises what `read_containers` raises."""
     return read_containers(path)["epoch"] + 1
 

@@ -18,7 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.run import status
-from src.run.checkpoint_file import epochs_done
+from src.run.checkpoint_file import epoch_count
 from src.run.job import Job
 from src.run.jobs_file import read_jobs
 from src.run.status import State
@@ -122,7 +122,7 @@ def resume_note(run: Path) -> str:
     if not goes_on(run):
         return ""
     try:
-        return f", goes on after epoch {epochs_done(RunFolder(run).checkpoint('last'))}"
+        return f", goes on after epoch {epoch_count(RunFolder(run).checkpoint('last'))}"
     except UserError:  # the job ends with it, and says so
         return ""
 

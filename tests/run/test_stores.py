@@ -12,7 +12,7 @@ import pytest
 
 from src.config import packages
 from src.config.options import check_run
-from src.run import guard, loggers
+from src.run import loggers
 from src.run.leftovers import forget
 from src.run.loggers import make_logger
 from src.run.status import State
@@ -20,7 +20,7 @@ from src.run.stores import About, hyperparameters, is_number
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 from tests.helpers import stores
-from tests.helpers.runs import rows, train_run, wandb_records
+from tests.helpers.runs import rows, train_run
 
 TITLE = "mlp d=2 beta=1.0 on npz"
 
@@ -148,23 +148,6 @@ def test_a_finished_run_is_marked(recorded):
     assert (info.status, info.run_name) == ("FINISHED", TITLE)
     assert stores.tensorboard_state(recorded.run) == "finished"
     assert stores.trackio_alerts("vae-lab", recorded.trackio_id) == []
-
-
-def test_a_run_has_the_name_that_the_user_gave_it(composed, all_loggers, home, tmp_path):
-    """TensorBoard has that of the folder, which is outputs/runs/mine."""
-    options = [*all_loggers[1:], f"logger.wandb.dir={tmp_path}", "run_name=mine", "data=npz", "data.path=x"]
-    cfg, folder = composed("logger=[tensorboard,mlflow,trackio,wandb]", *options), tmp_path / "runs" / "mine"
-    folder.mkdir(parents=True)
-    _, *made = loggers.build_loggers(cfg, folder, None)
-    for logger in made:
-        logger.log_metrics({"val/elbo": 1.0, "images_seen": 32.0}, 1)
-    guard.close(made, {}, State.FINISHED)
-    run = Recorded(folder, home)
-    assert stores.mlflow_client(home / "mlflow").get_run(run.mlflow_id).info.run_name == "mine"
-    assert stores.trackio_names("vae-lab")[run.trackio_id] == "mine"
-    (record,) = wandb_records(tmp_path, "run")
-    assert record["display_name"] == "mine"
-    assert list(folder.glob("tensorboard/events*"))
 
 
 def about(folder: Path) -> About:
