@@ -102,4 +102,4 @@ def composition(name: str, options: tuple[str, ...]) -> Iterator[tuple[DictConfi
             arguments, changes = split_for_resume(prepare_arguments(replace_null(list(options)), Path(CONF)))
             yield hydra.compose(name, arguments, return_hydra_config=True), changes
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(in_one_line(error, Path(CONF))) from error
+        raise UserError(in_one_line(error, Path(CONF), name)) from error

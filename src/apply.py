@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Do a task as the command line says, and end the program with a line about what went wrong."""
     trust.command.set(["python", "-m", "src.apply", *sys.argv[1:]])
-    with stop_on_signals(), errors_in_one_line(Path(CONF)):
+    with stop_on_signals(), errors_in_one_line(Path(CONF), "apply"):
         if text := help_answer("apply", sys.argv[1:]):
             print(text)
             return

@@ -20,6 +20,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from src.config.choices import has_ending
 from src.config.overrides import NONE
 from src.config.schema import suggestion
+from src.config.synonyms import synonym
 from src.support.errors import UserError, describe_os_error, printable
 from src.support.world import refusal
 
@@ -27,14 +28,17 @@ WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-
 SEVERAL = ("experiment", "callbacks", "logger")  # groups that can be composed of several choices
 NOT_CONVERTED = re.compile(r"Value '(.*)' of type '.*' could not be converted to (Integer|Float)")
 NUMBERS = {"Integer": "a whole number", "Float": "a number"}
+APPLY = "python -m src.apply run=outputs/runs/RUN task="
 FULL_ERROR = "HYDRA_FULL_ERROR"  # the environment variable that makes Hydra show tracebacks
 
 
 @contextmanager
-def errors_in_one_line(groups: Path) -> Iterator[None]:
+def errors_in_one_line(groups: Path, command: str = "train") -> Iterator[None]:
     """End the program with one line for an error that its user can correct; with a traceback if HYDRA_FULL_ERROR is 1.
 
-    groups: the folder of configurations, whose subfolders are groups of options
+    Args:
+        groups: the folder of configurations, whose subfolders are groups of options
+        command: which of the commands runs
     """
     if os.environ.get(FULL_ERROR) == "1":
         yield
@@ -44,7 +48,7 @@ def errors_in_one_line(groups: Path) -> Iterator[None]:
         yield
         return
     except (HydraException, OmegaConfBaseException) as error:
-        line = in_one_line(error, groups)
+        line = in_one_line(error, groups, command)
     except BrokenPipeError:  # nobody reads the console any more, see src/support/signals.py
         raise
     except OSError as error:
@@ -71,15 +75,18 @@ def describe_place(error: Exception) -> str:
     return traceback.extract_tb(error.__traceback__)[-1].line or type(error).__name__
 
 
-def in_one_line(error: Exception, groups: Path) -> str:
-    """The message for an error of Hydra or OmegaConf: one line with the option and its possible values."""
+def in_one_line(error: Exception, groups: Path, command: str = "train") -> str:
+    """The message for an error of Hydra or OmegaConf: one line with the option and its possible values.
+
+    The arguments are those of `errors_in_one_line`.
+    """
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MissingConfigException):
         return unknown_choice(error, groups)
     text, cause = str(error), error.__cause__
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} is not an option: {override_suggestion(str(error.override), groups)}"
+        return f"{error.override!r} is not an option: {override_suggestion(str(error.override), groups, command)}"
     if text.startswith("Could not override '"):
         return unknown_option(text.split("'")[1], cause, groups)
     if text.startswith("Ambiguous value for argument '"):
@@ -97,8 +104,10 @@ def in_one_line(error: Exception, groups: Path) -> str:
     return " ".join(line.strip() for line in lines if line.strip())
 
 
-def override_suggestion(word: str, groups: Path) -> str:
+def override_suggestion(word: str, groups: Path, command: str) -> str:
     """The end of a message about a word without `=`: the groups that have a choice of that name, if there are any."""
+    if command != "apply" and (groups / "task" / f"{word}.yaml").is_file():
+        return f"a task is done on a trained run: {APPLY}{word}"
     found = sorted(file.parent.name for file in groups.glob(f"*/{re.sub(r'[^-.a-zA-Z0-9_]', '', word)}.yaml"))
     return f"did you mean {' or '.join(f'{group}={word}' for group in found)}?" if found else "give option=value"
 
@@ -123,14 +132,30 @@ def unknown_option(option: str, cause: BaseException | None, groups: Path) -> st
 
     cause: OmegaConf's error, with the node in which a key was not found
     """
+    if option == "task":
+        return f"a task is done on a trained run: {APPLY}TASK"
     names = [folder.name for folder in groups.iterdir() if folder.is_dir() and folder.name != option]
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         parts = option.split(".")
         option = ".".join(parts[: parts.index(str(cause.key)) + 1]) if str(cause.key) in parts else option
         names = [*map(str, cause.parent_node), *([] if "." in option else names)]
-        if "." not in option and (within := names_within_groups(option, OmegaConf.to_container(cause.parent_node))):
-            return f"there is no option {option}; did you mean {' or '.join(within)}?"
+        if meant := elsewhere(option, cause.parent_node, names):
+            return f"there is no option {option}; did you mean {' or '.join(meant)}?"
     return f"there is no option {option}; {suggestion(option, names)}"
+
+
+def elsewhere(option: str, node: Any, names: Sequence[str]) -> list[str]:
+    """The options that may be meant by one that does not exist: by another project's name, or in another place.
+
+    node, names: where it was looked for, and the names there
+    """
+    group, _, name = option.rpartition(".")
+    root = node._get_root()  # noqa: SLF001 - OmegaConf has no other way up
+    if group and difflib.get_close_matches(name, names, 1):
+        return []
+    if meant := synonym(name, root):
+        return [meant]
+    return [name] if group and name in root else names_within_groups(name, OmegaConf.to_container(root))
 
 
 def names_within_groups(name: str, root: Any) -> list[str]:

@@ -1,5 +1,6 @@
 """What the commands answer to words that Hydra cannot read, and to its errors."""
 
+import itertools
 from pathlib import Path
 
 import hydra
@@ -7,8 +8,9 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from src.config.command_line import errors_in_one_line, in_one_line, prepare_arguments
+from src.config.command_line import APPLY, errors_in_one_line, in_one_line, prepare_arguments
 from src.config.options import CONF
+from src.config.synonyms import SYNONYMS, exists
 from src.support.errors import UserError
 
 GROUPS = Path(CONF)
@@ -72,7 +74,11 @@ def test_a_group_needs_a_choice(word):
         (["modle=conv"], "there is no option modle; did you mean model?"),
         (["modle.encoder.hidden=[3]"], "there is no option modle; did you mean model?"),
         (["model.encoder.hiden=[3]"], "there is no option model.encoder.hiden; did you mean model.encoder.hidden?"),
-        (["task=sample"], "there is no option task; --help lists them"),
+        (["task=sample"], f"a task is done on a trained run: {APPLY}TASK"),
+        (["model.latent_dim=3"], "there is no option model.latent_dim; did you mean latent_dim?"),
+        (["trainer.lr=3"], "there is no option trainer.lr; did you mean optimizer.lr?"),
+        (["optimizer.learning_rate=3"], "there is no option optimizer.learning_rate; did you mean optimizer.lr?"),
+        (["trainer.epochs=3"], "there is no option trainer.epochs; did you mean trainer.max_epochs?"),
         (["lr=0.001"], "there is no option lr; did you mean optimizer.lr?"),
         (["max_epochs=3"], "there is no option max_epochs; did you mean trainer.max_epochs?"),
         (["epochs=3"], "there is no option epochs; did you mean trainer.max_epochs?"),
@@ -80,7 +86,8 @@ def test_a_group_needs_a_choice(word):
         (["hidden=[3]"], "there is no option hidden; did you mean model.encoder.hidden or model.decoder.hidden?"),
         (["beta=much"], "beta must be a number, got much"),
         (["latent_dim=two"], "latent_dim must be a whole number, got two"),
-        (["interpolate"], "'interpolate' is not an option: did you mean task=interpolate?"),
+        (["sample"], f"'sample' is not an option: a task is done on a trained run: {APPLY}sample"),
+        (["vamp"], "'vamp' is not an option: did you mean experiment=vamp or prior=vamp?"),
         (["beta=1,2"], "beta=1,2 has several values: -m tries each of them; a list is beta=[1,2]"),
         (["foo"], "'foo' is not an option: give option=value"),
         (["~nothing"], "Could not delete from config. 'nothing' does not exist."),
@@ -90,6 +97,35 @@ def test_an_error_is_one_line_that_names_the_remedy(words, message):
     with hydra.initialize_config_dir(CONF, version_base="1.3"), pytest.raises(HydraException) as error:
         hydra.compose("train", words)
     assert in_one_line(error.value, GROUPS) == message
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("train", {"learning_rate": "optimizer.lr", "epochs": "trainer.max_epochs", "epoch": "trainer.max_epochs"}),
+        ("train", {"batch": "data.batch_size", "batch_size": "data.batch_size", "lr": "optimizer.lr"}),
+        ("train", {"z_dim": "latent_dim", "latents": "latent_dim", "Z-dim": "latent_dim", "dataset": "data"}),
+        ("train", {"device": "trainer.accelerator", "gpu": "trainer.accelerator", "devices": "trainer.devices"}),
+        ("train", {"loss": "objective", "recon_loss": "likelihood", "kl_weight": "beta", "encoder": "model"}),
+        ("train", {"output_dir": "run_name", "checkpoint": "ckpt_path", "weight_decay": "optimizer.weight_decay"}),
+        ("apply", {"gpu": "device", "ckpt": "checkpoint", "run_dir": "run", "run_name": "run"}),
+    ],
+)
+def test_another_projects_name_of_an_option_is_understood(command, names):
+    extra = ["optimizer=adamw"] if command == "train" else ["task=sample", "run=x"]
+    for name, option in names.items():
+        with hydra.initialize_config_dir(CONF, version_base="1.3"), pytest.raises(HydraException) as error:
+            hydra.compose(command, [*extra, f"{name}=1"])
+        assert in_one_line(error.value, GROUPS, command) == f"there is no option {name}; did you mean {option}?"
+
+
+def test_the_synonyms_are_of_options_that_exist():
+    configs = []
+    for command, word in (("train", "data=npz"), ("train", "data=mnist"), ("apply", "task=sample")):
+        with hydra.initialize_config_dir(CONF, version_base="1.3"):
+            configs.append(hydra.compose(command, [word]))
+    for option in itertools.chain(*SYNONYMS.values()):
+        assert any(exists(option, cfg) for cfg in configs), option
 
 
 def test_a_traceback_is_shown_where_it_is_asked_for(monkeypatch):
