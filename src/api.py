@@ -29,7 +29,7 @@ from src.support.errors import UserError
 
 
 def train(*options: str) -> Path:
-    """Train a run as `python -m src.train` does, and return its folder.
+    """Train a run as `python -m src.train` does, and return the absolute path of its folder.
 
     A run that is finished already (`run_name=NAME resume=auto`) is not trained again. The working directory, the
     arguments of the process and its signal handlers stay as they are.
@@ -46,12 +46,12 @@ def train(*options: str) -> Path:
             try:
                 claim(cfg)
             except NothingToDo:
-                return Path(cfg.hydra.run.dir)
+                return Path(cfg.hydra.run.dir).absolute()
             folder = Path(cfg.hydra.run.dir)
             with read_write(cfg), open_dict(cfg):
                 del cfg.hydra
             command.train_for_user(cfg, folder, overrides)
-    return folder
+    return folder.absolute()
 
 
 def apply(run: Path | str, *options: str) -> dict[str, Any]:
