@@ -1,6 +1,7 @@
 """Common parts of the commands: arguments that Hydra's grammar lacks, and errors in one line."""
 
 import difflib
+import itertools
 import os
 import re
 import sys
@@ -186,7 +187,7 @@ def leaves(node: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any
 def check_flags(arguments: Sequence[str]) -> None:
     """Raise UserError for an option that is written like a flag, as --latent_dim=2 or --latent_dim 2."""
     flags = re.findall(r"--[\w-]+", get_args_parser().format_usage())
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in itertools.pairwise([*arguments, ""]):
         flag, equals, value = argument.partition("=")
         if flag.startswith("--") and not any(each.startswith(flag) for each in flags):
             value = value if equals or following.startswith("-") or "=" in following else following

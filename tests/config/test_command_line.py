@@ -34,6 +34,10 @@ def test_what_hydra_reads_is_left_as_it_is(word):
     assert prepare_arguments([word], GROUPS) == [word]
 
 
+def test_a_command_needs_no_arguments():
+    assert prepare_arguments([], GROUPS) == []
+
+
 def test_flags_may_stand_anywhere():
     words = prepare_arguments(["beta=1,2", "-m", "--config-dir", "my", "seed=3"], GROUPS)
     assert words == ["-m", "--config-dir", "my", "beta=1,2", "seed=3"]
