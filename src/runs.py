@@ -134,7 +134,7 @@ def choose(options: argparse.Namespace, more: Iterable[str] | None = ()) -> tupl
     folders = options.folder or [OUTPUTS]
     for folder in options.folder:
         if not folder.is_dir():
-            raise UserError(f"{folder}: there is no such folder")
+            raise UserError(f"{folder}: there is no such folder, and the commands are {', '.join(COMMANDS)}")
     places = survey(folders)
     condition = Condition(dict(options.where), options.state, options.since, options.older_than)
     runs, count = selection.read_runs(places, condition, more)

@@ -139,7 +139,7 @@ def test_a_multirun_over_tasks(command, run):
         (["task=sample", "run=empty"], "run=empty holds no checkpoints/best.ckpt"),
         (["task=sample", "run=foreign"], "was not written by this program"),
         (["task=sample", "run=cut"], "is no checkpoint, or is cut short"),
-        (["run=cut"], "You must specify 'task'"),
+        (["run=cut"], "task must be given: task=NAME, one of anomaly, compare,"),
         (["task=dance", "run=cut"], "task=dance: there is no such choice; did you mean task=diagnose"),
         (["task=sample", "run=cut", "checkpoint=first"], "checkpoint must be best or last"),
         (["task=sample", "run=cut", "device=tpu"], "device must be auto, cpu or cuda"),

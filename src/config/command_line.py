@@ -19,9 +19,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from src.config.choices import has_ending
-from src.config.overrides import NONE
+from src.config.overrides import NONE, format_option
 from src.config.schema import suggestion
-from src.config.synonyms import synonym
+from src.config.synonyms import CHOICES, synonym
 from src.support.errors import UserError, describe_os_error, printable
 from src.support.world import refusal
 
@@ -95,6 +95,10 @@ def in_one_line(error: Exception, groups: Path, command: str = "train") -> str:
         option, _, values = override.partition("=")
         a_list = "" if (groups / option).is_dir() else f"; a list is {option}=[{values}]"
         return f"{override} has several values: -m tries each of them{a_list}"
+    if text.startswith("You must specify '"):
+        group = text.split("'")[1]
+        names = ", ".join(sorted(path.stem for path in (groups / group).glob("*.yaml")))
+        return f"{group} must be given: {group}=NAME, one of {names}"
     if text.startswith("BasicSweeper does not support"):
         return "a sweep (-m) tries values: option=a,b or option=range(2,8); python -m src.search searches a space"
     lines = text.removeprefix("Error merging override ").splitlines() or [type(error).__name__]
@@ -110,7 +114,11 @@ def override_suggestion(word: str, groups: Path, command: str) -> str:
     if command != "apply" and (groups / "task" / f"{word}.yaml").is_file():
         return f"a task is done on a trained run: {APPLY}{word}"
     found = sorted(file.parent.name for file in groups.glob(f"*/{re.sub(r'[^-.a-zA-Z0-9_]', '', word)}.yaml"))
-    return f"did you mean {' or '.join(f'{group}={word}' for group in found)}?" if found else "give option=value"
+    if found:
+        return f"did you mean {' or '.join(f'{group}={word}' for group in found)}?"
+    if command == "apply" and Path(word).is_dir():
+        return f"did you mean {format_option('run', word)}?"
+    return "give option=value, without a blank beside the ="
 
 
 def unknown_choice(error: MissingConfigException, groups: Path) -> str:
@@ -123,7 +131,13 @@ def unknown_choice(error: MissingConfigException, groups: Path) -> str:
 
 def choice_suggestion(group: str, name: str, groups: Path) -> str:
     """The end of a message: the choice of a group that a name resembles, otherwise all its choices."""
+    if meant := CHOICES.get(group, {}).get(name.lower()):
+        return f"did you mean {meant}?"
     choices = sorted(path.stem for path in (groups / group).glob("*.yaml"))
+    if path := re.fullmatch(r".+\.npz", name) if group == "data" else None:
+        return f"did you mean data=npz data.path={path[0]}?"
+    if name.lower() in choices:
+        return f"did you mean {group}={name.lower()}?"
     near = difflib.get_close_matches(name, choices, 1)
     return f"did you mean {group}={near[0]}?" if near else f"{group} has {', '.join(choices)}"
 
@@ -163,16 +177,24 @@ def names_within_groups(name: str, root: Any) -> list[str]:
     """The full names of the options in groups whose last part is a name, otherwise, if none at the root is similar to
     it, the most similar to it.
 
-    An option that only passes its value on to another one, as data.lr does to optimizer.lr, gives way to that one.
     """
     groups = {group: node for group, node in root.items() if group != "hydra" and isinstance(node, Mapping)}
     values = dict(leaves(groups))
-    options = [each for each in values if not has_ending(each) and f"${{{each}}}" not in values.values()]
+    options = [each for each in values if not has_ending(each) and not gives_way(each, values)]
     last = {option: option.rpartition(".")[2] for option in options}
     if name not in last.values() and difflib.get_close_matches(name, root, 1):
         return []
     near = difflib.get_close_matches(name, set(last.values()) - set(root), 1, 0.7)
     return [option for option in options if last[option] in near]
+
+
+def gives_way(option: str, values: Mapping[str, Any]) -> bool:
+    """Whether another option is rather meant: the one that gets this one's value (optimizer.lr, not data.lr), or within
+    a group the one that this one gets its value from (model.encoder.activation, not model.decoder.activation)."""
+    group, source = option.partition(".")[0], re.fullmatch(r"\$\{([\w.]+)\}", str(values[option]))
+    takers = [name for name, value in values.items() if value == f"${{{option}}}"]
+    passes_on = any(name.partition(".")[0] != group for name in takers)
+    return passes_on or (source is not None and source[1].startswith(f"{group}."))
 
 
 def leaves(node: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:

@@ -31,6 +31,22 @@ SYNONYMS = {
     ("run_dir", "run_folder", "folder", "ckpt_path", "run_name", "model_path"): ["run", "run_name"],
 }
 
+# choices of a group under other names, and how they are chosen here
+CHOICES = {
+    "data": {"fashion": "data=fashion_mnist", "fmnist": "data=fashion_mnist", "fashionmnist": "data=fashion_mnist"},
+    "model": {"cnn": "model=conv", "fc": "model=mlp", "dense": "model=mlp", "linear": "model=mlp"},
+    "posterior": {"normal": "posterior=gaussian", "diagonal": "posterior=gaussian", "iaf": "posterior=flow"},
+    "prior": {"normal": "prior=standard", "gaussian": "prior=standard", "gmm": "prior=mixture"},
+    "likelihood": {
+        **dict.fromkeys(("mse", "l2", "normal"), "likelihood=gaussian"),
+        **dict.fromkeys(("bce", "binary"), "likelihood=bernoulli"),
+    },
+    "objective": {"vae": "objective=elbo", "infovae": "objective=mmd", "wae": "objective=mmd"},
+    "trainer": {"cpu": "trainer.accelerator=cpu", "cuda": "trainer=gpu"},
+    "logger": {"none": "logger=csv", "tb": "logger=tensorboard"},
+    "task": {"generate": "task=sample", "reconstruct": "task=figures", "onnx": "task=export", "ood": "task=anomaly"},
+}
+
 
 def synonym(name: str, root: DictConfig) -> str | None:
     """The option of a configuration for which another project has this name, if there is one."""

@@ -9,8 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from src.config.command_line import APPLY, errors_in_one_line, in_one_line, prepare_arguments
-from src.config.options import CONF
-from src.config.synonyms import SYNONYMS, exists
+from src.config.options import CONF, check_apply
+from src.config.synonyms import CHOICES, SYNONYMS, exists
 from src.support.errors import UserError
 
 GROUPS = Path(CONF)
@@ -68,7 +68,13 @@ def test_a_group_needs_a_choice(word):
         (["experiment=beta-vae"], "experiment=beta-vae: there is no such choice; did you mean experiment=beta_vae?"),
         (["experiment=vqvae"], "experiment=vqvae: there is no such choice; did you mean experiment=vae?"),
         (["sweep=nope"], "sweep=nope: there is no such choice; sweep has beta_latent_model, seeds, wandb"),
-        (["prior=normal"], "prior=normal: there is no such choice; prior has flow, mixture, standard, vamp"),
+        (["prior=normal"], "prior=normal: there is no such choice; did you mean prior=standard?"),
+        (["prior=laplace"], "prior=laplace: there is no such choice; prior has flow, mixture, standard, vamp"),
+        (["likelihood=MSE"], "likelihood=MSE: there is no such choice; did you mean likelihood=gaussian?"),
+        (["data=MNIST"], "data=MNIST: there is no such choice; did you mean data=mnist?"),
+        (["data=my.npz"], "data=my.npz: there is no such choice; did you mean data=npz data.path=my.npz?"),
+        (["trainer=cpu"], "trainer=cpu: there is no such choice; did you mean trainer.accelerator=cpu?"),
+        (["activation=relu"], "there is no option activation; did you mean model.encoder.activation?"),
         (
             ["hydra/launcher=jobli"],
             "hydra/launcher=jobli: there is no such choice; did you mean hydra/launcher=joblib?",
@@ -93,7 +99,7 @@ def test_a_group_needs_a_choice(word):
         (["sample"], f"'sample' is not an option: a task is done on a trained run: {APPLY}sample"),
         (["vamp"], "'vamp' is not an option: did you mean experiment=vamp or prior=vamp?"),
         (["beta=1,2"], "beta=1,2 has several values: -m tries each of them; a list is beta=[1,2]"),
-        (["foo"], "'foo' is not an option: give option=value"),
+        (["foo"], "'foo' is not an option: give option=value, without a blank beside the ="),
         (["~nothing"], "Could not delete from config. 'nothing' does not exist."),
     ],
 )
@@ -130,6 +136,27 @@ def test_the_synonyms_are_of_options_that_exist():
             configs.append(hydra.compose(command, [word]))
     for option in itertools.chain(*SYNONYMS.values()):
         assert any(exists(option, cfg) for cfg in configs), option
+
+
+def test_other_names_of_choices_are_of_ones_that_exist():
+    for group, names in CHOICES.items():
+        for name, meant in names.items():
+            assert not (GROUPS / group / f"{name}.yaml").exists()
+            chosen, _, choice = meant.partition("=")
+            assert (GROUPS / chosen / f"{choice}.yaml").is_file() or meant == "trainer.accelerator=cpu"
+
+
+def test_a_runs_folder_without_its_option_is_understood(tmp_path):
+    (tmp_path / "outputs" / "runs" / "first").mkdir(parents=True)
+    for word in ("outputs/runs/first", "nowhere/first"):
+        with hydra.initialize_config_dir(CONF, version_base="1.3"), pytest.raises(HydraException) as error:
+            hydra.compose("apply", ["task=sample", word])
+        said = in_one_line(error.value, GROUPS, "apply")
+        assert ("did you mean run=outputs/runs/first?" in said) == (word == "outputs/runs/first")
+    with hydra.initialize_config_dir(CONF, version_base="1.3"):
+        cfg = hydra.compose("apply", ["task=sample", "run=first"])
+    with pytest.raises(UserError, match=r"run=first: no such folder; did you mean run=outputs/runs/first\?"):
+        check_apply(cfg)
 
 
 def test_a_traceback_is_shown_where_it_is_asked_for(monkeypatch):
