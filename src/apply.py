@@ -41,7 +41,7 @@ def main() -> None:
         if text := help_answer("apply", sys.argv[1:]):
             print(text)
             return
-        sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
+        sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF), "apply")
         hydra_main()
 
 

@@ -21,7 +21,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from src.config.choices import has_ending
 from src.config.overrides import NONE, format_option
 from src.config.schema import suggestion
-from src.config.synonyms import CHOICES, synonym
+from src.config.synonyms import CHOICES, meanings, synonym
 from src.support.errors import UserError, describe_os_error, printable
 from src.support.world import refusal
 
@@ -206,23 +206,25 @@ def leaves(node: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any
             yield f"{within}{name}", value
 
 
-def check_flags(arguments: Sequence[str]) -> None:
-    """Raise UserError for an option that is written like a flag, as --latent_dim=2 or --latent_dim 2."""
+def check_flags(arguments: Sequence[str], command: str) -> None:
+    """Raise UserError for an option of a command that is written like a flag, as --latent_dim=2 or --latent_dim 2."""
     flags = re.findall(r"--[\w-]+", get_args_parser().format_usage())
     for argument, following in itertools.pairwise([*arguments, ""]):
         flag, equals, value = argument.partition("=")
         if flag.startswith("--") and not any(each.startswith(flag) for each in flags):
             value = value if equals or following.startswith("-") or "=" in following else following
-            raise UserError(f"options have no dashes: {flag[2:].replace('-', '_')}={value or 'VALUE'}")
+            name = flag[2:].replace("-", "_")
+            meant = next(iter(meanings(name)), name) if command != "apply" else name
+            raise UserError(f"options have no dashes: {meant}={value or 'VALUE'}")
 
 
-def prepare_arguments(arguments: list[str], groups: Path) -> list[str]:
+def prepare_arguments(arguments: list[str], groups: Path, command: str = "train") -> list[str]:
     """Rewrite command-line arguments as Hydra accepts them: flags first, and values that its grammar lacks
     (`café.png`, `a=b`, `f(1).npz`) quoted, in a sweep each of the values between commas.
 
     Raises UserError for a group without a choice (`prior=null`, `prior=3`), and for an option with dashes.
     """
-    check_flags(arguments)
+    check_flags(arguments, command)
     parser, is_sweep = OverridesParser.create(), bool({"-m", "--multirun"} & set(arguments))
     prepared = [
         argument if is_valid(argument, parser) else quote_values(argument, parser, is_sweep)

@@ -4,9 +4,9 @@ from omegaconf import DictConfig, OmegaConf
 
 # of several options, the first that the command has is meant
 SYNONYMS = {
-    ("learning_rate", "lrate", "base_lr", "init_lr", "max_lr"): ["optimizer.lr"],
-    ("epoch", "n_epochs", "num_epochs", "nepochs", "max_epoch"): ["trainer.max_epochs"],
-    ("batch", "batchsize", "bs", "n_batch", "train_batch_size"): ["data.batch_size"],
+    ("lr", "learning_rate", "lrate", "base_lr", "init_lr", "max_lr"): ["optimizer.lr"],
+    ("epoch", "epochs", "max_epochs", "n_epochs", "num_epochs", "nepochs", "max_epoch"): ["trainer.max_epochs"],
+    ("batch", "batch_size", "batchsize", "bs", "n_batch", "train_batch_size"): ["data.batch_size"],
     ("z_dim", "zdim", "dim_z", "z_size", "n_z", "nz", "z", "dim", "code_size", "code_dim"): ["latent_dim"],
     ("latent", "latents", "n_latent", "n_latents", "num_latents", "latent_size", "latent_dims"): ["latent_dim"],
     ("dataset", "data_set", "images"): ["data"],
@@ -50,9 +50,13 @@ CHOICES = {
 
 def synonym(name: str, root: DictConfig) -> str | None:
     """The option of a configuration for which another project has this name, if there is one."""
+    return next((each for each in meanings(name) if exists(each, root)), None)
+
+
+def meanings(name: str) -> list[str]:
+    """The options for which another project has this name."""
     wanted = name.lower().replace("-", "_")
-    options = next((options for names, options in SYNONYMS.items() if wanted in names), [])
-    return next((each for each in options if exists(each, root)), None)
+    return next((options for names, options in SYNONYMS.items() if wanted in names), [])
 
 
 def exists(option: str, root: DictConfig) -> bool:

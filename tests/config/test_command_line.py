@@ -34,6 +34,14 @@ def test_what_hydra_reads_is_left_as_it_is(word):
     assert prepare_arguments([word], GROUPS) == [word]
 
 
+def test_another_projects_flag_is_understood():
+    for words, meant in {("--epochs", "3"): "trainer.max_epochs=3", ("--batch-size=64",): "data.batch_size=64"}.items():
+        with pytest.raises(UserError, match=f"^options have no dashes: {meant}$"):
+            prepare_arguments(list(words), GROUPS)
+    with pytest.raises(UserError, match=r"^options have no dashes: checkpoint=last$"):
+        prepare_arguments(["--checkpoint", "last"], GROUPS, "apply")
+
+
 def test_a_command_needs_no_arguments():
     assert prepare_arguments([], GROUPS) == []
 
