@@ -22,7 +22,7 @@ TERMS = {"loss": "val/loss", "ELBO": "val/elbo", "recon": "val/recon", "KL": "va
 @check_arguments
 class Progress(Callback):
     """Prints a line after an epoch with what was measured on the validation images, and draws a bar of all steps of the
-    run with the time that is left. A file or a pipe gets the lines alone.
+    run with the time that is left. A file or a pipe gets the lines alone, which then hold that time.
 
     refresh_rate: how often a second the bar is drawn at most
     """
@@ -31,10 +31,10 @@ class Progress(Callback):
         self.refresh_rate = refresh_rate
         self.bar: tqdm | None = None
         self.printed: float | None = None  # the epoch of the last line
-        self.began = 0.0
+        self.began, self.first = 0.0, 0  # when the training began, and after how many epochs
 
     def on_train_start(self, trainer: Trainer, module: VAEModule) -> None:
-        self.began = time.perf_counter()
+        self.began, self.first = time.perf_counter(), trainer.current_epoch
         if not (is_terminal() and trainer.is_global_zero):
             return
         steps = int(trainer.num_training_batches)
@@ -82,18 +82,32 @@ class Progress(Callback):
 
     def print_line(self, trainer: Trainer, module: VAEModule) -> None:
         """Print the numbers of the epoch that has just been measured, the first time below the names of the columns."""
+        cells = columns(module)
+        if not is_terminal():
+            cells[f"{at_most(trainer)}left"] = (14, self.remaining_time(int(module.numbers["epoch"]), trainer))
         if self.printed is None:
             for line in explanation(trainer, module):
                 log.info("%s", line)
-            log.info("%s", "".join(name.rjust(width) for name, (width, _) in columns(module).items()))
+            log.info("%s", "".join(name.rjust(width) for name, (width, _) in cells.items()))
         self.printed = module.numbers["epoch"]
-        log.info("%s", "".join(text.rjust(width) for width, text in columns(module).values()).rstrip())
+        log.info("%s", "".join(text.rjust(width) for width, text in cells.values()).rstrip())
+
+    def remaining_time(self, epoch: int, trainer: Trainer) -> str:
+        """How long the training still takes, by what its epochs have taken; empty before and after them."""
+        done, left = epoch - self.first, (trainer.max_epochs or 0) - epoch
+        if done <= 0 or left <= 0 or trainer.should_stop:
+            return ""
+        return duration((time.perf_counter() - self.began) / done * left)
 
 
 def description(trainer: Trainer) -> str:
     """The text between the bar and the time that is left."""
-    least = "at most " if trainer.early_stopping_callbacks else ""
-    return f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}, {least}"
+    return f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}, {at_most(trainer)}"
+
+
+def at_most(trainer: Trainer) -> str:
+    """What precedes a time that is left: the training may end earlier."""
+    return "at most " if trainer.early_stopping_callbacks else ""
 
 
 def columns(module: VAEModule) -> dict[str, tuple[int, str]]:

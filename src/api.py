@@ -30,7 +30,7 @@ from src.support.errors import UserError
 
 
 def train(*options: str) -> Path:
-    """Train a run as `python -m src.train` does, and return its folder.
+    """Train a run as `python -m src.train` does, and return the absolute path of its folder.
 
     A run that is finished already (`run_name=NAME resume=auto`) is not trained again. The working directory, the
     arguments of the process and its signal handlers stay as they are.
@@ -48,12 +48,12 @@ def train(*options: str) -> Path:
             try:
                 claim(cfg)
             except NothingToDo:
-                return Path(cfg.hydra.run.dir)
+                return Path(cfg.hydra.run.dir).absolute()
             folder = Path(cfg.hydra.run.dir)
             with read_write(cfg), open_dict(cfg):
                 del cfg.hydra
             command.train_for_user(cfg, folder, overrides)
-    return folder
+    return folder.absolute()
 
 
 def apply(run: Path | str, *options: str) -> dict[str, Any]:
@@ -104,4 +104,4 @@ def composition(name: str, options: tuple[str, ...]) -> Iterator[tuple[DictConfi
             arguments, changes = split_for_resume(prepare_arguments(replace_null(list(options)), Path(CONF)))
             yield hydra.compose(name, arguments, return_hydra_config=True), changes
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(in_one_line(error, Path(CONF))) from error
+        raise UserError(in_one_line(error, Path(CONF), name)) from error

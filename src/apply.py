@@ -24,8 +24,8 @@ from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_answer
 from src.config.options import CONF, ApplyConfig, check_apply
 from src.config.overrides import check_root, restore_working_folder
+from src.run import console
 from src.startup import as_user_errors, import_libraries, quieten
-from src.support.console import shorter_path
 from src.support.errors import UserError
 from src.support.files import remove_partial_files
 from src.support.folders import ResultsFolder, RunFolder
@@ -37,11 +37,11 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Do a task as the command line says, and end the program with a line about what went wrong."""
     trust.command.set(["python", "-m", "src.apply", *sys.argv[1:]])
-    with stop_on_signals(), errors_in_one_line(Path(CONF)):
+    with stop_on_signals(), errors_in_one_line(Path(CONF), "apply"):
         if text := help_answer("apply", sys.argv[1:]):
             print(text)
             return
-        sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF))
+        sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(CONF), "apply")
         hydra_main()
 
 
@@ -97,7 +97,7 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
         record.write(ResultsFolder(folder).options, OmegaConf.to_yaml(cfg, resolve=True))
         record.write_json(ResultsFolder(folder).metrics, flat | facts | record.provenance())
     log.info("%s", record.table(numbers))
-    log.info("pictures and numbers: %s", shorter_path(final))
+    console.log_files(final)
     loggers.add_task(run.config, run.folder, name, flat, final, run.epoch)
     return flat
 

@@ -1,4 +1,4 @@
-"""Tab completion of the commands: a script for bash, and the answers that it asks for at each press of the key.
+"""Tab completion of the commands: a script for each shell, and the answers that it asks for at each press of the key.
 
 eval "$(python -m src.train --completion bash)"
 """
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from src.config.choices import GROUPS, choices, default_choices, options, root_options
+from src.config.shells import SCRIPTS
 from src.support.folders import RunFolder
 
 # A run's folder, or a name in outputs/, completes these options; other paths are left to the shell.
@@ -18,49 +19,21 @@ SEARCH = ("name", "trials", "metric", "direction", "pruner", "startup", "warmup"
 FLAGS = {"train": ["--help", "--multirun", "--cfg", "--completion"], "apply": ["--help", "--multirun", "--cfg"]}
 FLAGS |= {"search": ["--help"]}
 SPECIAL = " '\"\\$`&;|<>()"  # what the shell would not take as it is, as a folder's name may hold
-PATHS = r"^(run|ckpt_path|task\.(input|other)|hydra\..*|.*(path|root|dir))$"  # options that files or folders complete
-BASH = r"""
-_vae_lab() {
-    local line="${COMP_LINE:0:COMP_POINT}" python="${COMP_WORDS[0]}" command word known answer
-    local IFS=$' \t\n'
-    if [[ "$line" =~ [[:space:]]-m[[:space:]]+src\.(train|apply|search)[[:space:]] ]]; then
-        command="${BASH_REMATCH[1]}"
-        word="${line##*[[:space:]]}"
-        answer="$("$python" -m src.completion "$command" "${line#*src.$command}" 2>/dev/null)"
-        # bash divides words at = and :, and wants no more than what follows the last of them
-        [[ "$COMP_WORDBREAKS" == *=* ]] && known="${word%"${word##*=}"}"
-        IFS=$'\n'
-        COMPREPLY=()
-        for answer in $answer; do
-            COMPREPLY+=("${answer#"$known"}")
-            [[ "$answer" == *[=./] ]] && compopt -o nospace 2>/dev/null
-        done
-        # files complete no number and no name, but they do complete words without a =, as after a >
-        if [[ ${#COMPREPLY[@]} == 0 && "$word" == *=* && ! "${word%%=*}" =~ PATHS ]]; then
-            compopt +o default +o bashdefault 2>/dev/null
-        fi
-    elif [[ -n "$_vae_lab_before" ]]; then
-        "$_vae_lab_before" "$@"
-    fi
-}
-_vae_lab_before="$(complete -p python 2>/dev/null | sed -n 's/.*-F \([^ ]*\).*/\1/p')"
-[[ "$_vae_lab_before" == _vae_lab ]] && _vae_lab_before=""
-complete -o bashdefault -o default -F _vae_lab python python3 python3.11 python3.12 python3.13
-""".replace("PATHS", PATHS)
 
 
 def completion_script(arguments: Sequence[str]) -> str | None:
     """The script of the completion, where the arguments of a command ask for it; None where they do not.
 
-    Raises UserError for another shell than bash.
+    Raises UserError for a shell that has none.
     """
     if "--completion" not in arguments:
         return None
-    if list(arguments) != ["--completion", "bash"]:
-        from src.support.errors import UserError  # imports Hydra, for which no press of the key should wait
+    shell = arguments[1] if len(arguments) == 2 else ""
+    if arguments[0] == "--completion" and shell in SCRIPTS:
+        return SCRIPTS[shell]
+    from src.support.errors import UserError  # imports Hydra, for which no press of the key should wait
 
-        raise UserError('there is completion for bash alone: eval "$(python -m src.train --completion bash)"')
-    return BASH.strip()
+    raise UserError(f"there is completion for {', '.join(SCRIPTS)}: python -m src.train --completion SHELL")
 
 
 def candidates(command: str, words: Sequence[str], word: str) -> list[str]:

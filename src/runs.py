@@ -8,7 +8,7 @@ import itertools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from src.reporting.selection import Condition
 from src.run import deletion
 from src.run.places import survey
 from src.run.status import State
-from src.run.summary import Summary
+from src.run.summary import KIND, Summary
 from src.support.errors import UserError, describe_os_error, printable
 from src.support.signals import run_program, stop_on_signals
 
@@ -124,20 +124,20 @@ def time(text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{text} is no time such as 12h, 7d, 2w or 2026-11-01") from None
 
 
-def choose(options: argparse.Namespace, needs_kinds: bool = False) -> tuple[list[Summary], list[Path], str]:
+def choose(options: argparse.Namespace, more: Iterable[str] | None = ()) -> tuple[list[Summary], list[Path], str]:
     """The runs that the options choose, what earlier deletions have left, and a line for the case that no run matches.
 
-    needs_kinds: whether it must be known which of the runs can be compared
+    more: options at the root of the configurations that must be known of the runs; None: all
 
     Raises UserError where a folder is missing.
     """
     folders = options.folder or [OUTPUTS]
     for folder in options.folder:
         if not folder.is_dir():
-            raise UserError(f"{folder}: there is no such folder")
+            raise UserError(f"{folder}: there is no such folder, and the commands are {', '.join(COMMANDS)}")
     places = survey(folders)
     condition = Condition(dict(options.where), options.state, options.since, options.older_than)
-    runs, count = selection.read_runs(places, condition, needs_kinds)
+    runs, count = selection.read_runs(places, condition, more)
     none = f"no such run in {', '.join(map(str, folders))}: python -m src.train trains one"
     if count:
         none = f"{f'none of {count} runs matches' if count > 1 else 'the run does not match'} {condition}"
@@ -146,7 +146,7 @@ def choose(options: argparse.Namespace, needs_kinds: bool = False) -> tuple[list
 
 def show(options: argparse.Namespace) -> int:
     """Print the table, or the list for other programs."""
-    runs, rests, none = choose(options, needs_kinds=options.json or options.sort == "elbo")
+    runs, rests, none = choose(options, None if options.json else KIND if options.sort == "elbo" else ())
     runs.sort(key=selection.ORDERS[options.sort], reverse=options.reverse)
     if options.json:
         print(listing.as_json(runs))
@@ -164,7 +164,7 @@ def show(options: argparse.Namespace) -> int:
 
 def print_best(options: argparse.Namespace) -> int:
     """Print the path of the best run, and nothing else to the standard output."""
-    runs, _, none = choose(options, needs_kinds=True)
+    runs, _, none = choose(options, KIND)
     if not runs:
         raise UserError(none)
     run = selection.best(runs)

@@ -38,7 +38,8 @@ def quieten() -> None:
     expected = ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True")
     for message in (*expected, "srun` command is available", r"following callbacks: \[['\"](Average|Patience)"):
         warnings.filterwarnings("ignore", f".*{message}.*")
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "openTSNE"):
+    signals = "lightning.pytorch.trainer.connectors.signal_connector"  # a run that is stopped says so itself
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", signals, "openTSNE"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # W&B's telemetry, where W&B is out of reach
 

@@ -31,7 +31,7 @@ from src.run.job import Job
 from src.run.shape import settle_shape
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support import world
-from src.support.errors import DamagedError, UserError, is_memory_error
+from src.support.errors import DamagedError, DivergedError, UserError, is_memory_error
 from src.support.files import remove_partial_files
 from src.support.folders import RunFolder
 from src.support.signals import run_program, stop_on_signals
@@ -75,10 +75,14 @@ def hydra_main(cfg: DictConfig) -> float | None:
     if here.mode == RunMode.MULTIRUN:
         settle_shape(cfg)
         return jobs.run_job(cfg, here, partial(import_libraries, with_wandb), train_for_user)
+    run = Path(here.runtime.output_dir)
     try:
-        return train_for_user(cfg, Path(here.runtime.output_dir), [*here.overrides.task, *changes])["val/elbo"]
+        metrics = train_for_user(cfg, run, [*here.overrides.task, *changes])
     except UserError as error:  # Hydra would print a line of its own before it
-        sys.exit(world.last_words(str(error)))
+        sys.exit(world.last_words(str(error), error.exit_code))
+    if status.read(run).get("state") == status.State.DIVERGED:  # it has been measured all the same
+        sys.exit(DivergedError.exit_code)
+    return metrics["val/elbo"]
 
 
 def train_for_user(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = None) -> dict[str, Any]:

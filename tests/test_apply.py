@@ -84,11 +84,13 @@ def test_every_task_has_a_file_an_option_and_a_test():
         assert (root / module.replace(".", "/")).with_suffix(".py").is_file()
 
 
-def test_a_task_adds_to_the_run_and_changes_nothing_of_it(command, finished, tmp_path):
+def test_a_task_adds_to_the_run_and_changes_nothing_of_it(command, finished, tmp_path, capfd):
     run = tmp_path / "moved"
     shutil.copytree(finished, run, ignore=shutil.ignore_patterns("tasks"))
     before = fingerprints(run)
     command(f"run={run}", "task=sample", "name=mine", *QUICK)
+    last = capfd.readouterr().out.splitlines()[-1]
+    assert last == "results: moved/tasks/sample/mine (2 images, metrics.json, samples.npz)"
     assert fingerprints(run) == before
     assert tasks_of(run) == {"sample/mine", "sample/latest"}
     latest = run / "tasks" / "sample" / "latest"
@@ -137,7 +139,7 @@ def test_a_multirun_over_tasks(command, run):
         (["task=sample", "run=empty"], "run=empty holds no checkpoints/best.ckpt"),
         (["task=sample", "run=foreign"], "was not written by this program"),
         (["task=sample", "run=cut"], "is no checkpoint, or is cut short"),
-        (["run=cut"], "You must specify 'task'"),
+        (["run=cut"], "task must be given: task=NAME, one of anomaly, compare,"),
         (["task=dance", "run=cut"], "task=dance: there is no such choice; did you mean task=diagnose"),
         (["task=sample", "run=cut", "checkpoint=first"], "checkpoint must be best or last"),
         (["task=sample", "run=cut", "device=tpu"], "device must be auto, cpu or cuda"),

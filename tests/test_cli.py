@@ -71,8 +71,8 @@ def test_multirun_leaves_separate_runs_in_one_group(command, tmp_path):
         (["model=transformer"], "model=transformer: there is no such choice; model has conv, mlp"),
         (["latentdim=2"], "there is no option latentdim; did you mean latent_dim?"),
         (
-            ["model.encoder.width=2"],
-            "there is no option model.encoder.width; model.encoder has activation, hidden",
+            ["model.encoder.norm=2"],
+            "there is no option model.encoder.norm; model.encoder has activation, hidden",
         ),
         (["objective=iwae", "beta=4"], "beta=4: objective=iwae has no beta"),
         (["experiment=capacity", "beta=2"], "beta=2: objective=capacity has no beta"),

@@ -1,8 +1,15 @@
-"""Tab completion: what may follow on a command line, by itself and as bash shows it."""
+"""Tab completion: what may follow on a command line, by itself and as shells show it."""
 
 import os
+import pty
+import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -111,16 +118,91 @@ def test_bash_completes_a_command_line(tmp_path):
     ], done.stderr
 
 
+# Control-X writes the command line to a file, and empties it.
+WATCH = """
+autoload -Uz compinit; compinit -u -d dump
+eval "$($PYTHON -m src.train --completion zsh)"
+show() { print -r -- "$BUFFER|" >> lines; BUFFER=; }; zle -N show; bindkey '^X' show; print ready >> lines
+"""
+TYPED = {
+    "python -m src.train pri": "python -m src.train prior=|",
+    "python -m src.train beta=4 prior=v": "python -m src.train beta=4 prior=vamp |",
+    "python -m src.apply run=outputs/runs/f": "python -m src.apply run=outputs/runs/first |",
+    "python -m src.apply run=outputs/runs/first trav": "python -m src.apply run=outputs/runs/first task=traverse |",
+    "python -m src.train latent_dim=": "python -m src.train latent_dim=|",
+    "python -m src.train data.path=m": "python -m src.train data.path=my.npz |",
+    "python -m src.train data.path=an\\ i": "python -m src.train data.path=an\\ image.npz |",
+    "python my": "python my.npz |",
+}
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
+def test_zsh_completes_a_command_line(tmp_path, monkeypatch):
+    lines, path = tmp_path / "lines", f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for name in ("my.npz", "an image.npz", "lines"):
+        (tmp_path / name).touch()
+    (tmp_path / "watch").write_text(WATCH)
+    for name, value in {"PATH": path, "PYTHONPATH": str(ROOT), "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHON", sys.executable)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp("zsh", ["zsh", "-f", "-i"])
+    try:
+        threading.Thread(target=drain, args=(terminal,), daemon=True).start()
+        expected = ["ready"]
+        os.write(terminal, b"source ./watch\r")
+        wait_for(lines, expected)
+        for typed, completed in TYPED.items():
+            os.write(terminal, f"{typed}\t\x18".encode())
+            expected.append(completed)
+            wait_for(lines, expected)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+    assert lines.read_text().splitlines() == expected
+
+
+def drain(terminal: int) -> None:
+    """Read what a shell draws, until it ends: it would wait for a reader."""
+    with suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
+
+
+def wait_for(file: Path, lines: list[str]) -> None:
+    """Wait until a file has as many lines as these, for at most a minute."""
+    deadline = time.monotonic() + 60
+    while len(file.read_text().splitlines()) < len(lines):
+        assert time.monotonic() < deadline, file.read_text()
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+def test_fish_completes_a_command_line(tmp_path):
+    (tmp_path / "my.npz").touch()
+    typed = ["train prior=v", "apply run=x trav", "train latent_dim=", "train data.path=m"]
+    asked = "\n".join(f"complete -C 'python -m src.{line}'; echo -" for line in typed)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": path}
+    script = f"python -m src.train --completion fish | source\n{asked}"
+    done = subprocess.run(["fish", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=env, timeout=120)
+    found = ["prior=vamp", "task=traverse", "", "data.path=my.npz"]
+    assert [each.strip().partition("\n")[0] for each in done.stdout.split("-\n")[:-1]] == found, done.stderr
+
+
 def test_a_press_of_the_key_imports_little(tmp_path):
     loaded = run_code("import json, sys, src.completion\nprint(json.dumps(list(sys.modules)))", tmp_path)
     assert not {name.partition(".")[0] for name in loaded} & {"hydra", "omegaconf", "pydantic", "torch", "numpy"}
 
 
 def test_another_shell_is_told_what_there_is(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["train", "--completion", "zsh"])
-    with pytest.raises(SystemExit) as stop:
-        train.main()
-    assert "bash alone" in stop.value.code
+    for words in (["csh"], [], ["bash", "beta=4"]):
+        monkeypatch.setattr(sys, "argv", ["train", "--completion", *words])
+        with pytest.raises(SystemExit) as stop:
+            train.main()
+        assert stop.value.code == "there is completion for bash, zsh, fish: python -m src.train --completion SHELL"
 
 
 def test_folders_are_those_of_the_working_directory():

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.helpers.project import ROOT
 
@@ -141,5 +142,11 @@ def test_the_versions_of_python_are_the_same_everywhere():
     assert "(3, 11) <= sys.version_info[:2] <= (3, 13)" in MAKEFILE
     minors = ["3.11", "3.12", "3.13"]
     assert re.findall(r"Python :: (3\.\d+)", text) == minors
-    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
-    assert re.findall(r'"(3\.\d+)"', workflow) == minors
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == minors
+    commands = {name: job["steps"][-1]["run"].split() for name, job in jobs.items()}
+    assert {name: command[:2] for name, command in commands.items()} == {
+        "test": ["make", "test"],
+        "locked": ["make", "test"],
+    }
+    assert ["LOCK=1" in commands[name] for name in ("test", "locked")] == [False, True]

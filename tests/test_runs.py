@@ -168,6 +168,18 @@ def test_the_console_of_the_command_is_the_path_alone(tmp_path):
     assert (result.returncode, result.stdout) == (0, "outputs/runs/a\n")
 
 
+def test_other_programs_get_the_options_of_a_run(capsys):
+    make_run("runs/a", beta=4.0)
+    (row,) = json.loads(command(capsys, "--json")[1])
+    config = yaml.safe_load(Path("outputs/runs/a/config.yaml").read_text())
+    assert row["options"]["beta"] == 4
+    assert row["options"]["data"] == config["data"]["name"]
+    assert row["options"]["likelihood"] == "bernoulli"
+    assert row["options"]["trainer.max_epochs"] == config["trainer"]["max_epochs"]
+    assert not {"title", "run_name", "logger"} & row["options"].keys()
+    assert not [name for name in row["options"] if name.endswith(("_target_", "_partial_"))]
+
+
 def test_jobs_without_a_folder_are_listed_by_their_options(capsys):
     job = make_job(0)
     plan = json.loads((job.parent / "jobs.json").read_text())
@@ -182,7 +194,8 @@ def test_jobs_without_a_folder_are_listed_by_their_options(capsys):
     }
     (deleted,) = json.loads(command(capsys, "--state", "deleted", "--json")[1])
     assert (deleted["run"], deleted["title"]) == ("outputs/sweeps/a/2", "beta=8")
-    assert json.loads(command(capsys, "--where", "beta=4", "--json")[1])[0]["run"] == "outputs/sweeps/a/1"
+    (waiting,) = json.loads(command(capsys, "--where", "beta=4", "--json")[1])
+    assert (waiting["run"], waiting["options"]) == ("outputs/sweeps/a/1", {"beta": "4"})
 
 
 @pytest.mark.parametrize("columns", [40, 80, 100, 160, 600])
@@ -195,13 +208,14 @@ def test_the_table_fits_a_terminal(monkeypatch, columns):
     monkeypatch.setenv("TERM", "xterm")
     control, terminal = pty.openpty()
     with os.fdopen(terminal, "w") as stream:
-        head, row = listing.table({"": [run]}, stream).splitlines()
+        head, row, *notes = listing.table({"": [run]}, stream).splitlines()
     os.close(control)
     plain = row.replace("\x1b[31m", "").replace("\x1b[0m", "")
     assert plain != row
-    assert max(listing.width(head), listing.width(plain)) <= columns
+    assert max(map(listing.width, (head, plain, *notes))) <= columns
     assert "failed" in plain
     assert (run.note.strip() in plain) == (columns == 600)
+    assert columns == 600 or " ".join(each.removeprefix("    ") for each in notes) == run.note.strip()
     assert columns == 40 or ("\N{HORIZONTAL ELLIPSIS}" in plain) == (columns < 600)
     with Path(os.devnull).open("w") as redirected:
         assert run.title.strip() in listing.table({"": [run]}, redirected)

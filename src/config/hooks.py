@@ -53,5 +53,10 @@ def refuse(check: Callable[[Any], None], options: Any) -> None:
     exception of a hook into a warning, and go on."""
     try:
         check(options)
-    except (UserError, OmegaConfBaseException) as error:
-        sys.exit(refusal(printable(in_one_line(error, Path(CONF)))))
+    except UserError as error:
+        end = refusal(str(error), error.exit_code)
+    except OmegaConfBaseException as error:
+        end = refusal(printable(in_one_line(error, Path(CONF))))
+    else:
+        return
+    sys.exit(end)

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.config import choices, shared  # noqa: F401 - shared registers the resolver that conf/train.yaml needs
 from src.config.memory import check_memory
 from src.config.names import PLAIN, option_name, trusted_names
+from src.config.overrides import format_option
 from src.config.packages import check_packages
 from src.config.plain import texts
 from src.config.schema import check_parts, check_value, is_referred_to, suggestion
@@ -246,7 +247,9 @@ def check_apply(cfg: DictConfig) -> None:
         raise UserError(f"name={cfg.name} can't name a folder of results")
     folder = RunFolder(Path(cfg.run))
     if not folder.path.is_dir():
-        raise UserError(f"run={cfg.run}: no such folder")
+        named = Path("outputs", "runs", cfg.run)
+        meant = f"; did you mean {format_option('run', str(named))}?" if named.is_dir() else ""
+        raise UserError(f"run={cfg.run}: no such folder{meant}")
     path = folder.checkpoint(cfg.checkpoint)
     if not path.is_file():
         name = path.relative_to(folder.path)

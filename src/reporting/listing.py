@@ -4,22 +4,25 @@ import json
 import math
 import os
 import shutil
+import textwrap
 import unicodedata
 from datetime import datetime
 from typing import Any, TextIO
 
 from src.reporting.selection import attempt_kind
 from src.run.kinds import fingerprint
+from src.run.options import effective, flatten, option_value, part
 from src.run.status import State
 from src.run.summary import Summary
 from src.support.errors import printable
 
 GAP = "  "
+INDENT = {"initial_indent": "    ", "subsequent_indent": "    "}  # of a note below its row
 COLUMNS = ("run", "state", "title", "val ELBO", "started", "time", "size", "sweep", "note")
 NUMBERS = ("val ELBO", "time", "size")  # aligned to the right
 # how a table that is too wide becomes narrower, a step after the other: a column, and how narrow it may get, 0 for gone
 STEPS = (
-    *(("note", 24), ("title", 30), ("note", 0), ("sweep", 0), ("started", 0), ("title", 16), ("run", 24)),
+    *(("title", 30), ("sweep", 0), ("started", 0), ("title", 16), ("run", 24)),
     *(("size", 0), ("time", 0), ("title", 0), ("run", 12)),
 )
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
@@ -36,20 +39,26 @@ COLOURS = {
 def table(groups: dict[str, list[Summary]], stream: TextIO) -> str:
     """A row for each run under the names of the columns; of several groups, each has its name above its runs.
 
-    On a terminal it fits its width and has colours; elsewhere nothing is cut.
+    On a terminal it fits its width and has colours, and notes that are too long for a column are below their rows;
+    elsewhere nothing is cut.
     """
-    is_terminal = stream.isatty()
+    is_terminal, columns = stream.isatty(), shutil.get_terminal_size().columns
     rows = {name: [(run, cells(run)) for run in runs] for name, runs in groups.items()}
     every = [row for some in rows.values() for _, row in some]
     widths = {name: max(map(width, (name, *(row[name] for row in every)))) for name in COLUMNS}
     widths = {name: size for name, size in widths.items() if any(row[name] for row in every)}
+    is_below = is_terminal and "note" in widths and excess(widths, columns) > 0
+    if is_below:
+        del widths["note"]
     if is_terminal:
-        narrow(widths, shutil.get_terminal_size().columns)
+        narrow(widths, columns)
     paints = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     lines = [line({name: name for name in COLUMNS}, widths)]
     for name, some in rows.items():
         lines += ["", f"{printable(name)}:"] if len(rows) > 1 else []
-        lines += [line(row, widths, COLOURS[run.state] if paints else None) for run, row in some]
+        for run, row in some:
+            lines.append(line(row, widths, COLOURS[run.state] if paints else None))
+            lines += textwrap.wrap(row["note"], columns, **INDENT) if is_below else []
     return "\n".join(lines)
 
 
@@ -72,13 +81,18 @@ def cells(run: Summary) -> dict[str, str]:
 def narrow(widths: dict[str, int], available: int) -> None:
     """Make columns narrower, or leave them out, until the table fits."""
     for name, least in STEPS:
-        excess = sum(widths.values()) + len(GAP) * (len(widths) - 1) - available
-        if excess <= 0:
+        too_many = excess(widths, available)
+        if too_many <= 0:
             return
         if not least:
             widths.pop(name, None)
         elif name in widths:
-            widths[name] = min(widths[name], max(least, widths[name] - excess))
+            widths[name] = min(widths[name], max(least, widths[name] - too_many))
+
+
+def excess(widths: dict[str, int], available: int) -> int:
+    """By how many columns of the terminal a table is too wide; negative where it is narrower."""
+    return sum(widths.values()) + len(GAP) * (len(widths) - 1) - available
 
 
 def line(row: dict[str, str], widths: dict[str, int], colour: int | None = None) -> str:
@@ -162,4 +176,21 @@ def record(run: Summary) -> dict[str, Any]:
         "images": fingerprint(run),
         "pixels": pixels or None,
         "likelihood": likelihood or None,
+        "options": options(run),
     }
+
+
+def options(run: Summary) -> dict[str, Any]:
+    """The options of a run that may change its numbers, by the names that one types; of a job that was not begun, those
+    in which it differs."""
+    leaves = flatten(effective(run.config))
+    leaves = {name: plain(value) for name, value in leaves.items() if not name.endswith("._partial_")}
+    return {part(name): option_value(name, value) for name, value in leaves.items()}
+
+
+def plain(value: Any) -> Any:
+    """A value of YAML as JSON can hold it, in which there are no times and no infinite numbers."""
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    is_plain = value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return value if is_plain else str(value)

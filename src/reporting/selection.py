@@ -3,7 +3,7 @@
 import math
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -80,15 +80,16 @@ class Choice(NamedTuple):
     count: int
 
 
-def read_runs(places: Places, condition: Condition, needs_kinds: bool = False) -> Choice:
+def read_runs(places: Places, condition: Condition, more: Iterable[str] | None = ()) -> Choice:
     """The wanted ones of the runs in these places. Raises UserError for a `where` that no run has anything for.
 
     Deleted jobs of sweeps are among them only where their state is asked for.
 
-    needs_kinds: whether the summaries must hold what `comparable` asks for, which takes longer to read
+    more: options at the root of the configurations that the summaries must hold, such as KIND, which `comparable` asks
+        for; None: all
     """
-    more, runs = {name.partition(".")[0] for name in condition.where}, []
-    more |= set(KIND) if needs_kinds or condition.where else set()
+    runs, kind_of = [], KIND if condition.where else ()
+    more = None if more is None else {*more, *kind_of, *(name.partition(".")[0] for name in condition.where)}
     for folder in places.runs:
         try:
             job = places.jobs.get(folder)

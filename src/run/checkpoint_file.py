@@ -78,6 +78,11 @@ def read_containers(path: Path) -> dict[str, Any]:
     return parse(path, verify(path))
 
 
+def epoch_count(path: Path) -> int:
+    """The number of epochs that a checkpoint was trained; it raises what `read_containers` raises."""
+    return read_containers(path)["epoch"] + 1
+
+
 def parse(path: Path, members: dict[str, bytes]) -> dict[str, Any]:
     """What `read_containers` returns, given what `verify` returns."""
     try:

@@ -26,7 +26,7 @@ from src.run.leftovers import leaves_nothing, names, remove_entries, wandb_folde
 from src.run.options import as_text, differences, option_value, part, repeats_or_follows
 from src.run.status import State
 from src.support import world
-from src.support.errors import DamagedError, UserError
+from src.support.errors import DamagedError, DivergedError, UserError
 from src.support.files import PARTIAL, remove_partial_files
 from src.support.folders import RunFolder
 from src.support.locks import lock
@@ -40,7 +40,10 @@ claims: ContextVar[ExitStack | None] = ContextVar("what is given up when the com
 
 
 class NothingToDo(SystemExit):
-    """The run that `resume=auto` names is finished. Ends the program with the exit code 0."""
+    """The run that `resume=auto` names is over. Ends the program with the exit code of a run that ends like it."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__(DivergedError.exit_code if state == State.DIVERGED else 0)
 
 
 class ClaimFolder(Callback):
@@ -84,7 +87,7 @@ def claim(config: DictConfig) -> None:
     if world.rank():  # the first one checks, and this one does as it does
         if config.resume and (checkpoint := latest_checkpoint(folder)):
             if is_over(config, folder, resume.read_run(checkpoint)["config"]):
-                raise NothingToDo(0)
+                raise NothingToDo(status.read(folder)["state"])
             continue_from(config, checkpoint)
         return
     check_request(config)
@@ -199,12 +202,14 @@ def go_on_or_begin(config: DictConfig, folder: Path) -> None:
     checkpoint, is_diverged = latest_checkpoint(folder), record.get("state") == State.DIVERGED
     if is_diverged and not run.metrics.is_file():
         reason = record.get("reason") or "its loss is no finite number"
-        raise UserError(f"{folder} has diverged, and would again: {reason}; change an option, and the name of the run")
+        raise DivergedError(
+            f"{folder} has diverged, and would again: {reason}; change an option, and the name of the run"
+        )
     if checkpoint:
         options = check_same_options(config, checkpoint)
         if is_over(config, folder, options):
             print(f"{folder} is {record['state']} already: nothing is left to do", file=sys.stderr)
-            raise NothingToDo(0)
+            raise NothingToDo(record["state"])
         continue_from(config, checkpoint)
     elif run.has_checkpoints or run.metrics.is_file():
         raise UserError(f"{folder} has lost its checkpoints {run.checkpoint('last').name} and best: give another name")

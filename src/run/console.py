@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from src.config.overrides import format_option
 from src.support.console import shorter_path
 from src.support.errors import printable
-from src.support.folders import RunFolder
+from src.support.folders import ResultsFolder, RunFolder
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
+IMAGES, ANIMATIONS = (".png", ".pdf", ".svg"), (".gif",)
 MANY = 1000  # test images above which a task is proposed on so many of them
 
 
@@ -75,10 +76,24 @@ def log_results(metrics: Mapping[str, Any]) -> None:
 def log_next(run: Path, metrics: Mapping[str, Any], has_problem: bool) -> None:
     """Say where a run's pictures are, and two commands to go on with."""
     folder = RunFolder(run)
-    images, animations = (len(list(folder.figures.glob(pattern))) for pattern in ("*.png", "*.gif"))
-    if images + animations:
-        place = printable(shorter_path(folder.figures))
-        log.info("pictures: %s (%d images, %d animations)", place, images, animations)
+    if any(figures := count_figures(folder.figures)):
+        log.info("pictures: %s (%s)", printable(shorter_path(folder.figures)), ", ".join(figures))
     some = f" task.images={MANY}" if metrics["data"]["test"] > MANY else ""
     for task in (f"evaluate{some}", "diagnose" if has_problem else "sample"):
         log.info("next: python -m src.apply %s task=%s", format_option("run", shorter_path(run)), task)
+
+
+def log_files(folder: Path) -> None:
+    """Say where the results of a task are, and what they are: figures, and files by their names."""
+    drawn = (*IMAGES, *ANIMATIONS)
+    others = [path for path in sorted(folder.iterdir()) if path.suffix not in drawn]
+    names = [printable(path.name) for path in others if path != ResultsFolder(folder).options]
+    log.info("results: %s (%s)", printable(shorter_path(folder)), ", ".join([*count_figures(folder), *names]))
+
+
+def count_figures(folder: Path) -> list[str]:
+    """How many images and animations a folder has, where it has any: ["3 images", "1 animation"]."""
+    suffixes = [path.suffix for path in folder.glob("*")]
+    kinds = {"image": IMAGES, "animation": ANIMATIONS}
+    counts = {name: sum(map(suffixes.count, kind)) for name, kind in kinds.items()}
+    return [f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count]

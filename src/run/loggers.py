@@ -71,8 +71,8 @@ def last_row(rows: list[Row], resumed_at: Position | None, images_per_step: int)
 
 
 def about_run(cfg: DictConfig, run: Path, job: Job | None, last: Row | None, images_per_step: int) -> About:
-    """What loggers are told about a run."""
-    title = (" ".join(job.options) if job else "") or cfg.title
+    """What loggers are told about a run. Its title is the name that the user gave it, if any."""
+    title = (" ".join(job.options) if job else "") or cfg.run_name or cfg.title
     options = hyperparameters(to_plain_dict(cfg))
     return About(RunFolder(run), title, job.sweep if job else None, options, last, images_per_step)
 

@@ -18,7 +18,7 @@ from src.run.options import flatten, option_value, part
 from src.run.status import State
 from src.support.errors import one_line
 from src.support.folders import RunFolder, SweepFolder
-from src.support.texts import parse_yaml, read_json, read_text
+from src.support.texts import parse_yaml, read_json, read_text, read_yaml
 
 ROOT_OPTION = re.compile(r"^(\w+):", re.MULTILINE)
 KIND = ("data", "likelihood")  # the options at the root of a configuration that say with which runs one compares
@@ -71,8 +71,11 @@ def plan_summary(folder: Path, job: Entry) -> Summary:
     return Summary(folder, state, " ".join(job.options), sweep=folder.parent.name, config=options)
 
 
-def read(folder: Path, more: Iterable[str] = ()) -> Summary:
-    """Read the run in a folder; `more` are options at the root of its configuration that are asked for."""
+def read(folder: Path, more: Iterable[str] | None = ()) -> Summary:
+    """Read the run in a folder.
+
+    more: options at the root of its configuration that are asked for; None: all
+    """
     files, problems = RunFolder(folder), []
 
     def attempt(path: Path, reader: Callable[[Path], Any]) -> dict[str, Any]:
@@ -90,7 +93,9 @@ def read(folder: Path, more: Iterable[str] = ()) -> Summary:
         return {}
 
     recorded = attempt(files.status, read_status)
-    config = attempt(files.config, lambda path: read_options(path, {"title", *more}))
+    config = attempt(
+        files.config, lambda path: read_yaml(path) if more is None else read_options(path, {"title", *more})
+    )
     metrics, data = attempt(files.metrics, read_json), attempt(files.data, read_json)
     old = State.FINISHED if metrics and not os.path.lexists(files.status) else State.UNKNOWN
     state = State(recorded.get("state", old))

@@ -1,5 +1,7 @@
 """TensorBoard: event files in the run's folder, so that `tensorboard --logdir outputs` shows all runs."""
 
+import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +14,15 @@ from src.run.stores import About, StoreLogger
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+log = logging.getLogger(__name__)
 METRICS = ("best/val/elbo", "best/val/recon", "best/val/kl", "best/val/active_units", "best/test/elbo")
 
 
 def tensorboard_logger(about: About) -> StoreLogger:
     """A logger that writes to tensorboard/ in the run's folder; what a resumed run repeats there is marked as void."""
-    return StoreLogger(open_store(about), about)
+    store = open_store(about)
+    log.info("TensorBoard: in %s", os.path.relpath(about.folder.tensorboard))
+    return StoreLogger(store, about)
 
 
 def open_store(about: About) -> "EventFiles":

@@ -25,7 +25,10 @@ class UserError(CompactHydraException):
     """States in one line what is wrong and how to correct it; Hydra prints it without a traceback, in a sweep too.
 
     What is not printable, as a name of a file may be, is escaped: it would break the line or control the terminal.
+    A command that it ends has the exit code `exit_code`.
     """
+
+    exit_code = 1
 
     def __init__(self, message: str = "") -> None:
         super().__init__(printable(str(message)))
@@ -33,6 +36,8 @@ class UserError(CompactHydraException):
 
 class DivergedError(UserError):
     """The training diverged: its loss is not a finite number, or higher than at the start."""
+
+    exit_code = 3  # a scheduler that tries failed runs again should leave this one
 
 
 class DamagedError(UserError):

@@ -4,6 +4,7 @@ Only the first of them writes files, prints and draws.
 """
 
 import os
+import sys
 import time
 from typing import NamedTuple
 
@@ -86,24 +87,36 @@ def hydra_overrides() -> list[str]:
     return ["hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"] if rank() else []
 
 
-def refusal(message: str) -> str | int:
-    """What a process ends with where all come to the same refusal: the first prints it, the others a status alone.
+def refusal(message: str, code: int = 1) -> str | int:
+    """What a process passes to sys.exit where all come to the same refusal: the first prints it, the others do not.
 
     The others wait, since a launcher ends all processes as soon as one has ended, and the first must print it before.
+
+    Args:
+        message: the refusal, in one line
+        code: the exit code
     """
     if rank() == 0:
-        return message
+        return with_code(message, code)
     time.sleep(PATIENCE)
-    return 1
+    return code
 
 
-def last_words(message: str) -> str | int:
-    """What a process ends with after an error that it may have alone.
+def last_words(message: str, code: int = 1) -> str | int:
+    """What a process passes to sys.exit after an error that it may have alone; the arguments are those of `refusal`.
 
     If the first process has the same error, the launcher ends this one while it waits, so that the error is not printed
     by each of them.
     """
     if rank() == 0:
-        return message
+        return with_code(message, code)
     time.sleep(PATIENCE)
-    return f"process {rank()}: {message}"
+    return with_code(f"process {rank()}: {message}", code)
+
+
+def with_code(message: str, code: int) -> str | int:
+    """What sys.exit takes to end with a code after a message: it prints a text itself, but then the code is 1."""
+    if code == 1:
+        return message
+    sys.stderr.write(f"{message}\n")
+    return code

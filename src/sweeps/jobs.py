@@ -18,6 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.run import status
+from src.run.checkpoint_file import epoch_count
 from src.run.job import Job
 from src.run.jobs_file import read_jobs
 from src.run.status import State
@@ -98,7 +99,7 @@ def run_job(cfg: DictConfig, hydra: DictConfig, prepare: Callable[[], None], tra
     work = partial(train_or_resume, cfg, run, list(hydra.overrides.task), Job(folder.name, entry.options), train)
     name = f"{place(folder, number)}: {' '.join(entry.options)}"
     if is_alone:
-        print(name, flush=True)
+        print(f"{name}{resume_note(run)}", flush=True)
     code = processes.run_in_child(work, None if is_alone else RunFolder(run).log)
     if launcher == SLURM and (code == -signal.SIGTERM or status.read(run).get("state") == State.INTERRUPTED):
         os._exit(128 + signal.SIGTERM)  # SLURM ends the job, perhaps to requeue it: submitit must not see it as done
@@ -109,6 +110,21 @@ def run_job(cfg: DictConfig, hydra: DictConfig, prepare: Callable[[], None], tra
     print(f"  {line}" if is_alone else f"{name}: {line}", flush=True)
     metrics = RunFolder(run).metrics
     return json.loads(metrics.read_text())["val/elbo"] if metrics.is_file() else None
+
+
+def goes_on(run: Path) -> bool:
+    """Whether the job in a folder was stopped after an epoch, so that it is resumed and not begun."""
+    return RunFolder(run).checkpoint("last").is_file() and status.read(run).get("state") in RESUMABLE
+
+
+def resume_note(run: Path) -> str:
+    """From where a stopped job goes on: ", goes on after epoch 5"; empty for one that begins."""
+    if not goes_on(run):
+        return ""
+    try:
+        return f", goes on after epoch {epoch_count(RunFolder(run).checkpoint('last'))}"
+    except UserError:  # the job ends with it, and says so
+        return ""
 
 
 def replan_hint(run: Path) -> str:
@@ -158,10 +174,10 @@ def train_or_resume(cfg: DictConfig, run: Path, overrides: list[str], job: Job, 
     print_warnings_alone()
     refusal = f"{run} is being trained by another process: wait for it, or stop it"
     with lock(RunFolder(run).lock, refusal, PATIENCE):
-        last, state = RunFolder(run).checkpoint("last"), status.read(run).get("state")
-        if state in OVER:  # another process has finished it while this one waited for the lock
+        last = RunFolder(run).checkpoint("last")
+        if is_over(run):  # another process has finished it while this one waited for the lock
             return
-        if last.is_file() and state in RESUMABLE:
+        if goes_on(run):
             cfg.ckpt_path = os.path.relpath(last)
             overrides = [*overrides, f"ckpt_path={cfg.ckpt_path}"]
         else:

@@ -123,7 +123,9 @@ class Sweep:
         ]
         lost = len(deleted & set(numbers))
         done = len(overrides) - len(pending) - lost
+        stopped = sum(jobs.goes_on(self.folder / str(number)) for number in set(numbers) - deleted)
         note = f", {lost} deleted" if lost else ""
+        note += f", {stopped} to go on with" if stopped else ""
         log.info("sweep_name=%s: %d jobs, %d of them done before%s", self.folder.name, len(overrides), done, note)
         OmegaConf.save(self.config, SweepFolder(self.folder).multirun)  # as Hydra's own sweeper does
         return pending

@@ -12,6 +12,7 @@ import hydra
 from omegaconf import DictConfig
 
 from src.run import status
+from src.run.checkpoint_file import epoch_count
 from src.run.job import Job
 from src.run.jobs_file import read_jobs
 from src.run.shape import settle_shape
@@ -114,6 +115,7 @@ def train_or_resume(overrides: list[str], run: Path, job: Job, train: Callable[.
         return json.loads(done.read_text())
     if last.is_file():
         overrides = [*overrides, f"ckpt_path={last}"]
+        log.info("  goes on after epoch %d", epoch_count(last))
     elif run.exists():
         shutil.rmtree(run)
     run.mkdir(parents=True, exist_ok=True)

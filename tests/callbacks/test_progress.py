@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -56,6 +57,8 @@ def test_a_file_gets_whole_lines_and_no_bar(command, capfd):
     assert lines[4:7] == ["  steps   32 images each, 2 epochs", "  device  cpu, precision 32-true", "  folder  a run"]
     assert "loss: objective=elbo, beta=4; ELBO = -(recon + KL)" in lines
     assert epochs(lines) == [0, 1, 2]
+    assert next(line for line in lines if line.startswith(" epoch")).endswith("seconds          left")
+    assert [bool(re.search(r" \d+ s$", line)) for line in lines if EPOCH.match(line)] == [False, True, False]
     assert [line for line in lines if re.fullmatch(r"trained in .*; drawing and testing follow", line)]
     assert not [line for line in lines if re.match(r"\[\d{4}-", line)]
     measured = rows(Path("a run"))
@@ -106,6 +109,17 @@ def test_the_bar_of_a_resumed_run_begins_where_it_was(command, monkeypatch):
     shares = [int(share) for share in re.findall(r"(\d+)% \|", screen.text)]
     assert shares[0] == 75
     assert epochs(screen.screen) == [4]
+
+
+def test_a_file_says_how_long_the_training_still_takes(command, capfd, monkeypatch):
+    """A resumed run counts its own epochs; with patience it may end earlier."""
+    command("hydra.run.dir=a", "trainer.max_epochs=2", "trainer.patience=9", "lr_schedule=constant")
+    capfd.readouterr()
+    minutes = iter([0, 10, 20, 31])  # at the start, after two epochs, at the end
+    monkeypatch.setattr("callbacks.progress.time", SimpleNamespace(perf_counter=lambda: 60 * next(minutes)))
+    command("ckpt_path=a/checkpoints/last.ckpt", "trainer.max_epochs=5")
+    lines = [line for line in capfd.readouterr().out.splitlines() if EPOCH.match(line) or line.startswith(" epoch")]
+    assert [line[64:].strip() for line in lines] == ["at most left", "20 min", "10 min", ""]  # 10 min each
 
 
 def test_a_terminal_that_can_t_draw_gets_no_bar(command, monkeypatch):
@@ -160,7 +174,7 @@ def test_the_loss_is_named_and_never_taken_for_the_elbo(command, capfd, words, l
     lines = capfd.readouterr().out.splitlines()
     assert loss in lines
     header = next(line for line in lines if line.startswith(" epoch")).split()
-    assert header == ["epoch", "loss", "ELBO", "recon", "KL", "active", *filter(None, [scheduled]), "seconds"]
+    assert header == ["epoch", "loss", "ELBO", "recon", "KL", "active", *filter(None, [scheduled]), "seconds", "left"]
     for line, row in zip(filter(EPOCH.match, lines), rows(Path("a")), strict=True):
         cells = dict(zip(header, line.split(), strict=False))
         assert float(cells["ELBO"]) == pytest.approx(-float(cells["recon"]) - float(cells["KL"]), abs=0.02)

@@ -158,8 +158,24 @@ def test_a_run_that_has_diverged_is_not_tried_for_ever(command, small):
     RUN.mkdir(parents=True)
     status.write(RUN, status.initial_status([]) | {"state": "diverged", "reason": "the loss is nan"})
     code, said = command(*small, *AUTO)
-    assert code == 1
+    assert code == 3
     assert "has diverged, and would again: the loss is nan" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["+optimizer.maximize=true", "optimizer.lr=1e-4"], "is diverged already: nothing is left to do"),
+        (["optimizer.lr=1e9"], "has diverged, and would again: training diverged in epoch 1"),
+    ],
+)
+def test_a_run_that_diverges_has_an_exit_code_of_its_own(command, small, words, said):
+    """Whether its loss rises or is not finite, and each time that it is started again."""
+    assert command(*small, *AUTO, *words)[0] == 3
+    assert status.read(RUN)["state"] == "diverged"
+    code, again = command(*small, *AUTO, *words)
+    assert code == 3
+    assert said in again
 
 
 @pytest.mark.slow

@@ -101,7 +101,7 @@ def test_a_diverged_run_has_an_exit_code(small, tmp_path):
         return subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True)
 
     failed = command("trainer.max_epochs=3", "optimizer.lr=1e6")
-    assert failed.returncode == 1
+    assert failed.returncode == 3
     assert "Traceback" not in failed.stderr
     assert "training diverged in epoch 2, step" in failed.stderr.splitlines()[-1]
     assert "ckpt_path=run/checkpoints/last.ckpt optimizer.lr=1e+05" in failed.stderr.splitlines()[-1]

@@ -205,3 +205,12 @@ def test_a_deep_folder_is_listed_and_its_deletion_says_what_is_left(capsys):
         assert (code == 1) == ("holds too many folders in one another: rm -r removes it" in err)
     finally:
         subprocess.run(["rm", "-rf", "outputs"], check=True)  # pytest, like shutil, can't
+
+
+def test_values_that_json_can_not_hold_are_texts(capsys):
+    make_run("runs/a")
+    with Path("outputs/runs/a/config.yaml").open("a") as file:
+        file.write("day: 2026-11-26\nmost: .inf\n3: [.nan, 2026-11-26, {a: 1}]\ntext: !!binary aGVsbG8=\n")
+    (row,) = json.loads(command(capsys, "--json")[1], parse_constant=pytest.fail)
+    options = {name: row["options"][name] for name in ("day", "most", "3", "text")}
+    assert options == {"day": "2026-11-26", "most": "inf", "3": ["nan", "2026-11-26", "{'a': 1}"], "text": "b'hello'"}

@@ -51,12 +51,13 @@ def send_at(monkeypatch, point: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("point", BEFORE)
-def test_before_the_first_checkpoint_nothing_is_left(command, small, tmp_path, monkeypatch, point):
+def test_before_the_first_checkpoint_nothing_is_left(command, small, tmp_path, monkeypatch, point, caplog):
     send_at(monkeypatch, point, signal.SIGTERM)
     code, said = command(*small, "run_name=mine")
     assert code == 143
     assert "stopped before the first checkpoint" in said
     assert "Traceback" not in said
+    assert "SIGTERM" not in said + caplog.text  # of Lightning, which says so twice
     assert not list(tmp_path.iterdir())
 
 

@@ -93,6 +93,13 @@ def trackio_config(project: str, run_id: str) -> dict:
     return SQLiteStorage.get_run_config(project, run="", run_id=run_id)
 
 
+def trackio_names(project: str) -> dict[str, str]:
+    """The names of all Trackio runs, by their ids."""
+    from trackio.sqlite_storage import SQLiteStorage
+
+    return {each["id"]: each["name"] for each in SQLiteStorage.get_run_records(project)}
+
+
 def trackio_alerts(project: str, run_id: str) -> list[dict]:
     """The alerts of a Trackio run."""
     from trackio.sqlite_storage import SQLiteStorage

@@ -36,6 +36,10 @@ def test_a_job_that_is_killed_or_mistaken_is_tried_again(sweep, monkeypatch, cap
     assert "0 was killed by signal 9, as a system does that runs out of memory" in capfd.readouterr().out
     before, seconds = modification_times(runs[2]), [epochs.read(run).rows[1]["seconds"] for run in runs]
     assert sweep(*words, "sweep_name=a") == 0
+    said = capfd.readouterr().out
+    assert "sweep_name=a: 3 jobs, 1 of them done before, 1 to go on with" in said
+    begun = [line for line in said.splitlines() if line.startswith("job ")]
+    assert begun == ["job 1 of 3: seed=1, goes on after epoch 2", "job 2 of 3: seed=2"]
     assert modification_times(runs[2]) == before
     resumed = [epochs.read(run).rows[1]["seconds"] == then for run, then in zip(runs, seconds, strict=True)]
     assert resumed == [True, False, True]  # after a mistake it is begun anew

@@ -116,7 +116,7 @@ def powerless(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("how", ["a power cut", pytest.param("SIGKILL", marks=pytest.mark.slow)])
-def test_a_killed_search_goes_on_as_if_nothing_had_been(words, monkeypatch, how):
+def test_a_killed_search_goes_on_as_if_nothing_had_been(words, monkeypatch, how, caplog):
     words, last = [*SPACE, *words, "startup=2", "trainer.max_epochs=6"], SWEEPS / "killed/1/checkpoints/last.ckpt"
     if how == "SIGKILL":
         killed(["name=killed", "trials=3", *words], last)
@@ -124,8 +124,11 @@ def test_a_killed_search_goes_on_as_if_nothing_had_been(words, monkeypatch, how)
         powerless(["name=killed", "trials=3", *words], monkeypatch)
     assert [each.state.name for each in told("killed")] == ["COMPLETE", "RUNNING"]
     kept = {path: path.stat().st_mtime_ns for path in SWEEPS.glob("killed/0/**/*")}
-    assert torch.load(last, weights_only=True)["epoch"] < 5
-    search.search(["name=killed", "trials=3"])
+    done = torch.load(last, weights_only=True)["epoch"] + 1
+    assert done < 6
+    with caplog.at_level("INFO", "src.sweeps.trials"):
+        search.search(["name=killed", "trials=3"])
+    assert [each for each in caplog.messages if "goes on" in each] == [f"  goes on after epoch {done}"]
     assert {path: path.stat().st_mtime_ns for path in SWEEPS.glob("killed/0/**/*")} == kept
     assert [row["epoch"] for row in epochs.read(SWEEPS / "killed/1").rows] == [0, 1, 2, 3, 4, 5, 6]
     search.search(["name=straight", "trials=3", *words])
