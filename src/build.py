@@ -61,6 +61,8 @@ def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any]
             raise UserError(f"the run is past epoch {done + 1}: trainer.max_epochs counts from its start")
         images = source(cfg)
         overrides = overrides + identity.check_resumed(checkpoint, cfg, images)
+    if cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available():
+        check_training_memory(to_plain_dict(cfg))
     trained = module(cfg, overrides)
     if checkpoint:
         checkpoints.check_fit(checkpoint, trained, averages=cfg.trainer.get("ema") is not None)
@@ -125,8 +127,6 @@ def data(cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool
 def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
     """The VAE of a configuration with its objective, ready to train. Raises UserError if they do not fit each other."""
     check_beta(cfg)
-    if cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available():
-        check_training_memory(to_plain_dict(cfg))
     torch.manual_seed(cfg.seed)
     model, shape = vae(cfg), [1 if cfg.data.batch_size == 1 else 2, *cfg.data.shape]
     try_networks(model, shape)

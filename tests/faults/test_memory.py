@@ -63,7 +63,7 @@ def test_networks_of_large_images_are_refused_before_they_are_made(composed, sma
     monkeypatch.setattr(memory, "memory_of_machine", lambda: 25e9)
     cfg = composed(*small, *options, "data.shape=[1,1000,1000]")
     with pytest.raises(UserError, match=r"training with data\.shape=\[1,1000,1000\].* GB, and this machine has 25 GB"):
-        build.module(cfg, [])
+        build.everything(cfg, [])
     check_training_memory(to_plain_dict(composed(*small, *options, "data.shape=[3,300,200]")))
 
 
