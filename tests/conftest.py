@@ -63,7 +63,7 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user_cache: Path) -> None:
+def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user_cache: Path) -> Iterator[None]:
     """Keep a test from accounts, the network, folders that are not its own, and lasting changes of the environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test may have imported a file of that name
@@ -74,6 +74,11 @@ def nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user_cache:
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_DATA_DIR", str(user_cache / "wandb"))
     monkeypatch.setenv("TRACKIO_DIR", str(user_cache / "trackio"))  # one folder in the life of a process
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():  # Lightning leaves MASTER_ADDR, by which a cluster is recognised
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture

@@ -207,12 +207,14 @@ def test_a_failure_leaves_nothing(applied, finished, monkeypatch):
     assert tasks_of(finished) == before
 
 
-def test_numbers_and_pictures_go_to_the_runs_own_wandb_run(applied, run, tmp_path, caplog):
+def test_numbers_and_pictures_go_to_the_runs_own_wandb_run(applied, run, tmp_path, caplog, capfd, monkeypatch):
+    monkeypatch.delenv("WANDB_SILENT")
     caplog.set_level("INFO", "src.run.tracking")
     trained = run("logger=wandb")
     applied(trained, "task=sample", *QUICK)
     said = [each.getMessage() for each in caplog.records if each.name == "src.run.tracking"]
     assert said == ["W&B record (no account needed; logger=csv turns it off): outputs/wandb"]
+    assert "wandb" not in capfd.readouterr().err
     wandb = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json"]
     told = [
         subprocess.run([*wandb, str(path)], capture_output=True, text=True, check=True).stdout

@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config import shared  # noqa: F401 - registers the resolver that conf/train.yaml needs
+from src.config import choices, shared  # noqa: F401 - shared registers the resolver that conf/train.yaml needs
 from src.config.memory import check_memory
 from src.config.names import PLAIN, option_name, trusted_names
 from src.config.packages import check_packages
@@ -27,7 +27,7 @@ from src.support.world import check_size
 
 # conf/hydra/launcher/ has defaults of our own for these launchers
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
-CONF = str(Path(__file__).resolve().parent.parent.parent / "conf")
+CONF = str(choices.CONF)  # Hydra takes text
 MOST_LATENTS = 100_000
 MOST_CHARACTERS = 10_000  # of a text
 MEASURED = ("elbo", "loss", "recon", "kl")

@@ -5,12 +5,12 @@ A checkpoint or another file of a run may name these without asking, and each on
 
 import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-CONF = Path(__file__).resolve().parent.parent.parent / "conf"
+from src.config.choices import CONF
+
 NAMED = ("callbacks", "logger")  # groups whose members have any name
 ADDED = {"callbacks.*": ("callbacks.prune.Prune",)}  # what a search adds to its trials
 NO_RUN = ("hydra", "sweep", "task", "experiment")  # folders of conf/ that hold no group of a run

@@ -117,8 +117,8 @@ def add_results(store: Store, task: str, numbers: Mapping[str, Any], paths: Sequ
 
 def by_name(group: str, paths: Sequence[Path]) -> dict[str, Path]:
     """The images and animations among some files by their names: figures/samples, and figures/samples.gif."""
-    names = {".png": "stem", ".gif": "name"}
-    return {f"{group}/{getattr(path, names[path.suffix])}": path for path in paths if path.suffix in names}
+    images = {f"{group}/{path.stem}": path for path in paths if path.suffix == ".png"}
+    return images | {f"{group}/{path.name}": path for path in paths if path.suffix == ".gif"}
 
 
 def is_of_the_best(name: str) -> bool:

@@ -83,9 +83,11 @@ def read(folder: Path, more: Iterable[str] = ()) -> Summary:
             return content
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            problems.append(f"{path.name} can't be read: {getattr(error, 'strerror', None) or one_line(error)[:120]}")
-            return {}
+        except OSError as error:
+            problems.append(f"{path.name} can't be read: {error.strerror or error}")
+        except (ValueError, yaml.YAMLError) as error:
+            problems.append(f"{path.name} can't be read: {one_line(error)[:120]}")
+        return {}
 
     recorded = attempt(files.status, read_status)
     config = attempt(files.config, lambda path: read_options(path, {"title", *more}))

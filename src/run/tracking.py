@@ -119,10 +119,11 @@ def wandb_logger(
         raise UserError(f"logger.wandb: {refusal(error)}") from error
     if resume_from:
         resume_from.write_text(run.id)
-    if run.offline and not run_id:  # a task that adds to the record does not say it again
-        place = printable(shorter_path(folder / "wandb"))
-        log.info("W&B record (no account needed; logger=csv turns it off): %s", place)
-    elif run.url:
+    if run.offline:
+        if not run_id:  # a task that adds to the record does not say it again
+            place = printable(shorter_path(folder / "wandb"))
+            log.info("W&B record (no account needed; logger=csv turns it off): %s", place)
+    elif run.url:  # W&B warns where one asks for that of an offline run
         log.info("W&B: %s", run.url)
     run.define_metric("images_seen")
     run.define_metric("*", step_metric="images_seen")
