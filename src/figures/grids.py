@@ -144,7 +144,7 @@ def sheet(title: str, caption: str, rows: Sequence[tuple[str, np.ndarray]], note
         page.paste(figure, page.MARGIN + LABELS, TOP - 24 + i * step_down, tile(images, len(images)), scale)
     for i, note in enumerate(notes):
         middle = page.MARGIN + LABELS + (i + 0.5) * step_across
-        page.shrink(page.write(figure, middle, below + 10, note, points=8.5, ha="center"), step_across - 2)
+        page.shrink(page.write(figure, middle, below + scale + 8, note, points=8.5, ha="center"), step_across - 2)
     return figure
 
 

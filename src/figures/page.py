@@ -2,6 +2,7 @@
 
 import functools
 import textwrap
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -214,8 +215,12 @@ def render_each(figure: Figure, show: Callable[[Frame], None], frames: Iterable[
 
 
 def shorten(text: str, length: int) -> str:
-    """A text, or its beginning and an ellipsis where it is longer."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    """A text, or its beginning and an ellipsis where it is longer than so many letters; one of Chinese, Japanese or
+    Korean counts as two."""
+    widths = np.cumsum([1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text])
+    if not len(text) or widths[-1] <= length:
+        return text
+    return f"{text[: np.searchsorted(widths, length - 1, side='right')]}…"
 
 
 def tick(value: float) -> str:

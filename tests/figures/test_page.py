@@ -178,6 +178,14 @@ def test_names_stand_at_the_centroids_and_do_not_overlap():
     assert np.abs(places(0) - 0.5).max() < 0.2
 
 
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [("", ""), ("abcdef", "abcdef"), ("abcdefg", "abcde…"), ("猫の写", "猫の写"), ("猫の写真", "猫の…")],
+)
+def test_a_text_is_shortened_by_the_width_of_its_letters(text, short):
+    assert page.shorten(text, 6) == short
+
+
 def test_dollar_signs_of_a_name_begin_no_formula():
     figure = page.page(300, 300)
     axes = page.box(figure, page.Area(0, 0, 100, 100))
