@@ -122,8 +122,8 @@ def columns(module: VAEModule) -> dict[str, tuple[int, str]]:
 
 
 def number_text(value: float) -> str:
-    """A number of nats with two decimals, unless it is too large for its column."""
-    return f"{value:.2f}" if abs(value) < 1e6 else f"{value:.2e}"
+    """A number of nats with two decimals, or fewer where it is too large for its column."""
+    return f"{value:.{1 if abs(value) >= 1e5 else 2}f}" if abs(value) < 1e6 else f"{value:.2e}"
 
 
 def explanation(trainer: Trainer, module: VAEModule) -> list[str]:

@@ -63,6 +63,8 @@ def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any]
             raise UserError(f"the run is past epoch {done + 1}: trainer.max_epochs counts from its start")
         images = source(cfg)
         overrides = overrides + identity.check_resumed(checkpoint, cfg, images)
+    if cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available():
+        check_training_memory(to_plain_dict(cfg))
     trained = module(cfg, overrides)
     if checkpoint:
         checkpoints.check_fit(checkpoint, trained, averages=cfg.trainer.get("ema") is not None)

@@ -35,10 +35,13 @@ def quieten() -> None:
     # sync_dist: every process evaluates all images, so there is nothing to gather
     # Average, Patience: a test of averaged weights needs no averaging, and a resume may do without patience
     # srun: a single process is not started by it
+    # Glyph: of a letter that no font has, figures show a box
     expected = ("exists and is not empty", "treespec, LeafSpec", "does not have many workers", "sync_dist=True")
+    expected += ("missing from font", "missing from current font")
     for message in (*expected, "srun` command is available", r"following callbacks: \[['\"](Average|Patience)"):
         warnings.filterwarnings("ignore", f".*{message}.*")
     signals = "lightning.pytorch.trainer.connectors.signal_connector"  # a run that is stopped says so itself
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # another script's font may lack bold letters
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", signals, "openTSNE"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # W&B's telemetry, where W&B is out of reach

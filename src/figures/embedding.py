@@ -76,6 +76,7 @@ def principal_plane(points: np.ndarray) -> np.ndarray:
     """The first two principal components (P, 2), small as t-SNE needs them at its start, plus a little noise."""
     from sklearn.decomposition import PCA
 
+    points = np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))  # a single dimension has no second component
     with np.errstate(invalid="ignore"):  # identical codes have no variance to explain
         plane = PCA(2, svd_solver="full").fit_transform(normalise(points))
     # the last digits of the decomposition depend on the number of threads, and t-SNE amplifies them: round

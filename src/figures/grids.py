@@ -18,6 +18,7 @@ LABELS, BAND = 126, 18  # pixels of the page left of the bands of reconstruction
 MAX_IMAGES, COMPACT_IMAGES = 12, 6  # images in a band; the latter in an animation, which has two bands at most
 IMAGE, ORIGINAL, BINARY = "image,\nthe model's input", "gray original", "binary pixels,\nthe model's input"
 RECONSTRUCTIONS = ("mean at the\nposterior's mean", "mean at a draw\nfrom the posterior")
+THICKEST = 14  # pixels of the page along a pixel of small images, and so of the lines between them
 SEPARATOR = 80  # gray level of the lines between the images
 
 
@@ -143,7 +144,7 @@ def sheet(title: str, caption: str, rows: Sequence[tuple[str, np.ndarray]], note
         page.paste(figure, page.MARGIN + LABELS, TOP - 24 + i * step_down, tile(images, len(images)), scale)
     for i, note in enumerate(notes):
         middle = page.MARGIN + LABELS + (i + 0.5) * step_across
-        page.shrink(page.write(figure, middle, below + 10, note, points=8.5, ha="center"), step_across - 2)
+        page.shrink(page.write(figure, middle, below + scale + 8, note, points=8.5, ha="center"), step_across - 2)
     return figure
 
 
@@ -169,7 +170,7 @@ def _name_rows(figure: Figure, top: float, step: float, names: Sequence[str]) ->
 
 def enlargement(images: np.ndarray) -> int:
     """The number of page pixels along a pixel of `images` (..., H, W): a whole number, so that no pixel is blurred."""
-    return max(1, round(CELL / max(images.shape[-2:])))
+    return max(1, min(THICKEST, round(CELL / max(images.shape[-2:]))))
 
 
 def tile(images: np.ndarray, columns: int) -> np.ndarray:

@@ -1,10 +1,14 @@
 """The page on which every figure is drawn: measured in pixels from its top left corner, with a header."""
 
+import functools
 import textwrap
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,6 +27,12 @@ RULE, ACCENT = "#d8dee4", "#c0392b"
 MARGIN, HEADER = 28, 84
 DPI = 100
 LINE = 1.35 * DPI / 72  # height of a line of text, in pixels for each point of its size
+# with letters of other scripts, of the usual systems
+FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Hiragino Sans", "PingFang SC", "Microsoft YaHei"),
+    *("Malgun Gothic", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Noto Sans Devanagari"),
+    *("Arial Unicode MS", "Nirmala UI", "Noto Emoji", "Segoe UI Emoji", "Symbola", "Unifont"),
+)
 SMALLEST = 3.0  # points; nothing is shrunk beyond that
 
 Frame = TypeVar("Frame")
@@ -39,9 +49,17 @@ class Area(NamedTuple):
 
 def page(width: float, height: float) -> Figure:
     """An empty white page of `width` x `height` pixels."""
+    add_fonts()
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+@functools.cache
+def add_fonts() -> None:
+    """Have letters that matplotlib's own font lacks taken from those of FONTS that are installed."""
+    installed = set(font_manager.get_font_names())
+    mpl.rcParams["font.family"] = [*mpl.rcParams["font.family"], *(f for f in FONTS if f in installed)]
 
 
 def size(figure: Figure) -> tuple[float, float]:
@@ -62,7 +80,8 @@ def box(figure: Figure, area: Area, frame: bool = False) -> Axes:
 def write(figure: Figure, left: float, top: float, text: str, points: float = 9, **options: Any) -> Text:
     """Write `text` on the page, with its upper left corner at (left, top) in pixels."""
     across, down = size(figure)
-    options = {"color": GREY, "va": "top", "linespacing": 1.35} | options
+    # a name may hold dollar signs, between which matplotlib would expect a formula
+    options = {"color": GREY, "va": "top", "linespacing": 1.35, "parse_math": False} | options
     return figure.text(left / across, 1 - top / down, text, fontsize=points, **options)
 
 
@@ -196,8 +215,12 @@ def render_each(figure: Figure, show: Callable[[Frame], None], frames: Iterable[
 
 
 def shorten(text: str, length: int) -> str:
-    """A text, or its beginning and an ellipsis where it is longer."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    """A text, or its beginning and an ellipsis where it is longer than so many letters; one of Chinese, Japanese or
+    Korean counts as two."""
+    widths = np.cumsum([1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text])
+    if not len(text) or widths[-1] <= length:
+        return text
+    return f"{text[: np.searchsorted(widths, length - 1, side='right')]}…"
 
 
 def tick(value: float) -> str:

@@ -55,7 +55,8 @@ def name_classes(
     style = {"fontsize": points, "color": INK, "ha": "center", "va": "center", "weight": "bold", "animated": True}
     halo = [withStroke(linewidth=2.5, foreground="white")]
     figure = axes.figure
-    texts = [figure.text(0, 0, shorten(str(classes[y])), path_effects=halo, **style) for y in present]
+    names = [page.shorten(str(classes[y]), LONGEST) for y in present]
+    texts = [figure.text(0, 0, name, path_effects=halo, parse_math=False, **style) for name in names]
     renderer, whole = figure.canvas.get_renderer(), np.array(page.size(figure))
     sizes = np.array([[box.width + 4, box.height + 1] for box in (t.get_window_extent(renderer) for t in texts)])
     centroids = {
@@ -112,11 +113,6 @@ def with_room(places: np.ndarray, sizes: np.ndarray) -> set[int]:
         if all((np.abs(place - places[j]) >= (extent + sizes[j]) / 2).any() for j in chosen):
             chosen.append(i)
     return set(chosen)
-
-
-def shorten(name: str) -> str:
-    """Cut a long name to its beginning."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def legend(figure: Figure, area: page.Area, classes: Sequence[str], preferred: Sequence[int] = COLUMNS) -> bool:

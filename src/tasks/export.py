@@ -86,7 +86,9 @@ def export(run: Run, folder: Path) -> dict[str, Any]:
     ):
         path = folder / file
         metadata = {"title": run.config.title, names[0]: ranges[names[0]]}
-        write_onnx(module.eval(), inputs[:3], path, *names, metadata)
+        # PyTorch would write a file for batches of one image alone, were there a single one
+        example = inputs[:3] if len(inputs) > 1 else torch.cat([inputs, inputs])
+        write_onnx(module.eval(), example, path, *names, metadata)
         numbers[file] = {"difference": difference(module, inputs, path), "MB": path.stat().st_size / 1e6}
     path = folder / "weights.safetensors"
     write_weights(run, vae, path)

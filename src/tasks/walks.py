@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 
 from src.figures import page
 from src.figures.curves import chart
-from src.figures.grids import enlargement, tile
+from src.figures.grids import THICKEST, enlargement, tile
 from src.figures.look import BLUE, GREEN, VERMILION
 
 COLOURS = {"linear": BLUE, "spherical": GREEN, "pixel fade": VERMILION}
@@ -44,7 +44,7 @@ def strip(
         high = TOP + (len(rows) - len(stack)) * down / 2
         page.paste(figure, place, high, tile(stack, 1), scale)
         if len(ends) > 1:
-            for name, height in zip(ends, (high - 8, high + len(stack) * down + 10), strict=True):
+            for name, height in zip(ends, (high - 8, high + len(stack) * down + scale + 8), strict=True):
                 words = name.partition(",")[0]
                 label = page.write(figure, place + across / 2, height, words, points=7.5, ha="center", va="center")
                 page.shrink(label, across + GAP)
@@ -70,7 +70,7 @@ def tour(
     """
     stacks = np.stack(list(images.values()), 1)
     height, width = stacks.shape[3:]
-    scale, small = max(1, round(PANEL / max(height, width))), enlargement(stacks)
+    scale, small = max(1, min(3 * THICKEST, round(PANEL / max(height, width)))), enlargement(stacks)
     step = scale * (width + 2) + 24
     across = max(len(paths) * step - 24, (len(stacks) + 1) * (small * (width + 2) + 8))
     below = TOP + 22 + scale * (height + 2) + 34

@@ -24,6 +24,7 @@ from src.training.objectives import Objective, Terms
 log = logging.getLogger(__name__)
 FAR = 100  # factor on codes, to see the whole range of a decoder's output
 CODES = 8  # number of codes for which the range is determined
+FEW_OUTPUTS = 16  # of a decoder, whose range would say nothing of an activation at its end
 DARK, LIGHT = 0.2, 0.8  # a decoder's pixels must be able to have means below and above these
 REMEDY = {
     "encoder": "its last layer must be out_features wide: the second argument that it is made with",
@@ -87,6 +88,8 @@ def warn_of_range(vae: VAE) -> None:
     raw = vae.decoder(FAR * noise_codes(CODES, vae.latent_dim)).to(torch.get_default_dtype())
     low, high = float(raw.min()), float(raw.max())
     if not math.isfinite(low + high) or (raw == raw[:1]).all():  # the output does not depend on the codes yet
+        return
+    if raw[0].numel() < FEW_OUTPUTS:  # of one pixel all numbers may well have one sign
         return
     is_saturated = max(abs(low), abs(high)) <= 1 and (raw.abs() > 0.99).float().mean() > 0.5  # as after a tanh
     if low < 0 < high and not is_saturated:

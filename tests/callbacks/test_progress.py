@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from callbacks.progress import LINES, stride
+from callbacks.progress import LINES, number_text, stride
 from src import apply, train
 from src.support.console import duration
 from tests.helpers.runs import rows
@@ -136,6 +136,14 @@ def test_a_terminal_that_can_t_draw_gets_no_bar(command, monkeypatch):
 )
 def test_a_duration_in_words(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-99.5, "-99.50"), (-12345.678, "-12345.68"), (-124820.49, "-124820.5"), (-2e6, "-2.00e+06")]
+)
+def test_a_number_leaves_a_space_before_its_column(value, text):
+    assert number_text(value) == text
+    assert len(text) < 10
 
 
 @pytest.mark.parametrize("count", [1, 2, 29, 30, 31, 60, 61, 100, 299, 1000, 12345])

@@ -247,6 +247,16 @@ def test_our_own_networks_raise_no_alarm(caplog, model, latent_dim):
     assert not warnings_of(caplog)
 
 
+def test_the_sign_of_one_pixel_raises_no_alarm(caplog):
+    made = partial(ConvDecoder, channels=[4, 8], hidden=4, activation="relu")
+    for seed in range(20):
+        torch.manual_seed(seed)
+        parts = posteriors.Gaussian(3), priors.Standard(3), likelihoods.Bernoulli()
+        with torch.no_grad():
+            warn_of_range(VAE((1, 1, 1), 3, lambda shape, out: nn.Identity(), made, *parts))
+    assert not warnings_of(caplog)
+
+
 def test_a_decoder_that_starts_at_zero_raises_no_alarm(caplog):
     vae = small_vae(posteriors.Gaussian(3), priors.Standard(3), likelihoods.Bernoulli())
     for weight in vae.decoder.parameters():

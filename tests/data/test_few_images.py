@@ -63,7 +63,9 @@ def test_an_objective_of_pairs_is_refused_before_it_is_trained(few, objective, t
     few(20, f"objective={objective}", "callbacks=none")
 
 
-@pytest.mark.parametrize("task", ["evaluate", "diagnose", "compare", "interpolate", "traverse", "anomaly", "inpaint"])
+@pytest.mark.parametrize(
+    "task", ["evaluate", "diagnose", "compare", "interpolate", "traverse", "anomaly", "inpaint", "export"]
+)
 def test_each_task_of_one_image_is_done_or_refused_in_a_line(few_run, applied, task, monkeypatch):
     monkeypatch.setattr(samplers, "codes", partial(samplers.codes, count=500))
     options = {
@@ -83,6 +85,13 @@ def test_each_task_of_one_image_is_done_or_refused_in_a_line(few_run, applied, t
     else:
         numbers, _ = applied(few_run, f"task={task}", *options)
         assert all(np.isfinite(value) for value in numbers.values() if isinstance(value, float))
+
+
+def test_own_images_are_judged_by_the_only_validation_image(few_run, applied, caplog):
+    options = ["task.scores=[-elbo]", f"task.input={few_run.parent}/few.npz", "task.invert=false"]
+    numbers, _ = applied(few_run, "task=anomaly", *options)
+    assert 0 <= numbers["anomalous"] <= numbers["images"] == 10
+    assert "of 1 validation images the 95 % quantile is the highest" in caplog.text
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,14 @@ def test_the_untrained_models_tiny_codes_embed_like_any_others():
     assert embedding.knn_accuracy(embedding.neighbours(plane), labels) > 0.9
 
 
+@pytest.mark.parametrize("points", [40, 6])
+def test_a_single_dimension_is_embedded(points):
+    """As the pixel of images of one is, with which the codes are compared."""
+    plane = embedding.embed(np.random.default_rng(0).integers(0, 2, (points, 1)).astype(float))
+    assert plane.shape == (points, 2)
+    assert np.isfinite(plane).all()
+
+
 def test_tsne_frames_travel_and_keep_their_scale():
     codes, labels = moving_clusters(100, 6, epochs=20)
     planes = np.stack(list(embedding.embed_backwards(codes[10:])))[::-1]

@@ -73,3 +73,8 @@ def test_tiles_hold_the_pixels_between_lines():
     assert (sheet[1:3, 4:6] == images[1].transpose(1, 2, 0)).all()
     assert (sheet[0] == grids.SEPARATOR).all() and (sheet[:, 3] == grids.SEPARATOR).all()
     assert grids.tile(images[:, :1], columns=1).shape == (7, 4, 3)
+
+
+@pytest.mark.parametrize(("side", "scale"), [(1, 14), (4, 14), (8, 7), (28, 2), (300, 1)])
+def test_images_of_any_size_are_enlarged_by_a_whole_number(side, scale):
+    assert grids.enlargement(np.zeros((2, 1, side, side // 2))) == scale

@@ -63,7 +63,8 @@ def of_tasks() -> list[Figure]:
     paths = {name: images(5) for name in walks.COLOURS}
     charts = {"a heading": {name: RANDOM.normal(size=5) for name in walks.COLOURS}}
     levels, scores = np.linspace(0.01, 0.99, 5), RANDOM.normal(size=30)
-    columns = {name: {"-elbo": scores, "nll": scores} for name in ("test", "flip_vertical")}
+    columns = {"-elbo": scores, "nll": scores}
+    classes = dict.fromkeys(("flip_vertical", "a class whose name is longer than its place", "$x_$ é"), columns)
     estimate = Estimate(1.0, 0.1)
     table = {name: {"nats": estimate, "attacked_by": "an option"} for name in diagnoses.LABELS}
     numbers = {name: {"run": 1.0, "other": 2.0, "difference": estimate} for name in comparisons.TERMS}
@@ -76,7 +77,10 @@ def of_tasks() -> list[Figure]:
         walks.animated_sweeps(LONG, WORDS, ends, [("dimension 1", images(10).reshape(5, 2, 1, 8, 6))], levels)[0],
         walks.plane(LONG, WORDS, images(9).reshape(3, 3, 1, 8, 6), ("dimension 0", "dimension 1")),
         grids.sheet(LONG, WORDS, [("a row whose name is a long line", images(4)), *ends.items()], ["note"] * 4),
-        anomalies.histograms(LONG, columns, {}),
+        grids.sheet(LONG, WORDS, [*ends.items()], ["12345.6\n100.0 %\nanomalous\na long class"] * 2),
+        anomalies.histograms(LONG, columns, classes, {}),
+        anomalies.histograms(LONG, columns, classes, {}, columns, (0.0, "a quantile of validation scores")),
+        walks.tour(LONG, WORDS, ends, paths, ["a name of a file.png", "b.png"])[0],
         anomalies.extremes(LONG, "-elbo", {"test": (ends, scores[:2]), "flip_vertical": (ends, scores[:2])}),
         comparisons.differences(LONG, WORDS, numbers, {"an.option": ("1", "2")}, scores),
         diagnoses.waterfall(LONG, WORDS, table),
@@ -172,6 +176,23 @@ def test_names_stand_at_the_centroids_and_do_not_overlap():
     boxes = [text.get_window_extent(figure.canvas.get_renderer()) for text in texts]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     assert np.abs(places(0) - 0.5).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [("", ""), ("abcdef", "abcdef"), ("abcdefg", "abcde…"), ("猫の写", "猫の写"), ("猫の写真", "猫の…")],
+)
+def test_a_text_is_shortened_by_the_width_of_its_letters(text, short):
+    assert page.shorten(text, 6) == short
+
+
+def test_dollar_signs_of_a_name_begin_no_formula():
+    figure = page.page(300, 300)
+    axes = page.box(figure, page.Area(0, 0, 100, 100))
+    names = np.array([r"$x_$ and $\frac$", "5 $ to 6 $"])
+    points.name_classes(axes, np.array([0, 1]), names, {0: np.array([[0.2, 0.2], [0.8, 0.8]])}, points=9)
+    assert points.legend(figure, page.Area(0, 100, 300, 100), names)
+    page.render(figure)
 
 
 def test_of_many_classes_those_are_named_that_have_room():

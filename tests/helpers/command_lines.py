@@ -102,7 +102,7 @@ def problems(made: Case, end: Outcome) -> list[str]:
     found = [] if end.code >= 0 else [f"killed by signal {-end.code}"]
     if "Traceback" in end.errors + end.output or "mistake of the program" in end.errors:
         found.append("traceback")
-    if any("hacked" in path for path in end.left):
+    if any(Path(path).name == "hacked" for path in end.left):
         found.append("the shell's characters were executed")
     if end.code == 0:
         return found

@@ -65,11 +65,11 @@ def test_seeds_are_swept_and_a_run_says_how_it_stands(sweep):
 
 
 def test_what_goes_wrong_is_marked_and_leaves_the_others_alone(sweep, capfd):
-    assert sweep("optimizer.lr=1e-3,1e6", "data.shape=[1,28,28],[1,14,14]", "sweep_name=a") == 1
+    assert sweep("optimizer.lr=1e-3,1e6", "data.exclude_labels=[],[7]", "sweep_name=a") == 1
     told = [status.read(Path("outputs/sweeps/a", str(i))) for i in range(4)]
     assert [one["state"] for one in told] == ["finished", "failed", "diverged", "failed"]
     assert told[2]["reason"].startswith("training diverged in epoch 1, step ")
-    assert told[1]["reason"] == "data.shape=[1, 14, 14], but the images of blobs are [1, 28, 28]"
+    assert told[1]["reason"] == "data.exclude_labels: blobs has no label 7, but 0, 1, 2, 3"
     said = capfd.readouterr()
     assert "1 of 4 done, 3 failed" in said.out
     assert "Traceback" not in said.out + said.err

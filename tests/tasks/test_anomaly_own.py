@@ -90,7 +90,7 @@ def test_two_hundred_labels_of_a_file_are_classes_of_which_a_few_are_printed(app
     names = np.array([f"{i} of a $name$ that is longer than the space beside a chart, 类 {i}" for i in range(200)])
     pixels = np.concatenate([images.train.images[:200], 255 - images.train.images[:2]])
     np.savez(tmp_path / "own.npz", images=pixels, labels=np.append(names, ["good", "good"]))
-    numbers, results = applied(finished, *QUICK, f"task.input={tmp_path}/own.npz")
+    numbers, results = applied(finished, *QUICK, f"task.input={tmp_path}/own.npz", "task.scores=[kl]")
     assert len({name.split("/")[0] for name in numbers if name.startswith("class ")}) == 20
     assert max(len(name.split("/")[0]) for name in numbers) <= 46
     assert len(rows(results / "classes.csv")) == 201

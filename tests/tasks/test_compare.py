@@ -16,7 +16,7 @@ from src.support.errors import UserError
 from src.support.noise import Noise
 from src.support.statistics import Estimate
 from src.tasks.compare.pictures import differences, shorten
-from src.tasks.compare.task import option_differences, side_by_side
+from src.tasks.compare.task import check_comparable, option_differences, side_by_side
 from src.training.objectives import ELBO
 from tests.helpers.models import POSTERIORS, PRIORS, small
 
@@ -28,6 +28,13 @@ def test_a_run_does_not_differ_from_itself(applied, finished):
     names = {"compare.png", "differ.png", "codes.png", "options.txt", "terms.npz", "metrics.json", "task.yaml"}
     assert {path.name for path in folder.iterdir()} == names
     assert (folder / "options.txt").read_text() == "\n"
+
+
+def test_runs_on_different_splits_are_refused(finished):
+    runs = open_run(finished), open_run(finished)
+    runs[1].config.data = {**runs[1].config.data, "split": "mnist"}
+    with pytest.raises(UserError, match=r"data\.split is None of run, mnist of other"):
+        check_comparable(*runs)
 
 
 def test_differences_are_paired_over_the_images(applied, finished, run):

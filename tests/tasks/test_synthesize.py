@@ -70,6 +70,15 @@ def test_the_contest_is_written_and_repeats(applied, finished, contest):
     assert all(values.std() > 0 for values in accuracy.values())
 
 
+def test_copies_among_the_test_images_leave_out_the_copy_ratio():
+    assert synthesize.copy_ratio(np.array([1.0, 2, 3]), np.array([4.0, 4, 0])) == 0.5
+    ratio = synthesize.copy_ratio(np.array([1.0]), np.array([0.0, 0, 5]))
+    assert math.isnan(ratio)
+    accuracy = {"real": np.ones((1, 2)), "synthetic": np.ones((1, 2))}
+    rows = synthesize.summary([40], accuracy, np.array([[0.5, ratio]]))
+    assert "copy ratio" not in rows["40 synthetic"]
+
+
 def test_a_generator_sees_only_the_real_images_of_its_size(finished, caplog):
     caplog.set_level("INFO", "src.support.console")
     seen = []

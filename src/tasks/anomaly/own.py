@@ -30,12 +30,11 @@ from src.tasks.anomaly.scores import (
     share_below,
 )
 from src.tasks.anomaly.sets import evenly_spread
-from src.tasks.anomaly.verdicts import LISTED, Truth, Verdicts, find_truth, judge, rates
+from src.tasks.anomaly.verdicts import LISTED, LONGEST, Truth, Verdicts, find_truth, judge, rates
 from src.tasks.own_images import own_picture_rows, prepare_own_images
 
 log = logging.getLogger(__name__)
 WORST = 12  # number of a user's most anomalous images that are drawn
-LONGEST = 40  # characters of a class's name in the table of numbers, if they tell the classes apart
 ROWS = 12  # classes whose histograms are drawn
 
 

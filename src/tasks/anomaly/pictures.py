@@ -108,7 +108,7 @@ def extremes(title: str, score: str, sets: Mapping[str, tuple[Mapping[str, np.nd
     scale = enlargement(images)
     across, down = (scale * (pixels + 1) for pixels in images.shape[:1:-1])
     down *= max(len(rows) for rows, _ in sets.values())
-    step, top = down + 30, page.HEADER + 34
+    step, top = down + scale + 28, page.HEADER + 34
     lefts = [page.MARGIN + LABELS, page.MARGIN + LABELS + ENDS * across + 30]
     figure = page.page(lefts[1] + ENDS * across + page.MARGIN, top + len(sets) * step + 12)
     shown = " over the ".join(name.replace("\n", " ") for name in first) if len(first) > 1 else "as the VAE sees them"
@@ -124,7 +124,7 @@ def extremes(title: str, score: str, sets: Mapping[str, tuple[Mapping[str, np.nd
             page.paste(figure, left, height, tile(stack, len(chosen)), scale)
             for i, value in enumerate(scores[chosen]):
                 middle = left + (i + 0.5) * across
-                page.write(figure, middle, height + down + 6, score_text(value), points=8.5, ha="center")
+                page.write(figure, middle, height + down + scale + 4, score_text(value), points=8.5, ha="center")
     return figure
 
 

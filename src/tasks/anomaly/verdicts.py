@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from src.data.image_files import UserImages
+from src.figures.page import shorten
 from src.support.errors import UserError
 from src.support.statistics import estimate
 
 log = logging.getLogger(__name__)
 NORMAL = ("good", "normal", "ok", "inlier")  # names of classes that are normal unless the user says otherwise
 LISTED = 20  # classes that are printed; all are in classes.csv
+NAMED, LONGEST = 10, 40  # classes that a message names, and the letters of a name that are printed
 
 
 class Verdicts(NamedTuple):
@@ -74,7 +76,7 @@ def find_truth(own: UserImages, normal: str | int | Sequence[str | int]) -> Trut
 
 def listing(classes: Sequence[str]) -> str:
     """The names of classes for a message, the first of them where there are many."""
-    return ", ".join(classes[:LISTED]) + (", ..." if len(classes) > LISTED else "")
+    return ", ".join(shorten(name, LONGEST) for name in classes[:NAMED]) + (", ..." if len(classes) > NAMED else "")
 
 
 def judge(scores: np.ndarray, validation: np.ndarray, quantile: float) -> Verdicts:

@@ -106,6 +106,7 @@ def images_of(run: Run) -> dict[str, Any]:
     data = run.config.data
     return {
         "data": option_name(data.source._target_),
+        "data.split": data.get("split"),
         "data.shape": list(data.shape),
         "data.exclude_labels": f"[{', '.join(run.complete.classes[i] for i in run.excluded_labels)}]",
         "the pixels' kind": required_pixels(run.vae.likelihood, data.binarize),

@@ -1,5 +1,6 @@
 """Measures of the latent code: mutual information, total correlation of its dimensions, prediction of classes."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,7 @@ def representation(run: Run, means: np.ndarray, labels: np.ndarray) -> dict[str,
     if len(np.unique(labels)) < 2:
         return {}
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
     from sklearn.neighbors import KNeighborsClassifier
@@ -90,7 +92,9 @@ def representation(run: Run, means: np.ndarray, labels: np.ndarray) -> dict[str,
     train, means = (train - centre) / spread, (means - centre) / spread
     probe = LogisticRegression(max_iter=500).fit(train, train_labels)
     neighbours = KNeighborsClassifier(min(NEIGHBOURS, len(train))).fit(train, train_labels)
-    clusters = KMeans(len(np.unique(train_labels)), n_init=5, random_state=run.seed).fit(train).predict(means)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer distinct codes than classes
+        clusters = KMeans(len(np.unique(train_labels)), n_init=5, random_state=run.seed).fit(train).predict(means)
     return {
         "linear_probe_accuracy": float(probe.score(means, labels)),
         "knn_accuracy": float(neighbours.score(means, labels)),

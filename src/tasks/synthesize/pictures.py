@@ -12,6 +12,7 @@ from src.figures.grids import sheet
 from src.figures.look import BLUE, GREEN, MARKERS, SILVER, VERMILION
 
 ROWS, COLUMNS = 10, 12  # classes in the picture, and images of each
+LONGEST = 24  # characters of a class's name
 REAL, SYNTHETIC, BOTH, AUGMENTED = SILVER, VERMILION, BLUE, GREEN
 ERRORS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001)  # ticks of accuracy, less than one
 LEAST = 1e-4  # an error below this is drawn as this
@@ -20,7 +21,9 @@ BINS, CENTRAL = 32, 99.5  # bins of a histogram; percent of the distances within
 
 def by_class(title: str, rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
     """Two rows for each class, given as (its name, synthetic images, the training images nearest to them)."""
-    lines = [pair for name, made, near in rows[:ROWS] for pair in ((name, made[:COLUMNS]), ("nearest", near[:COLUMNS]))]
+    lines = []
+    for name, made, near in rows[:ROWS]:
+        lines += [(page.shorten(name, LONGEST), made[:COLUMNS]), ("nearest", near[:COLUMNS])]
     more = f"; the first {ROWS} of {len(rows)} classes" if len(rows) > ROWS else ""
     return sheet(title, f"synthetic images of each class, over the training image nearest to each{more}", lines)
 

@@ -124,7 +124,16 @@ def compare_with_training_images(run: Run, folder: Path, made: Split) -> dict[st
     write_image(pictures.distances(run.config.title, nearest), folder / "distances.png", scale=2)
     median = {name: float(np.median(values)) for name, values in nearest.items()}
     numbers = {f"distance of {name}": value for name, value in median.items()}
-    return numbers | {"copy ratio": median["synthetic"] / median["test"]}
+    ratio = copy_ratio(nearest["synthetic"], nearest["test"])
+    return numbers | ({} if np.isnan(ratio) else {"copy ratio": ratio})
+
+
+def copy_ratio(synthetic: np.ndarray, test: np.ndarray) -> float:
+    """The median distance of synthetic images from the nearest training images, in units of that of test images.
+
+    It is NaN where half of the test images or more are copies of training images.
+    """
+    return float(np.median(synthetic) / np.median(test)) if np.median(test) else np.nan
 
 
 def compared_images(split: Split) -> Split:
@@ -167,8 +176,7 @@ def contest(
             real = class_balanced_subset(source.train, counts[i], seed)
             made = generator(real, seed)
             some = (class_balanced_subset(split, COMPARED, 0) for split in (made, source.test))
-            near = [distances(split.images, real.images)[1] for split in some]
-            ratio[i, j] = np.median(near[0]) / np.median(near[1])
+            ratio[i, j] = copy_ratio(*(distances(split.images, real.images)[1] for split in some))
             bar.update()
             for name in CONTESTANTS:
                 judge = train(training_set(name, real, made), seed=seed, augment=AUGMENTATIONS.get(name))
@@ -198,7 +206,7 @@ def summary(counts: list[int], accuracy: dict[str, np.ndarray], ratio: np.ndarra
             row = {"accuracy": estimate(values[i])}
             if name != "real":
                 row["gain"] = estimate(values[i] - accuracy["real"][i])
-            if name == "synthetic":
+            if name == "synthetic" and not np.isnan(ratio[i]).any():
                 row["copy ratio"] = estimate(ratio[i])
             table[f"{count} {name}"] = row
     return table
