@@ -1,6 +1,6 @@
 """Files that hold all images in one array: npz, npy, IDX and CSV. Nothing in them is trusted or unpickled."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
@@ -10,8 +10,9 @@ import numpy as np
 from src.data import idx, npz, tables
 from src.data.folders import WHOLE
 from src.data.formats import detect_format
-from src.data.layout import images_of
+from src.data.layout import images_of, type_fault
 from src.data.layouts import Keys, choose_keys, label_file, split_files
+from src.data.levels import White
 from src.support.errors import UserError, one_line
 
 KINDS = ("npz", "npy", "idx", "csv")  # formats of src/data/formats.py that are read here
@@ -25,17 +26,21 @@ class Stack(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a user says of a file of arrays.
+    """What a user says of images.
 
     option: `data.path=...` or the like, with which messages begin
     images, labels: the names of arrays or columns, or None to choose them by the field's habits
-    shape: (C, H, W) where rows of pixels are to have it, or None
+    shape: (C, H, W) to which images are fitted, or None
+    white: the level that is white
+    skip_broken: whether files that can't be read are left out
     """
 
     option: str
     images: str | None = None
     labels: str | None = None
     shape: Sequence[int] | None = None
+    white: White = "auto"
+    skip_broken: bool = False
 
 
 def read_arrays(path: Path, asked: Asked) -> tuple[dict[str, Stack], list[str]]:
@@ -55,13 +60,15 @@ def read_arrays(path: Path, asked: Asked) -> tuple[dict[str, Stack], list[str]]:
                 parts[part] = found
                 notes.append(f"{part} images of {other.name}")
         stacks = parts if len(parts) > 1 else stacks
-    labelled = {part: stack.labels is not None for part, stack in stacks.items()}
-    if len(set(labelled.values())) > 1:
-        bare = [part for part, has in labelled.items() if not has]
-        raise UserError(
-            f"{asked.option}: there are no labels of {', '.join(bare)}, but of the others: give all or none"
-        )
+    check_all_labelled({part: stack.labels for part, stack in stacks.items()}, asked.option)
     return stacks, notes
+
+
+def check_all_labelled(labels: Mapping[str, np.ndarray | None], option: str) -> None:
+    """Raise UserError where some splits have labels and others have none."""
+    bare = [part for part, each in labels.items() if each is None]
+    if bare and len(bare) < len(labels):
+        raise UserError(f"{option}: there are no labels of {', '.join(bare)}, but of the others: give all or none")
 
 
 def read_file(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
@@ -74,7 +81,7 @@ def read_file(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
             images, labels = tables.read_csv(path, asked.option, asked.labels, asked.shape, notes)
         else:
             images = idx.read(path, asked.option) if kind == "idx" else npz.read_npy(path, asked.option)
-            labels = labels_beside(path, asked, kind)
+            labels = labels_beside(path, asked)
     except MemoryError:
         raise UserError(f"{asked.option}: its images do not fit into memory: give fewer or smaller ones") from None
     except OSError as error:
@@ -87,32 +94,38 @@ def read_file(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
 def read_npz(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
     """The images of each split of an npz file, or of WHOLE."""
     headers = npz.read_headers(path, asked.option)
-    labels_elsewhere = asked.labels if asked.labels not in headers else None
-    named = None if labels_elsewhere and is_beside(path, labels_elsewhere) else asked.labels
-    keys = choose_keys(headers, asked.images, named, asked.option)
+    labels_elsewhere = asked.labels is not None and asked.labels not in headers and is_beside(path, asked.labels)
+    keys = choose_keys(headers, asked.images, None if labels_elsewhere else asked.labels, asked.option)
     stacks = {}
     for part, each in keys.items():
-        header = headers[each.images]
-        # a file whose array can't be used is refused before the array is read
-        checked = np.broadcast_to(np.zeros((), header.dtype), header.shape) if not header.dtype.hasobject else None
-        if checked is None or header.dtype.kind not in "buif":
-            images_of(np.empty((1, 1, 1), header.dtype), asked.shape, f"{asked.option}: {each.images}")
-        images_of(checked, asked.shape, f"{asked.option}: {each.images}")
+        check_header(headers[each.images], asked, each.images)
         with ZipFile(path) as file:
             images = npz.read_array(file, each.images)
-            if each.labels is None or headers[each.labels].dtype.hasobject:
-                labels = None
-            else:
-                labels = npz.read_array(file, each.labels)
-        if each.labels and labels is None:
-            raise UserError(f"{asked.option}: {each.labels} holds Python objects: save labels.astype(str)")
+            labels = read_labels(file, headers, each.labels, asked)
         if each == Keys("imgs", "latents_classes") and labels is not None and labels.shape[1:] == (6,):
-            labels = labels[:, 1]
+            labels = labels[:, 1]  # of dSprites' six factors the shape
             notes.append("labels are the shapes")
-        if each.labels is None and len(keys) == 1:
-            labels = labels_beside(path, asked._replace(labels=labels_elsewhere), "npz")
+        elif labels is None and len(keys) == 1:
+            labels = labels_beside(path, asked if labels_elsewhere else asked._replace(labels=None))
         stacks[part] = stack_of(images, labels, asked, each.labels or "labels")
     return stacks
+
+
+def check_header(header: npz.Header, asked: Asked, name: str) -> None:
+    """Raise UserError, before an array is read, where it can't hold images, whatever its numbers."""
+    where = f"{asked.option}: {name}"
+    if fault := type_fault(header.dtype):
+        raise UserError(f"{where}: {fault}")
+    images_of(np.broadcast_to(np.zeros((), header.dtype), header.shape), asked.shape, where)
+
+
+def read_labels(file: ZipFile, headers: Mapping[str, npz.Header], name: str | None, asked: Asked) -> np.ndarray | None:
+    """The array of labels of an npz file, or None where it has no name."""
+    if name is None:
+        return None
+    if headers[name].dtype.hasobject:
+        raise UserError(f"{asked.option}: {name} holds Python objects: save labels.astype(str)")
+    return npz.read_array(file, name)
 
 
 def is_beside(path: Path, name: str) -> bool:
@@ -120,16 +133,13 @@ def is_beside(path: Path, name: str) -> bool:
     return Path(name).name == name and (path.parent / name).is_file()
 
 
-def labels_beside(path: Path, asked: Asked, kind: str) -> np.ndarray | None:
+def labels_beside(path: Path, asked: Asked) -> np.ndarray | None:
     """The labels in the file that `data.labels` names, or that is beside the images' by the field's habits."""
-    if asked.labels is not None:
-        if not is_beside(path, asked.labels):
-            raise UserError(f"data.labels={asked.labels}: there is no such file beside {path.name}")
-        other = path.parent / asked.labels
-    elif (found := label_file(path)) is None:
+    if asked.labels is not None and not is_beside(path, asked.labels):
+        raise UserError(f"data.labels={asked.labels}: there is no such file beside {path.name}")
+    other = label_file(path) if asked.labels is None else path.parent / asked.labels
+    if other is None:
         return None
-    else:
-        other = found
     where = f"{asked.option}: its labels in {other.name}"
     form = detect_format(other)
     if form is None:

@@ -1,7 +1,7 @@
 """Image files of a data set, in a folder or in Parquet files: surveyed, then decoded into one array."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,20 +41,28 @@ class Survey(NamedTuple):
 
     sizes: Counter[tuple[int, int]]
     kinds: set[str]
-    has_colours: bool
+    has_colors: bool
 
 
 class Raster(NamedTuple):
-    """Decoded images (N, C, H, W) uint8, and for each the number of its file, (N,)."""
+    """Decoded image files.
+
+    images: (N, C, H, W) uint8
+    rows: for each image the number of its file, (N,)
+    broken: the reason for each file that can't be read, by its name
+    highest: the highest level before images were fitted
+    """
 
     images: np.ndarray
     rows: np.ndarray
+    broken: dict[str, str]
+    highest: int
 
 
 def survey(files: Sequence[Encoded]) -> Survey:
     """Read the headers of image files. Files that can't be read are left to `decode`, which names them."""
     sizes: Counter[tuple[int, int]] = Counter()
-    kinds, has_colours = set(), False
+    kinds, has_colors = set(), False
     for file in tqdm(files, desc="image sizes", unit="file", disable=None, leave=False, delay=1):
         try:
             with open_image(file.content) as image:
@@ -63,10 +71,10 @@ def survey(files: Sequence[Encoded]) -> Survey:
                     size = size[::-1]
                 sizes[size] += 1
                 kinds.add(kind_of(image))
-                has_colours |= not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB"
+                has_colors |= not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB"
         except Exception:
             continue
-    return Survey(sizes, kinds, has_colours)
+    return Survey(sizes, kinds, has_colors)
 
 
 def choose_shape(found: Survey, shape: Sequence[int] | None) -> tuple[int, int, int]:
@@ -77,7 +85,7 @@ def choose_shape(found: Survey, shape: Sequence[int] | None) -> tuple[int, int, 
     if shape is not None:
         channels, height, width = shape
         return channels, height, width
-    channels = 3 if found.has_colours else 1
+    channels = 3 if found.has_colors else 1
     if len(found.sizes) <= 1:
         height, width = next(iter(found.sizes), (1, 1))
     else:
@@ -120,13 +128,8 @@ def choose_whites(files: Sequence[Encoded], kinds: set[str], white: White, where
     return whites | {kind: white_level(kind, *at, "data.white") for kind, at in highest.items()}
 
 
-def decode(
-    files: Sequence[Encoded], shape: tuple[int, int, int], whites: dict[str, float]
-) -> tuple[Raster, dict[str, str], int]:
-    """Decode image files, fitted to a shape (C, H, W).
-
-    Returns the images, the files that can't be read with the reasons, and the highest level of the images.
-    """
+def decode(files: Sequence[Encoded], shape: tuple[int, int, int], whites: dict[str, float]) -> Raster:
+    """Decode image files, fitted to a shape (C, H, W), with the level that is white in each kind."""
     images, rows, highest = [], [], 0
     broken: dict[str, str] = {}
     for row, file in enumerate(tqdm(files, desc="reading images", unit="file", disable=None, leave=False, delay=1)):
@@ -139,7 +142,7 @@ def decode(
         highest = max(highest, *(level for _, level in pages))
         rows += [row] * len(pages)
     stacked = np.stack(images) if images else np.zeros((0, *shape), np.uint8)
-    return Raster(stacked, np.array(rows, np.int64)), broken, highest
+    return Raster(stacked, np.array(rows, np.int64), broken, highest)
 
 
 def fit_pages(file: Encoded, shape: tuple[int, int, int], whites: dict[str, float]) -> Iterator[tuple[np.ndarray, int]]:
@@ -153,7 +156,7 @@ def fit_pages(file: Encoded, shape: tuple[int, int, int], whites: dict[str, floa
         yield fit_to_shape(array, shape), int(array.max())
 
 
-def broken_files(broken: dict[str, str], count: int) -> str:
+def broken_files(broken: Mapping[str, str], count: int) -> str:
     """What is said of files that can't be read."""
     few = ", ".join(f"{name} ({reason})" for name, reason in list(broken.items())[:NAMED])
     return printable(f"{len(broken)} of {count} files are no readable images, {few}{', ...' * (len(broken) > NAMED)}")

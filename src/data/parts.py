@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from src.data.arrays import KINDS, Asked, Stack, read_arrays, stack_of
+from src.data.arrays import KINDS, Asked, Stack, check_all_labelled, read_arrays, stack_of
 from src.data.encoded import Encoded, broken_files, choose_shape, choose_whites, decode, survey
 from src.data.folders import SPLIT_NAMES, WHOLE, find_images, list_folder
 from src.data.formats import detect_format
-from src.data.levels import White, choose_scaling, to_bytes
+from src.data.levels import choose_scaling, to_bytes
 from src.data.raster import fit_to_shape
 from src.data.tables import read_parquet
 from src.support.errors import UserError
@@ -28,7 +28,19 @@ class Parts(NamedTuple):
     notes: list[str]
 
 
-def read_parts(top: Path, asked: Asked, white: White, skip_broken: bool) -> Parts:
+class Album(NamedTuple):
+    """Image files of each split, or of WHOLE, with their labels; classes as in `Parts`."""
+
+    files: Mapping[str, Sequence[Encoded]]
+    labels: Mapping[str, np.ndarray | None]
+    classes: tuple[str, ...] | None
+
+    def every(self) -> list[Encoded]:
+        """The files of all splits."""
+        return [file for part in self.files.values() for file in part]
+
+
+def read_parts(top: Path, asked: Asked) -> Parts:
     """Read all images at a path, fitted to one shape."""
     try:
         form = detect_format(top)
@@ -36,28 +48,33 @@ def read_parts(top: Path, asked: Asked, white: White, skip_broken: bool) -> Part
         raise UserError(f"{asked.option} can't be read ({error.strerror or error})") from error
     if form is None or form.kind in KINDS:
         stacks, notes = read_arrays(top, asked)
-        return fit_arrays(stacks, None, notes, asked, white)
+        return fit_arrays(stacks, None, notes, asked)
+    if form.kind == "folder":
+        return read_folder(top, asked)
     if form.kind == "parquet":
-        return read_parquet_parts({WHOLE: [top]}, asked, white, skip_broken)
+        return read_parquet_parts({WHOLE: [top]}, asked)
     if form.kind == "image":
         raise UserError(f"{asked.option} is {form.name}: give the folder of such images")
-    if form.kind != "folder":
-        raise UserError(f"{asked.option} is {form.name}, which is not read: {form.remedy}")
-    if tables := list(find_images(top, (".parquet",))):
-        parts: dict[str, list[Path]] = {}
-        for table in tables:
-            part = next((SPLIT_NAMES[name] for name in SPLIT_NAMES if table.name.lower().startswith(name)), WHOLE)
-            parts.setdefault(part, []).append(table)
-        return read_parquet_parts(parts if "train" in parts else {WHOLE: tables}, asked, white, skip_broken)
-    listing = list_folder(top, asked.option)
-    files = {
-        part: [Encoded(str(path.relative_to(top)), path) for path in paths] for part, paths in listing.parts.items()
-    }
-    labels = {part: each and np.array(each) for part, each in listing.labels.items()}
-    return read_encoded(files, labels, listing.classes or None, listing.notes, asked, white, skip_broken)
+    raise UserError(f"{asked.option} is {form.name}, which is not read: {form.remedy}")
 
 
-def read_parquet_parts(paths: dict[str, list[Path]], asked: Asked, white: White, skip_broken: bool) -> Parts:
+def read_folder(top: Path, asked: Asked) -> Parts:
+    """Read the image files of a folder, or its Parquet files, whose names may begin with those of splits."""
+    if not (tables := list(find_images(top, (".parquet",)))):
+        listing = list_folder(top, asked.option)
+        files = {
+            part: [Encoded(str(path.relative_to(top)), path) for path in paths] for part, paths in listing.parts.items()
+        }
+        labels = {part: None if each is None else np.array(each) for part, each in listing.labels.items()}
+        return decode_album(Album(files, labels, listing.classes or None), listing.notes, asked)
+    parts: dict[str, list[Path]] = {}
+    for table in tables:
+        part = next((SPLIT_NAMES[name] for name in SPLIT_NAMES if table.name.lower().startswith(name)), WHOLE)
+        parts.setdefault(part, []).append(table)
+    return read_parquet_parts(parts if "train" in parts else {WHOLE: tables}, asked)
+
+
+def read_parquet_parts(paths: Mapping[str, Sequence[Path]], asked: Asked) -> Parts:
     """Read the images of Parquet files, by split or WHOLE."""
     rows = {part: read_parquet(each, asked.option, asked.images, asked.labels) for part, each in paths.items()}
     classes = next(iter(rows.values())).classes or None
@@ -65,21 +82,22 @@ def read_parquet_parts(paths: dict[str, list[Path]], asked: Asked, white: White,
         part: None if each.labels is None else np.array(each.label_names()) if classes else each.labels
         for part, each in rows.items()
     }
+    check_all_labelled(labels, asked.option)
     if any(isinstance(each.images, np.ndarray) for each in rows.values()):
         stacks = {part: stack_of(np.asarray(each.images), labels[part], asked, "labels") for part, each in rows.items()}
-        return fit_arrays(stacks, classes, [], asked, white)
+        return fit_arrays(stacks, classes, [], asked)
     files = {
         part: [Encoded(f"{part} row {i}", content or b"") for i, content in enumerate(each.images)]
         for part, each in rows.items()
     }
-    return read_encoded(files, labels, classes, [], asked, white, skip_broken)
+    return decode_album(Album(files, labels, classes), [], asked)
 
 
 def fit_arrays(
-    stacks: Mapping[str, Stack], classes: tuple[str, ...] | None, notes: list[str], asked: Asked, white: White
+    stacks: Mapping[str, Stack], classes: tuple[str, ...] | None, notes: Sequence[str], asked: Asked
 ) -> Parts:
     """Scale the images of arrays to bytes, by one rule for all splits, and fit them to one shape."""
-    scaling = choose_scaling([each.images for each in stacks.values()], white, "data.white", asked.option)
+    scaling = choose_scaling([each.images for each in stacks.values()], asked.white, "data.white", asked.option)
     first = next(iter(stacks.values())).images
     shape = tuple(asked.shape or first.shape[1:])
     sizes = {each.images.shape[1:] for each in stacks.values()}
@@ -92,7 +110,7 @@ def fit_arrays(
 
 
 def fit_stack(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Fit images (N, C', H', W') uint8 to (C, H, W): colours become gray, or gray three channels."""
+    """Fit images (N, C', H', W') uint8 to (C, H, W): colors become gray, or gray three channels."""
     channels, height, width = shape
     if images.shape[1:] == shape:
         return np.ascontiguousarray(images)
@@ -109,47 +127,42 @@ def fit_stack(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     )
 
 
-def read_encoded(
-    files: Mapping[str, list[Encoded]],
-    labels: Mapping[str, np.ndarray | None],
-    classes: tuple[str, ...] | None,
-    notes: list[str],
-    asked: Asked,
-    white: White,
-    skip_broken: bool,
-) -> Parts:
+def decode_album(album: Album, notes: Sequence[str], asked: Asked) -> Parts:
     """Decode the image files of each split, fitted to one shape."""
-    every = [file for part in files.values() for file in part]
-    found = survey(every)
+    found = survey(album.every())
     shape = choose_shape(found, asked.shape)
-    whites = choose_whites(every, found.kinds, white, asked.option)
-    decoded = {part: decode(each, shape, whites) for part, each in files.items()}
-    broken = {name: reason for _, each, _ in decoded.values() for name, reason in each.items()}
-    if broken and (not skip_broken or len(broken) == len(every)):
-        remedy = "remove them, or data.skip_broken=true" if not skip_broken else "there is nothing to train on"
-        raise UserError(f"{asked.option}: {broken_files(broken, len(every))}: {remedy}")
-    told = [f"skipped: {broken_files(broken, len(every))}"] if broken else []
-    highest = max(high for _, _, high in decoded.values())
-    if white == "auto" and highest <= 1 and found.kinds == {"bytes"}:
+    whites = choose_whites(album.every(), found.kinds, asked.white, asked.option)
+    decoded = {part: decode(each, shape, whites) for part, each in album.files.items()}
+    told = broken_note({k: v for each in decoded.values() for k, v in each.broken.items()}, album, asked)
+    highest = max(each.highest for each in decoded.values())
+    if asked.white == "auto" and "bytes" in found.kinds and highest < 128:
+        if highest > 1 or found.kinds != {"bytes"}:
+            raise UserError(
+                f"{asked.option}: no level is above {highest} of 255: data.white={highest}, if that is white, "
+                "or 255 if they are meant to be so"
+            )
         told.append("levels 0 and 1: 1 is white")
-        decoded = {part: decode(each, shape, whites | {"bytes": 1.0}) for part, each in files.items()}
-    elif white == "auto" and "bytes" in found.kinds and highest < 128:
+        decoded = {part: decode(each, shape, whites | {"bytes": 1.0}) for part, each in album.files.items()}
+    labels = {part: None if each is None else each[decoded[part].rows] for part, each in album.labels.items()}
+    images = {part: each.images for part, each in decoded.items()}
+    if asked.shape is None and shape[0] == 3 and all(map(is_gray, images.values())):
+        images = {part: each[:, :1].copy() for part, each in images.items()}
+    if set(found.sizes) != {shape[1:]}:
+        sizes = f"{len(found.sizes)} sizes" if len(found.sizes) > 1 else "{} x {}".format(*next(iter(found.sizes)))
+        told.append(f"{sizes}, fitted to {shape[1]} x {shape[2]}")
+    return Parts({part: Stack(each, labels[part]) for part, each in images.items()}, album.classes, [*notes, *told])
+
+
+def broken_note(broken: Mapping[str, str], album: Album, asked: Asked) -> list[str]:
+    """A note about the files that can't be read, by names and reasons. Raises UserError unless they may be skipped."""
+    count = len(album.every())
+    if broken and not asked.skip_broken:
         raise UserError(
-            f"{asked.option}: no level is above {highest} of 255: data.white={highest}, if that is white, "
-            "or 255 if they are meant to be so"
+            f"{asked.option}: {broken_files(broken, count)}: remove them, or data.skip_broken=true leaves them out"
         )
-    stacks = {
-        part: Stack(raster.images, None if labels[part] is None else labels[part][raster.rows])
-        for part, (raster, _, _) in decoded.items()
-    }
-    if asked.shape is None and shape[0] == 3 and all(is_gray(each.images) for each in stacks.values()):
-        stacks, shape = (
-            {part: each._replace(images=each.images[:, :1].copy()) for part, each in stacks.items()},
-            (1, *shape[1:]),
-        )
-    if len(found.sizes) > 1 or any((1, *size) != (1, *shape[1:]) for size in found.sizes):
-        told.append(f"{len(found.sizes)} sizes, fitted to {shape[1]} x {shape[2]}")
-    return Parts(stacks, classes, [*notes, *told])
+    if len(broken) == count:
+        raise UserError(f"{asked.option}: {broken_files(broken, count)}: there is nothing to train on")
+    return [f"skipped: {broken_files(broken, count)}"] if broken else []
 
 
 def is_gray(images: np.ndarray) -> bool:
@@ -159,4 +172,4 @@ def is_gray(images: np.ndarray) -> bool:
 
 def describe(shape: Sequence[int]) -> str:
     """The shape (C, H, W) of an image in words."""
-    return f"{shape[1]} x {shape[2]}" + (" in colour" if shape[0] == 3 else "")
+    return f"{shape[1]} x {shape[2]}" + (" in color" if shape[0] == 3 else "")

@@ -53,7 +53,7 @@ def images(
     found = image_cache.load(top, options)
     if found is None:
         started = time.monotonic()
-        found = split_parts(read_parts(top, Asked(where, images, labels, fixed), white, skip_broken), where)
+        found = split_parts(read_parts(top, Asked(where, images, labels, fixed, white, skip_broken)), where)
         if time.monotonic() - started > SLOW:
             image_cache.store(top, options, found)
         image_cache.keep(top, options, found)
