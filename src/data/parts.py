@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from src.data.arrays import KINDS, Asked, Stack, check_all_labelled, read_arrays, stack_of
 from src.data.encoded import Encoded, broken_files, choose_shape, choose_whites, decode, survey
-from src.data.folders import SPLIT_NAMES, WHOLE, find_images, list_folder
+from src.data.folders import SPLIT_NAMES, SUFFIXES, WHOLE, find_images, list_folder
 from src.data.formats import detect_format
 from src.data.levels import choose_scaling, to_bytes
 from src.data.raster import fit_to_shape
@@ -60,14 +60,15 @@ def read_parts(top: Path, asked: Asked) -> Parts:
 
 def read_folder(top: Path, asked: Asked) -> Parts:
     """Read the image files of a folder, or its Parquet files, whose names may begin with those of splits."""
-    if not (tables := list(find_images(top, (".parquet",)))):
+    first = next(find_images(top, (*SUFFIXES, ".parquet")), None)
+    if first is None or first.suffix.lower() != ".parquet":
         listing = list_folder(top, asked.option)
         files = {
             part: [Encoded(str(path.relative_to(top)), path) for path in paths] for part, paths in listing.parts.items()
         }
         labels = {part: None if each is None else np.array(each) for part, each in listing.labels.items()}
         return decode_album(Album(files, labels, listing.classes or None), listing.notes, asked)
-    parts: dict[str, list[Path]] = {}
+    tables, parts = list(find_images(top, (".parquet",))), dict[str, list[Path]]()
     for table in tables:
         part = next((SPLIT_NAMES[name] for name in SPLIT_NAMES if table.name.lower().startswith(name)), WHOLE)
         parts.setdefault(part, []).append(table)

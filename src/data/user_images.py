@@ -4,7 +4,7 @@ What was found and done is in the notes of the result; what can't be told is ref
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,13 +13,14 @@ from annotated_types import MaxLen, MinLen
 
 from src.data import image_cache
 from src.data.arrays import Asked
-from src.data.parts import Parts, read_parts
+from src.data.parts import Parts, describe, read_parts
 from src.data.raster import border
 from src.data.sources import Images, Split
 from src.data.splits import complete_splits, count_duplicates
 from src.support.errors import UserError, one_line
 from src.support.ranges import Count, Positive
 
+SHOWN = 6  # classes that are named
 SLOW = 1.0  # seconds of reading from which on the result is worth a place in the cache
 Shape = Annotated[Sequence[Count], MinLen(3), MaxLen(3)]
 LIGHT, DARK = 191, 64  # mean levels of the border of an image beyond which its ground is light, or dark
@@ -78,7 +79,18 @@ def split_parts(parts: Parts, where: str) -> tuple[tuple[str, ...], Split, Split
     """The names of the classes, the training, validation and test images, and the notes."""
     numbered, classes = number_labels(parts, where)
     train, val, test, notes = complete_splits(numbered, where)
-    return classes, train, val, test, (*parts.notes, *notes, *count_duplicates(train, val, test))
+    notes = [found_note(numbered, classes), *parts.notes, *notes, *count_duplicates(train, val, test)]
+    return classes, train, val, test, tuple(notes)
+
+
+def found_note(parts: Mapping[str, Split], classes: tuple[str, ...]) -> str:
+    """How many images of which shape were found, and how many of each class."""
+    images = next(iter(parts.values())).images
+    count = sum(len(each.images) for each in parts.values())
+    sizes = np.bincount(np.concatenate([each.labels for each in parts.values()]), minlength=len(classes))
+    shown = ", ".join(f"{name} {size:,}" for name, size in zip(classes[:SHOWN], sizes, strict=False))
+    named = f"{len(classes)} classes: {shown}" + ", ..." * (len(classes) > SHOWN) if len(classes) > 1 else "no classes"
+    return f"{count:,} images of {describe(images.shape[1:])}, {named}"
 
 
 def number_labels(parts: Parts, where: str) -> tuple[dict[str, Split], tuple[str, ...]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.data import image_cache, user_images
+from src.data import folders, image_cache, user_images
 from tests.helpers.own_images import (
     X_TEST,
     X,
@@ -140,3 +140,12 @@ def test_folders_that_do_not_say_what_they_are(tmp_path):
     write_folder(tmp_path / "d")
     (tmp_path / "d" / "loose.png").write_bytes(png(X[0]))
     assert "1 images outside the class folders left out" in images(tmp_path / "d").notes
+
+
+def test_a_disk_without_images_is_not_searched_and_many_images_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "MOST_OTHERS", 10)
+    own = write_folder(tmp_path / "own")
+    assert sum(len(split.images) for split in images(own)[3:6]) == 60
+    for i in range(20):
+        (tmp_path / f"{i}.txt").touch()
+    assert "no image is among its first 10 files" in refusal(tmp_path)
