@@ -26,7 +26,7 @@ from src.config.options import CONF, ApplyConfig, check_apply
 from src.config.overrides import check_root, restore_working_folder
 from src.run import console
 from src.startup import as_user_errors, import_libraries, quieten
-from src.support.errors import UserError
+from src.support.errors import UserError, printable
 from src.support.files import remove_partial_files
 from src.support.folders import ResultsFolder, RunFolder
 from src.support.signals import run_program, stop_on_signals
@@ -82,8 +82,11 @@ def apply(cfg: DictConfig) -> dict[str, Any]:
     name = cfg.task._target_.rpartition(".")[2]
     torch.manual_seed(noise.seed_of(run.seed, "task", name))
     log.info("%s of %s, %s checkpoint (epoch %d)", name, run.config.title, cfg.checkpoint, run.epoch)
-    if (state := status.read(run.folder).get("state")) not in (None, status.State.FINISHED):
+    told = status.read(run.folder)
+    if (state := told.get("state")) not in (None, status.State.FINISHED):
         log.warning("the run is %s: what is measured of it may mean nothing", state)
+    elif isinstance(problem := told.get("warning"), str):
+        log.warning("of this run: %s", printable(problem))
     with results(RunFolder(run.folder).tasks / name, cfg.name) as (folder, final):
         began = time.perf_counter()
         numbers = task(run, folder)

@@ -1,7 +1,7 @@
 """A user's own images for a task, with the channels, size, range and polarity of a run's images."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,6 +16,7 @@ from src.data.formats import detect_format
 from src.data.layout import images_of
 from src.data.levels import White, check_white, choose_scaling, to_bytes
 from src.data.raster import (
+    UnreadableError,
     as_levels,
     check_size,
     extremes,
@@ -112,13 +113,27 @@ def find_sources(path: str, white: White) -> list[Source]:
     files = list(find_images(top, (*SUFFIXES, ".npz")))
     if not files:
         raise UserError(f"task.input={path}: no image in it; their suffixes are {', '.join(SUFFIXES)}")
-    sources = []
-    for file in files:
-        inside = file.relative_to(top).parts
-        is_split = inside[0].lower() in SPLIT_NAMES
-        label = inside[is_split] if len(inside) > 1 + is_split else None
-        sources += sources_of_file(file, "/".join(inside), label, white)
-    return sources
+    labels = {file: label_of(file.relative_to(top).parts) for file in files}
+    loose = [file for file in files if labels[file] is None]
+    if 0 < len(loose) < len(files):
+        log.warning("images outside the class folders are left out: %s", some(loose))
+        files = [file for file in files if labels[file] is not None]
+    return [
+        source
+        for file in files
+        for source in sources_of_file(file, file.relative_to(top).as_posix(), labels[file], white)
+    ]
+
+
+def label_of(inside: tuple[str, ...]) -> str | None:
+    """The class of a file by the names of its folders, the first of which may be that of a split; None without one."""
+    is_split = inside[0].lower() in SPLIT_NAMES
+    return inside[is_split] if len(inside) > 1 + is_split else None
+
+
+def some(files: Sequence[Path]) -> str:
+    """The number of some files, and the names of the first."""
+    return f"{len(files)} ({', '.join(file.name for file in files[:3])}{', ...' * (len(files) > 3)})"
 
 
 def sources_of_file(file: Path, name: str, label: str | None, white: White) -> list[Source]:
@@ -161,7 +176,22 @@ def iterate_array(image: np.ndarray, name: str) -> Iterator[tuple[str, Image.Ima
     yield name, Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
-def white_levels(sources: Iterable[Source], white: White) -> dict[str, float]:
+def readable_images(sources: Sequence[Source]) -> Iterator[tuple[str, Image.Image]]:
+    """Iterate over all images, each with its name. Raises UserError at the end where some can't be read."""
+    broken: list[UnreadableError] = []
+    for source in sources:
+        try:
+            yield from source.iterate()
+        except UnreadableError as error:
+            broken.append(error)
+    if len(broken) == 1:
+        raise broken[0]
+    if broken:
+        few = "; ".join(map(str, broken[:3])) + ("; ..." if len(broken) > 3 else "")
+        raise UserError(f"{len(broken)} of {len(sources)} files are no readable images, remove them: {few}")
+
+
+def white_levels(sources: Sequence[Source], white: White) -> dict[str, float]:
     """The level that is white in the images of each kind: `white`, or for `auto` `white_level` of their highest level.
 
     Raises UserError where a level is above `white`, negative or not a number, and where white can't be determined.
@@ -169,7 +199,7 @@ def white_levels(sources: Iterable[Source], white: White) -> dict[str, float]:
     highest: dict[str, float] = {}
     where: dict[str, str] = {}
     dark = []
-    for name, image in (each for source in sources if not source.is_scaled for each in source.iterate()):
+    for name, image in readable_images([source for source in sources if not source.is_scaled]):
         kind = kind_of(image)
         low, high = extremes(image, name)
         if low < 0:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 IMAGES, ANIMATIONS = (".png", ".pdf", ".svg"), (".gif",)
+FEW_STEPS = 500  # of a training, below which small networks have hardly learned anything
 MANY = 1000  # test images above which a task is proposed on so many of them
 
 
@@ -30,14 +31,20 @@ def log_opening(title: str, run: Path, vae: "VAE", data: "ImageData", trainer: "
     shape = "x".join(map(str, size)) + (f" in {channels} channels" if channels > 1 else "")
     processes = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
     least = "at most " if trainer.early_stopping_callbacks else ""
+    steps = max(0, trainer.max_epochs - done) * (facts["train"] // (data.step_size() * trainer.world_size))
     epochs = f"{least}{trainer.max_epochs} epochs" + (f", of which {done} are done" if done else "")
     log.info("%s", printable(title))
     log.info("  model   %s", parameters(vae))
-    log.info("  data    %s: %s images", printable(facts["name"]), sizes)
+    without = f", without {', '.join(facts['without'])}" if facts["without"] else ""
+    log.info("  data    %s: %s images", printable(facts["name"]), printable(sizes + without) if without else sizes)
     for note in facts.get("notes", ()):
         log.info("          %s", printable(note))
     log.info("  images  %s, %s", shape, data.pixels.description)
+    if channels > 1 and data.pixels == "binary":
+        log.warning("colors are drawn as binary pixels: likelihood=gaussian or logistic256 keeps their levels")
     log.info("  steps   %d images each, %s", data.step_size() * trainer.world_size, epochs)
+    if steps and steps < FEW_STEPS:
+        log.warning("%d steps in all are few: data.batch_size=8 or trainer.max_epochs=500 makes more of them", steps)
     log.info("  device  %s%s, precision %s", device(trainer), processes, trainer.precision)
     log.info("  folder  %s", printable(shorter_path(run)))
 

@@ -1,5 +1,6 @@
 """A user's own images in a task: read, prepared for the run's VAE, and as rows of a picture."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Literal
@@ -12,12 +13,14 @@ from src.data import image_files, raster
 from src.data.image_files import UserImages
 from src.data.pixels import as_bytes, as_input, prepare
 from src.data.sources import Split
+from src.data.splits import count_known
 from src.evaluation.samplers import draw_labels
 from src.figures.page import shorten
 from src.support.noise import seed_of
 from src.support.ranges import Positive
 from src.tasks.examples import Examples, test_set
 
+log = logging.getLogger(__name__)
 LONGEST = 40  # characters of a file's name in a picture
 Invert = bool | Literal["auto"]
 White = Positive | Literal["auto"]
@@ -28,8 +31,15 @@ def read_own_images(run: Run, input: str, invert: Invert, white: White) -> UserI
 
     invert, white: how src/data/image_files.py reads them: whether dark and light change places, and the white level
     """
-    ground = raster.border(run.data.source.train.images).mean()
-    return image_files.read(input, tuple(run.config.data.shape), ground, invert, white)
+    train = run.data.source.train.images
+    own = image_files.read(input, tuple(run.config.data.shape), raster.border(train).mean(), invert, white)
+    if count := count_known(own.images, train):
+        log.warning(
+            "%d of your %d images are among the run's training images, which it knows better than new ones",
+            count,
+            len(own.images),
+        )
+    return own
 
 
 def prepare_own_images(run: Run, own: UserImages) -> np.ndarray:

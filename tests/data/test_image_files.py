@@ -99,9 +99,12 @@ def test_a_folder_is_read_with_those_in_it_and_other_files_are_not(ramp, tmp_pat
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / ".hidden.png").write_text("no image")
     found = read(str(tmp_path), SHAPE, 0.0, False)
-    assert found.names == ["many.npz[0]", "many.npz[1]", "sub/A.PNG", "sub/rgb.npz[0]"]
+    assert found.names == ["sub/A.PNG", "sub/rgb.npz[0]"]
+    (tmp_path / "sub" / "many.npz").symlink_to(tmp_path / "many.npz")
+    found = read(str(tmp_path / "sub"), SHAPE, 0.0, False)
+    assert found.names == ["A.PNG", "many.npz[0]", "many.npz[1]", "rgb.npz[0]"]
     assert all(
-        np.array_equal(image[0], wanted) for image, wanted in zip(found.images, [ramp, ramp.T, ramp, ramp], strict=True)
+        np.array_equal(image[0], wanted) for image, wanted in zip(found.images, [ramp, ramp, ramp.T, ramp], strict=True)
     )
 
 
@@ -252,3 +255,18 @@ def test_folders_are_no_images_and_tiffs_are(ramp, tmp_path):
     (tmp_path / "folder.png").mkdir()
     Image.fromarray(ramp).save(tmp_path / "a.tiff")
     assert read(str(tmp_path), SHAPE, 0.0, False).names == ["a.tiff"]
+
+
+def test_loose_images_are_left_out_of_classes_and_broken_files_are_all_named(ramp, tmp_path, caplog):
+    for folder in ("good", "bad"):
+        (tmp_path / folder).mkdir()
+        saved(ramp, tmp_path / folder / "a.png")
+    saved(ramp, tmp_path / "loose.png")
+    found = read(str(tmp_path), SHAPE, 0.0, False)
+    assert (found.names, found.classes) == (["bad/a.png", "good/a.png"], ("bad", "good"))
+    assert found.labels.tolist() == [0, 1]
+    assert "outside the class folders are left out: 1 (loose.png)" in caplog.text
+    for folder in ("good", "bad"):
+        (tmp_path / folder / "b.png").write_text("no image")
+    with pytest.raises(UserError, match=r"2 of 4 files are no readable images, remove them: bad/b.png is .*; good/b"):
+        read(str(tmp_path), SHAPE, 0.0, False)

@@ -50,7 +50,11 @@ def measured(**numbers):
         (rows(500, 206.5, 206), {"active_units": 0, "kl": 0.0}, ["no latent dimension is active (KL 0.00 nats)"]),
         (rows(500, 200, 100), {"code_gain": 0.0}, ["the decoder ignores the code"]),
         (rows(500, 100, 90)[:2] + rows(0, 0, 90, active=0)[2:], {}, ["no latent dimension is active after the last"]),
-        (rows(500, 206, 205), {"loss": 205.0, "elbo": -205.0}, ["no better than the training images' mean, 206.00"]),
+        (
+            rows(500, 206, 205),
+            {"loss": 205.0, "elbo": -205.0},
+            ["hardly better than the training images' mean, 206.00"],
+        ),
         (rows(500, 300, 250), {"loss": 250.0}, []),  # of a beta above 1; the bound is better
         (rows(500, 90, 80), {"loss": 80.0, "elbo": -300.0}, []),  # of an autoencoder, beta 0
         (rows(500, 200, 100), {"unexplained": 1.01, "mean_image": None}, ["no nearer to the images"]),

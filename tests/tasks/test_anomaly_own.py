@@ -66,12 +66,12 @@ def test_sub_folders_are_classes_and_each_image_gets_a_verdict(applied, finished
     assert f"{(scores > threshold).sum()} of 16 of your images are anomalous (-elbo above" in caplog.text
     assert "the 90 % quantile of validation scores)" in caplog.text
     classes = rows(results / "classes.csv")
-    assert [row["class"] for row in classes] == ["Good", "bad 2", "bad 10"]  # in natural order
-    assert [row["truth"] for row in classes] == ["normal", "anomalous", "anomalous"]
-    assert [int(row["images"]) for row in classes] == [8, 3, 5]
-    assert float(classes[1]["-elbo auroc"]) == numbers["class bad 2/auroc"]
+    assert [row["class"] for row in classes] == ["bad 2", "bad 10", "Good"]  # in natural order
+    assert [row["truth"] for row in classes] == ["anomalous", "anomalous", "normal"]
+    assert [int(row["images"]) for row in classes] == [3, 5, 8]
+    assert float(classes[0]["-elbo auroc"]) == numbers["class bad 2/auroc"]
     assert numbers["class bad 2/aupr_chance"] == 3 / 11
-    assert classes[0]["-elbo auroc"] == ""
+    assert classes[2]["-elbo auroc"] == ""
 
 
 def test_classes_of_which_none_is_known_to_be_normal_give_no_auroc_but_say_how(applied, finished, folder, caplog):
@@ -146,13 +146,14 @@ def test_the_threshold_leaves_the_share_of_validation_images_below_it(caplog):
     assert "of 3 validation images the 95 % quantile is the highest" in caplog.text
 
 
-def test_an_image_at_the_top_of_a_folder_leaves_it_without_classes(folder):
+def test_an_image_at_the_top_of_a_folder_is_left_out(folder):
     labels, classes = read(str(folder), (1, 28, 28), 0.0, False)[3:]
-    assert classes == ("Good", "bad 2", "bad 10")
-    assert np.bincount(labels).tolist() == [8, 3, 5]
+    assert classes == ("bad 2", "bad 10", "Good")
+    assert np.bincount(labels).tolist() == [3, 5, 8]
     (folder / "Good" / "0.png").rename(folder / "0.png")
     labels, classes = read(str(folder), (1, 28, 28), 0.0, False)[3:]
-    assert classes == () and len(labels) == 0
+    assert classes == ("bad 2", "bad 10", "Good")
+    assert np.bincount(labels).tolist() == [3, 5, 7]
 
 
 def test_one_anomaly_has_an_auroc_without_an_error():
