@@ -242,10 +242,11 @@ def small_options(line: str) -> list[str]:
 # of lines that are the same on fewer images, one
 @pytest.mark.parametrize("options", list(dict.fromkeys(map(" ".join, map(small_options, LINES)))))
 def test_documented_command(command, watched, tmp_path, options):
-    (tmp_path / "my_images").mkdir()
-    Image.fromarray(np.eye(40, dtype=np.uint8) * 255).save(tmp_path / "my_images" / "mine.png")
+    for name in ("my_images", "other_images"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.eye(40, dtype=np.uint8) * 255).save(tmp_path / name / "mine.png")
     words = options.split(" ")
-    for name, folder in watched.items():
+    for name, folder in (watched | {"mine": watched["RUN"]}).items():
         words = [word.replace(f"outputs/runs/{name}", str(folder)) for word in words]
     before = {name: set(folder.glob("tasks/*/*/metrics.json")) for name, folder in watched.items()}
     command(*words)
