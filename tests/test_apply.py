@@ -245,8 +245,8 @@ def test_documented_command(command, watched, tmp_path, options):
     for name in ("my_images", "other_images"):
         (tmp_path / name).mkdir()
         Image.fromarray(np.eye(40, dtype=np.uint8) * 255).save(tmp_path / name / "mine.png")
-    words = options.replace("outputs/runs/mine", "outputs/runs/RUN").split(" ")
-    for name, folder in watched.items():
+    words = options.split(" ")
+    for name, folder in (watched | {"mine": watched["RUN"]}).items():
         words = [word.replace(f"outputs/runs/{name}", str(folder)) for word in words]
     before = {name: set(folder.glob("tasks/*/*/metrics.json")) for name, folder in watched.items()}
     command(*words)
