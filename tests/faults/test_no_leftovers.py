@@ -22,7 +22,7 @@ def out_of_memory(*_):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["data.shape=[1,9,9]"], "but the images of"),
+        (["data.white=9"], "above data.white=9"),
         (["optimizer.lr=0.1", "optimizer.betas=[2,2]"], "optimizer"),
         (["data.exclude_labels=[nowhere]"], "nowhere"),
         (["+trainer.limit_train_batches=0"], ""),

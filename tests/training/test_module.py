@@ -127,7 +127,7 @@ def test_a_diverged_training_says_so(run):
             "Gaussian is a distribution over grayscale images",
         ),
         (["data.binarize=sometimes"], "data.binarize must be auto or dynamic or none"),
-        (["data.shape=[3,28,28]"], r"data.shape=\[3, 28, 28\], but the images of .* are \[1, 28, 28\]"),
+        (["data.white=9"], r"the levels go up to .*, above data\.white=9"),
         (["data.batch_size=0"], "batch_size must be a whole number, 1 or more, got 0"),
         (["data.batch_size=few"], "batch_size must be a whole number, 1 or more, got few"),
         (["model.encoder.activation=swish"], "model.encoder.activation must be relu or .*, got swish"),
