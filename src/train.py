@@ -60,8 +60,8 @@ def main() -> None:
                 return
             sys.argv[1:] = [*prepare_arguments(sys.argv[1:], Path(CONF)), *world.hydra_overrides()]
             hydra_main()
-    except UnfinishedError:  # a sweep has listed the jobs that did not finish
-        sys.exit(1)
+    except UnfinishedError as error:  # a sweep has listed the jobs that did not finish
+        sys.exit(error.exit_code)
 
 
 @defer_changes

@@ -78,6 +78,13 @@ def test_what_goes_wrong_is_marked_and_leaves_the_others_alone(sweep, capfd):
     assert ("data.shape=[1,28,28]  finished, but " in summary) == bool(told[0].get("warning"))
 
 
+def test_a_sweep_of_which_only_diverged_jobs_are_left_has_the_exit_code_of_a_diverged_run(sweep):
+    """A loop that starts it again would get nothing by it."""
+    assert sweep("optimizer.lr=1e-3,1e6", "trainer.max_epochs=1", "sweep_name=a") == 3
+    assert sweep("optimizer.lr=1e-3,1e6", "trainer.max_epochs=1", "sweep_name=a") == 3
+    assert status.read(Path("outputs/sweeps/a/1"))["state"] == "diverged"
+
+
 def test_two_sweeps_of_one_name_are_refused(sweep, holder):
     Path("outputs/sweeps/a").mkdir(parents=True)
     holder(Path("outputs/sweeps/a/.lock"))
