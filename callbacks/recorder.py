@@ -26,7 +26,7 @@ from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
 WORST = 8  # validation images of the lowest ELBO that are recorded
-PRIOR_CODES = 500  # codes recorded in each frame from a prior that is trained
+PRIOR_CODES = 500  # codes recorded in each frame from a prior that is not N(0, I)
 
 
 @check_arguments
@@ -52,7 +52,10 @@ class Recorder(Callback):
         self.followed = class_balanced_rows(data.val.labels, self.images)
         self.pixels = as_input(torch.from_numpy(data.val.images[self.followed]))
         originals = data.source.val.images[self.followed][: self.reconstructions]
-        self.prior_is_fixed = module.vae.prior_is_fixed
+        self.prior_is_standard, self.fixed_codes = module.vae.prior_is_standard, None
+        if module.vae.prior_is_fixed and not self.prior_is_standard:
+            with evaluation_mode(module.vae, seed=module.seed):
+                self.fixed_codes = prior_codes(module.vae)
         self.trace = Trace(
             fixed={
                 "title": np.array(module.run["config"].get("title", "")),
@@ -71,10 +74,12 @@ class Recorder(Callback):
         """Continue the trace of the run that is resumed, or rename one that is damaged or recorded other images."""
         try:
             old = Trace.load(self.path)
+            if self.fixed_codes is not None and "prior_codes" not in old.frames:  # it is of an earlier version
+                old.frames["prior_codes"] = np.stack([self.fixed_codes] * len(old.frames["epoch"]))
             fits = (
                 all(np.array_equal(old.fixed[k], self.trace.fixed[k]) for k in ("pixels", "labels", "classes"))
                 and set(old.scheduled) == set(module.objective.scheduled)
-                and ("prior_codes" in old.frames) == (not self.prior_is_fixed)
+                and ("prior_codes" in old.frames) != self.prior_is_standard
                 and old.frames["samples_mean"].shape[1] == self.samples
                 and old.frames["recon_mean"].shape[1] == min(self.reconstructions, len(self.followed))
             )
@@ -160,7 +165,7 @@ class Recorder(Callback):
                 samples_draw=as_bytes(px.sample()),
                 recon_mean=as_bytes(reconstructing.decode(head).mean),
                 recon_draw=as_bytes(reconstructing.decode(z_draw).mean),
-                **({} if self.prior_is_fixed else {"prior_codes": prior_codes(vae)}),
+                **({} if self.prior_is_standard else {"prior_codes": self.codes_of_prior(vae)}),
             )
             x = as_input(torch.from_numpy(val.images[worst])).to(device)
             mean = as_bytes(vae.given(torch.from_numpy(val.labels[worst]).to(device)).reconstruct(x))
@@ -170,9 +175,13 @@ class Recorder(Callback):
             self.trace.last["worst_original"] = trainer.datamodule.source.val.images[worst]
         self.trace.last["samples_z"] = z.float().cpu().numpy()
 
+    def codes_of_prior(self, vae: VAE) -> np.ndarray:
+        """Codes from the prior, (PRIOR_CODES, D): of one that is fixed, the same in each frame."""
+        return prior_codes(vae) if self.fixed_codes is None else self.fixed_codes
+
 
 def prior_codes(vae: VAE) -> np.ndarray:
-    """Codes from a prior that changes during training, (PRIOR_CODES, D)."""
+    """Codes from the prior, (PRIOR_CODES, D)."""
     return vae.prior().sample((PRIOR_CODES,)).float().cpu().numpy()
 
 

@@ -272,7 +272,7 @@ def open_run(
     path = RunFolder(Path(folder)).checkpoint(which)
     state = checkpoints.read(path)
     config, trusted = state["run"]["config"], trusting.all_names(trust)
-    trusting.check(config, str(folder), trusted, without=("callbacks", "logger"))
+    trusting.check(config, str(folder), trusted, without=trusting.NOT_BUILT)
     check_memory(config)
     cfg = OmegaConf.create(config | {"callbacks": None})
     moved = {name: value for name, value in (where or {}).items() if value is not None and name in cfg.data}

@@ -60,8 +60,8 @@ def main() -> None:
                 return
             sys.argv[1:] = [*prepare_arguments(sys.argv[1:], Path(CONF)), *world.hydra_overrides()]
             hydra_main()
-    except UnfinishedError:  # a sweep has listed the jobs that did not finish
-        sys.exit(1)
+    except UnfinishedError as error:  # a sweep has listed the jobs that did not finish
+        sys.exit(error.exit_code)
 
 
 @defer_changes
@@ -120,7 +120,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
             ending = stack.enter_context(record_run(run, cfg, words, resumes=True, in_sweep=job is not None))
         metrics, rows = fit(cfg, run, training, job)
         ending |= judge(rows, metrics)
-        console.log_next(run, metrics, has_problem="warning" in ending)
+        console.log_next(run, metrics, "warning" in ending, trust.option_for(OmegaConf.to_container(cfg)))
     return metrics
 
 

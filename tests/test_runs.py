@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,29 @@ def test_a_run_is_a_row(capsys):
     assert rows[2].endswith("no disk left")
     assert err == "2 runs, 3 kB: 1 finished, 1 failed\n"
     assert "\x1b" not in out
+
+
+def test_jobs_of_a_sweep_that_have_one_title_are_told_apart_by_their_options(capsys):
+    for number in (0, 1):
+        make_job(number, title="mlp d=2 on mnist")
+    make_job(2, title="mlp d=8 on mnist")
+    make_run("runs/one", title="mlp d=2 on mnist")
+    rows = command(capsys)[1].splitlines()[1:]
+    titles = {row.split("  ")[0]: re.search(r"mlp[^-]*mnist(: \S+)?", row)[0] for row in rows}
+    assert titles == {
+        "outputs/runs/one": "mlp d=2 on mnist",
+        "outputs/sweeps/a/0": "mlp d=2 on mnist: seed=0",
+        "outputs/sweeps/a/1": "mlp d=2 on mnist: seed=1",
+        "outputs/sweeps/a/2": "mlp d=8 on mnist",
+    }
+
+
+@pytest.mark.parametrize(
+    ("elbo", "expected"),
+    [(-98.765, "-98.77"), (-999_999.0, "-999999.00"), (-1904279680091050893187235807232.0, "-1.9e30"), (2e6, "2.0e6")],
+)
+def test_a_number_beyond_a_million_is_short(elbo, expected):
+    assert listing.number_text(elbo) == expected
 
 
 def test_neither_torch_nor_numpy_is_imported(tmp_path):

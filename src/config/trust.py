@@ -27,6 +27,7 @@ from src.support.errors import UserError
 
 VARIABLE = "VAE_LAB_TRUST"  # modules or classes, with commas between
 INSTALLED = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+NOT_BUILT = ("callbacks", "logger")  # groups of a configuration that are not built where a trained run is opened
 # the command that runs, for a message that repeats it; None in Python
 command: ContextVar[list[str] | None] = ContextVar("the command that runs", default=None)
 asked_for: set[str] = set()  # the classes that options of this process's commands have named
@@ -188,8 +189,27 @@ def remedy(names: list[str]) -> str:
         return f"if you trust it, trust={wanted}".replace("'", '"')
     before = [each.partition("=")[2].strip("[]").split(",") for each in line if each.startswith("trust=")]
     wanted = list(dict.fromkeys([*(name for each in before for name in each if name), *wanted]))
-    option = f"trust={wanted[0]}" if len(wanted) == 1 else f"trust=[{','.join(wanted)}]"
-    return f"if you trust it: {shlex.join([*(each for each in line if not each.startswith('trust=')), option])}"
+    others = [each for each in line if not each.startswith("trust=")]
+    return f"if you trust it: {shlex.join([*others, *format_trust(wanted)])}"
+
+
+def format_trust(names: list[str]) -> list[str]:
+    """The option that trusts these modules and classes, as one types it; none where there are none."""
+    return [f"trust={names[0]}" if len(names) == 1 else f"trust=[{','.join(names)}]"] if names else []
+
+
+def option_for(config: DictConfig | dict[str, Any], without: Iterable[str] = NOT_BUILT) -> list[str]:
+    """The option `trust` with which another command opens a run of this configuration, the user's own; none where it
+    needs none."""
+    foreign = [
+        target
+        for place, node in nodes(config)
+        if isinstance(target := node.get("_target_"), str)
+        and not is_ours(place, target)
+        and place.partition(".")[0] not in without
+    ]
+    known = all_names()
+    return format_trust(list(dict.fromkeys(smallest_word(each) for each in foreign if not covers(known, each))))
 
 
 def smallest_word(target: str) -> str:

@@ -129,7 +129,7 @@ def readable_limits(epochs: np.ndarray, curves: list[np.ndarray], best: int) -> 
     until = until[np.isfinite(until)]
     if len(until) and (reach := EXTREME * np.ptp(until)) > 0:  # what explodes later must not flatten the rest
         low, high = max(low, until.min() - reach), min(high, until.max() + reach)
-    margin = 0.06 * (high - low) or 0.5
+    margin = 0.06 * (high - low) or max(0.5, 1e-3 * abs(high))  # half a nat is below the rounding of a diverged loss
     return low - margin, high + margin
 
 

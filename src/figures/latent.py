@@ -242,7 +242,7 @@ def _name(trace: Trace, frame: int, dimension: int) -> str:
 
 
 def _draw_prior(axes: Axes, trace: Trace, dimensions: Sequence[int]) -> tuple[str, Show]:
-    """Draw the contours of N(0, I), or prepare draws from a learned prior.
+    """Draw the contours of N(0, I), or prepare draws from another prior.
 
     Returns a note on them, and a function that shows a moment.
     """
@@ -250,18 +250,18 @@ def _draw_prior(axes: Axes, trace: Trace, dimensions: Sequence[int]) -> tuple[st
         (_draw_circles if len(dimensions) == 2 else _draw_intervals)(axes)
         note = "The dashed lines hold 50, 90 and 99 % of N(0, 1), the standard normal prior."
         return note, lambda moment: None
-    learned = trace.frames["prior_codes"]
+    recorded = trace.frames["prior_codes"]
     crosses = axes.scatter(
         [], [], s=16, marker="+", color=page.GREY, alpha=0.5, linewidths=0.7, zorder=0.5, animated=True
     )
     low, high = axes.get_ylim()
-    heights = np.random.default_rng(1).uniform(low, high, learned.shape[1])
+    heights = np.random.default_rng(1).uniform(low, high, recorded.shape[1])
 
     def show(moment: Moment) -> None:
-        draws = blend(learned, moment)[:, dimensions]
+        draws = blend(recorded, moment)[:, dimensions]
         crosses.set_offsets(draws if len(dimensions) == 2 else np.column_stack([draws, heights]))
 
-    moves = not (learned == learned[:1]).all()  # the noise is the same at each frame
+    moves = not (recorded == recorded[:1]).all()  # the noise is the same at each frame
     return "The crosses are draws from the prior" + (", which is learned and moves." if moves else "."), show
 
 

@@ -5,7 +5,7 @@ from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Normal
 from torch.distributions.constraints import Constraint
 
 from src.models.adapters import code_distribution, image_distribution
@@ -13,6 +13,7 @@ from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.draws import Draws
 
 TOLERANCE = 1e-3  # amount by which images may exceed [0, 1]
+TRIALS = 64  # codes at which a prior's density is compared with that of N(0, I)
 
 
 class Posterior(Protocol):
@@ -126,6 +127,19 @@ class VAE(nn.Module):
         with torch.inference_mode(False), torch.enable_grad():
             parameter = next(self.parameters())
             return not self.prior().log_prob(parameter.new_zeros(self.latent_dim)).requires_grad
+
+    @property
+    def prior_is_standard(self) -> bool:
+        """Whether p(z) is N(0, I) and remains it, by its density at codes of its own; the random state is restored."""
+        if not self.prior_is_fixed:
+            return False
+        parameter = next(self.parameters())
+        with torch.no_grad(), torch.random.fork_rng([parameter.device] if parameter.is_cuda else []):
+            torch.manual_seed(0)
+            prior = self.prior()
+            z = prior.sample((TRIALS,))
+            expected = Normal(0.0, 1.0).log_prob(z).sum(-1)
+            return torch.allclose(prior.log_prob(z), expected, rtol=1e-4, atol=1e-4)
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

@@ -6,6 +6,7 @@ import os
 import shutil
 import textwrap
 import unicodedata
+from collections import Counter
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -25,6 +26,7 @@ STEPS = (
     *(("title", 30), ("sweep", 0), ("started", 0), ("title", 16), ("run", 24)),
     *(("size", 0), ("time", 0), ("title", 0), ("run", 12)),
 )
+HUGE = 1e6  # nats from which a number has no digits but the first two
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 RED, GREEN, YELLOW, BLUE, GREY = 31, 32, 33, 34, 90
 COLOURS = {
@@ -43,7 +45,10 @@ def table(groups: dict[str, list[Summary]], stream: TextIO) -> str:
     elsewhere nothing is cut.
     """
     is_terminal, columns = stream.isatty(), shutil.get_terminal_size().columns
-    rows = {name: [(run, cells(run)) for run in runs] for name, runs in groups.items()}
+    titles = Counter((run.sweep, run.title) for runs in groups.values() for run in runs)
+    rows = {
+        name: [(run, cells(run, titles[run.sweep, run.title] > 1)) for run in runs] for name, runs in groups.items()
+    }
     every = [row for some in rows.values() for _, row in some]
     widths = {name: max(map(width, (name, *(row[name] for row in every)))) for name in COLUMNS}
     widths = {name: size for name, size in widths.items() if any(row[name] for row in every)}
@@ -62,13 +67,16 @@ def table(groups: dict[str, list[Summary]], stream: TextIO) -> str:
     return "\n".join(lines)
 
 
-def cells(run: Summary) -> dict[str, str]:
-    """What the table says of a run, in printable characters."""
+def cells(run: Summary, with_words: bool) -> dict[str, str]:
+    """What the table says of a run, in printable characters.
+
+    with_words: whether the options of a sweep's job follow its title, which other jobs have too
+    """
     texts = {
         "run": os.path.relpath(run.folder),
         "state": run.state,
-        "title": run.title,
-        "val ELBO": "" if run.elbo is None else f"{run.elbo:.2f}",
+        "title": ": ".join([run.title, *([" ".join(run.words)] if with_words and run.words else [])]),
+        "val ELBO": "" if run.elbo is None else number_text(run.elbo),
         "started": f"{run.started:%Y-%m-%d %H:%M}" if run.started else "",
         "time": time_text(run.seconds),
         "size": size_text(run.size),
@@ -122,6 +130,14 @@ def shorten(text: str, size: int) -> str:
         left, right = (left - 1, right) if left > len(text) - right else (left, right + 1)
         shorter = text[:left] + ELLIPSIS + text[right:]
     return shorter
+
+
+def number_text(value: float) -> str:
+    """A number of nats: -98.77; of a diverged run, whose digits say nothing, -1.9e30."""
+    if abs(value) < HUGE:
+        return f"{value:.2f}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 def time_text(seconds: float | None) -> str:

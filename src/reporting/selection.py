@@ -94,6 +94,7 @@ def read_runs(places: Places, condition: Condition, more: Iterable[str] | None =
         try:
             job = places.jobs.get(folder)
             runs.append(plan_summary(folder, job) if job and not folder.exists() else summary.read(folder, more))
+            runs[-1].words = job.options if job else []
         except FileNotFoundError:  # it has just been removed
             continue
     for name in condition.where:

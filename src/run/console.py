@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,14 +81,15 @@ def log_results(metrics: Mapping[str, Any]) -> None:
         log.info("  %s", "  ".join([name.ljust(widths[0]), *numbers]))
 
 
-def log_next(run: Path, metrics: Mapping[str, Any], has_problem: bool) -> None:
-    """Say where a run's pictures are, and two commands to go on with."""
+def log_next(run: Path, metrics: Mapping[str, Any], has_problem: bool, options: Sequence[str] = ()) -> None:
+    """Say where a run's pictures are, and two commands to go on with; `options`: more that both of them need."""
     folder = RunFolder(run)
     if any(figures := count_figures(folder.figures)):
         log.info("pictures: %s (%s)", printable(shorter_path(folder.figures)), ", ".join(figures))
     some = f" task.images={MANY}" if metrics["data"]["test"] > MANY else ""
+    more = f" {shlex.join(options)}" if options else ""
     for task in (f"evaluate{some}", "diagnose" if has_problem else "sample"):
-        log.info("next: python -m src.apply %s task=%s", format_option("run", shorter_path(run)), task)
+        log.info("next: python -m src.apply %s task=%s%s", format_option("run", shorter_path(run)), task, more)
 
 
 def log_files(folder: Path) -> None:

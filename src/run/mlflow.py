@@ -3,6 +3,8 @@
 import getpass
 import logging
 import os
+import posixpath
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # otherwise MLflow's page looks for language models
 MOST_NUMBERS, MOST_OPTIONS = 1000, 100  # that MLflow takes in one call
+FORBIDDEN = re.compile(r"[^\w.\- :/]")  # characters that the name of a metric must not have
+LONGEST_NAME = 250
 BUSY, WAIT = "mlflow.busy", 120.0  # the lock of the database while it is made, and seconds to wait for it
 ENDS = {State.FINISHED: "FINISHED", State.INTERRUPTED: "KILLED"}  # other states are failures
 
@@ -154,6 +158,12 @@ def last_step(client: "MlflowClient", run_id: str) -> int:
     return max((each.step for each in client.get_metric_history(run_id, "images_seen")), default=-1)
 
 
+def metric_name(name: str) -> str:
+    """The name of a number as MLflow allows it, which refuses a whole batch because of one other: a path of letters,
+    digits and some signs."""
+    return posixpath.normpath(FORBIDDEN.sub("_", name)).lstrip("./")[:LONGEST_NAME].rstrip("/") or "_"
+
+
 def parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     """Consecutive parts of a sequence, of at most so many items."""
     return (items[i : i + size] for i in range(0, len(items), size))
@@ -175,7 +185,7 @@ class Record:
         if self.sent is not None and step <= self.sent:
             return
         milliseconds = int(time.time() * 1000)
-        metrics = [Metric(name, value, milliseconds, step) for name, value in numbers.items()]
+        metrics = [Metric(metric_name(name), value, milliseconds, step) for name, value in numbers.items()]
         for part in parts(metrics, MOST_NUMBERS):
             self.client.log_batch(self.run_id, metrics=part, synchronous=True)
 

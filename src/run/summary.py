@@ -38,6 +38,7 @@ class Summary:
     sweep    the name of the sweep or search that it belongs to
     note     the reason for its state, warnings, and what can't be read
     config   the title, and the options that were asked for
+    words    of a sweep's job, the options in which it differs from the others
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Summary:
     config: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
 
     @property
     def is_ranked(self) -> bool:

@@ -27,7 +27,7 @@ class Trace:
     frames  one row for each recorded epoch. `epoch`; `codes` (P, D), the posterior means of `pixels`; `samples_mean`
             and `samples_draw` (S, C, H, W), the mean of p(x|z) and a draw from it at z from the prior, the same base
             noise at every epoch; `recon_mean` and `recon_draw` (R, C, H, W), the decoder's mean at the posterior's
-            mean and at a draw, for the first R of `pixels`; of a learned prior `prior_codes` (N, D), draws from it
+            mean and at a draw, for the first R of `pixels`; of a prior other than N(0, I) `prior_codes` (N, D), draws
     last    overwritten. `worst_x`, `worst_mean` (8, C, H, W) and `worst_elbo` (8,) of the validation set, and where
             there are `originals` also `worst_original` (8, C, H, W); `samples_z` (S, D); after the training also
             `samples_nearest` (S, C, H, W), the training image nearest to each sample's mean

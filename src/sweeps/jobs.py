@@ -101,7 +101,8 @@ def run_job(cfg: DictConfig, hydra: DictConfig, prepare: Callable[[], None], tra
     if is_alone:
         print(f"{name}{resume_note(run)}", flush=True)
     code = processes.run_in_child(work, None if is_alone else RunFolder(run).log)
-    if launcher == SLURM and (code == -signal.SIGTERM or status.read(run).get("state") == State.INTERRUPTED):
+    is_stopped = code in (-signal.SIGTERM, 128 + signal.SIGTERM) or status.read(run).get("state") == State.INTERRUPTED
+    if launcher == SLURM and is_stopped:
         os._exit(128 + signal.SIGTERM)  # SLURM ends the job, perhaps to requeue it: submitit must not see it as done
     try:
         line = f"{result(run, code)}; {progress(folder)}"

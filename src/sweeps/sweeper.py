@@ -21,7 +21,7 @@ from src.config.options import CONF, check_run
 from src.run.jobs_file import read_jobs
 from src.run.shape import settle_shape
 from src.run.status import State
-from src.support.errors import UserError
+from src.support.errors import DivergedError, UserError
 from src.support.folders import SweepFolder
 from src.support.links import check_links
 from src.support.locks import lock
@@ -36,7 +36,12 @@ SUBDIR = "${hydra.job.num}"  # Hydra's default; each job is given its number ins
 
 
 class UnfinishedError(Exception):
-    """Some jobs of a sweep did not finish; the sweep has listed them."""
+    """Some jobs of a sweep did not finish; the sweep has listed them, and its command has the exit code `exit_code`."""
+
+    def __init__(self, states: list[str], total: int) -> None:
+        super().__init__(f"{len(states)} of {total} jobs did not finish")
+        have_diverged = all(state == State.DIVERGED for state in states)  # the sweep, started again, would train none
+        self.exit_code = DivergedError.exit_code if have_diverged else UserError.exit_code
 
 
 class CheckSweeper(Callback):
@@ -207,7 +212,7 @@ class Sweep:
                 log.warning("%4d  %s  finished, but %s", number, " ".join(job["options"]), job["warning"])
         conclude(self.folder, self.config.logger)
         if failed:
-            raise UnfinishedError(f"{len(failed)} of {len(states)} jobs did not finish")
+            raise UnfinishedError([job["state"] for job in failed.values()], len(states))
 
     def resume_hint(self) -> str:
         """The command by which a sweep that was stopped goes on."""

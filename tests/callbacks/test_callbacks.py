@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.distributions import Independent, StudentT
 
 from callbacks.pictures import Pictures
 from callbacks.recorder import evaluation_mode, is_recorded
 from src import build, figures
 from src.figures.moments import smooth
 from src.inference.metrics import nearest
+from src.models.adapters import code_distribution
+from src.models.vae import VAE
 from src.run.trace import Trace
 from tests.helpers.own_parts import OWN_ENCODER
 from tests.helpers.runs import identical, train_run, weights
@@ -145,6 +148,21 @@ def test_samples_of_a_learned_prior_keep_their_base_noise(run, prior):
     for name in ("samples_mean", "samples_draw", "prior_codes"):
         assert np.array_equal(frames[name][0], frames[name][2]), name
     assert frames["prior_codes"].shape == (3, 500, 3)
+
+
+def test_draws_of_a_fixed_prior_of_ones_own_are_recorded_and_a_trace_without_them_goes_on(run, resume, monkeypatch):
+    """Circles of N(0, I) were drawn for it."""
+    heavy = code_distribution(Independent(StudentT(torch.full((3,), 5.0), torch.full((3,), 3.0)), 1))
+    monkeypatch.setattr(VAE, "prior", lambda vae: heavy)
+    quiet = ["callbacks=default", "~callbacks.progress", "~callbacks.pictures", "latent_dim=3"]
+    folder = run(*quiet, "trainer.max_epochs=1")
+    trace = Trace.load(folder / "figures" / "trace.npz")
+    codes = trace.frames.pop("prior_codes")
+    assert codes.shape == (2, 500, 3)
+    assert np.array_equal(codes[0], codes[1])
+    trace.save(folder / "figures" / "trace.npz")
+    resume(folder, "trainer.max_epochs=2")
+    assert np.array_equal(Trace.load(folder / "figures" / "trace.npz").frames["prior_codes"], codes[[0, 0, 0]])
 
 
 def test_watching_puts_the_random_state_and_the_mode_back(composed):

@@ -164,3 +164,19 @@ def test_a_signal_while_the_last_figures_are_drawn(command, options, monkeypatch
     assert ended == code
     assert re.search(said, output)
     assert (Path("mine") / "metrics.json").is_file() == (code == 0)
+
+
+def test_a_sweep_that_is_stopped_while_its_job_draws_goes_on_with_the_drawing(command, options, monkeypatch):
+    """The job took the signal that its sweep passed on for a Ctrl-C, was finished, and had no animations."""
+    line = ["-m", *options, "trainer.max_epochs=1", "seed=0,1", "sweep_name=mine"]
+    job, drawn = Path("outputs/sweeps/mine/0"), Path("drawn").absolute()
+    with monkeypatch.context() as patch:
+        patch.setattr(figures, "draw_final", lambda *_: os.kill(os.getppid(), signal.SIGTERM) or time.sleep(60))
+        ended, output = command(*line)
+    assert ended == 143
+    assert "stopped; to go on" in output
+    assert json.loads((job / "status.json").read_text())["state"] == "interrupted"
+    monkeypatch.setattr(figures, "draw_final", lambda *_: drawn.touch() or [])
+    assert command(*line)[0] == 0
+    assert drawn.is_file()
+    assert json.loads((job / "status.json").read_text())["state"] == "finished"

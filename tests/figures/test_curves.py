@@ -47,6 +47,12 @@ def test_loss_axes_ignore_the_untrained_model_but_show_the_best_epoch():
     assert curves.readable_limits(np.array([0]), [np.array([np.nan])], best=0) == (0, 1)
 
 
+@pytest.mark.parametrize("loss", [7.0, -1.9e30])
+def test_the_axis_of_a_single_loss_has_a_height_however_large_it_is(loss):
+    low, high = curves.readable_limits(np.arange(2), [np.array([1.0, loss])], best=1)
+    assert low < loss < high
+
+
 def test_the_best_epoch_is_that_of_the_checkpoint():
     """The checkpoint is chosen in float32: of two losses that are equal there, the first."""
     trace = make_trace(epochs=3)

@@ -14,6 +14,7 @@ from torch.distributions import (
     MultivariateNormal,
     Normal,
     StudentT,
+    Uniform,
     constraints,
 )
 
@@ -66,7 +67,24 @@ def test_every_prior_meets_the_contract(name):
     else:
         with pytest.raises(TypeError, match="noise"):
             p.rsample_and_log_prob(torch.randn(6, 3))
-    assert vae.prior_is_fixed == p.is_isotropic == (name == "standard")
+    assert vae.prior_is_fixed == vae.prior_is_standard == p.is_isotropic == (name == "standard")
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [
+        (Normal(torch.zeros(3), torch.ones(3)), True),
+        (Normal(torch.zeros(3), torch.full((3,), 1.1)), False),
+        (StudentT(torch.full((3,), 5.0)), False),
+        (Uniform(-torch.ones(3), torch.ones(3)), False),
+    ],
+)
+def test_a_prior_of_ones_own_is_standard_only_where_it_is_so_in_all_but_name(distribution, expected):
+    vae = small(posteriors.Gaussian(3), Own(Independent(distribution, 1)), likelihoods.Bernoulli())
+    state = torch.get_rng_state()
+    assert vae.prior_is_fixed
+    assert vae.prior_is_standard == expected
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)

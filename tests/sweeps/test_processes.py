@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from src.support.errors import UserError
 from src.support.locks import is_alive, lock
+from src.support.signals import StopSignal, stop_on_signals
 from src.sweeps import processes
 from tests.helpers.project import ROOT
 
@@ -45,6 +47,24 @@ def test_a_copy_shares_no_lock_of_progress_bars(tmp_path):
     assert processes.run_in_child(hold) == -signal.SIGKILL
     assert all(lock.acquire(False) for lock in ours.locks)
     ours.release()
+
+
+@pytest.mark.parametrize("to_child", [True, False])
+def test_a_child_ends_by_a_signal_to_it_or_to_its_parent_as_a_command_does(tmp_path, to_child):
+    def work() -> None:
+        try:
+            os.kill(os.getpid() if to_child else os.getppid(), signal.SIGTERM)
+            time.sleep(60)
+        except StopSignal as stop:
+            (tmp_path / "code").write_text(f"{stop.code}")
+            raise
+
+    if to_child:
+        assert processes.run_in_child(work) == 143
+    else:
+        with pytest.raises(StopSignal), stop_on_signals():
+            processes.run_in_child(work)
+    assert (tmp_path / "code").read_text() == "143"
 
 
 ORPHAN = """

@@ -74,8 +74,15 @@ def test_what_goes_wrong_is_marked_and_leaves_the_others_alone(sweep, capfd):
     assert "1 of 4 done, 3 failed" in said.out
     assert "Traceback" not in said.out + said.err
     summary = said.out.partition("1 of 4 jobs finished")[2]
-    assert "optimizer.lr=0.001 data.exclude_labels=[7]  failed  data.exclude_labels: blobs has no label" in summary
+    assert "optimizer.lr=0.001 data.exclude_labels=[7]  failed  data.exclude_labels: blobs has no label 7" in summary
     assert ("data.exclude_labels=[]  finished, but " in summary) == bool(told[0].get("warning"))
+
+
+def test_a_sweep_of_which_only_diverged_jobs_are_left_has_the_exit_code_of_a_diverged_run(sweep):
+    """A loop that starts it again would get nothing by it."""
+    assert sweep("optimizer.lr=1e-3,1e6", "trainer.max_epochs=1", "sweep_name=a") == 3
+    assert sweep("optimizer.lr=1e-3,1e6", "trainer.max_epochs=1", "sweep_name=a") == 3
+    assert status.read(Path("outputs/sweeps/a/1"))["state"] == "diverged"
 
 
 def test_two_sweeps_of_one_name_are_refused(sweep, holder):
