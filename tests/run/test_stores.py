@@ -5,7 +5,6 @@ import os
 import shutil
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 
 from src.config import packages
 from src.config.options import check_run
-from src.run import loggers, mlflow
+from src.run import loggers
 from src.run.leftovers import forget
 from src.run.loggers import make_logger
 from src.run.status import State
@@ -285,24 +284,3 @@ def test_other_processes_of_a_run_have_no_store(composed, all_loggers, tmp_path,
     for name, node in composed(*all_loggers).logger.items():
         assert loggers.build_logger(node, name, about(tmp_path), {}) is None
     assert not [each for each in tmp_path.iterdir() if each.name != "mlflow"]
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("val/kl_per_dim/003", "val/kl_per_dim/003"),
-        ("anomaly/-elbo/yours above 95 % of test", "anomaly/-elbo/yours above 95 _ of test"),
-        ("anomaly//a", "anomaly/a"),
-        ("../a", "a"),
-        ("/" + "ä" * 300, "ä" * 250),
-        ("a" * 249 + "/a", "a" * 249),
-        ("", "_"),
-    ],
-)
-def test_mlflow_gets_every_number_by_a_name_that_it_allows(name, expected):
-    validation = pytest.importorskip("mlflow.utils.validation")
-    assert mlflow.metric_name(name) == expected
-    validation._validate_metric(expected, 1.0, 0, 0)  # raises
-    got, client = [], SimpleNamespace(log_batch=lambda run_id, metrics, synchronous: got.extend(metrics))
-    mlflow.Record(client, "1").log({name: 1.0}, 0)
-    assert [each.key for each in got] == [expected]
