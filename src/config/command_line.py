@@ -123,7 +123,8 @@ def override_suggestion(word: str, groups: Path, command: str) -> str:
 
 def unknown_choice(error: MissingConfigException, groups: Path) -> str:
     """The message for a choice that its group does not have."""
-    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    file = error.missing_cfg_file or ""
+    group, _, name = file.partition("/") if file.startswith("data/") else file.rpartition("/")
     if not group:
         return str(error).partition("\n")[0]  # a list of folders follows
     return f"{group}={name}: there is no such choice; {choice_suggestion(group, name, groups)}"
@@ -134,8 +135,8 @@ def choice_suggestion(group: str, name: str, groups: Path) -> str:
     if meant := CHOICES.get(group, {}).get(name.lower()):
         return f"did you mean {meant}?"
     choices = sorted(path.stem for path in (groups / group).glob("*.yaml"))
-    if path := re.fullmatch(r".+\.npz", name) if group == "data" else None:
-        return f"did you mean data=npz data.path={path[0]}?"
+    if group == "data" and (re.fullmatch(r".+\.\w+", name) or Path(name).expanduser().exists()):
+        return f"did you mean data=images {format_option('data.path', name)}?"
     if name.lower() in choices:
         return f"did you mean {group}={name.lower()}?"
     near = difflib.get_close_matches(name, choices, 1)

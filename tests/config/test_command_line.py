@@ -80,7 +80,9 @@ def test_a_group_needs_a_choice(word):
         (["prior=laplace"], "prior=laplace: there is no such choice; prior has flow, mixture, standard, vamp"),
         (["likelihood=MSE"], "likelihood=MSE: there is no such choice; did you mean likelihood=gaussian?"),
         (["data=MNIST"], "data=MNIST: there is no such choice; did you mean data=mnist?"),
-        (["data=my.npz"], "data=my.npz: there is no such choice; did you mean data=npz data.path=my.npz?"),
+        (["data=my.npz"], "data=my.npz: there is no such choice; did you mean data=images data.path=my.npz?"),
+        (["data=a/b.csv"], "data=a/b.csv: there is no such choice; did you mean data=images data.path=a/b.csv?"),
+        (["data=.."], "data=..: there is no such choice; did you mean data=images data.path=..?"),
         (["trainer=cpu"], "trainer=cpu: there is no such choice; did you mean trainer.accelerator=cpu?"),
         (["activation=relu"], "there is no option activation; did you mean model.encoder.activation?"),
         (
