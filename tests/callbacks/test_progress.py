@@ -53,8 +53,9 @@ def test_a_file_gets_whole_lines_and_no_bar(command, capfd):
     assert lines[0] == "mlp d=3 beta=4.0 on npz"
     assert re.fullmatch(r"  model   [\d,]+ parameters: encoder [\d,]+, decoder [\d,]+", lines[1])
     assert re.fullmatch(r"  data    \w+: \d+ training, \d+ validation, \d+ test images", lines[2])
-    assert lines[3].startswith("  images  28x28, binary")
-    assert lines[4:7] == ["  steps   32 images each, 2 epochs", "  device  cpu, precision 32-true", "  folder  a run"]
+    assert lines[3].startswith("          410 images of 28 x 28, 4 classes: 0 103")
+    assert lines[4].startswith("  images  28x28, binary")
+    assert lines[5:8] == ["  steps   32 images each, 2 epochs", "  device  cpu, precision 32-true", "  folder  a run"]
     assert "loss: objective=elbo, beta=4; ELBO = -(recon + KL)" in lines
     assert epochs(lines) == [0, 1, 2]
     assert next(line for line in lines if line.startswith(" epoch")).endswith("seconds          left")
