@@ -45,9 +45,9 @@ def log_opening(title: str, run: Path, vae: "VAE", data: "ImageData", trainer: "
     log.info("  device  %s%s, precision %s", device(trainer), processes, trainer.precision)
     log.info("  folder  %s", printable(shorter_path(run)))
     if channels > 1 and data.pixels == "binary":
-        log.warning("colors are drawn as binary pixels: likelihood=gaussian or logistic256 keeps their levels")
+        log.info("note: colors are drawn as binary pixels: likelihood=gaussian or logistic256 keeps their levels")
     if 0 < steps < FEW_STEPS:
-        log.warning("%d steps in all are few: data.batch_size=8 or trainer.max_epochs=500 makes more of them", steps)
+        log.info("note: %d steps in all are few: data.batch_size=8 or trainer.max_epochs=500 makes more", steps)
 
 
 def parameters(vae: "VAE") -> str:
