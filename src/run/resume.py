@@ -71,7 +71,8 @@ def compose(path: Path, overrides: list[str], trusted: Any = None) -> tuple[Dict
         log.warning("%s changed since the run began, in %s", source, ", ".join(changed))
     if run.get("composition"):
         for group, added in ADDED.items():  # so that a run of an earlier version can be given them
-            cfg[group] = OmegaConf.merge(added, cfg[group])
+            missing = {name: value for name, value in added.items() if name not in cfg[group]}
+            cfg[group] = OmegaConf.merge(missing, cfg[group]) if missing else cfg[group]
         for name in apply_overrides(cfg, list(own.values()), new) if new else []:
             del latest[name]
     else:

@@ -213,3 +213,11 @@ def test_a_job_of_a_sweep_is_resumed_with_new_overrides(run, small):
 def test_an_added_option_that_others_refer_to_is_resumed(started, goes_on):
     path = started("+width=24", "model.encoder.hidden=[${width}]")
     assert list(goes_on(path, "trainer.max_epochs=7")[0].model.encoder.hidden) == [24]
+
+
+def test_a_run_that_goes_on_has_its_options_in_their_order(started, goes_on):
+    """So that its config.yaml is that of a run that was not interrupted, line by line."""
+    path = started()
+    cfg, _ = goes_on(path)
+    kept = torch.load(path, weights_only=True)["run"]["config"]["trainer"]
+    assert list(cfg.trainer) == list(kept)
