@@ -2,12 +2,12 @@
 imagefolder read it."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from src.support.errors import UserError, printable
+from src.support.texts import natural_key
 
 # torchvision's, and gif
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
@@ -137,9 +137,3 @@ def entries(folder: Path) -> list[Path]:
     except OSError:  # it has just been removed
         return []
     return [folder / name for name in sorted(names, key=natural_key)]
-
-
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """A key that sorts names as people do: 2.png before 10.png."""
-    words = re.split(r"([0-9]+)", name)
-    return [int(word) if i % 2 else word.casefold() for i, word in enumerate(words)], name

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from src.data.formats import IDX_TYPES
 from src.support.errors import UserError
 
-TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 EXPANSION = 1100  # gzip compresses by 1,032 at most
 
 
@@ -22,7 +22,7 @@ def read(path: Path, option: str) -> np.ndarray:
     with gzip.open(path) if zipped else path.open("rb") as file:
         magic = file.read(4)
         sizes = np.frombuffer(file.read(4 * magic[3]), ">u4").astype(int).tolist()
-        dtype = np.dtype(TYPES[magic[2]])
+        dtype = np.dtype(IDX_TYPES[magic[2]])
         nbytes = math.prod(sizes) * dtype.itemsize
         if nbytes > path.stat().st_size * (EXPANSION if zipped else 1):
             raise UserError(f"{option} is damaged: it is said to hold {nbytes:,} bytes, and is too small for them")

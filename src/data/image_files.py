@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from src.data.arrays import KINDS, Asked, Stack, read_arrays
-from src.data.folders import SPLIT_NAMES, SUFFIXES, find_images, natural_key
+from src.data.folders import SPLIT_NAMES, SUFFIXES, find_images
 from src.data.formats import detect_format
 from src.data.layout import images_of
 from src.data.levels import White, check_white, choose_scaling, to_bytes
@@ -28,6 +28,7 @@ from src.data.raster import (
 )
 from src.data.tables import read_parquet
 from src.support.errors import UserError, one_line
+from src.support.texts import natural_key
 
 DARK = 64  # highest level, of 255, below which an image gets a warning
 log = logging.getLogger(__name__)

@@ -74,12 +74,23 @@ def mnist5k() -> Images:
     return Images("mnist5k", str(path), DIGITS, *_split(images, labels))
 
 
-def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:
-    """Split into 80, 10 and 10 % of the images and, to within one image, of each class, in a fixed random order."""
+def split_order(count: int) -> np.ndarray:
+    """A fixed random order of so many images."""
     # this generator gives the same numbers in every version of NumPy
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(labels))
+    return np.random.RandomState(SPLIT_SEED).permutation(count)
+
+
+def tenths_of(labels: np.ndarray) -> np.ndarray:
+    """A number from 0 to 9 for each image, (N,), each to within one image as often as the others in each class."""
+    order = split_order(len(labels))
     tenth = np.empty(len(labels), np.int64)
     tenth[order[np.argsort(labels[order], kind="stable")]] = np.arange(len(labels)) % 10
+    return tenth
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> list[Split]:
+    """Split into 80, 10 and 10 % of the images and, to within one image, of each class, in a fixed random order."""
+    order, tenth = split_order(len(labels)), tenths_of(labels)
     parts = order[tenth[order] < 8], order[tenth[order] == 8], order[tenth[order] == 9]
     return [Split(images[part], labels[part]) for part in parts]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from src.data.folders import WHOLE
-from src.data.sources import SPLIT_SEED, Split
+from src.data.sources import Split, split_order, tenths_of
 from src.support.errors import UserError
 
 FEWEST = 10  # images that can be split
@@ -28,7 +28,7 @@ def complete_splits(parts: Mapping[str, Split], where: str) -> tuple[Split, Spli
     for number, name in enumerate(missing, 1):
         places[tenths == (8 if name == "val" else 9)] = number
     keep_one_for_training(base.labels, places)
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(tenths)) if WHOLE in parts else np.arange(len(tenths))
+    order = split_order(len(tenths)) if WHOLE in parts else np.arange(len(tenths))
     taken = {name: base.take(order[places[order] == number]) for number, name in enumerate(["train", *missing])}
     notes = [f"a tenth of the training images is for {'validation' if name == 'val' else name}" for name in missing]
     splits = {**parts, **taken}
@@ -38,15 +38,6 @@ def complete_splits(parts: Mapping[str, Split], where: str) -> tuple[Split, Spli
     else:
         more = []
     return train, splits["val"], splits["test"], [*([] if WHOLE in parts else notes), *more]
-
-
-def tenths_of(labels: np.ndarray) -> np.ndarray:
-    """A number from 0 to 9 for each image, (N,), each to within one image as often as the others in each class."""
-    # this generator gives the same numbers in every version of NumPy
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(labels))
-    tenth = np.empty(len(labels), np.int64)
-    tenth[order[np.argsort(labels[order], kind="stable")]] = np.arange(len(labels)) % 10
-    return tenth
 
 
 def keep_one_for_training(labels: np.ndarray, places: np.ndarray) -> None:

@@ -13,9 +13,10 @@ from src.reporting import page, pictures
 from src.reporting.groups import Group, group_runs
 from src.reporting.runs import Run, read
 from src.reporting.tables import option_rows, run_rows
-from src.run.places import find, natural_key
+from src.run.places import find
 from src.support.files import atomic_path
 from src.support.folders import SweepFolder
+from src.support.texts import natural_key
 
 log = logging.getLogger(__name__)
 

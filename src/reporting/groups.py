@@ -9,10 +9,10 @@ from src.reporting.runs import Run
 from src.run.jobs_file import read_jobs
 from src.run.kinds import kind, split_by_images
 from src.run.options import ABSENT, as_text, differences, option_value, part, repeats_or_follows
-from src.run.places import natural_key
 from src.run.status import PLANNED
 from src.support.errors import UserError
 from src.support.folders import EXAMPLE
+from src.support.texts import natural_key
 
 
 @dataclass

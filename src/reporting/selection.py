@@ -13,10 +13,11 @@ from src.config.names import option_name
 from src.run import summary
 from src.run.kinds import fingerprint, kind, split_by_images
 from src.run.options import as_text, flatten, part
-from src.run.places import Places, natural_key
+from src.run.places import Places
 from src.run.status import State
 from src.run.summary import KIND, Summary, plan_summary
 from src.support.errors import UserError
+from src.support.texts import natural_key
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 # what `where` knows of a run beside the options of its configuration

@@ -3,7 +3,7 @@
 from typing import Any, Protocol, TypeVar
 
 from src.config.names import option_name
-from src.run.places import natural_key
+from src.support.texts import natural_key
 
 PIXELS = {"Bernoulli": "binary", "Logistic256": "levels"}  # how images are prepared; for a density, dequantized
 

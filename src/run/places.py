@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from src.run.jobs_file import Entry, read_jobs
 from src.support.errors import UserError, describe_os_error
 from src.support.files import PARTIAL
 from src.support.folders import EXAMPLE
+from src.support.texts import natural_key
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +68,3 @@ def read_plan(sweep: Path) -> dict[str, Entry]:
     except (OSError, UserError) as error:
         log.warning("%s", error)
         return {}
-
-
-def natural_key(text: str) -> list[tuple[int, str]]:
-    """A key that sorts digits by their number."""
-    return [(int(digits or 0), "") if i % 2 else (0, digits) for i, digits in enumerate(re.split(r"(\d+)", text))]

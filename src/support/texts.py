@@ -15,6 +15,12 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, wh
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+def natural_key(text: str) -> tuple[list[tuple[int, str]], str]:
+    """A key that sorts texts as people do, whatever their case: 2 before 10. Numbers may have any number of digits."""
+    words = [word.lstrip("0") if i % 2 else word.casefold() for i, word in enumerate(re.split(r"([0-9]+)", text))]
+    return [(len(word) if i % 2 else 0, word) for i, word in enumerate(words)], text
+
+
 def printable(text: str) -> str:
     """A text without characters that control a terminal; each becomes U+FFFD."""
     return text if text.isprintable() else CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
