@@ -40,7 +40,7 @@ MONITORED = {
     "val/bits_per_dim": "min",
 }
 PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
-FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "run_name", "resume", "sweep_name")
+FLAT = ("latent_dim", "beta", "seed", "test", "ckpt_path", "run_name", "resume", "sweep_name")
 
 
 @dataclass
@@ -50,6 +50,7 @@ class Config:
     latent_dim: int = 16
     beta: float = 1.0
     seed: int = 0
+    test: bool = True
     ckpt_path: str | None = None
     run_name: str | None = None
     resume: str | None = None
