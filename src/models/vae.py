@@ -1,14 +1,14 @@
 """The VAE: three distributions, and nothing about how they are trained."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 from torch.distributions.constraints import Constraint
 
-from src.models.adapters import code_distribution, image_distribution
+from src.models.adapters import code_distribution, image_distribution, raw_of_mean
 from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.draws import Draws
 
@@ -53,15 +53,6 @@ class Likelihood(Protocol):
         ...
 
 
-@runtime_checkable
-class InvertibleMean(Protocol):
-    """A likelihood that knows the raw numbers for a mean."""
-
-    def raw_of_mean(self, mean: Tensor) -> Tensor:
-        """mean (C, H, W), in (0, 1) -> raw (channels C, H, W)."""
-        ...
-
-
 class VAE(nn.Module):
     """q(z|x), p(x|z) and p(z), each a distribution whose log_prob sums over pixels or latents.
 
@@ -101,11 +92,12 @@ class VAE(nn.Module):
         Without it the first epoch is spent on learning the mean: a border pixel of MNIST that is always black needs a
         logit of -12. The offset is constant and not trained. Raises TypeError where the likelihood has no raw_of_mean.
         """
-        if not isinstance(self.likelihood, InvertibleMean):
-            raise TypeError(f"{type(self.likelihood).__name__} has no raw_of_mean(mean), by which it would start there")
         if self.offset is None:
             raise TypeError("a VAE without an offset can't start at a mean: make it with start=data")
-        self.offset.copy_(self.likelihood.raw_of_mean(mean))
+        raw = raw_of_mean(self.likelihood, mean)
+        if raw is None:
+            raise TypeError(f"{type(self.likelihood).__name__} has no raw_of_mean(mean), by which it would start there")
+        self.offset.copy_(raw)
 
     def given(self, y: Tensor) -> Self:
         """The model given the labels y (B,), with the same interface; a model that uses no labels returns itself."""

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -24,7 +25,7 @@ def make_trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     folder = RunFolder(run)
     # best before last, so that last.ckpt contains the state of best.ckpt
-    savers = [
+    savers: list[Callback] = [
         checkpoints.EveryEpoch(folder.checkpoint("best"), monitor="val/loss"),
         checkpoints.EveryEpoch(folder.checkpoint("last")),
     ]
@@ -32,7 +33,7 @@ def make_trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
         savers.insert(0, checkpoints.Average(decay))
     if (limit := cfg.trainer.get("max_time")) is not None:
         # Lightning would let the timer stop within an epoch, which would then not be measured
-        limit = OmegaConf.to_container(limit) if OmegaConf.is_config(limit) else limit
+        limit = cast(Any, OmegaConf.to_container(limit) if OmegaConf.is_config(limit) else limit)
         savers.insert(0, Timer(limit, interval="epoch"))
     if (patience := cfg.trainer.get("patience")) is not None:
         savers.insert(0, Patience(patience, cfg.trainer.get("min_epochs")))
