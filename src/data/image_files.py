@@ -15,6 +15,7 @@ from src.data.folders import SPLIT_NAMES, SUFFIXES, find_images
 from src.data.formats import detect_format
 from src.data.layout import images_of
 from src.data.levels import White, check_white, choose_scaling, to_bytes
+from src.data.parquet_files import read_parquet
 from src.data.raster import (
     UnreadableError,
     as_levels,
@@ -26,7 +27,6 @@ from src.data.raster import (
     kind_of,
     white_level,
 )
-from src.data.tables import read_parquet
 from src.support.errors import UserError, one_line
 from src.support.texts import natural_key
 
@@ -147,7 +147,7 @@ def sources_of_file(file: Path, name: str, label: str | None, white: White) -> l
         rows = read_parquet([file], str(file), None, None)
         if isinstance(rows.images, np.ndarray):
             return sources_of_array(Stack(images_of(rows.images, None, name), rows.labels), name, label, white)
-        labels = [label] * len(rows.images) if rows.labels is None or label else rows.label_names()
+        labels = [label] * len(rows.images) if rows.labels is None or label else rows.labels.tolist()
         return [
             Source(partial(iterate_pages, content or b"", f"{name}[{i}]"), each)
             for i, (content, each) in enumerate(zip(rows.images, labels, strict=True))

@@ -9,11 +9,11 @@ from tqdm import tqdm
 
 from src.data.arrays import KINDS, Asked, Stack, check_all_labelled, read_arrays, stack_of
 from src.data.encoded import Encoded, broken_files, choose_shape, choose_whites, decode, survey
-from src.data.folders import SPLIT_NAMES, SUFFIXES, WHOLE, find_images, list_folder
+from src.data.folders import SUFFIXES, WHOLE, find_images, list_folder
 from src.data.formats import detect_format
 from src.data.levels import choose_scaling, to_bytes
+from src.data.parquet_files import files_of_splits, read_parquet
 from src.data.raster import fit_to_shape
-from src.data.tables import read_parquet
 from src.support.errors import UserError
 
 
@@ -52,7 +52,7 @@ def read_parts(top: Path, asked: Asked) -> Parts:
     if form.kind == "folder":
         return read_folder(top, asked)
     if form.kind == "parquet":
-        return read_parquet_parts({WHOLE: [top]}, asked)
+        return read_parquet_parts({WHOLE: [top]}, [], asked)
     if form.kind == "image":
         raise UserError(f"{asked.option} is {form.name}: give the folder of such images")
     raise UserError(f"{asked.option} is {form.name}, which is not read: {form.remedy}")
@@ -68,30 +68,28 @@ def read_folder(top: Path, asked: Asked) -> Parts:
         }
         labels = {part: None if each is None else np.array(each) for part, each in listing.labels.items()}
         return decode_album(Album(files, labels, listing.classes or None), listing.notes, asked)
-    tables, parts = list(find_images(top, (".parquet",))), dict[str, list[Path]]()
-    for table in tables:
-        part = next((SPLIT_NAMES[name] for name in SPLIT_NAMES if table.name.lower().startswith(name)), WHOLE)
-        parts.setdefault(part, []).append(table)
-    return read_parquet_parts(parts if "train" in parts else {WHOLE: tables}, asked)
+    notes: list[str] = []
+    tables = files_of_splits(top, list(find_images(top, (".parquet",))), asked.option, notes)
+    return read_parquet_parts(tables, notes, asked)
 
 
-def read_parquet_parts(paths: Mapping[str, Sequence[Path]], asked: Asked) -> Parts:
-    """Read the images of Parquet files, by split or WHOLE."""
+def read_parquet_parts(paths: Mapping[str, Sequence[Path]], notes: list[str], asked: Asked) -> Parts:
+    """Read the images of Parquet files, by split or WHOLE; an unlabelled split beside labelled images is left out."""
     rows = {part: read_parquet(each, asked.option, asked.images, asked.labels) for part, each in paths.items()}
-    classes = next(iter(rows.values())).classes or None
-    labels = {
-        part: None if each.labels is None else np.array(each.label_names()) if classes else each.labels
-        for part, each in rows.items()
-    }
+    first = next(iter(rows.values()))
+    bare = [part for part, each in rows.items() if each.labels is None and first.labels is not None]
+    notes += [f"{len(rows.pop(part).images):,} {part} images without labels left out" for part in bare]
+    classes = first.classes if first.classes and first.labels is not None else None
+    labels = {part: each.labels for part, each in rows.items()}
     check_all_labelled(labels, asked.option)
     if any(isinstance(each.images, np.ndarray) for each in rows.values()):
         stacks = {part: stack_of(np.asarray(each.images), labels[part], asked, "labels") for part, each in rows.items()}
-        return fit_arrays(stacks, classes, [], asked)
+        return fit_arrays(stacks, classes, notes, asked)
     files = {
-        part: [Encoded(f"{part} row {i}", content or b"") for i, content in enumerate(each.images)]
+        part: [Encoded(f"{part} row {i}", content or b"") for i, content in enumerate(each.images, 1)]
         for part, each in rows.items()
     }
-    return decode_album(Album(files, labels, classes), [], asked)
+    return decode_album(Album(files, labels, classes), notes, asked)
 
 
 def fit_arrays(
