@@ -79,7 +79,8 @@ def split_parts(parts: Parts, where: str) -> tuple[tuple[str, ...], Split, Split
     """The names of the classes, the training, validation and test images, and the notes."""
     numbered, classes = number_labels(parts, where)
     train, val, test, notes = complete_splits(numbered, where)
-    notes = [found_note(numbered, classes), *parts.notes, *notes, *count_duplicates(train, val, test)]
+    notes = [found_note(numbered, classes), *single_note(numbered, classes), *parts.notes, *notes]
+    notes += count_duplicates(train, val, test)
     return classes, train, val, test, tuple(notes)
 
 
@@ -91,6 +92,14 @@ def found_note(parts: Mapping[str, Split], classes: tuple[str, ...]) -> str:
     shown = ", ".join(f"{name} {size:,}" for name, size in zip(classes[:SHOWN], sizes, strict=False))
     named = f"{len(classes)} classes: {shown}" + ", ..." * (len(classes) > SHOWN) if len(classes) > 1 else "no classes"
     return f"{count:,} images of {describe(images.shape[1:])}, {named}"
+
+
+def single_note(parts: Mapping[str, Split], classes: tuple[str, ...]) -> list[str]:
+    """A note of the classes that have one image, which is in a single split."""
+    sizes = np.bincount(np.concatenate([each.labels for each in parts.values()]), minlength=len(classes))
+    names = [name for name, size in zip(classes, sizes, strict=True) if size == 1]
+    few = ", ".join(names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+    return [f"classes of one image, which is in one split alone: {few}"] if names else []
 
 
 def number_labels(parts: Parts, where: str) -> tuple[dict[str, Split], tuple[str, ...]]:
