@@ -225,7 +225,8 @@ def labels_of(labels: np.ndarray, count: int, where: str) -> np.ndarray:
             f"{where}: labels of the shape {labels.shape} for {count} images: save one label for each image, "
             f"or data.labels={NONE} reads none"
         )
-    if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == labels.round()).all():
+    is_whole = labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == labels.round()).all()
+    if is_whole or labels.dtype.kind in "iu":  # of one type, or those of two splits would become floats
         return labels.astype(np.int64)
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8", "replace")

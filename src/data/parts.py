@@ -12,6 +12,7 @@ from src.data.arrays import KINDS, Asked, Stack, labelled_parts, read_arrays, st
 from src.data.encoded import Encoded, broken_files, choose_shape, choose_whites, decode, survey
 from src.data.folders import SPLIT_NAMES, SUFFIXES, WHOLE, find_images, list_folder
 from src.data.formats import detect_format
+from src.data.layouts import NONE
 from src.data.levels import choose_scaling, to_bytes
 from src.data.raster import fit_to_shape
 from src.data.tables import read_parquet
@@ -67,7 +68,8 @@ def read_folder(top: Path, asked: Asked) -> Parts:
         files = {
             part: [Encoded(str(path.relative_to(top)), path) for path in paths] for part, paths in listing.parts.items()
         }
-        labels = {part: None if each is None else np.array(each) for part, each in listing.labels.items()}
+        known = {} if asked.labels == NONE else listing.labels
+        labels = {part: np.array(each) if (each := known.get(part)) else None for part in listing.parts}
         return decode_album(Album(files, labels, listing.classes or None), listing.notes, asked)
     tables, parts = list(find_images(top, (".parquet",))), dict[str, list[Path]]()
     for table in tables:

@@ -108,7 +108,7 @@ def number_labels(parts: Parts, where: str) -> tuple[dict[str, Split], tuple[str
         np.full(len(each.images), "all") if each.labels is None else each.labels for each in parts.stacks.values()
     ]
     together = np.concatenate(labels)
-    if parts.classes is None:
+    if parts.classes is None or all(each.labels is None for each in parts.stacks.values()):
         names, numbers = np.unique(together, return_inverse=True)
         classes = tuple(map(str, names))
     else:
