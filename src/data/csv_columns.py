@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from src.data.formats import is_number
+from src.data.layouts import LABELS
 from src.support.errors import UserError, printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LABELS = ("label", "labels", "class", "target", "y", "emotion", "digit")  # names of the column of labels
 SPLITS = ("usage", "split", "subset", "partition")  # names of the column of splits
 COMMON = 0.95  # share of one value in a column, from which on it is the border of images rather than labels
 

@@ -13,6 +13,7 @@ import numpy as np
 from src.data.csv_columns import Columns, columns_of, is_header, some
 from src.data.folders import SPLIT_NAMES
 from src.data.formats import is_number
+from src.data.layouts import LABELS
 from src.support.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -189,6 +190,19 @@ def labels_of_cells(cells: np.ndarray, columns: Columns, source: Source, notes: 
             f"names: if column {name} holds none, data.labels=NAME names the one that does"
         )
     return np.array([int(cell.partition(".")[0]) for cell in cells.tolist()], np.int64)
+
+
+def read_label_file(path: Path, where: str) -> np.ndarray:
+    """Read labels (N,) of a text file with one in each line, or of the column `label` or the like of a CSV file."""
+    table = load(Source(path, where, delimiter_of(path, where)), dtype=str)
+    if table.empty:
+        raise UserError(f"{where} holds no label: save the labels again")
+    heads = table.iloc[0].str.strip().str.lower().tolist()
+    place = next((i for i, name in enumerate(heads) if name in LABELS), None)
+    if len(heads) > 1 and place is None:
+        raise UserError(f"{where} have the columns {some(heads)}: call one of them label")
+    cells = table[place or 0].str.strip().to_numpy(str)[int(place is not None) :]
+    return cells.astype(float) if all(map(is_number, cells.tolist())) else cells
 
 
 def rows_of_splits(cells: np.ndarray, columns: Columns, notes: list[str]) -> dict[str, np.ndarray] | None:

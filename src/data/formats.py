@@ -45,7 +45,8 @@ class Format(NamedTuple):
 
     name: to follow "it is", with an article: "an HDF5 file"
     remedy: what to do to get an npz file
-    kind: "folder", "image", "npy", "idx", "csv" or "parquet", which are read as they are; "" for other formats
+    kind: "folder", "image", "npy", "idx", "csv" or "parquet", which are read as they are; "text", which may hold
+        labels; "" for other formats
     """
 
     name: str
@@ -170,8 +171,8 @@ def text_format(head: bytes, opened: str) -> Format | None:
     if len(cells) < 4 or sum(map(is_number, cells)) < len(cells) / 2:
         if any(cell.lower().endswith((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")) for cell in cells):
             remedy = "put the images of each class into a folder of its name, and give the folder that holds these"
-            return Format("a table with names of image files", remedy)
-        return Format("a text file", "give a folder of images or an array file")
+            return Format("a table with names of image files", remedy, "text")
+        return Format("a text file", "give a folder of images or an array file", "text")
     return table_format(lines, delimiter, opened)
 
 

@@ -19,7 +19,6 @@ from src.data.parquet_files import read_parquet
 from src.data.raster import (
     UnreadableError,
     as_levels,
-    check_size,
     extremes,
     fit_to_shape,
     is_negative,
@@ -72,12 +71,11 @@ def read(
     names, labels, images, inverted = [], [], [], []
     for source in tqdm(sources, desc="your images", unit="file", disable=None, leave=False, delay=1):
         for name, image in source.iterate():
-            check_size(image, shape, name)
             array = as_levels(image, shape[0], 255.0 if source.is_scaled else whites[kind_of(image)])
             turn = is_negative(array, ground) if invert == "auto" else invert
             names.append(name)
             labels.append(source.label)
-            images.append(fit_to_shape(255 - array if turn else array, shape))
+            images.append(fit_to_shape(255 - array if turn else array, shape, name))
             inverted.append(turn)
     classes = () if None in labels else tuple(sorted(set(labels), key=natural_key))
     numbers = np.array([classes.index(label) for label in labels if classes], np.int64)

@@ -10,9 +10,9 @@ import numpy as np
 
 from src.data.csv_columns import some
 from src.data.folders import SPLIT_NAMES, WHOLE
+from src.data.layouts import LABELS, NONE
 from src.support.errors import UserError, one_line
 
-LABELS = ("label", "labels", "class", "target", "y", "fine_label")  # names of the column of labels
 IMAGES = ("image", "images", "img")  # names of the column of images
 
 
@@ -67,7 +67,7 @@ def read_parquet(paths: Sequence[Path], option: str, images: str | None, labels:
         raise UserError(f"{option} is damaged ({one_line(error)[:120]}): copy or save it again") from error
     names = table.column_names
     image_column = find_column(names, images, IMAGES, "images", option)
-    label_column = find_column(names, labels, LABELS, "labels", option)
+    label_column = None if labels == NONE else find_column(names, labels, LABELS, "labels", option)
     if image_column is None:
         raise UserError(f"{option} has the columns {some(names)}: name that of the images, data.images=NAME")
     if not table.num_rows:
@@ -109,7 +109,7 @@ def labels_of_cells(cells: list[Any], classes: tuple[str, ...], option: str, col
     if any(isinstance(cell, list | dict) for cell in cells):
         raise UserError(
             f"{option}: the column {column} holds several labels for an image, and one is needed: data.labels=NAME "
-            "names another column, and an image column alone has no labels"
+            f"names another column, data.labels={NONE} reads none"
         )
     numbers = [cell for cell in cells if isinstance(cell, int)]
     absent = (None, -1) if min(numbers, default=0) == -1 else (None,)
@@ -118,7 +118,10 @@ def labels_of_cells(cells: list[Any], classes: tuple[str, ...], option: str, col
         return None
     if any(missing):
         row = missing.index(True)
-        raise UserError(f"{option}: row {row + 1} has the label {cells[row]}, which means none: remove such rows")
+        raise UserError(
+            f"{option}: row {row + 1} has the label {cells[row]}, which means none: remove such rows, or "
+            f"data.labels={NONE}"
+        )
     if classes:
         return np.array([classes[cell] if cell in range(len(classes)) else str(cell) for cell in cells])
     if {isinstance(cell, str) for cell in cells} == {True, False}:
