@@ -33,6 +33,7 @@ class Asked(NamedTuple):
     shape: (C, H, W) to which images are fitted, or None
     white: the level that is white
     skip_broken: whether files that can't be read are left out
+    group: the group of these options in messages: `data.white`, or `task.white` where a task reads the images
     """
 
     option: str
@@ -41,6 +42,7 @@ class Asked(NamedTuple):
     shape: Sequence[int] | None = None
     white: White = "auto"
     skip_broken: bool = False
+    group: str = "data"
 
 
 def read_arrays(path: Path, asked: Asked) -> tuple[dict[str, Stack], list[str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from src.data.levels import White, check_white
@@ -44,19 +45,32 @@ class Survey(NamedTuple):
     has_colors: bool
 
 
+class Page(NamedTuple):
+    """An image of a file, (C, H, W) uint8, with its highest level before it was fitted, and whether it lost colors."""
+
+    name: str
+    image: np.ndarray
+    highest: int
+    is_grayed: bool
+
+
 class Raster(NamedTuple):
     """Decoded image files.
 
     images: (N, C, H, W) uint8
     rows: for each image the number of its file, (N,)
+    names: for each image the name of its file, with the number of the page where a file has several
     broken: the reason for each file that can't be read, by its name
     highest: the highest level before images were fitted
+    grayed: how many images lost colors
     """
 
     images: np.ndarray
     rows: np.ndarray
+    names: list[str]
     broken: dict[str, str]
     highest: int
+    grayed: int
 
 
 def survey(files: Sequence[Encoded]) -> Survey:
@@ -71,10 +85,20 @@ def survey(files: Sequence[Encoded]) -> Survey:
                     size = size[::-1]
                 sizes[size] += 1
                 kinds.add(kind_of(image))
-                has_colors |= not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB"
+                has_colors |= may_have_colors(image)
         except Exception:
             continue
     return Survey(sizes, kinds, has_colors)
+
+
+def may_have_colors(image: Image.Image) -> bool:
+    """Whether an image has a mode with colors, which its pixels need not use."""
+    return not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB"
+
+
+def is_colored(image: Image.Image) -> bool:
+    """Whether some pixel of an image has a color."""
+    return may_have_colors(image) and not (np.ptp(as_levels(image, 3), axis=2) == 0).all()
 
 
 def choose_shape(found: Survey, shape: Sequence[int] | None) -> tuple[int, int, int]:
@@ -104,12 +128,14 @@ def side_counts(sizes: Counter[tuple[int, int]]) -> tuple[Counter[int], Counter[
     return heights, widths
 
 
-def choose_whites(files: Sequence[Encoded], kinds: set[str], white: White, where: str) -> dict[str, float]:
+def choose_whites(files: Sequence[Encoded], kinds: set[str], white: White, option: str, where: str) -> dict[str, float]:
     """The level that is white in the images of each kind; images of more than 8 bits are decoded to find it.
+
+    option: the user's option that gives `white`; where: the one that gives the images, for messages
 
     Raises UserError where that can't be told.
     """
-    check_white(white, "data.white")
+    check_white(white, option)
     if white != "auto":
         return dict.fromkeys(("bytes", "16 bits", "32 bits", "floats"), float(white)) | {"bits": 255.0}
     whites = {"bits": 255.0, "bytes": 255.0}
@@ -125,35 +151,39 @@ def choose_whites(files: Sequence[Encoded], kinds: set[str], white: White, where
                     highest[kind] = max(highest[kind], (high, name))
         except UnreadableError:  # `decode` names it
             continue
-    return whites | {kind: white_level(kind, *at, "data.white") for kind, at in highest.items()}
+    return whites | {kind: white_level(kind, *at, option) for kind, at in highest.items()}
 
 
-def decode(files: Sequence[Encoded], shape: tuple[int, int, int], whites: dict[str, float]) -> Raster:
-    """Decode image files, fitted to a shape (C, H, W), with the level that is white in each kind."""
-    images, rows, highest = [], [], 0
+def decode(files: Sequence[Encoded], shape: tuple[int, int, int], whites: dict[str, float], option: str) -> Raster:
+    """Decode image files, fitted to a shape (C, H, W), with the level that is white in each kind.
+
+    option: the user's option that gives that level, for messages
+    """
+    pages: list[Page] = []
+    rows: list[int] = []
     broken: dict[str, str] = {}
     for row, file in enumerate(tqdm(files, desc="reading images", unit="file", disable=None, leave=False, delay=1)):
         try:
-            pages = list(fit_pages(file, shape, whites))
+            of_file = list(fit_pages(file, shape, whites, option))
         except UnreadableError as error:
             broken[file.name] = error.reason
             continue
-        images += [page for page, _ in pages]
-        highest = max(highest, *(level for _, level in pages))
-        rows += [row] * len(pages)
-    stacked = np.stack(images) if images else np.zeros((0, *shape), np.uint8)
-    return Raster(stacked, np.array(rows, np.int64), broken, highest)
+        pages += of_file
+        rows += [row] * len(of_file)
+    stacked = np.stack([page.image for page in pages]) if pages else np.zeros((0, *shape), np.uint8)
+    names, highest = [page.name for page in pages], max((page.highest for page in pages), default=0)
+    return Raster(stacked, np.array(rows, np.int64), names, broken, highest, sum(page.is_grayed for page in pages))
 
 
-def fit_pages(file: Encoded, shape: tuple[int, int, int], whites: dict[str, float]) -> Iterator[tuple[np.ndarray, int]]:
-    """The images of a file, as (C, H, W), each with its highest level before it was fitted."""
+def fit_pages(file: Encoded, shape: tuple[int, int, int], whites: dict[str, float], option: str) -> Iterator[Page]:
+    """The images of a file, fitted to a shape (C, H, W)."""
     for name, image in iterate_pages(file.content, file.name):
         check_size(image, shape, name)
         white = whites.get(kind := kind_of(image), 255.0)
         if white != 255 and kind != "bits" and (high := extremes(image, name)[1]) > white * (1 + 1e-6):
-            raise UserError(f"{name} has levels up to {high:g}, above data.white={white:g}")
+            raise UserError(f"{name} has levels up to {high:g}, above {option}={white:g}")
         array = as_levels(image, shape[0], white)
-        yield fit_to_shape(array, shape), int(array.max())
+        yield Page(name, fit_to_shape(array, shape), int(array.max()), shape[0] == 1 and is_colored(image))
 
 
 def broken_files(broken: Mapping[str, str], count: int) -> str:

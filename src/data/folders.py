@@ -33,12 +33,13 @@ class Listing(NamedTuple):
     notes: list[str]
 
 
-def list_folder(folder: Path, option: str, suffixes: tuple[str, ...] = SUFFIXES) -> Listing:
+def list_folder(folder: Path, option: str, suffixes: tuple[str, ...] = SUFFIXES, needs_train: bool = True) -> Listing:
     """List the images of a folder: `train`, `val` and `test` at its top are splits, other folders are classes.
 
     option: the user's option, `data.path=...`, with which the message of a UserError begins
+    needs_train: whether there must be a split `train` where all folders are splits
 
-    Raises UserError where there is no image, and for splits without `train`.
+    Raises UserError where there is no image, and for splits without `train` that need one.
     """
     tops = [path for path in entries(folder) if os.path.isdir(path)]  # noqa: PTH112 - is_dir may raise PermissionError
     splits: dict[str, Path] = {}
@@ -47,14 +48,15 @@ def list_folder(folder: Path, option: str, suffixes: tuple[str, ...] = SUFFIXES)
             raise UserError(
                 f"{option} holds {splits[split].name} and {path.name}, which are one split: keep one of them"
             )
-    if splits and len(splits) == len(tops) and "train" not in splits:
+    has_others = len(splits) < len(tops)
+    if splits and not has_others and "train" not in splits and needs_train:
         names = ", ".join(path.name for path in splits.values())
         raise UserError(
             f"{option} holds the splits {names}, but no train: call a folder train, or the others otherwise"
         )
     others = [path for path in entries(folder) if path not in splits.values()]
     notes = []
-    if "train" not in splits:
+    if "train" not in splits and (has_others or not splits):
         splits = {WHOLE: folder}
     elif outside := sum(1 for path in others for _ in find_images(path, suffixes)):
         notes.append(f"{outside:,} images outside the splits left out")
@@ -74,11 +76,9 @@ def list_folder(folder: Path, option: str, suffixes: tuple[str, ...] = SUFFIXES)
 def drop_parts_without_classes(
     parts: dict[str, list[Path]], labels: dict[str, list[str] | None], notes: list[str]
 ) -> None:
-    """Let all splits have classes or none: where `train` has none, their folders mean nothing; where it has some,
-    images of another split without classes are left out, since they can't be evaluated by class."""
-    if "train" not in parts:
-        return
-    if labels["train"] is None:
+    """Let all splits have classes or none: where `train` (or else the first) has none, their folders mean nothing;
+    where it has some, images of another split without classes are left out, since they have no class to compare."""
+    if labels["train" if "train" in parts else next(iter(parts))] is None:
         labels.update(dict.fromkeys(labels))
     elif bare := [name for name in parts if labels[name] is None]:
         for name in bare:

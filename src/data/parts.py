@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -21,11 +22,13 @@ class Parts(NamedTuple):
     """Images (N, C, H, W) uint8 of each split, or of WHOLE, with their labels, and notes for the user.
 
     classes: the names of the classes in order; None where the labels themselves decide it
+    names: those of the images in each split, by their files; none of the images of an array
     """
 
     stacks: dict[str, Stack]
     classes: tuple[str, ...] | None
     notes: list[str]
+    names: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Album(NamedTuple):
@@ -54,7 +57,9 @@ def read_parts(top: Path, asked: Asked) -> Parts:
     if form.kind == "parquet":
         return read_parquet_parts({WHOLE: [top]}, asked)
     if form.kind == "image":
-        raise UserError(f"{asked.option} is {form.name}: give the folder of such images")
+        if asked.group == "data":
+            raise UserError(f"{asked.option} is {form.name}: give the folder of such images")
+        return decode_album(Album({WHOLE: [Encoded(top.name, top)]}, {WHOLE: None}, None), [], asked)
     raise UserError(f"{asked.option} is {form.name}, which is not read: {form.remedy}")
 
 
@@ -62,7 +67,7 @@ def read_folder(top: Path, asked: Asked) -> Parts:
     """Read the image files of a folder, or its Parquet files, whose names may begin with those of splits."""
     first = next(find_images(top, (*SUFFIXES, ".parquet")), None)
     if first is None or first.suffix.lower() != ".parquet":
-        listing = list_folder(top, asked.option)
+        listing = list_folder(top, asked.option, needs_train=asked.group == "data")
         files = {
             part: [Encoded(str(path.relative_to(top)), path) for path in paths] for part, paths in listing.parts.items()
         }
@@ -88,7 +93,10 @@ def read_parquet_parts(paths: Mapping[str, Sequence[Path]], asked: Asked) -> Par
         stacks = {part: stack_of(np.asarray(each.images), labels[part], asked, "labels") for part, each in rows.items()}
         return fit_arrays(stacks, classes, [], asked)
     files = {
-        part: [Encoded(f"{part} row {i}", content or b"") for i, content in enumerate(each.images)]
+        part: [
+            Encoded(f"{paths[part][0].name if len(paths[part]) == 1 else part}[{i}]", content or b"")
+            for i, content in enumerate(each.images)
+        ]
         for part, each in rows.items()
     }
     return decode_album(Album(files, labels, classes), [], asked)
@@ -98,7 +106,8 @@ def fit_arrays(
     stacks: Mapping[str, Stack], classes: tuple[str, ...] | None, notes: Sequence[str], asked: Asked
 ) -> Parts:
     """Scale the images of arrays to bytes, by one rule for all splits, and fit them to one shape."""
-    scaling = choose_scaling([each.images for each in stacks.values()], asked.white, "data.white", asked.option)
+    arrays = [each.images for each in stacks.values()]
+    scaling = choose_scaling(arrays, asked.white, f"{asked.group}.white", asked.option)
     first = next(iter(stacks.values())).images
     shape = tuple(asked.shape or first.shape[1:])
     sizes = {each.images.shape[1:] for each in stacks.values()}
@@ -130,39 +139,44 @@ def fit_stack(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def decode_album(album: Album, notes: Sequence[str], asked: Asked) -> Parts:
     """Decode the image files of each split, fitted to one shape."""
-    found = survey(album.every())
+    found, option = survey(album.every()), f"{asked.group}.white"
     shape = choose_shape(found, asked.shape)
-    whites = choose_whites(album.every(), found.kinds, asked.white, asked.option)
-    decoded = {part: decode(each, shape, whites) for part, each in album.files.items()}
+    whites = choose_whites(album.every(), found.kinds, asked.white, option, asked.option)
+    decoded = {part: decode(each, shape, whites, option) for part, each in album.files.items()}
     told = broken_note({k: v for each in decoded.values() for k, v in each.broken.items()}, album, asked)
+    if asked.white == "auto":
+        told += [f"levels of {kind}: {whites[kind]:g} is white" for kind in sorted(found.kinds - {"bits", "bytes"})]
     highest = max(each.highest for each in decoded.values())
     if asked.white == "auto" and "bytes" in found.kinds and highest < 128:
         if highest > 1 or found.kinds != {"bytes"}:
             raise UserError(
-                f"{asked.option}: no level is above {highest} of 255: data.white={highest}, if that is white, "
+                f"{asked.option}: no level is above {highest} of 255: {option}={highest}, if that is white, "
                 "or 255 if they are meant to be so"
             )
         told.append("levels 0 and 1: 1 is white")
-        decoded = {part: decode(each, shape, whites | {"bytes": 1.0}) for part, each in album.files.items()}
+        decoded = {part: decode(each, shape, whites | {"bytes": 1.0}, option) for part, each in album.files.items()}
     labels = {part: None if each is None else each[decoded[part].rows] for part, each in album.labels.items()}
     images = {part: each.images for part, each in decoded.items()}
     if asked.shape is None and shape[0] == 3 and all(map(is_gray, images.values())):
         images = {part: each[:, :1].copy() for part, each in images.items()}
+    if grayed := sum(each.grayed for each in decoded.values()):
+        told.append(f"{grayed:,} images in color made gray")
     if set(found.sizes) != {shape[1:]}:
         sizes = f"{len(found.sizes)} sizes" if len(found.sizes) > 1 else "{} x {}".format(*next(iter(found.sizes)))
         told.append(f"{sizes}, fitted to {shape[1]} x {shape[2]}")
-    return Parts({part: Stack(each, labels[part]) for part, each in images.items()}, album.classes, [*notes, *told])
+    names = {part: each.names for part, each in decoded.items()}
+    stacks = {part: Stack(each, labels[part]) for part, each in images.items()}
+    return Parts(stacks, album.classes, [*notes, *told], names)
 
 
 def broken_note(broken: Mapping[str, str], album: Album, asked: Asked) -> list[str]:
     """A note about the files that can't be read, by names and reasons. Raises UserError unless they may be skipped."""
     count = len(album.every())
     if broken and not asked.skip_broken:
-        raise UserError(
-            f"{asked.option}: {broken_files(broken, count)}: remove them, or data.skip_broken=true leaves them out"
-        )
+        remedy = f"remove them, or {asked.group}.skip_broken=true leaves them out"
+        raise UserError(f"{asked.option}: {broken_files(broken, count)}: {remedy}")
     if len(broken) == count:
-        raise UserError(f"{asked.option}: {broken_files(broken, count)}: there is nothing to train on")
+        raise UserError(f"{asked.option}: {broken_files(broken, count)}: none is left")
     return [f"skipped: {broken_files(broken, count)}"] if broken else []
 
 

@@ -48,7 +48,8 @@ def images(
 
     Raises UserError that says what is wrong.
     """
-    top, where = absolute(path), f"data.path={path}"
+    where = f"data.path={path}"
+    top = absolute(path, where)
     fixed = None if shape == "auto" else list(shape)
     options = {"white": white, "shape": fixed, "images": images, "labels": labels, "skip_broken": skip_broken}
     found = image_cache.load(top, options)
@@ -63,15 +64,15 @@ def images(
     return invert_images(Images(name, str(top), classes, train, val, test, numbered=False, notes=notes), invert)
 
 
-def absolute(path: str) -> Path:
-    """The absolute path of a file or folder. Raises UserError where there is none."""
+def absolute(path: str, where: str) -> Path:
+    """The absolute path of a file or folder. Raises UserError, which begins with `where`, where there is none."""
     try:
         top = Path(path).expanduser().absolute()
         exists = top.exists()
     except (OSError, RuntimeError, ValueError, TypeError) as error:  # a name that is too long, or `~` of nobody
-        raise UserError(f"data.path={path}: {one_line(error)}: give the whole path") from error
+        raise UserError(f"{where}: {one_line(error)}: give the whole path") from error
     if not exists:
-        raise UserError(f"data.path={path}: no such file or folder")
+        raise UserError(f"{where}: no such file or folder")
     return top
 
 

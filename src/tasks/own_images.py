@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -26,13 +27,17 @@ Invert = bool | Literal["auto"]
 White = Positive | Literal["auto"]
 
 
-def read_own_images(run: Run, input: str, invert: Invert, white: White) -> UserImages:
+def read_own_images(run: Run, input: str, invert: Invert, white: White, skip_broken: bool = False) -> UserImages:
     """The images of a file or a folder, with the shape of the run's.
 
-    invert, white: how src/data/image_files.py reads them: whether dark and light change places, and the white level
+    invert, white, skip_broken: how src/data/image_files.py reads them: whether dark and light change places, the white
+        level, and whether files that can't be read are left out
     """
-    train = run.data.source.train.images
-    own = image_files.read(input, tuple(run.config.data.shape), raster.border(train).mean(), invert, white)
+    train, data = run.data.source.train.images, run.config.data
+    labels = data.get("labels")
+    keys = data.get("images"), None if Path(labels or "").suffix else labels  # a file holds the labels of others
+    ground = raster.border(train).mean()
+    own = image_files.read(input, tuple(data.shape), ground, invert, white, skip_broken, keys)
     if count := count_known(own.images, train):
         log.warning(
             "%d of your %d images are among the run's training images, which it knows better than new ones",
@@ -58,14 +63,14 @@ def own_picture_rows(own: UserImages, prepared: np.ndarray, rows: Sequence[int] 
     }
 
 
-def examples(run: Run, input: str | None, invert: Invert, white: White) -> Examples:
+def examples(run: Run, input: str | None, invert: Invert, white: White, skip_broken: bool = False) -> Examples:
     """The images of a file or a folder, see `read_own_images`, or the run's test images where `input` is None.
 
     A conditional model is given labels chosen at random for a user's images.
     """
     if input is None:
         return test_set(run)
-    own = read_own_images(run, input, invert, white)
+    own = read_own_images(run, input, invert, white, skip_broken)
     prepared = prepare_own_images(run, own)
     split = Split(prepared, draw_labels(run, len(prepared), "own images").cpu().numpy())
     picture_rows = partial(own_picture_rows, own, prepared)
