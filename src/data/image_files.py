@@ -11,12 +11,29 @@ import numpy as np
 from src.data.arrays import Asked
 from src.data.levels import White, check_white
 from src.data.parts import Parts, read_parts
-from src.data.raster import is_negative
+from src.data.raster import MIDDLE, border, is_negative
 from src.data.user_images import absolute, found_note, number_labels
 from src.support.errors import UserError, printable
 
 DARK = 64  # highest level, of 255, below which an image gets a warning
 log = logging.getLogger(__name__)
+
+
+class Reading(NamedTuple):
+    """How a run's own images were read.
+
+    images, labels: the names of the arrays or columns
+    white: the level that is white
+    invert: whether all were inverted, or those with a `light` border
+    """
+
+    images: str | None = None
+    labels: str | None = None
+    white: White = "auto"
+    invert: bool | Literal["light"] = False
+
+
+USUAL = Reading()
 
 
 class UserImages(NamedTuple):
@@ -43,16 +60,16 @@ def read(
     invert: bool | Literal["auto"],
     white: White = "auto",
     skip_broken: bool = False,
-    keys: tuple[str | None, str | None] = (None, None),
+    known: Reading = USUAL,
 ) -> UserImages:
     """Read the images of a file or a folder as data=images does, of all its splits, as (C, H, W); or a single image.
 
     ground: the mean intensity, 0 to 255, at the border of the images of the run
-    invert: `auto` inverts an image if that brings its border closer to `ground`, provided this is dark (below 64) or
-        light (above 191)
-    white: the level that is white in all images; `auto`: by the rules of data=images
+    invert: `auto` inverts images as the run's were; where they were not, an image if that brings its border closer to
+        `ground`, provided this is dark (below 64) or light (above 191)
+    white: the level that is white in all images; `auto`: that of the run's, or else by the rules of data=images
     skip_broken: leave out files that can't be read
-    keys: the names of the arrays or columns of images and labels, where a file has some of these names
+    known: how the run's own images were read
 
     What was found and done is logged. Raises UserError where that can't be told.
     """
@@ -62,7 +79,7 @@ def read(
     where = f"task.input={path}"
     top = absolute(path, where)
     asked = Asked(where, shape=shape, white=white, skip_broken=skip_broken, group="task")
-    parts = read_with_keys(top, asked, keys)
+    parts = read_as_known(top, asked, known)
     splits, classes = number_labels(parts, where)
     for note in (found_note(splits, classes), *parts.notes):
         log.info("your images: %s", printable(note))
@@ -70,7 +87,7 @@ def read(
     names = image_names(parts, top.name)
     if white == "auto":
         warn_of_dark_images(images, names)
-    turned = np.array([invert is True or (invert == "auto" and is_negative(each, ground)) for each in images])
+    turned = choose_inverted(images, ground, (known.invert or "auto") if invert == "auto" else invert)
     images = np.where(turned[:, None, None, None], 255 - images, images)
     if all(each.labels is None for each in parts.stacks.values()):
         return UserImages(names, images, turned, np.zeros(0, np.int64), ())
@@ -78,13 +95,27 @@ def read(
     return UserImages(names, images, turned, labels, tuple(classes[i] for i in used))
 
 
-def read_with_keys(top: Path, asked: Asked, keys: tuple[str | None, str | None]) -> Parts:
-    """Read images by the names of arrays in `keys`, or else by the field's habits. Raises UserError where none fit."""
-    *named, usual = dict.fromkeys([keys, (keys[0], None), (None, None)])
-    for images, labels in named:
+def read_as_known(top: Path, asked: Asked, known: Reading) -> Parts:
+    """Read images as the run's were, as far as they allow it, or else by the field's habits.
+
+    Raises UserError where these do not tell what the images are.
+    """
+    whites = [known.white, "auto"] if asked.white == "auto" else [asked.white]
+    keys = [(known.images, known.labels), (known.images, None), (None, None)]
+    *first, last = dict.fromkeys(
+        asked._replace(white=white, images=images, labels=labels) for white in whites for images, labels in keys
+    )
+    for each in first:
         with suppress(UserError):
-            return read_parts(top, asked._replace(images=images, labels=labels))
-    return read_parts(top, asked._replace(images=usual[0], labels=usual[1]))
+            return read_parts(top, each)
+    return read_parts(top, last)
+
+
+def choose_inverted(images: np.ndarray, ground: float, invert: bool | Literal["auto", "light"]) -> np.ndarray:
+    """Which images (N, C, H, W) are inverted, (N,): with `light` those with a light border; `auto` as for `read`."""
+    if invert == "light":
+        return border(images).mean((1, 2)) > MIDDLE
+    return np.array([invert is True or (invert == "auto" and is_negative(each, ground)) for each in images])
 
 
 def image_names(parts: Parts, file: str) -> list[str]:

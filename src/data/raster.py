@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from src.data.formats import detect_format
 from src.support.errors import UserError, one_line
 
+MIDDLE = 127.5  # mean level above which the border of an image is light
 MULTIPAGE = ("GIF", "TIFF", "WEBP")  # formats with several images; a second one of others is a preview of the first
 
 

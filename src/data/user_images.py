@@ -14,7 +14,7 @@ from annotated_types import MaxLen, MinLen
 from src.data import image_cache
 from src.data.arrays import Asked
 from src.data.parts import Parts, describe, read_parts
-from src.data.raster import border
+from src.data.raster import MIDDLE, border
 from src.data.sources import Images, Split
 from src.data.splits import complete_splits, count_duplicates
 from src.support.errors import UserError, one_line
@@ -126,10 +126,10 @@ def invert_images(found: Images, invert: bool | Literal["auto"]) -> Images:
         return found._replace(**inverted, notes=(*found.notes, "inverted"))
     grounds = {name: border(each.images).mean((1, 2)) for name, each in splits.items()}
     every = np.concatenate(list(grounds.values()))
-    light = every > 127.5
+    light = every > MIDDLE
     if invert == "auto":
         for name, each in splits.items():
-            turn = (grounds[name] > 127.5)[:, None, None, None]
+            turn = (grounds[name] > MIDDLE)[:, None, None, None]
             splits[name] = Split(np.where(turn, 255 - each.images, each.images), each.labels)
         return found._replace(**splits, notes=(*found.notes, f"{int(light.sum()):,} of {len(light):,} inverted"))
     is_clear = ((every > LIGHT) | (every < DARK)).mean() > MIXED

@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 
 from src.build import Run
 from src.data import image_files, raster
-from src.data.image_files import UserImages
+from src.data.image_files import Reading, UserImages
 from src.data.pixels import as_bytes, as_input, prepare
 from src.data.sources import Split
 from src.data.splits import count_known
@@ -33,11 +34,9 @@ def read_own_images(run: Run, input: str, invert: Invert, white: White, skip_bro
     invert, white, skip_broken: how src/data/image_files.py reads them: whether dark and light change places, the white
         level, and whether files that can't be read are left out
     """
-    train, data = run.data.source.train.images, run.config.data
-    labels = data.get("labels")
-    keys = data.get("images"), None if Path(labels or "").suffix else labels  # a file holds the labels of others
-    ground = raster.border(train).mean()
-    own = image_files.read(input, tuple(data.shape), ground, invert, white, skip_broken, keys)
+    train, shape = run.data.source.train.images, tuple(run.config.data.shape)
+    known = reading_of(run.config.data)
+    own = image_files.read(input, shape, raster.border(train).mean(), invert, white, skip_broken, known)
     if count := count_known(own.images, train):
         log.warning(
             "%d of your %d images are among the run's training images, which it knows better than new ones",
@@ -45,6 +44,17 @@ def read_own_images(run: Run, input: str, invert: Invert, white: White, skip_bro
             len(own.images),
         )
     return own
+
+
+def reading_of(data: DictConfig) -> Reading:
+    """How a run's own images were read, given the run's options of its data; the usual way for published data."""
+    labels, invert = data.get("labels"), data.get("invert", False)
+    return Reading(
+        data.get("images"),
+        None if Path(labels or "").suffix else labels,  # a file holds the labels of the run's images alone
+        data.get("white", "auto"),
+        "light" if invert == "auto" else invert,
+    )
 
 
 def prepare_own_images(run: Run, own: UserImages) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.data.image_files import read
+from src.data.image_files import Reading, read
 from src.data.raster import as_levels, border, fit_to_shape, is_negative
 from src.support.errors import UserError
 from tests.helpers.own_images import saved
@@ -176,12 +176,12 @@ def test_loose_images_are_left_out_of_classes_and_broken_files_are_all_named(ram
 
 def test_the_names_of_the_runs_arrays_are_tried_first(ramp, tmp_path):
     np.savez(tmp_path / "a.npz", pics=[ramp, ramp.T], kind=["x", "y"])
-    keys = "pics", "kind"
-    assert read(str(tmp_path / "a.npz"), SHAPE, 0.0, False, keys=keys).classes == ("x", "y")
+    known = Reading("pics", "kind")
+    assert read(str(tmp_path / "a.npz"), SHAPE, 0.0, False, known=known).classes == ("x", "y")
     np.savez(tmp_path / "b.npz", pics=[ramp, ramp.T])
-    assert read(str(tmp_path / "b.npz"), SHAPE, 0.0, False, keys=keys).classes == ()
+    assert read(str(tmp_path / "b.npz"), SHAPE, 0.0, False, known=known).classes == ()
     np.savez(tmp_path / "c.npz", images=[ramp], labels=["z"])
-    assert read(str(tmp_path / "c.npz"), SHAPE, 0.0, False, keys=keys).classes == ("z",)
+    assert read(str(tmp_path / "c.npz"), SHAPE, 0.0, False, known=known).classes == ("z",)
 
 
 def test_every_form_of_a_data_set_is_read_and_what_was_done_is_said(ramp, tmp_path, caplog):
@@ -203,3 +203,19 @@ def test_every_form_of_a_data_set_is_read_and_what_was_done_is_said(ramp, tmp_pa
     assert "1 images of 28 x 28, no classes" in caplog.text
     assert "1 images in color made gray" in caplog.text
     assert "30 x 56, fitted to 28 x 28" in caplog.text
+
+
+def test_images_are_inverted_and_scaled_as_those_of_the_run_were(tmp_path):
+    pixels = np.full((2, 28, 28), 6, np.uint8)
+    pixels[0, 5:9] = 16
+    pixels[1] = 12 - pixels[1] + np.eye(28, dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=pixels)
+    found = read(str(tmp_path / "a.npz"), SHAPE, 128.0, "auto", known=Reading(white=16, invert=True))
+    assert np.array_equal(found.images[:, 0], 255 - (pixels * (255 / 16)).round())
+    assert found.inverted.all()
+    mixed = np.where(np.arange(2)[:, None, None] == 0, 255 * np.eye(28), 200 * np.ones((28, 28))).astype(np.uint8)
+    np.savez(tmp_path / "b.npz", images=mixed)
+    found = read(str(tmp_path / "b.npz"), SHAPE, 100.0, "auto", known=Reading(white=16, invert="light"))
+    assert found.inverted.tolist() == [False, True]
+    assert np.array_equal(found.images[0, 0], mixed[0])  # levels above the run's white have their own
+    assert not read(str(tmp_path / "b.npz"), SHAPE, 100.0, False, known=Reading(invert=True)).inverted.any()
