@@ -14,6 +14,7 @@ from src.data.raster import (
     as_levels,
     extremes,
     fit_to_shape,
+    has_colors,
     iterate_headers,
     iterate_pages,
     kind_of,
@@ -22,7 +23,6 @@ from src.data.raster import (
 )
 from src.support.errors import UserError, printable
 
-GRAY = ("1", "L", "LA", "La", "I", "F")  # modes without colours, and those that begin with "I;"
 ROTATED = (5, 6, 7, 8)  # EXIF orientations in which height and width change places
 ORIENTATION = 0x0112
 LONGEST_SIDE = 64  # of images of several sizes, unless the user gives a shape
@@ -64,12 +64,14 @@ class Raster(NamedTuple):
     rows: for each image the number of its file, (N,)
     broken: the reason for each file that can't be read, by its name
     highest: the highest level before images were fitted
+    dark: the files of bytes whose levels are 0 and 1 alone
     """
 
     images: np.ndarray
     rows: np.ndarray
     broken: dict[str, str]
     highest: int
+    dark: list[str]
 
 
 def survey(files: Sequence[Encoded]) -> Survey:
@@ -87,7 +89,7 @@ def survey(files: Sequence[Encoded]) -> Survey:
                     sizes[height, width] += 1
                     examples.setdefault((height, width), file.name)
                     kinds.add(kind_of(image))
-                    if not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB":
+                    if has_colors(image):
                         colored[file.name] = None
         except Exception:
             continue
@@ -147,7 +149,7 @@ def choose_whites(files: Sequence[Encoded], kinds: set[str], white: White, where
 
 def decode(files: Sequence[Encoded], shape: tuple[int, int, int], whites: dict[str, float]) -> Raster:
     """Decode image files, fitted to a shape (C, H, W), with the level that is white in each kind."""
-    images, rows, highest = [], [], 0
+    images, rows, highest, dark = [], [], 0, []
     broken: dict[str, str] = {}
     for row, file in enumerate(tqdm(files, desc="reading images", unit="file", disable=None, leave=False, delay=1)):
         try:
@@ -157,9 +159,10 @@ def decode(files: Sequence[Encoded], shape: tuple[int, int, int], whites: dict[s
             continue
         images += [page for page, _ in pages]
         highest = max(highest, *(level for _, level in pages))
+        dark += [file.name] if max(level for _, level in pages) == 1 else []
         rows += [row] * len(pages)
     stacked = np.stack(images) if images else np.zeros((0, *shape), np.uint8)
-    return Raster(stacked, np.array(rows, np.int64), broken, highest)
+    return Raster(stacked, np.array(rows, np.int64), broken, highest, dark)
 
 
 def fit_pages(file: Encoded, shape: tuple[int, int, int], whites: dict[str, float]) -> Iterator[tuple[np.ndarray, int]]:

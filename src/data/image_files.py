@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -11,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from src.data.arrays import KINDS, Asked, Stack, read_arrays
-from src.data.folders import SPLIT_NAMES, SUFFIXES, find_images
+from src.data.folders import SUFFIXES, existing_path, list_folder
 from src.data.formats import detect_format
 from src.data.layout import images_of
 from src.data.levels import White, check_white, choose_scaling, to_bytes
@@ -20,13 +21,15 @@ from src.data.raster import (
     as_levels,
     extremes,
     fit_to_shape,
+    has_colors,
+    is_clear,
     is_negative,
     iterate_pages,
     kind_of,
     white_level,
 )
 from src.data.tables import read_parquet
-from src.support.errors import UserError, one_line
+from src.support.errors import UserError
 from src.support.texts import natural_key
 
 DARK = 64  # highest level, of 255, below which an image gets a warning
@@ -39,6 +42,7 @@ class UserImages(NamedTuple):
     names: of the files, with the number of an image within its file
     images: (N, C, H, W) uint8
     inverted: for each whether its intensities were inverted, (N,)
+    shapes: what each was, (C, H, W); C is 3 for colors
     labels, classes: the class of each image, (N,) int64, and the names of the classes; both empty where there are none.
         In a folder they are its sub-folders, in a file its labels
     """
@@ -48,16 +52,34 @@ class UserImages(NamedTuple):
     inverted: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+    shapes: Sequence[tuple[int, int, int]] = ()
+
+
+class Names(NamedTuple):
+    """The names of the arrays or columns of images and of labels in the run's own file; None for the usual ones."""
+
+    images: str | None = None
+    labels: str | None = None
+
+
+USUAL = Names()
 
 
 def read(
-    path: str, shape: tuple[int, int, int], ground: float, invert: bool | Literal["auto"], white: White = "auto"
+    path: str,
+    shape: tuple[int, int, int],
+    ground: float,
+    invert: bool | Literal["auto"],
+    white: White = "auto",
+    names: Names = USUAL,
+    usual: bool = False,
 ) -> UserImages:
     """Read the images of a file or a folder in any form that data=images reads, as (C, H, W).
 
     ground: the mean intensity, 0 to 255, at the border of the images of the run
     invert: `auto` inverts an image if that brings its border closer to `ground`, provided this is dark (below 64) or
-        light (above 191)
+        light (above 191), and otherwise as `usual` says, which is what the run did with its own
+    names: of the arrays in the run's file, which this one may have, too
     white: the level that is white in all images; `auto`: see `white_level`, and for arrays src/data/levels.py
 
     Raises UserError where there is no image, where a file is not an image, or where its range does not show what is
@@ -66,20 +88,21 @@ def read(
     if isinstance(invert, str) and invert != "auto":
         raise UserError(f"task.invert must be auto, true or false, got {invert}")
     check_white(white, "task.white")
-    sources = find_sources(path, white)
+    sources = find_sources(path, white, names)
     whites = white_levels(sources, white)
-    names, labels, images, inverted = [], [], [], []
+    names, labels, images, inverted, shapes = [], [], [], [], []
     for source in tqdm(sources, desc="your images", unit="file", disable=None, leave=False, delay=1):
         for name, image in source.iterate():
             array = as_levels(image, shape[0], 255.0 if source.is_scaled else whites[kind_of(image)])
-            turn = is_negative(array, ground) if invert == "auto" else invert
+            turn = invert if invert != "auto" else is_negative(array, ground) if is_clear(ground) else usual
             names.append(name)
             labels.append(source.label)
             images.append(fit_to_shape(255 - array if turn else array, shape, name))
             inverted.append(turn)
+            shapes.append((3 if has_colors(image) else 1, *array.shape[:2]))
     classes = () if None in labels else tuple(sorted(set(labels), key=natural_key))
     numbers = np.array([classes.index(label) for label in labels if classes], np.int64)
-    return UserImages(names, np.stack(images), np.array(inverted), numbers, classes)
+    return UserImages(names, np.stack(images), np.array(inverted), numbers, classes, shapes)
 
 
 class Source(NamedTuple):
@@ -95,51 +118,38 @@ class Source(NamedTuple):
     is_scaled: bool = False
 
 
-def find_sources(path: str, white: White) -> list[Source]:
+def find_sources(path: str, white: White, names: Names) -> list[Source]:
     """The images at a path, in a folder with its subfolders, by files, or where one array holds all by image.
 
     Raises UserError where there is none. See `read`.
     """
-    try:
-        top = Path(path).expanduser()
-        exists = top.exists()
-    except (OSError, RuntimeError) as error:  # a name that is too long, or `~` of nobody
-        raise UserError(f"task.input={path}: {one_line(error)}") from error
-    if not exists:
-        raise UserError(f"task.input={path}: no such file or folder")
+    top = existing_path(path, "task.input")
     if not top.is_dir():
-        return sources_of_file(top, top.name, None, white)
-    files = list(find_images(top, (*SUFFIXES, ".npz")))
-    if not files:
-        raise UserError(f"task.input={path}: no image in it; their suffixes are {', '.join(SUFFIXES)}")
-    labels = {file: label_of(file.relative_to(top).parts) for file in files}
-    loose = [file for file in files if labels[file] is None]
-    if 0 < len(loose) < len(files):
-        log.warning("images outside the class folders are left out: %s", some(loose))
-        files = [file for file in files if labels[file] is not None]
+        return sources_of_file(top, top.name, None, white, names)
+    listing = list_folder(top, f"task.input={path}", (*SUFFIXES, ".npz", ".parquet"), needs_train=False)
+    for note in listing.notes:
+        log.warning("task.input: %s", note)
     return [
         source
-        for file in files
-        for source in sources_of_file(file, file.relative_to(top).as_posix(), labels[file], white)
+        for part, files in listing.parts.items()
+        for file, label in zip(files, listing.labels[part] or [None] * len(files), strict=True)
+        for source in sources_of_file(file, file.relative_to(top).as_posix(), label, white, names)
     ]
 
 
-def label_of(inside: tuple[str, ...]) -> str | None:
-    """The class of a file by the names of its folders, the first of which may be that of a split; None without one."""
-    is_split = inside[0].lower() in SPLIT_NAMES
-    return inside[is_split] if len(inside) > 1 + is_split else None
+def read_stacks(file: Path, names: Names) -> dict[str, Stack]:
+    """The arrays of a file: those named as in the run's file or, where it has none of them, the usual ones."""
+    if names != USUAL:
+        with suppress(UserError):
+            return read_arrays(file, Asked(str(file), *names))[0]
+    return read_arrays(file, Asked(str(file)))[0]
 
 
-def some(files: Sequence[Path]) -> str:
-    """The number of some files, and the names of the first."""
-    return f"{len(files)} ({', '.join(file.name for file in files[:3])}{', ...' * (len(files) > 3)})"
-
-
-def sources_of_file(file: Path, name: str, label: str | None, white: White) -> list[Source]:
+def sources_of_file(file: Path, name: str, label: str | None, white: White, names: Names) -> list[Source]:
     """The images of a file, of an array with its own labels if its folder gives no `label`."""
     found = detect_format(file)
     if found is None or found.kind in KINDS:
-        stacks, _ = read_arrays(file, Asked(str(file)))
+        stacks = read_stacks(file, names)
         return [source for stack in stacks.values() for source in sources_of_array(stack, name, label, white)]
     if found.kind == "parquet":
         rows = read_parquet([file], str(file), None, None)
@@ -183,7 +193,7 @@ def readable_images(sources: Sequence[Source]) -> Iterator[tuple[str, Image.Imag
             yield from source.iterate()
         except UnreadableError as error:
             broken.append(error)
-    if len(broken) == 1:
+    if len(sources) == 1 and broken:
         raise broken[0]
     if broken:
         few = "; ".join(map(str, broken[:3])) + ("; ..." if len(broken) > 3 else "")

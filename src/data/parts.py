@@ -11,7 +11,7 @@ from tqdm import tqdm
 from src.data.arrays import KINDS, Asked, Stack, labelled_parts, read_arrays, stack_of
 from src.data.encoded import Encoded, broken_files, choose_shape, choose_whites, decode, survey
 from src.data.folders import SPLIT_NAMES, SUFFIXES, WHOLE, find_images, list_folder
-from src.data.formats import detect_format
+from src.data.formats import Format, detect_format
 from src.data.layouts import NONE
 from src.data.levels import choose_scaling, to_bytes
 from src.data.raster import fit_to_shape
@@ -48,6 +48,7 @@ def read_parts(top: Path, asked: Asked) -> Parts:
         form = detect_format(top)
     except OSError as error:
         raise UserError(f"{asked.option} can't be read ({error.strerror or error})") from error
+    check_names(form, asked)
     if form is None or form.kind in KINDS:
         stacks, notes = read_arrays(top, asked)
         return fit_arrays(stacks, None, notes, asked)
@@ -58,6 +59,18 @@ def read_parts(top: Path, asked: Asked) -> Parts:
     if form.kind == "image":
         raise UserError(f"{asked.option} is {form.name}: give the folder of such images")
     raise UserError(f"{asked.option} is {form.name}, which is not read: {form.remedy}")
+
+
+def check_names(form: Format | None, asked: Asked) -> None:
+    """Raise UserError for names of arrays or columns that images of a form have not."""
+    if form is None or form.kind == "parquet":
+        return
+    if asked.images is not None:
+        raise UserError(f"data.images={asked.images}: {asked.option} is {form.name}, without names: leave it out")
+    if form.kind == "folder" and asked.label_name is not None:
+        raise UserError(
+            f"data.labels={asked.labels}: the classes of a folder are its sub-folders: leave it out, or give {NONE}"
+        )
 
 
 def read_folder(top: Path, asked: Asked) -> Parts:
@@ -97,7 +110,9 @@ def read_parquet_parts(paths: Mapping[str, Sequence[Path]], asked: Asked, notes:
     kept = labelled_parts(labels, asked.option, notes)
     rows, labels = ({part: each[part] for part in kept} for each in (rows, labels))
     if any(isinstance(each.images, np.ndarray) for each in rows.values()):
-        stacks = {part: stack_of(np.asarray(each.images), labels[part], asked, "labels") for part, each in rows.items()}
+        stacks = {
+            part: stack_of(np.asarray(each.images), labels[part], asked, "labels", notes) for part, each in rows.items()
+        }
         return fit_arrays(stacks, classes, notes, asked)
     files = {
         part: [Encoded(f"{part} row {i}", content or b"") for i, content in enumerate(each.images)]
@@ -159,6 +174,8 @@ def decode_album(album: Album, notes: Sequence[str], asked: Asked) -> Parts:
             )
         told.append("levels 0 and 1: 1 is white")
         decoded = {part: decode(each, shape, whites | {"bytes": 1.0}) for part, each in album.files.items()}
+    elif dark := [name for each in decoded.values() for name in each.dark]:
+        told.append(f"{len(dark):,} files, such as {dark[0]}, hold the levels 0 and 1 of 255 alone: they are black")
     labels = {part: None if each is None else each[decoded[part].rows] for part, each in album.labels.items()}
     images = {part: each.images for part, each in decoded.items()}
     if asked.shape is None and shape[0] == 3 and all(map(is_gray, images.values())):

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from src.data.formats import detect_format
 from src.support.errors import UserError, one_line
 
+GRAY = ("1", "L", "LA", "La", "I", "F")  # modes without colours, and those that begin with "I;"
 MULTIPAGE = ("GIF", "TIFF", "WEBP")  # formats with several images; a second one of others is a preview of the first
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,11 @@ def kind_of(image: Image.Image) -> str:
     return {"1": "bits", "I": "32 bits", "F": "floats"}.get(image.mode, "bytes")
 
 
+def has_colors(image: Image.Image) -> bool:
+    """Whether an image is of a kind that can have colors."""
+    return not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB"
+
+
 def white_level(kind: str, high: float, name: str, option: str) -> float:
     """The level that is white in images of a kind, given their highest level `high`, which the image `name` has.
 
@@ -97,7 +103,8 @@ def extremes(image: Image.Image, name: str) -> tuple[float, float]:
         return min(low for low, _ in bands), max(high for _, high in bands)
     array = np.asarray(image)
     if not np.isfinite(array).all():
-        raise UserError(f"{name} has levels that are no finite numbers")
+        reason = "levels that are no finite numbers"
+        raise UnreadableError(f"{name} has {reason}", reason)
     return float(array.min()), float(array.max())
 
 
@@ -143,7 +150,12 @@ def border(images: np.ndarray) -> np.ndarray:
 def is_negative(image: np.ndarray, ground: float) -> bool:
     """Whether inverting an image (H, W, C) brings its border closer to `ground`, which must be dark or light."""
     own = border(image.transpose(2, 0, 1)).mean()
-    return not 64 <= ground <= 191 and bool(abs(255 - own - ground) < abs(own - ground))
+    return is_clear(ground) and bool(abs(255 - own - ground) < abs(own - ground))
+
+
+def is_clear(ground: float) -> bool:
+    """Whether the mean level at the border of images is dark or light."""
+    return not 64 <= ground <= 191
 
 
 def fit_to_shape(image: np.ndarray, shape: tuple[int, int, int], name: str = "an image") -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Literal
 
@@ -16,6 +17,7 @@ from src.data.sources import Split
 from src.data.splits import count_known
 from src.evaluation.samplers import draw_labels
 from src.figures.page import shorten
+from src.support.errors import UserError
 from src.support.noise import seed_of
 from src.support.ranges import Positive
 from src.tasks.examples import Examples, test_set
@@ -31,8 +33,21 @@ def read_own_images(run: Run, input: str, invert: Invert, white: White) -> UserI
 
     invert, white: how src/data/image_files.py reads them: whether dark and light change places, and the white level
     """
-    train = run.data.source.train.images
-    own = image_files.read(input, tuple(run.config.data.shape), raster.border(train).mean(), invert, white)
+    train, data = run.data.source.train.images, run.config.data
+    names = image_files.Names(data.get("images"), data.get("labels"))
+    read = partial(
+        image_files.read,
+        *(input, tuple(data.shape), raster.border(train).mean(), invert),
+        names=names,
+        usual=data.get("invert") is True,
+    )
+    own = None
+    if white == "auto" and data.get("white", "auto") not in ("auto", 255):
+        with suppress(UserError):  # of levels above the run's white
+            own = read(data.white)
+            log.info("white is %g in your images, as in the run's (task.white)", data.white)
+    own = own or read(white)
+    log_fit(own, train.shape[1:])
     if count := count_known(own.images, train):
         log.warning(
             "%d of your %d images are among the run's training images, which it knows better than new ones",
@@ -40,6 +55,17 @@ def read_own_images(run: Run, input: str, invert: Invert, white: White) -> UserI
             len(own.images),
         )
     return own
+
+
+def log_fit(own: UserImages, shape: Sequence[int]) -> None:
+    """Say what was made of a user's images, so that they are like the run's of a shape (C, H, W)."""
+    done = [
+        (sum(size[1:] != tuple(shape[1:]) for size in own.shapes), f"fitted to {shape[1]} x {shape[2]}"),
+        (sum(size[0] == 3 for size in own.shapes) if shape[0] == 1 else 0, "made gray"),
+        (int(own.inverted.sum()), "inverted"),
+    ]
+    if said := ", ".join(f"{count:,} {what}" for count, what in done if count):
+        log.info("of your %d images, %s", len(own.images), said)
 
 
 def prepare_own_images(run: Run, own: UserImages) -> np.ndarray:

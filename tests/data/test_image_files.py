@@ -265,7 +265,7 @@ def test_loose_images_are_left_out_of_classes_and_broken_files_are_all_named(ram
     found = read(str(tmp_path), SHAPE, 0.0, False)
     assert (found.names, found.classes) == (["bad/a.png", "good/a.png"], ("bad", "good"))
     assert found.labels.tolist() == [0, 1]
-    assert "outside the class folders are left out: 1 (loose.png)" in caplog.text
+    assert "1 image (loose.png) outside the class folders left out" in caplog.text
     for folder in ("good", "bad"):
         (tmp_path / folder / "b.png").write_text("no image")
     with pytest.raises(UserError, match=r"2 of 4 files are no readable images, remove them: bad/b.png is .*; good/b"):

@@ -70,6 +70,8 @@ def score_own_images(
 
     numbers: dict[str, Any] = {"images": len(prepared), "inverted": int(own.inverted.sum())}
     numbers |= {"anomalous": int(verdicts.anomalous.sum()), f"threshold of {first}": as_number(verdicts.threshold)}
+    if verdicts.is_uncertain:
+        numbers["uncertain"] = f"{verdicts.count} validation images, of {verdicts.fewest} that the quantile needs"
     numbers |= rates(verdicts, truth) if truth else {}
     for name in scores:
         numbers[name] = {"median of test": median(test[name]), "median of yours": median(yours[name])}

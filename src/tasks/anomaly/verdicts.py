@@ -1,6 +1,7 @@
 """A verdict on each image, normal or anomalous, and the truth about it where the user's images have classes."""
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,20 +20,33 @@ NAMED, LONGEST = 10, 40  # classes that a message names, and the letters of a na
 
 class Verdicts(NamedTuple):
     """Whether each image is called anomalous, (N,): whether its score is above `threshold`, the `quantile` of the
-    scores of validation images, or not finite."""
+    scores of `count` validation images, or not finite."""
 
     anomalous: np.ndarray
     threshold: float
     quantile: float
+    count: int
+
+    @property
+    def fewest(self) -> int:
+        """The validation images of which one at least is above the quantile."""
+        return math.ceil(round(1 / (1 - self.quantile), 6))
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether there are too few validation images for the quantile, which is then the highest of them."""
+        return self.count < self.fewest
 
     @property
     def criterion(self) -> str:
         """What the threshold is, in words."""
+        if self.is_uncertain:
+            return f"the highest of {self.count} validation scores, too few for the {100 * self.quantile:g} % quantile"
         return f"the {100 * self.quantile:g} % quantile of validation scores"
 
     def text(self, row: int) -> str:
-        """The verdict on an image, as a word."""
-        return "anomalous" if self.anomalous[row] else "normal"
+        """The verdict on an image, as a word, with a question mark where it is uncertain."""
+        return ("anomalous" if self.anomalous[row] else "normal") + "?" * self.is_uncertain
 
 
 class Truth(NamedTuple):
@@ -84,10 +98,15 @@ def judge(scores: np.ndarray, validation: np.ndarray, quantile: float) -> Verdic
 
     The threshold is the lowest validation score that at least the share `quantile` of them does not exceed.
     """
-    if len(validation) * (1 - quantile) < 1:
-        log.warning("of %d validation images the %g %% quantile is the highest", len(validation), 100 * quantile)
     threshold = float(np.quantile(validation, quantile, method="inverted_cdf"))
-    return Verdicts((scores > threshold) | ~np.isfinite(scores), threshold, quantile)
+    verdicts = Verdicts((scores > threshold) | ~np.isfinite(scores), threshold, quantile, len(validation))
+    if verdicts.is_uncertain:
+        log.warning(
+            "the verdicts are uncertain: the %g %% quantile needs %d validation images, and there are %d, whose "
+            "highest score one normal image in %d exceeds",
+            *(100 * quantile, verdicts.fewest, len(validation), len(validation) + 1),
+        )
+    return verdicts
 
 
 def rates(verdicts: Verdicts, truth: Truth) -> dict[str, Any]:
