@@ -25,10 +25,10 @@ from src.config.help import help_answer
 from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
 from src.run import console, epochs, resume, status
+from src.run.automatic import length_note, settle_if_readable, settle_options
 from src.run.claim import own, release_claims
 from src.run.epochs import Row
 from src.run.job import Job
-from src.run.shape import settle_shape
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support import world
 from src.support.errors import DamagedError, DivergedError, UserError, is_memory_error
@@ -73,7 +73,7 @@ def hydra_main(cfg: DictConfig) -> float | None:
     restore_working_folder(here)
     with_wandb = OmegaConf.select(cfg, "logger.wandb") is not None
     if here.mode == RunMode.MULTIRUN:
-        settle_shape(cfg)
+        settle_if_readable(cfg)
         return jobs.run_job(cfg, here, partial(import_libraries, with_wandb), train_for_user)
     run = Path(here.runtime.output_dir)
     try:
@@ -104,7 +104,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
         if cfg.ckpt_path and not cfg.resume:  # resume=auto has compared the configuration with that in the checkpoint
             cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides, cfg.trust)
         check_run(cfg)
-        settle_shape(cfg)
+        settle_options(cfg)
         check_processes(cfg)
         import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
         from src import build
@@ -167,7 +167,8 @@ def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None)
         trainer = build.trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
-        console.log_opening(cfg.title, run, module.vae, data, trainer, done=position.epoch if position else 0)
+        length = length_note(module.run["config"], module.run["overrides"], len(data.source.train.images))
+        console.log_opening(cfg.title, run, module.vae, data, trainer, position.epoch if position else 0, length)
         with end_other_processes(trainer):
             minimise(trainer, training, cfg.ckpt_path)
             metrics, rows = test(trainer, training, run)

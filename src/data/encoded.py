@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from src.data.levels import White, check_white
 from src.data.raster import (
     UnreadableError,
     as_levels,
-    check_size,
     extremes,
     fit_to_shape,
+    has_colors,
+    iterate_headers,
     iterate_pages,
     kind_of,
     open_image,
@@ -23,7 +23,6 @@ from src.data.raster import (
 )
 from src.support.errors import UserError, printable
 
-GRAY = ("1", "L", "LA", "La", "I", "F")  # modes without colours, and those that begin with "I;"
 ROTATED = (5, 6, 7, 8)  # EXIF orientations in which height and width change places
 ORIENTATION = 0x0112
 LONGEST_SIDE = 64  # of images of several sizes, unless the user gives a shape
@@ -38,11 +37,24 @@ class Encoded(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What the headers of image files say: how many have each size (height, width), and the kinds of their levels."""
+    """What the headers of image files say.
+
+    sizes: how many images have each size (height, width)
+    examples: the first file of each size
+    kinds: of their levels
+    colored: the files with colors
+    """
 
     sizes: Counter[tuple[int, int]]
+    examples: dict[tuple[int, int], str]
     kinds: set[str]
-    has_colors: bool
+    colored: list[str]
+
+    def size_note(self) -> str:
+        """How many sizes there are, or which, and a file of the rarest."""
+        rarest = min(self.sizes, key=lambda size: self.sizes[size])
+        text = f"{rarest[0]} x {rarest[1]}"
+        return text if len(self.sizes) == 1 else f"{len(self.sizes)} sizes, such as {text} of {self.examples[rarest]}"
 
 
 class Page(NamedTuple):
@@ -63,6 +75,7 @@ class Raster(NamedTuple):
     broken: the reason for each file that can't be read, by its name
     highest: the highest level before images were fitted
     grayed: how many images lost colors
+    dark: the files of bytes whose levels are 0 and 1 alone
     """
 
     images: np.ndarray
@@ -71,34 +84,29 @@ class Raster(NamedTuple):
     broken: dict[str, str]
     highest: int
     grayed: int
+    dark: list[str]
 
 
 def survey(files: Sequence[Encoded]) -> Survey:
     """Read the headers of image files. Files that can't be read are left to `decode`, which names them."""
     sizes: Counter[tuple[int, int]] = Counter()
-    kinds, has_colors = set(), False
+    examples, kinds, colored = dict[tuple[int, int], str](), set[str](), dict[str, None]()
     for file in tqdm(files, desc="image sizes", unit="file", disable=None, leave=False, delay=1):
         try:
             with open_image(file.content) as image:
-                size = image.height, image.width
-                if image.format in ("JPEG", "MPO", "TIFF", "WEBP") and image.getexif().get(ORIENTATION) in ROTATED:
-                    size = size[::-1]
-                sizes[size] += 1
-                kinds.add(kind_of(image))
-                has_colors |= may_have_colors(image)
+                for _ in iterate_headers(image):
+                    # of a PNG without EXIF data, getexif() would decode the image
+                    has_exif = image.format != "PNG" or "exif" in image.info
+                    is_turned = has_exif and image.getexif().get(ORIENTATION) in ROTATED
+                    height, width = image.size if is_turned else image.size[::-1]
+                    sizes[height, width] += 1
+                    examples.setdefault((height, width), file.name)
+                    kinds.add(kind_of(image))
+                    if has_colors(image):
+                        colored[file.name] = None
         except Exception:
             continue
-    return Survey(sizes, kinds, has_colors)
-
-
-def may_have_colors(image: Image.Image) -> bool:
-    """Whether an image has a mode with colors, which its pixels need not use."""
-    return not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB"
-
-
-def is_colored(image: Image.Image) -> bool:
-    """Whether some pixel of an image has a color."""
-    return may_have_colors(image) and not (np.ptp(as_levels(image, 3), axis=2) == 0).all()
+    return Survey(sizes, examples, kinds, list(colored))
 
 
 def choose_shape(found: Survey, shape: Sequence[int] | None) -> tuple[int, int, int]:
@@ -109,7 +117,7 @@ def choose_shape(found: Survey, shape: Sequence[int] | None) -> tuple[int, int, 
     if shape is not None:
         channels, height, width = shape
         return channels, height, width
-    channels = 3 if found.has_colors else 1
+    channels = 3 if found.colored else 1
     if len(found.sizes) <= 1:
         height, width = next(iter(found.sizes), (1, 1))
     else:
@@ -161,6 +169,7 @@ def decode(files: Sequence[Encoded], shape: tuple[int, int, int], whites: dict[s
     """
     pages: list[Page] = []
     rows: list[int] = []
+    dark: list[str] = []
     broken: dict[str, str] = {}
     for row, file in enumerate(tqdm(files, desc="reading images", unit="file", disable=None, leave=False, delay=1)):
         try:
@@ -169,21 +178,25 @@ def decode(files: Sequence[Encoded], shape: tuple[int, int, int], whites: dict[s
             broken[file.name] = error.reason
             continue
         pages += of_file
+        dark += [file.name] if max(page.highest for page in of_file) == 1 else []
         rows += [row] * len(of_file)
     stacked = np.stack([page.image for page in pages]) if pages else np.zeros((0, *shape), np.uint8)
     names, highest = [page.name for page in pages], max((page.highest for page in pages), default=0)
-    return Raster(stacked, np.array(rows, np.int64), names, broken, highest, sum(page.is_grayed for page in pages))
+    grayed = sum(page.is_grayed for page in pages)
+    return Raster(stacked, np.array(rows, np.int64), names, broken, highest, grayed, dark)
 
 
 def fit_pages(file: Encoded, shape: tuple[int, int, int], whites: dict[str, float], option: str) -> Iterator[Page]:
     """The images of a file, fitted to a shape (C, H, W)."""
     for name, image in iterate_pages(file.content, file.name):
-        check_size(image, shape, name)
         white = whites.get(kind := kind_of(image), 255.0)
-        if white != 255 and kind != "bits" and (high := extremes(image, name)[1]) > white * (1 + 1e-6):
+        high = extremes(image, name)[1] if kind not in ("bits", "bytes") or white != 255 else 0
+        if kind != "bits" and high > white * (1 + 1e-6):
             raise UserError(f"{name} has levels up to {high:g}, above {option}={white:g}")
         array = as_levels(image, shape[0], white)
-        yield Page(name, fit_to_shape(array, shape), int(array.max()), shape[0] == 1 and is_colored(image))
+        colors = as_levels(image, 3, white) if shape[0] == 1 and has_colors(image) else array
+        is_grayed = colors is not array and bool(np.ptp(colors, axis=2).any())
+        yield Page(name, fit_to_shape(array, shape, name), int(colors.max()), is_grayed)
 
 
 def broken_files(broken: Mapping[str, str], count: int) -> str:

@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from src.data.arrays import Asked
+from src.data.folders import existing_path
 from src.data.levels import White, check_white
 from src.data.parts import Parts, read_parts
-from src.data.raster import MIDDLE, border, is_negative
-from src.data.user_images import absolute, found_note, number_labels
+from src.data.raster import MIDDLE, border, is_clear, is_negative
+from src.data.user_images import found_note, number_labels
 from src.support.errors import UserError, printable
 
 DARK = 64  # highest level, of 255, below which an image gets a warning
@@ -65,8 +66,8 @@ def read(
     """Read the images of a file or a folder as data=images does, of all its splits, as (C, H, W); or a single image.
 
     ground: the mean intensity, 0 to 255, at the border of the images of the run
-    invert: `auto` inverts images as the run's were; where they were not, an image if that brings its border closer to
-        `ground`, provided this is dark (below 64) or light (above 191)
+    invert: `auto` inverts an image if that brings its border closer to `ground`, provided this is dark (below 64) or
+        light (above 191); otherwise the border tells nothing, and images are inverted as the run's were
     white: the level that is white in all images; `auto`: that of the run's, or else by the rules of data=images
     skip_broken: leave out files that can't be read
     known: how the run's own images were read
@@ -77,7 +78,7 @@ def read(
         raise UserError(f"task.invert must be auto, true or false, got {invert}")
     check_white(white, "task.white")
     where = f"task.input={path}"
-    top = absolute(path, where)
+    top = existing_path(path, "task.input")
     asked = Asked(where, shape=shape, white=white, skip_broken=skip_broken, group="task")
     parts = read_as_known(top, asked, known)
     splits, classes = number_labels(parts, where)
@@ -87,7 +88,7 @@ def read(
     names = image_names(parts, top.name)
     if white == "auto":
         warn_of_dark_images(images, names)
-    turned = choose_inverted(images, ground, (known.invert or "auto") if invert == "auto" else invert)
+    turned = find_negatives(images, ground, invert, known.invert)
     images = np.where(turned[:, None, None, None], 255 - images, images)
     if all(each.labels is None for each in parts.stacks.values()):
         return UserImages(names, images, turned, np.zeros(0, np.int64), ())
@@ -111,11 +112,15 @@ def read_as_known(top: Path, asked: Asked, known: Reading) -> Parts:
     return read_parts(top, last)
 
 
-def choose_inverted(images: np.ndarray, ground: float, invert: bool | Literal["auto", "light"]) -> np.ndarray:
-    """Which images (N, C, H, W) are inverted, (N,): with `light` those with a light border; `auto` as for `read`."""
-    if invert == "light":
+def find_negatives(
+    images: np.ndarray, ground: float, invert: bool | Literal["auto"], known: bool | Literal["light"]
+) -> np.ndarray:
+    """Which images (N, C, H, W) are inverted, (N,); see `read`. `known`: which of the run's images were."""
+    if invert == "auto" and is_clear(ground):
+        return np.array([is_negative(each, ground) for each in images])
+    if invert == "auto" and known == "light":
         return border(images).mean((1, 2)) > MIDDLE
-    return np.array([invert is True or (invert == "auto" and is_negative(each, ground)) for each in images])
+    return np.full(len(images), known is True if invert == "auto" else invert)
 
 
 def image_names(parts: Parts, file: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Reads a user's own images in whatever form they are kept, fits them to one shape, and scales them to bytes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -8,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from src.data.arrays import KINDS, Asked, Stack, check_all_labelled, read_arrays, stack_of
+from src.data.arrays import KINDS, Asked, Stack, labelled_parts, read_arrays, stack_of
 from src.data.encoded import Encoded, broken_files, choose_shape, choose_whites, decode, survey
-from src.data.folders import SPLIT_NAMES, SUFFIXES, WHOLE, find_images, list_folder
-from src.data.formats import detect_format
+from src.data.folders import SPLIT_NAMES, SUFFIXES, WHOLE, count_images, find_images, list_folder
+from src.data.formats import Format, detect_format
+from src.data.layouts import NONE
 from src.data.levels import choose_scaling, to_bytes
 from src.data.raster import fit_to_shape
 from src.data.tables import read_parquet
@@ -49,18 +51,31 @@ def read_parts(top: Path, asked: Asked) -> Parts:
         form = detect_format(top)
     except OSError as error:
         raise UserError(f"{asked.option} can't be read ({error.strerror or error})") from error
+    check_names(form, asked)
     if form is None or form.kind in KINDS:
         stacks, notes = read_arrays(top, asked)
         return fit_arrays(stacks, None, notes, asked)
     if form.kind == "folder":
         return read_folder(top, asked)
     if form.kind == "parquet":
-        return read_parquet_parts({WHOLE: [top]}, asked)
+        return read_parquet_parts({WHOLE: [top]}, asked, [])
     if form.kind == "image":
         if asked.group == "data":
             raise UserError(f"{asked.option} is {form.name}: give the folder of such images")
         return decode_album(Album({WHOLE: [Encoded(top.name, top)]}, {WHOLE: None}, None), [], asked)
     raise UserError(f"{asked.option} is {form.name}, which is not read: {form.remedy}")
+
+
+def check_names(form: Format | None, asked: Asked) -> None:
+    """Raise UserError for names of arrays or columns that images of a form have not."""
+    if form is None or form.kind == "parquet":
+        return
+    if asked.images is not None:
+        raise UserError(f"data.images={asked.images}: {asked.option} is {form.name}, without names: leave it out")
+    if form.kind == "folder" and asked.label_name is not None:
+        raise UserError(
+            f"data.labels={asked.labels}: the classes of a folder are its sub-folders: leave it out, or give {NONE}"
+        )
 
 
 def read_folder(top: Path, asked: Asked) -> Parts:
@@ -71,16 +86,25 @@ def read_folder(top: Path, asked: Asked) -> Parts:
         files = {
             part: [Encoded(str(path.relative_to(top)), path) for path in paths] for part, paths in listing.parts.items()
         }
-        labels = {part: None if each is None else np.array(each) for part, each in listing.labels.items()}
+        known = {} if asked.labels == NONE else listing.labels
+        labels = {part: np.array(each) if (each := known.get(part)) else None for part in listing.parts}
         return decode_album(Album(files, labels, listing.classes or None), listing.notes, asked)
     tables, parts = list(find_images(top, (".parquet",))), dict[str, list[Path]]()
     for table in tables:
-        part = next((SPLIT_NAMES[name] for name in SPLIT_NAMES if table.name.lower().startswith(name)), WHOLE)
-        parts.setdefault(part, []).append(table)
-    return read_parquet_parts(parts if "train" in parts else {WHOLE: tables}, asked)
+        parts.setdefault(split_of_table(table.relative_to(top)), []).append(table)
+    others = parts.pop(WHOLE, []) if "train" in parts else []
+    notes = [f"files outside the splits left out: {', '.join(each.name for each in others)}"] if others else []
+    return read_parquet_parts(parts if "train" in parts else {WHOLE: tables}, asked, notes)
 
 
-def read_parquet_parts(paths: Mapping[str, Sequence[Path]], asked: Asked) -> Parts:
+def split_of_table(path: Path) -> str:
+    """The split of a Parquet file, by how its name begins or by its folders, as Hugging Face's are; else WHOLE."""
+    names = [path.name.lower(), *(name.lower() for name in path.parts[:-1])]
+    beginnings = (SPLIT_NAMES[split] for split in SPLIT_NAMES if re.match(rf"{split}(?![a-z])", names[0]))
+    return next(beginnings, None) or next((SPLIT_NAMES[name] for name in names[1:] if name in SPLIT_NAMES), WHOLE)
+
+
+def read_parquet_parts(paths: Mapping[str, Sequence[Path]], asked: Asked, notes: list[str]) -> Parts:
     """Read the images of Parquet files, by split or WHOLE."""
     rows = {part: read_parquet(each, asked.option, asked.images, asked.labels) for part, each in paths.items()}
     classes = next(iter(rows.values())).classes or None
@@ -88,10 +112,13 @@ def read_parquet_parts(paths: Mapping[str, Sequence[Path]], asked: Asked) -> Par
         part: None if each.labels is None else np.array(each.label_names()) if classes else each.labels
         for part, each in rows.items()
     }
-    check_all_labelled(labels, asked.option)
+    kept = labelled_parts(labels, asked.option, notes)
+    rows, labels = ({part: each[part] for part in kept} for each in (rows, labels))
     if any(isinstance(each.images, np.ndarray) for each in rows.values()):
-        stacks = {part: stack_of(np.asarray(each.images), labels[part], asked, "labels") for part, each in rows.items()}
-        return fit_arrays(stacks, classes, [], asked)
+        stacks = {
+            part: stack_of(np.asarray(each.images), labels[part], asked, "labels", notes) for part, each in rows.items()
+        }
+        return fit_arrays(stacks, classes, notes, asked)
     files = {
         part: [
             Encoded(f"{paths[part][0].name if len(paths[part]) == 1 else part}[{i}]", content or b"")
@@ -99,7 +126,7 @@ def read_parquet_parts(paths: Mapping[str, Sequence[Path]], asked: Asked) -> Par
         ]
         for part, each in rows.items()
     }
-    return decode_album(Album(files, labels, classes), [], asked)
+    return decode_album(Album(files, labels, classes), notes, asked)
 
 
 def fit_arrays(
@@ -133,7 +160,10 @@ def fit_stack(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return images
     bar = tqdm(images, desc="fitting images", unit="image", disable=None, leave=False, delay=1)
     return np.stack(
-        [fit_to_shape(np.ascontiguousarray(each.transpose(1, 2, 0)), (channels, height, width)) for each in bar]
+        [
+            fit_to_shape(np.ascontiguousarray(each.transpose(1, 2, 0)), (channels, height, width), f"image {i}")
+            for i, each in enumerate(bar)
+        ]
     )
 
 
@@ -155,15 +185,22 @@ def decode_album(album: Album, notes: Sequence[str], asked: Asked) -> Parts:
             )
         told.append("levels 0 and 1: 1 is white")
         decoded = {part: decode(each, shape, whites | {"bytes": 1.0}, option) for part, each in album.files.items()}
+    elif dark := [name for each in decoded.values() for name in each.dark]:
+        told.append(f"{len(dark):,} files, such as {dark[0]}, hold the levels 0 and 1 of 255 alone: they are black")
     labels = {part: None if each is None else each[decoded[part].rows] for part, each in album.labels.items()}
     images = {part: each.images for part, each in decoded.items()}
     if asked.shape is None and shape[0] == 3 and all(map(is_gray, images.values())):
         images = {part: each[:, :1].copy() for part, each in images.items()}
+        shape = 1, *shape[1:]
     if grayed := sum(each.grayed for each in decoded.values()):
-        told.append(f"{grayed:,} images in color made gray")
+        told.append(f"{count_images(grayed)} in color made gray")
+    if shape[0] == 3 and 0 < len(found.colored) < len(album.every()):
+        told.append(f"{len(found.colored):,} of {len(album.every()):,} files are in color, such as {found.colored[0]}")
     if set(found.sizes) != {shape[1:]}:
-        sizes = f"{len(found.sizes)} sizes" if len(found.sizes) > 1 else "{} x {}".format(*next(iter(found.sizes)))
-        told.append(f"{sizes}, fitted to {shape[1]} x {shape[2]}")
+        told.append(f"{found.size_note()}, fitted to {shape[1]} x {shape[2]}")
+    several = sum(int((np.bincount(each.rows) > 1).sum()) for each in decoded.values())
+    if several and WHOLE in decoded and asked.group == "data":
+        told.append(f"{several:,} files hold several images: those of one file are in training and test images alike")
     names = {part: each.names for part, each in decoded.items()}
     stacks = {part: Stack(each, labels[part]) for part, each in images.items()}
     return Parts(stacks, album.classes, [*notes, *told], names)

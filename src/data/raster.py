@@ -11,6 +11,7 @@ from src.data.formats import detect_format
 from src.support.errors import UserError, one_line
 
 MIDDLE = 127.5  # mean level above which the border of an image is light
+GRAY = ("1", "L", "LA", "La", "I", "F")  # modes without colours, and those that begin with "I;"
 MULTIPAGE = ("GIF", "TIFF", "WEBP")  # formats with several images; a second one of others is a preview of the first
 
 
@@ -27,6 +28,15 @@ def open_image(content: Path | bytes) -> Image.Image:
     return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
 
 
+def iterate_headers(image: Image.Image) -> Iterator[tuple[int, int]]:
+    """Let an open file show each of its images in turn, before it is decoded: its number, and how many there are."""
+    pages = image.n_frames if image.format in MULTIPAGE else 1
+    for page in range(pages):
+        if pages > 1:
+            image.seek(page)
+        yield page, pages
+
+
 def iterate_pages(content: Path | bytes, name: str) -> Iterator[tuple[str, Image.Image]]:
     """Iterate over the images of a file or of its bytes, rotated as their EXIF data says: most files have one; an
     animation and a TIFF have several, which get numbers.
@@ -35,10 +45,7 @@ def iterate_pages(content: Path | bytes, name: str) -> Iterator[tuple[str, Image
     """
     try:
         with open_image(content) as image:
-            pages = image.n_frames if image.format in MULTIPAGE else 1
-            for page in range(pages):
-                if pages > 1:
-                    image.seek(page)
+            for page, pages in iterate_headers(image):
                 image.load()
                 whole = ImageOps.exif_transpose(image)
                 yield (f"{name}[{page}]" if pages > 1 else name), whole
@@ -58,6 +65,11 @@ def kind_of(image: Image.Image) -> str:
     if image.mode.startswith("I;"):
         return "16 bits"
     return {"1": "bits", "I": "32 bits", "F": "floats"}.get(image.mode, "bytes")
+
+
+def has_colors(image: Image.Image) -> bool:
+    """Whether an image is of a kind that can have colors."""
+    return not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB"
 
 
 def white_level(kind: str, high: float, name: str, option: str) -> float:
@@ -88,7 +100,8 @@ def extremes(image: Image.Image, name: str) -> tuple[float, float]:
         return min(low for low, _ in bands), max(high for _, high in bands)
     array = np.asarray(image)
     if not np.isfinite(array).all():
-        raise UserError(f"{name} has levels that are no finite numbers")
+        reason = "levels that are no finite numbers"
+        raise UnreadableError(f"{name} has {reason}", reason)
     return float(array.min()), float(array.max())
 
 
@@ -134,20 +147,25 @@ def border(images: np.ndarray) -> np.ndarray:
 def is_negative(image: np.ndarray, ground: float) -> bool:
     """Whether inverting an image (C, H, W) brings its border closer to `ground`, which must be dark or light."""
     own = border(image).mean()
-    return not 64 <= ground <= 191 and bool(abs(255 - own - ground) < abs(own - ground))
+    return is_clear(ground) and bool(abs(255 - own - ground) < abs(own - ground))
 
 
-def check_size(image: Image.Image, shape: tuple[int, int, int], name: str) -> None:
-    """Raise UserError for an image so thin that nothing of it is left in the shape (C, H, W)."""
-    if round(min(image.size) * min(shape[2] / image.width, shape[1] / image.height)) == 0:
-        raise UserError(f"{name} is {image.width} x {image.height}: nothing of it is left in {shape[2]} x {shape[1]}")
+def is_clear(ground: float) -> bool:
+    """Whether the mean level at the border of images is dark or light."""
+    return not 64 <= ground <= 191
 
 
-def fit_to_shape(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Resize an image (H', W', C) to (C, H, W): proportions are kept, the rest is the median of its border."""
-    channels, height, width = shape
-    if image.shape[:2] == (height, width):
+def fit_to_shape(image: np.ndarray, shape: tuple[int, int, int], name: str = "an image") -> np.ndarray:
+    """Resize an image (H', W', C) to (C, H, W): proportions are kept, the rest is the median of its border.
+
+    Raises UnreadableError, which begins with `name`, for one so thin that nothing of it would be left.
+    """
+    (channels, height, width), (rows, columns) = shape, image.shape[:2]
+    if (rows, columns) == (height, width):
         return image.transpose(2, 0, 1)
+    if round(min(rows, columns) * min(width / columns, height / rows)) == 0:
+        reason = f"{columns} x {rows}, of which nothing is left in {width} x {height}"
+        raise UnreadableError(f"{name} is {reason}: leave it out, or give a larger shape", reason)
     fill = tuple(int(np.median(side)) for side in border(image.transpose(2, 0, 1)))
     resized = Image.fromarray(image[..., 0] if channels == 1 else image)
     resized = ImageOps.pad(resized, (width, height), Image.Resampling.LANCZOS, fill if channels == 3 else fill[0])

@@ -22,7 +22,9 @@ def complete_splits(parts: Mapping[str, Split], where: str) -> tuple[Split, Spli
     missing = [name for name in ("val", "test") if name not in parts]
     if missing and len(base.labels) < FEWEST:
         shares = "80/10/10" if len(missing) == 2 else "90/10"
-        raise UserError(f"{where} holds {len(base.labels)} images, too few to split {shares}: give {FEWEST} or more")
+        raise UserError(
+            f"{where} holds {len(base.labels)} images to train on, too few to split {shares}: give {FEWEST} or more"
+        )
     tenths = tenths_of(base.labels)
     places = np.zeros(len(tenths), np.int64)
     for number, name in enumerate(missing, 1):
@@ -33,11 +35,11 @@ def complete_splits(parts: Mapping[str, Split], where: str) -> tuple[Split, Spli
     notes = [f"a tenth of the training images is for {'validation' if name == 'val' else name}" for name in missing]
     splits = {**parts, **taken}
     train = splits["train"]
+    if WHOLE in parts:
+        notes = ["no splits in it: 80 % of each class train, 10 % validate, 10 % test"]
     if unseen := np.setdiff1d(np.concatenate([splits["val"].labels, splits["test"].labels]), train.labels).size:
-        more = [f"{unseen} classes have no training image"]
-    else:
-        more = []
-    return train, splits["val"], splits["test"], [*([] if WHOLE in parts else notes), *more]
+        notes.append(f"{unseen} {'class has' if unseen == 1 else 'classes have'} no training image")
+    return train, splits["val"], splits["test"], notes
 
 
 def keep_one_for_training(labels: np.ndarray, places: np.ndarray) -> None:

@@ -1,20 +1,24 @@
 """Tables with an image in each row: CSV as Kaggle's, and Parquet as Hugging Face's."""
 
+import csv
 import gzip
 import json
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from src.data.formats import is_number
+from src.data.layouts import LABELS, NONE
 from src.support.errors import UserError, one_line, printable
 
-LABELS = ("label", "labels", "class", "target", "y", "fine_label")  # names of the column of labels
-NUMBERS = ("id", "index", "", "unnamed: 0")  # names of a column that counts the rows
+# names of a column that counts the rows, or names their files
+NUMBERS = ("id", "index", "", "unnamed: 0", "imageid", "image_id", "rowid", "row_id", "file", "filename", "file_name")
 IMAGES = ("image", "images", "img")  # names of the column of images
+EXACT = 2**24  # whole numbers below it are exact in float32
 LONGEST_LINE = 50_000_000  # characters
 LARGEST = 4_000_000_000  # characters of a table; gzip could make more of a small file
 
@@ -31,50 +35,79 @@ def read_csv(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Read images (N, pixels) and labels (N,) of a CSV file, raw or gzipped, with a header or without.
 
-    labels: the name or the number of the column of labels; None for `label` or the like, and without a header the
-        first column, or the last one where only that varies
+    labels: the name or the number of the column of labels; None for `label` or the like, and without a header that of
+        text, or the first or the last one, whichever has fewer values
 
-    Raises UserError where the columns can't be told, ValueError for a row of another kind.
+    Raises UserError where the columns can't be told, and for a row of another kind.
     """
     with open_text(path) as file:
         first = file.readline(LONGEST_LINE)
         second = file.readline(LONGEST_LINE) or first
     delimiter = next((mark for mark in (",", ";", "\t") if mark in second), None)
     cells = [cell.strip().strip('"') for cell in first.strip("\r\n").split(delimiter)]
-    heads = None if is_number(cells[0]) and is_number(cells[-1]) else [cell.lower() for cell in cells]
+    heads = [cell.lower() for cell in cells] if sum(map(is_number, cells)) < len(cells) / 2 else None
     samples = [cell.strip().strip('"') for cell in second.strip("\r\n").split(delimiter)]
-    columns = columns_of(heads, len(cells), labels, shape, option)
-    if columns.labels is None or is_number(samples[columns.labels] if columns.labels < len(samples) else ""):
-        table = load(path, delimiter, bool(heads), None, np.float32)
-        if heads is None and labels is None and columns.labels == 0 and is_constant(table, 0) > is_constant(table, -1):
-            columns = Columns(list(range(len(cells) - 1)), len(cells) - 1)
-            notes.append("labels are in the last column")
-        found = None if columns.labels is None else table[:, columns.labels].astype(np.int64)
-        images = table[:, columns.pixels]
-    else:
-        images = load(path, delimiter, bool(heads), columns.pixels, np.float32)
-        found = load(path, delimiter, bool(heads), [columns.labels], np.str_)[:, 0]
+    texts = [i for i, cell in enumerate(samples[: len(cells)]) if not is_number(cell)]
+    columns = columns_of(heads, len(cells), labels, shape, option, texts[0] if len(texts) == 1 else None)
+    read = partial(load, path, option, delimiter, bool(heads))
+    numeric = [] if columns.labels in (None, *texts) else [columns.labels]
+    table = read([*columns.pixels, *numeric], np.float32)
+    images, found = table[:, : len(columns.pixels)], table[:, -1] if numeric else None
+    if numeric and (np.abs(found) >= EXACT).any():
+        found = read(numeric, np.float64)[:, 0]
+    elif columns.labels in texts:
+        found = read([columns.labels], np.str_)[:, 0]
+    if not heads and labels is None and columns == Columns(list(range(1, len(cells))), 0) and not texts:
+        is_last = count_values(images[:, -1]) < count_values(found)
+        if is_last:
+            images, found = np.column_stack([found, images[:, :-1]]).astype(np.float32), images[:, -1]
+        notes.append(f"labels are in the {'last' if is_last else 'first'} column")
     if (images == images.astype(np.uint8)).all():
         images = images.astype(np.uint8)
     return images, found
 
 
-def is_constant(table: np.ndarray, column: int) -> bool:
-    """Whether a column of a table has the same number in all rows, as the corner of most digits has."""
-    return bool((table[:, column] == table[0, column]).all())
+def count_values(column: np.ndarray) -> float:
+    """How many values a column of a table has; infinite for one, as the corner of digits has, and for fractions."""
+    values = np.unique(column)
+    return len(values) if len(values) > 1 and (values == values.round()).all() else math.inf
+
+
+def read_labels(path: Path, where: str) -> np.ndarray:
+    """Read labels (N,) of a text file with one in each line, or of the column `label` or the like of a CSV file."""
+    with open_text(path) as file:
+        lines = [line.strip("\r\n") for line in file if line.strip()]
+    delimiter = next((mark for mark in (",", ";", "\t") if mark in lines[0]), ",")
+    rows = list(csv.reader(lines, delimiter=delimiter))
+    names = [name.strip().lower() for name in rows[0]]
+    column = next((i for i, name in enumerate(names) if name in LABELS), 0)
+    if len(names) > 1 and names[column] not in LABELS:
+        raise UserError(f"{where} have the columns {some(names)}: call one of them label")
+    cells = [row[column].strip() if column < len(row) else "" for row in rows[names[column] in LABELS :]]
+    return np.array(cells, float) if all(map(is_number, cells)) else np.array(cells)
 
 
 def columns_of(
-    heads: list[str] | None, count: int, labels: str | None, shape: Sequence[int] | None, option: str
+    heads: list[str] | None,
+    count: int,
+    labels: str | None,
+    shape: Sequence[int] | None,
+    option: str,
+    text: int | None = None,
 ) -> Columns:
-    """The columns of pixels and of labels among `count` columns, given their names in lower case if there are any."""
+    """The columns of pixels and of labels among `count` columns, given their names in lower case if there are any.
+
+    text: the only column that holds text
+    """
     names = heads or [str(i) for i in range(count)]
     if labels is not None:
         if labels.lower() not in names:
             raise UserError(f"data.labels={labels}: {option} has the columns {some(names)}")
         place = names.index(labels.lower())
+    elif heads:
+        place = next((i for i, name in enumerate(names) if name in LABELS), None)
     else:
-        place = next((i for i, name in enumerate(names) if heads and name in LABELS), None)
+        place = text
     pixels = [i for i, name in enumerate(names) if i != place and not (heads and name in NUMBERS)]
     wanted = None if shape is None else math.prod(shape)
     if place is None and not heads and len(pixels) != wanted and not is_square(len(pixels)):
@@ -104,8 +137,8 @@ def open_text(path: Path) -> IO[str]:
     return gzip.open(path, "rt", encoding="utf-8-sig") if zipped else path.open(encoding="utf-8-sig")
 
 
-def load(path: Path, delimiter: str | None, headed: bool, columns: list[int] | None, kind: type) -> np.ndarray:
-    """The rows (N, columns) of a CSV file as numbers or text."""
+def load(path: Path, option: str, delimiter: str | None, headed: bool, columns: list[int], kind: type) -> np.ndarray:
+    """Some columns of all rows (N, columns) of a CSV file as numbers or text."""
 
     def lines(file: IO[str]) -> Iterator[str]:
         total = 0
@@ -116,16 +149,19 @@ def load(path: Path, delimiter: str | None, headed: bool, columns: list[int] | N
             yield line
 
     with open_text(path) as file:
-        return np.loadtxt(
-            lines(file),
-            kind,
-            comments=None,
-            delimiter=delimiter,
-            skiprows=int(headed),
-            usecols=columns,
-            ndmin=2,
-            quotechar='"',
-        )
+        try:
+            return np.loadtxt(
+                lines(file),
+                kind,
+                comments=None,
+                delimiter=delimiter,
+                skiprows=int(headed),
+                usecols=columns,
+                ndmin=2,
+                quotechar='"',
+            )
+        except ValueError as error:
+            raise UserError(f"{option}: {one_line(error).partition(';')[0]}: fill in or remove that row") from error
 
 
 class ParquetRows(NamedTuple):
@@ -162,20 +198,40 @@ def read_parquet(paths: Sequence[Path], option: str, images: str | None, labels:
         raise UserError(f"{option} is damaged ({one_line(error)[:120]}): copy or save it again") from error
     names = table.column_names
     image_column = find_column(names, images, IMAGES, "images", option)
-    label_column = find_column(names, labels, LABELS, "labels", option)
+    label_column = None if labels == NONE else find_column(names, labels, LABELS, "labels", option)
     if image_column is None:
         raise UserError(f"{option} has the columns {some(names)}: name that of the images, data.images=NAME")
-    found = None if label_column is None else np.array(table[label_column].to_pylist())
     classes = class_names(table.schema.metadata, label_column) if label_column else ()
+    found = None if label_column is None else labels_of_column(table[label_column].to_pylist(), classes, option)
     cells = table[image_column].to_pylist()
-    if isinstance(cells[0] if cells else None, dict):
+    first = next((cell for cell in cells if cell is not None), None)
+    if isinstance(first, dict):
+        if first.get("bytes") is None and first.get("path"):
+            raise UserError(f"{option} names its images, as {first['path']}, and does not hold them: give their folder")
         return ParquetRows([cell and cell.get("bytes") for cell in cells], found, classes)
-    if isinstance(cells[0] if cells else None, bytes):
+    if isinstance(first, bytes):
         return ParquetRows(cells, found, classes)
     try:
         return ParquetRows(np.array(cells), found, classes)
     except ValueError as error:
         raise UserError(f"{option}: the column {image_column} holds no images of one size") from error
+
+
+def labels_of_column(cells: Sequence[Any], classes: Sequence[str], option: str) -> np.ndarray | None:
+    """The labels (N,) in a column; None where no row has one, but null, or -1 where the classes have names.
+
+    Raises UserError where some rows have a label and others have none, or several.
+    """
+    missing = sum(cell is None or (bool(classes) and cell == -1) for cell in cells)
+    if missing == len(cells):
+        return None
+    if missing:
+        raise UserError(
+            f"{option}: {missing:,} of {len(cells):,} rows have no label: remove them, or data.labels={NONE}"
+        )
+    if any(isinstance(cell, list | dict) for cell in cells):
+        raise UserError(f"{option}: a row has several labels: data.labels={NONE} reads none")
+    return np.array(cells)
 
 
 def find_column(

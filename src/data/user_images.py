@@ -5,7 +5,6 @@ What was found and done is in the notes of the result; what can't be told is ref
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -13,6 +12,8 @@ from annotated_types import MaxLen, MinLen
 
 from src.data import image_cache
 from src.data.arrays import Asked
+from src.data.folders import existing_path
+from src.data.layout import CHANNELS
 from src.data.parts import Parts, describe, read_parts
 from src.data.raster import MIDDLE, border
 from src.data.sources import Images, Split
@@ -48,9 +49,10 @@ def images(
 
     Raises UserError that says what is wrong.
     """
-    where = f"data.path={path}"
-    top = absolute(path, where)
+    top, where = existing_path(path, "data.path"), f"data.path={path}"
     fixed = None if shape == "auto" else list(shape)
+    if fixed and fixed[0] not in CHANNELS:
+        raise UserError(f"data.shape={fixed} is (C, H, W), of which C is 1 for gray and 3 for color images")
     options = {"white": white, "shape": fixed, "images": images, "labels": labels, "skip_broken": skip_broken}
     found = image_cache.load(top, options)
     if found is None:
@@ -64,23 +66,12 @@ def images(
     return invert_images(Images(name, str(top), classes, train, val, test, numbered=False, notes=notes), invert)
 
 
-def absolute(path: str, where: str) -> Path:
-    """The absolute path of a file or folder. Raises UserError, which begins with `where`, where there is none."""
-    try:
-        top = Path(path).expanduser().absolute()
-        exists = top.exists()
-    except (OSError, RuntimeError, ValueError, TypeError) as error:  # a name that is too long, or `~` of nobody
-        raise UserError(f"{where}: {one_line(error)}: give the whole path") from error
-    if not exists:
-        raise UserError(f"{where}: no such file or folder")
-    return top
-
-
 def split_parts(parts: Parts, where: str) -> tuple[tuple[str, ...], Split, Split, Split, tuple[str, ...]]:
     """The names of the classes, the training, validation and test images, and the notes."""
     numbered, classes = number_labels(parts, where)
     train, val, test, notes = complete_splits(numbered, where)
-    notes = [found_note(numbered, classes), *parts.notes, *notes, *count_duplicates(train, val, test)]
+    notes = [found_note(numbered, classes), *single_note(numbered, classes), *parts.notes, *notes]
+    notes += count_duplicates(train, val, test)
     return classes, train, val, test, tuple(notes)
 
 
@@ -94,13 +85,21 @@ def found_note(parts: Mapping[str, Split], classes: tuple[str, ...]) -> str:
     return f"{count:,} images of {describe(images.shape[1:])}, {named}"
 
 
+def single_note(parts: Mapping[str, Split], classes: tuple[str, ...]) -> list[str]:
+    """A note of the classes that have one image, which is in a single split."""
+    sizes = np.bincount(np.concatenate([each.labels for each in parts.values()]), minlength=len(classes))
+    names = [name for name, size in zip(classes, sizes, strict=True) if size == 1]
+    few = ", ".join(names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+    return [f"classes of one image, which is in one split alone: {few}"] if names else []
+
+
 def number_labels(parts: Parts, where: str) -> tuple[dict[str, Split], tuple[str, ...]]:
     """The images of each split with the numbers of their classes, in the order of the classes' names or values."""
     labels = [
         np.full(len(each.images), "all") if each.labels is None else each.labels for each in parts.stacks.values()
     ]
     together = np.concatenate(labels)
-    if parts.classes is None:
+    if parts.classes is None or all(each.labels is None for each in parts.stacks.values()):
         names, numbers = np.unique(together, return_inverse=True)
         classes = tuple(map(str, names))
     else:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from src.build import Run
 from src.data import image_files, raster
 from src.data.image_files import Reading, UserImages
+from src.data.layouts import NONE
 from src.data.pixels import as_bytes, as_input, prepare
 from src.data.sources import Split
 from src.data.splits import count_known
@@ -51,7 +52,8 @@ def reading_of(data: DictConfig) -> Reading:
     labels, invert = data.get("labels"), data.get("invert", False)
     return Reading(
         data.get("images"),
-        None if Path(labels or "").suffix else labels,  # a file holds the labels of the run's images alone
+        # a file holds the labels of the run's images alone
+        None if labels == NONE or Path(labels or "").suffix else labels,
         data.get("white", "auto"),
         "light" if invert == "auto" else invert,
     )

@@ -130,7 +130,7 @@ def test_what_is_no_image_is_told_in_one_line(tmp_path):
         "cut.png": "1 of 1 files are no readable images, cut.png",
         "empty": "no image in it",
         "missing": "no such file or folder",
-        "thin.png": "nothing of it is left",
+        "thin.png": "of which nothing is left",
     }.items():
         with pytest.raises(UserError, match=words) as error:
             only(tmp_path / name)
@@ -164,7 +164,7 @@ def test_loose_images_are_left_out_of_classes_and_broken_files_are_all_named(ram
     found = read(str(tmp_path), SHAPE, 0.0, False)
     assert (found.names, found.classes) == (["bad/a.png", "good/a.png"], ("bad", "good"))
     assert found.labels.tolist() == [0, 1]
-    assert "1 images outside the class folders left out" in caplog.text
+    assert "1 image (loose.png) outside the class folders left out" in caplog.text
     for folder in ("good", "bad"):
         (tmp_path / folder / "b.png").write_text("no image")
     wanted = r"2 of 4 files are no readable images, bad/b.png \(.*\), good/b.*, or task.skip_broken=true leaves"
@@ -201,7 +201,7 @@ def test_every_form_of_a_data_set_is_read_and_what_was_done_is_said(ramp, tmp_pa
     caplog.clear()
     only(tmp_path / "color")
     assert "1 images of 28 x 28, no classes" in caplog.text
-    assert "1 images in color made gray" in caplog.text
+    assert "1 image in color made gray" in caplog.text
     assert "30 x 56, fitted to 28 x 28" in caplog.text
 
 

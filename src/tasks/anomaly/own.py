@@ -71,7 +71,7 @@ def score_own_images(
     numbers: dict[str, Any] = {"images": len(prepared), "inverted": int(own.inverted.sum())}
     numbers |= {"anomalous": int(verdicts.anomalous.sum()), f"threshold of {first}": as_number(verdicts.threshold)}
     numbers |= {"validation images": verdicts.count}
-    numbers |= {} if verdicts.are_sound else {"validation images needed": verdicts.needed, "verdicts": "unsound"}
+    numbers |= {} if verdicts.are_sound else {"validation images needed": verdicts.fewest, "verdicts": "unsound"}
     numbers |= rates(verdicts, truth) if truth else {}
     for name in scores:
         numbers[name] = {"median of test": median(test[name]), "median of yours": median(yours[name])}

@@ -28,14 +28,14 @@ class Verdicts(NamedTuple):
     count: int
 
     @property
-    def needed(self) -> int:
+    def fewest(self) -> int:
         """The number of validation images that the quantile needs."""
         return images_for(self.quantile)
 
     @property
     def are_sound(self) -> bool:
         """Whether there are so many validation images."""
-        return self.count >= self.needed
+        return self.count >= self.fewest
 
     @property
     def criterion(self) -> str:
@@ -57,7 +57,7 @@ class Verdicts(NamedTuple):
         lower = f", or task.quantile={highest:g}" if highest > 0 else ""
         return (
             f"unsound: the threshold is the highest score of {self.count} validation images, which about 1 in "
-            f"{self.count + 1} normal images exceeds: a {100 * self.quantile:g} % quantile needs {self.needed} "
+            f"{self.count + 1} normal images exceeds: a {100 * self.quantile:g} % quantile needs {self.fewest} "
             f"validation images{lower}"
         )
 
