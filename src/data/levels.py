@@ -121,7 +121,7 @@ def refusal(found: Range, option: str) -> str:
     if dtype.kind == "f" and -0.5 <= low < 0 and 0.5 <= high <= 1.5:
         return f"{span} are beyond 0 to 1, as after smoothing: save images.clip(0, 1)"
     if low < 0:
-        scaled = f"(images + {-low:g}) / {high - low:g}"
+        scaled = f"(images.astype(float) + {-low:g}) / {high - low:g}"
         return f"{span}, as standardised images have, do not show what is black and white: save {scaled}"
     if dtype.kind == "f" and high <= 1:
         return f"{span} are dark floats: {option}={high:g}, if that is white, or {option}=1 if they are meant to be so"
