@@ -49,9 +49,11 @@ def check_training_memory(options: Mapping[str, Any]) -> None:
     what the layers give for a batch, or when its checkpoint is read."""
     nbytes, names = training_size(options)
     if nbytes > memory_of_machine():
+        smaller = f"data.shape=[{options['data']['shape'][0]},64,64] fits your own to that"
         raise UserError(
             f"training with {', '.join(names)} takes about {nbytes / 1e9:.0f} GB, and this machine has "
-            f"{memory_of_machine() / 1e9:.0f} GB: use smaller images, or lower another of these options"
+            f"{memory_of_machine() / 1e9:.0f} GB: use smaller images ({smaller}), or lower another of these "
+            "options"
         )
 
 
