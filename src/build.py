@@ -83,13 +83,15 @@ def vae(cfg: DictConfig, trained: bool = False) -> VAE:
         name: make(select_options(cfg, name, trained=trained), name, nn.Module)
         for name in ("posterior", "prior", "likelihood")
     }
+    node = select_options(cfg, "condition", trained=trained) if cfg.get("condition") else None
+    condition = None if node is None else make(node, "condition", nn.Module)
     networks = {}
     for name in ("encoder", "decoder"):
         option = f"model.{name}"
         network = make(select_options(cfg, option, positional=2, trained=trained), option)
         networks[name] = partial(make_network, network, option)
     try:
-        return VAE(list(cfg.data.shape), cfg.latent_dim, **networks, **parts)
+        return VAE(list(cfg.data.shape), cfg.latent_dim, **networks, **parts, condition=condition)
     except (AttributeError, TypeError, ValueError) as error:
         raise UserError(f"model: {explain(error)}") from error
 
@@ -236,7 +238,7 @@ class Run:
 
     def codes(self, split: Split) -> np.ndarray:
         """The posterior means (N, D) of a prepared split."""
-        return torch.cat([self.vae.embed(batch.x) for batch in self.batches(split)]).cpu().numpy()
+        return torch.cat([self.vae.given(batch.y).embed(batch.x) for batch in self.batches(split)]).cpu().numpy()
 
     @property
     def device(self) -> torch.device:

@@ -28,7 +28,7 @@ from src.run import console, epochs, resume, status
 from src.run.claim import own, release_claims
 from src.run.epochs import Row
 from src.run.job import Job
-from src.run.shape import settle_shape
+from src.run.settle import settle
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support import world
 from src.support.errors import DamagedError, DivergedError, UserError, is_memory_error
@@ -73,7 +73,7 @@ def hydra_main(cfg: DictConfig) -> float | None:
     restore_working_folder(here)
     with_wandb = OmegaConf.select(cfg, "logger.wandb") is not None
     if here.mode == RunMode.MULTIRUN:
-        settle_shape(cfg)
+        settle(cfg)
         return jobs.run_job(cfg, here, partial(import_libraries, with_wandb), train_for_user)
     run = Path(here.runtime.output_dir)
     try:
@@ -104,7 +104,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
         if cfg.ckpt_path and not cfg.resume:  # resume=auto has compared the configuration with that in the checkpoint
             cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides, cfg.trust)
         check_run(cfg)
-        settle_shape(cfg)
+        settle(cfg)
         check_processes(cfg)
         import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
         from src import build

@@ -1,22 +1,11 @@
 """`data.shape=auto` becomes the shape of the images that are found, before anything is built or written."""
 
-from typing import Any
-
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from src.config.hooks import refuse
 from src.config.options import check_run
 from src.support.errors import UserError
 
 SOURCE = "src.data.user_images.images"
-
-
-class SettleShape(Callback):
-    """Hydra's hook before a single run, after its options were checked: finds the shape of its images."""
-
-    def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        refuse(settle_shape, config)
 
 
 def settle_shape(cfg: DictConfig) -> None:

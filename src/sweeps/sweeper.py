@@ -19,7 +19,7 @@ from src.config.hooks import refuse
 from src.config.multirun import compose_jobs
 from src.config.options import CONF, check_run
 from src.run.jobs_file import read_jobs
-from src.run.shape import settle_shape
+from src.run.settle import settle
 from src.run.status import State
 from src.support.errors import DivergedError, UserError
 from src.support.folders import SweepFolder
@@ -231,7 +231,7 @@ def check_job(cfg: DictConfig) -> None:
         name = "run_name" if cfg.run_name else "resume"
         raise UserError(f"{name} is for one run: a sweep is named by sweep_name=NAME, and goes on when started again")
     check_run(cfg)
-    settle_shape(cfg)
+    settle(cfg)
     strategy, devices = cfg.trainer.get("strategy") not in (None, "auto"), cfg.trainer.devices
     if strategy or (isinstance(devices, int) and devices > 1) or cfg.trainer.get("num_nodes", 1) != 1:
         raise UserError("a sweep trains with one process a run: leave trainer=ddp and trainer.devices out")

@@ -15,7 +15,7 @@ from src.run import status
 from src.run.checkpoint_file import epoch_count
 from src.run.job import Job
 from src.run.jobs_file import read_jobs
-from src.run.shape import settle_shape
+from src.run.settle import settle
 from src.run.status import State
 from src.support.errors import DivergedError, UserError
 from src.support.folders import RunFolder
@@ -96,7 +96,7 @@ def check_folder(run: Path, overrides: list[str]) -> None:
 def compose(overrides: list[str]) -> DictConfig:
     """The configuration of a trial."""
     cfg = hydra.compose("train", overrides)
-    settle_shape(cfg)
+    settle(cfg)
     return cfg
 
 

@@ -1,0 +1,102 @@
+"""How a VAE uses the label y of an image: what its networks get beside image and code, and perhaps a prior p(z|y).
+
+A condition is called for the labels (B,) of a batch, whole numbers below the number of `labels`. The encoder sees
+`planes` more channels, and the decoder `features` more numbers beside a code, so that any pair of networks serves.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, final
+
+import torch
+from annotated_types import MinLen
+from torch import Tensor, nn
+from torch.distributions import kl_divergence, register_kl
+
+from src.models.adapters import Forwarding, Wrapped
+from src.models.bounds import clamp_location, clamp_scale
+from src.models.distributions import CodeDistribution
+from src.models.gaussians import DiagonalGaussian
+from src.support.ranges import Count, check_arguments
+
+SPREAD = 0.1  # standard deviation of the initial pixels of a label's image
+
+
+@check_arguments
+class Label(nn.Module):
+    """The encoder sees a learned image of the label beside the image, the decoder the label as a one-hot vector.
+
+    This is the conditional VAE of Kingma et al. (2014, M2 without its classifier) and Sohn et al. (2015).
+
+    shape: of an image, (C, H, W)
+    labels: the names of the classes, whose order is that of the labels' numbers
+    prior: whether p(z|y) is a learned Gaussian of each label, which replaces the prior of the VAE
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[Count],
+        latent_dim: Count,
+        labels: Annotated[Sequence[str], MinLen(2)] | Literal["auto"],
+        prior: bool = False,
+    ) -> None:
+        super().__init__()
+        if labels == "auto":
+            raise ValueError("labels must be the names of two classes or more, as condition.labels=[cat,dog]")
+        self.labels, self.planes, self.features = tuple(labels), 1, len(labels)
+        self.images = nn.Parameter(SPREAD * torch.randn(len(labels), 1, *shape[1:]))
+        self.one_hot: Tensor
+        self.register_buffer("one_hot", torch.eye(len(labels)), persistent=False)
+        self.has_prior = prior
+        if prior:
+            self.means = nn.Parameter(torch.zeros(len(labels), latent_dim))
+            self.log_scales = nn.Parameter(torch.zeros(len(labels), latent_dim))
+
+    def beside_images(self, y: Tensor) -> Tensor:
+        """The channels (B, planes, H, W) that the encoder sees beside images of these labels (B,)."""
+        return self.images.index_select(0, y)
+
+    def beside_codes(self, y: Tensor) -> Tensor:
+        """The numbers (B, features) that the decoder sees beside codes of these labels (B,)."""
+        return self.one_hot.index_select(0, y)
+
+    def prior(self, y: Tensor) -> "PriorOfLabels":
+        """p(z|y) for labels (B,), a distribution over codes (B, D)."""
+        loc, log_scale = (each.index_select(0, y) for each in (self.means, self.log_scales))
+        return PriorOfLabels(DiagonalGaussian(clamp_location(loc), *clamp_scale(log_scale)))
+
+
+@final
+class PriorOfLabels(Forwarding, CodeDistribution):
+    """p(z|y) over codes (B, D) of B labels, which is not spread over codes of another number of images.
+
+    Its `sample()` is one code of each label.
+    """
+
+    def __init__(self, wrapped: DiagonalGaussian) -> None:
+        super().__init__(wrapped)
+
+    def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        self.check(noise)
+        return self.wrapped.rsample_and_log_prob(noise)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        self.check(value)
+        return self.wrapped.log_prob(value)
+
+    def check(self, z: Tensor) -> None:
+        """Raise ValueError unless codes (..., B, D) are of as many images as there are labels."""
+        if z.shape[-2:] != self.wrapped.loc.shape:
+            count = len(self.wrapped.loc)
+            raise ValueError(f"{count} labels need codes (..., {count}, {z.shape[-1]}), got {tuple(z.shape)}")
+
+
+@register_kl(CodeDistribution, PriorOfLabels)
+def _(q: CodeDistribution, p: PriorOfLabels) -> Tensor:
+    p.check(q.mean)
+    return kl_divergence(q, p.wrapped)
+
+
+@register_kl(Wrapped, PriorOfLabels)
+def _(q: Wrapped, p: PriorOfLabels) -> Tensor:
+    p.check(q.mean)
+    return kl_divergence(q.wrapped, p.wrapped)
