@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from src.data.pixels import Pixels, as_bytes, as_input
-from src.data.selection import class_balanced_rows
+from src.data.selection import class_balanced_rows, labels_by_class
 from src.inference.metrics import nearest
 from src.models.vae import VAE
 from src.run.trace import Trace
@@ -56,6 +56,9 @@ class Recorder(Callback):
         if module.vae.prior_is_fixed and not self.prior_is_standard:
             with evaluation_mode(module.vae, seed=module.seed):
                 self.fixed_codes = prior_codes(module.vae)
+        self.labels = data.val.labels[self.followed][np.arange(self.samples) % len(self.followed)]
+        if module.vae.condition is not None:
+            self.labels = labels_by_class(data.source.train.labels, self.samples)
         self.trace = Trace(
             fixed={
                 "title": np.array(module.run["config"].get("title", "")),
@@ -63,6 +66,7 @@ class Recorder(Callback):
                 "pixels": as_bytes(self.pixels),
                 "labels": data.val.labels[self.followed],
                 **({"originals": originals} if data.pixels == Pixels.BINARY else {}),
+                **({} if module.vae.condition is None else {"samples_labels": self.labels}),
             }
         )
         if trainer.ckpt_path and self.path.is_file():
@@ -154,8 +158,8 @@ class Recorder(Callback):
             eps = Noise(module.seed).normal(torch.arange(len(head)), *head.shape[1:], like=head)
             reconstructing = vae.given(labels[: len(head)].to(device))
             z_draw = reconstructing.encode(self.pixels[: len(head)].to(device)).rsample_and_log_prob(eps)[0]
-            sampling = vae.given(labels[torch.arange(self.samples) % len(labels)].to(device))
-            z = sampling.prior().sample((self.samples,))
+            sampling = vae.given(torch.from_numpy(self.labels).to(device))
+            z = sampling.sample_codes(self.samples)
             px = sampling.decode(z)
             self.trace.append(
                 "frames",
@@ -182,7 +186,7 @@ class Recorder(Callback):
 
 def prior_codes(vae: VAE) -> np.ndarray:
     """Codes from the prior, (PRIOR_CODES, D)."""
-    return vae.prior().sample((PRIOR_CODES,)).float().cpu().numpy()
+    return vae.given_each_label(PRIOR_CODES).sample_codes(PRIOR_CODES).float().cpu().numpy()
 
 
 def is_recorded(epoch: int) -> bool:

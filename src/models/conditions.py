@@ -61,8 +61,22 @@ class Label(nn.Module):
 
     def prior(self, y: Tensor) -> "PriorOfLabels":
         """p(z|y) for labels (B,), a distribution over codes (B, D)."""
+        return PriorOfLabels(self.gaussian(y))
+
+    def gaussian(self, y: Tensor) -> DiagonalGaussian:
+        """The Gaussian (B, D) of each of the labels (B,)."""
         loc, log_scale = (each.index_select(0, y) for each in (self.means, self.log_scales))
-        return PriorOfLabels(DiagonalGaussian(clamp_location(loc), *clamp_scale(log_scale)))
+        return DiagonalGaussian(clamp_location(loc), *clamp_scale(log_scale))
+
+    def carry(self, z: Tensor, y: Tensor, to: Tensor) -> Tensor:
+        """The codes of images of the labels `to` (B,) that are where z (B, D) are among those of the labels y (B,).
+
+        They are z itself, or of p(z|y) those as many scales from the mean.
+        """
+        if not self.has_prior:
+            return z
+        own, other = self.gaussian(y), self.gaussian(to)
+        return other.loc + other.scale * (z - own.loc) / own.scale
 
 
 @final
@@ -78,6 +92,10 @@ class PriorOfLabels(Forwarding, CodeDistribution):
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         self.check(noise)
         return self.wrapped.rsample_and_log_prob(noise)
+
+    def quantiles(self, levels: Tensor) -> Tensor:
+        """Those of each label and dimension, (S, B, D) for levels (S,)."""
+        return self.wrapped.factors().icdf(levels[:, None, None])
 
     def log_prob(self, value: Tensor) -> Tensor:
         self.check(value)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self, cast
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,10 @@ class Condition(Protocol):
 
     def prior(self, y: Tensor) -> CodeDistribution:
         """p(z|y), over codes (B, D)."""
+        ...
+
+    def carry(self, z: Tensor, y: Tensor, to: Tensor) -> Tensor:
+        """The codes (B, D) of the style of z (B, D), codes of images of the labels y, for the labels `to`."""
         ...
 
 
@@ -155,19 +159,21 @@ class VAE(nn.Module):
         if self.condition.has_prior:
             count = 0 if self.y is None else len(self.y)
             return code_distribution(self.condition.prior(self.labels_of(count, "codes")))
-        return code_distribution(self.prior_head(self.encode_each_label))
+        return code_distribution(self.prior_head(lambda x: self.given_each_label(len(x)).encode(x)))
 
-    def encode_each_label(self, x: Tensor) -> CodeDistribution:
-        """q(z|x, y) for images x (B, C, H, W) that are no data, such as a prior's, and have all labels in turn."""
-        labels = torch.arange(len(x), device=x.device) % len(cast(Condition, self.condition).labels)
-        return self.given(labels).encode(x)
+    def given_each_label(self, count: int) -> Self:
+        """The model given all labels in turn, for so many images or codes; a model without labels returns itself."""
+        if self.condition is None:
+            return self
+        device = next(self.parameters()).device
+        return self.given(torch.arange(count, device=device) % len(self.condition.labels))
 
     def sample_codes(self, n: int) -> Tensor:
         """n codes from the prior, (n, D). Of a view, a code for each label: raises ValueError for another number."""
         if self.y is not None:
             self.labels_of(n, "codes")
-        p = self.prior()
-        return p.sample(torch.Size() if p.batch_shape else torch.Size((n,)))
+        is_of_labels = self.condition is not None and self.condition.has_prior
+        return self.prior().sample(torch.Size(() if is_of_labels else (n,)))
 
     def decode(self, z: Tensor) -> ImageDistribution:
         """p(x|z) for codes z (..., D), with one axis more at least; a distribution over images (..., C, H, W).

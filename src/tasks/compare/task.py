@@ -109,6 +109,7 @@ def images_of(run: Run) -> dict[str, Any]:
         "data.split": data.get("split"),
         "data.shape": list(data.shape),
         "data.exclude_labels": f"[{', '.join(run.complete.classes[i] for i in run.excluded_labels)}]",
+        "condition": option_name((run.config.get("condition") or {}).get("_target_", "none")),
         "the pixels' kind": required_pixels(run.vae.likelihood, data.binarize),
     }
 
@@ -167,7 +168,7 @@ def sample_prior(vae: VAE, count: int, seed: int) -> Tensor:
     """Codes (count, D) from the prior, a function of the seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return vae.prior().sample((count,))
+        return vae.sample_codes(count)
 
 
 def reconstructions(

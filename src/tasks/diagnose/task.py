@@ -194,11 +194,14 @@ def remedies(config: DictConfig) -> dict[str, str]:
         prior == "vamp" or option_name(config.objective._target_) == "beta_tc"
     ):  # these parts reject a flow posterior
         family = "none: with these parts a full covariance is the most" if posterior == "full" else "posterior=full"
+    richer = f"prior.transforms={2 * config.prior.transforms}" if prior == "flow" else "prior=flow"
+    if (config.get("condition") or {}).get("prior"):
+        richer = "none: with condition.prior=true it is a Gaussian of each label"
     return {
         "noise_floor": "none: no model foresees it",
         "decoder": f"latent_dim={2 * config.latent_dim}, larger model.decoder",
         "code": "beta: a trade with the decoder's part",
-        "prior": f"prior.transforms={2 * config.prior.transforms}" if prior == "flow" else "prior=flow",
+        "prior": richer,
         "family": family,
         "posterior": family,
         "amortisation": "larger model.encoder, trainer.max_epochs",
