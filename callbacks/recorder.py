@@ -26,6 +26,7 @@ from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
 WORST = 8  # validation images of the lowest ELBO that are recorded
+EACH = 6  # samples of each class that are recorded of a conditional model, at least
 PRIOR_CODES = 500  # codes recorded in each frame from a prior that is not N(0, I)
 
 
@@ -37,7 +38,7 @@ class Recorder(Callback):
     random state and the mode of the model are restored.
 
     images: the number of class-balanced validation images whose codes are recorded
-    samples: the number of codes from the prior whose images are recorded
+    samples: the number of codes from the prior whose images are recorded, of a conditional model EACH a class at least
     reconstructions: the number of recorded images that are reconstructed
     """
 
@@ -58,7 +59,7 @@ class Recorder(Callback):
                 self.fixed_codes = prior_codes(module.vae)
         self.labels = data.val.labels[self.followed][np.arange(self.samples) % len(self.followed)]
         if module.vae.condition is not None:
-            self.labels = labels_by_class(data.source.train.labels, self.samples)
+            self.labels = labels_by_class(data.source.train.labels, max(self.samples, EACH * len(data.source.classes)))
         self.trace = Trace(
             fixed={
                 "title": np.array(module.run["config"].get("title", "")),
@@ -159,7 +160,7 @@ class Recorder(Callback):
             reconstructing = vae.given(labels[: len(head)].to(device))
             z_draw = reconstructing.encode(self.pixels[: len(head)].to(device)).rsample_and_log_prob(eps)[0]
             sampling = vae.given(torch.from_numpy(self.labels).to(device))
-            z = sampling.sample_codes(self.samples)
+            z = sampling.sample_codes(len(self.labels))
             px = sampling.decode(z)
             self.trace.append(
                 "frames",

@@ -41,17 +41,17 @@ def samples(trace: Trace, nearest: bool = False, compact: bool = False) -> tuple
     else:
         columns = max(1, min(int(np.sqrt(means.shape[1])), most))
         shown, names, left = np.arange(columns * min(MAX_ROWS, means.shape[1] // columns)), [], page.MARGIN
-    means, draws = means[:, shown.ravel()], draws[:, shown.ravel()]
+    means, draws, of_label = means[:, shown.ravel()], draws[:, shown.ravel()], ", y" if names else ""
     grids = [
-        ("mean of p(x | z), z from the prior", means[-1]),
-        ("draw from p(x | z), the same z", draws[-1]),
+        (f"mean of p(x | z{of_label}), z from the prior", means[-1]),
+        (f"draw from p(x | z{of_label}), the same z", draws[-1]),
     ]
     if nearest and "samples_nearest" in trace.last:
         grids.append(("training image nearest to the mean", trace.last["samples_nearest"][shown.ravel()]))
     grids = [(name, tile(images, columns)) for name, images in grids]
 
     height, width = (scale * pixels for pixels in grids[0][1].shape[:2])
-    step = max(width, 200) + GUTTER
+    step = max(width, 230 if names else 200) + GUTTER
     figure = page.page(max(left + len(grids) * step - GUTTER, 440 + left) + page.MARGIN, TOP + height + page.MARGIN)
     head = page.header(figure, trace)
     name_rows(figure, TOP, scale * (means.shape[-2] + 1), names, NAMES)

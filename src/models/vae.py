@@ -136,7 +136,7 @@ class VAE(nn.Module):
         """The labels of a view. Raises ValueError where there are none, or not as many as images or codes."""
         if self.y is None:
             raise ValueError("this model is conditional on labels: use vae.given(y), y the labels of the images")
-        if len(self.y) != count:
+        if self.y.shape[0] != count:
             raise ValueError(f"the model is given {len(self.y)} labels, but {count} {what}: give a label for each")
         return self.y
 
@@ -149,7 +149,7 @@ class VAE(nn.Module):
             size = ", ".join(map(str, self.shape))
             raise ValueError(f"images must be floats (N, {size}), got {x.dtype} ({', '.join(map(str, x.shape))})")
         if self.condition is not None:
-            x = torch.cat([x, self.condition.beside_images(self.labels_of(len(x), "images"))], 1)
+            x = torch.cat([x, self.condition.beside_images(self.labels_of(x.shape[0], "images"))], 1)
         return code_distribution(self.posterior(at_least_float32(self.encoder(x))))
 
     def prior(self) -> CodeDistribution:

@@ -90,9 +90,10 @@ def write_samples(run: Run, folder: Path, images: Generated, name: str) -> None:
     """Write samples.png and samples.npz, with the training images nearest to the means."""
     train = run.data.source.train.images
     index = nearest(images.means, train)
+    of_label = "" if run.vae.condition is None else ", y"
     grids = [
-        (f"mean of p(x | z), z from the {name}", images.means),
-        ("draw from p(x | z), the same z", images.draws),
+        (f"mean of p(x | z{of_label}), z from the {name}", images.means),
+        (f"draw from p(x | z{of_label}), the same z", images.draws),
         ("training image nearest to the mean", train[index]),
     ]
     arrays = images._asdict() | {"nearest": index}
