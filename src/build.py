@@ -122,6 +122,9 @@ def data(cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool
     if tuple(cfg.data.shape) != shape:
         raise UserError(f"data.shape={list(cfg.data.shape)}, but the images of {images.name} are {list(shape)}")
     images = exclude_labels(images, cfg.data.exclude_labels, by_place)
+    if vae.condition is not None and len(np.unique(images.train.labels)) < 2:
+        name = option_name(cfg.condition._target_)
+        raise UserError(f"condition={name} needs training images of two classes or more: leave it out")
     try:
         return ImageData(images, pixels, cfg.data.batch_size, cfg.seed)
     except (TypeError, ValueError) as error:

@@ -63,9 +63,9 @@ class Decoder(nn.Module):
 def export(run: Run, folder: Path) -> dict[str, Any]:
     """Write encoder.onnx and decoder.onnx, and weights.safetensors with the run's configuration.
 
-    Inputs: `images` (N, C, H, W) of the encoder and `codes` (N, D) of the decoder, float32, for any N, and of both for a
-    conditional model `labels` (N,), int64; what each means is in the file's metadata under its name. Outputs: `mean` and, by the posterior, `scale` (N, D) or `scale_tril`
-    (N, D, D) of q(z|x); `mean` (N, C, H, W) of p(x|z).
+    Inputs: `images` (N, C, H, W) of the encoder and `codes` (N, D) of the decoder, float32, for any N, and for a
+    conditional model `labels` (N,), int64, of both; what each means is in the file's metadata under its name. Outputs:
+    `mean` and, by the posterior, `scale` (N, D) or `scale_tril` (N, D, D) of q(z|x); `mean` (N, C, H, W) of p(x|z).
 
     The networks are compared with PyTorch's on test images and on codes from the prior. Raises UserError where they
     differ, or where a package is missing.
