@@ -1,4 +1,4 @@
-"""condition=label: a view's labels follow its codes, its numbers are exact, and every combination trains or is refused."""
+"""condition=label: labels follow codes, numbers are exact, and every combination of parts trains or is refused."""
 
 import itertools
 import math
