@@ -23,8 +23,8 @@ from src.config.command_line import in_one_line, prepare_arguments
 from src.config.hooks import check_single_run
 from src.config.options import CONF
 from src.config.overrides import replace_null, split_for_resume
+from src.run.automatic import settle_options
 from src.run.claim import NothingToDo, claim, release_claims
-from src.run.settle import settle
 from src.startup import as_user_errors
 from src.support.errors import UserError
 
@@ -43,7 +43,7 @@ def train(*options: str) -> Path:
     with print_messages(), composition("train", options) as (cfg, changes):
         overrides = [*cfg.hydra.overrides.task, *changes]
         check_single_run(cfg)
-        settle(cfg)
+        settle_options(cfg)
         with release_claims():
             try:
                 claim(cfg)

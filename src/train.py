@@ -26,10 +26,10 @@ from src.config.names import option_name
 from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
 from src.run import console, epochs, resume, status
+from src.run.automatic import length_note, settle_if_readable, settle_options
 from src.run.claim import own, release_claims
 from src.run.epochs import Row
 from src.run.job import Job
-from src.run.settle import settle
 from src.startup import as_user_errors, import_libraries, quieten
 from src.support import world
 from src.support.errors import DamagedError, DivergedError, UserError, is_memory_error
@@ -74,7 +74,7 @@ def hydra_main(cfg: DictConfig) -> float | None:
     restore_working_folder(here)
     with_wandb = OmegaConf.select(cfg, "logger.wandb") is not None
     if here.mode == RunMode.MULTIRUN:
-        settle(cfg)
+        settle_if_readable(cfg)
         return jobs.run_job(cfg, here, partial(import_libraries, with_wandb), train_for_user)
     run = Path(here.runtime.output_dir)
     try:
@@ -105,7 +105,7 @@ def train(cfg: DictConfig, run: Path, overrides: list[str], job: Job | None = No
         if cfg.ckpt_path and not cfg.resume:  # resume=auto has compared the configuration with that in the checkpoint
             cfg, overrides = resume.compose(Path(cfg.ckpt_path), overrides, cfg.trust)
         check_run(cfg)
-        settle(cfg)
+        settle_options(cfg)
         check_processes(cfg)
         import_libraries(with_wandb=OmegaConf.select(cfg, "logger.wandb") is not None)
         from src import build
@@ -156,19 +156,20 @@ def record_run(
 
 def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None) -> tuple[dict[str, Any], list[Row]]:
     """Minimise the objective, test the best checkpoint, and return what metrics.json and metrics.csv hold."""
-    from src import build
     from src.run import guard, identity
     from src.run.loggers import build_loggers
+    from src.training.trainer import make_trainer
 
     module, data, position = training
     identity.keep(run, module.run, data, in_sweep=job is not None)
     metrics: dict[str, Any] = {}
     loggers = build_loggers(cfg, run, job, position, data.step_size())
     try:
-        trainer = build.trainer(cfg, run, loggers)
+        trainer = make_trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
-        console.log_opening(cfg.title, run, module.vae, data, trainer, done=position.epoch if position else 0)
+        length = length_note(module.run["config"], module.run["overrides"], len(data.source.train.images))
+        console.log_opening(cfg.title, run, module.vae, data, trainer, position.epoch if position else 0, length)
         with end_other_processes(trainer):
             minimise(trainer, training, cfg.ckpt_path)
             metrics, rows = test(trainer, training, run)
@@ -218,7 +219,7 @@ def minimise(trainer: "Trainer", training: "build.Training", ckpt_path: str | No
 
 
 def test(trainer: "Trainer", training: "build.Training", run: Path) -> tuple[dict[str, Any], list[Row]]:
-    """Measure the best checkpoint on the test and the validation images, and write metrics.json and the terms.
+    """Measure the best checkpoint on the validation and the test images, and write metrics.json and the terms.
 
     Returns what metrics.json and metrics.csv hold.
     """
@@ -240,7 +241,7 @@ def test(trainer: "Trainer", training: "build.Training", run: Path) -> tuple[dic
     metrics = final_metrics(module, data, rows, checkpoints.read(best)["epoch"] + 1)
     metrics |= {"early_stop": stop} if stop else {}
     if trainer.is_global_zero:
-        record.write_terms(run, {split: module.terms[split] for split in ("val", "test")})
+        record.write_terms(run, {split: module.terms[split] for split in data.measured})
         record.write_json(RunFolder(run).metrics, metrics)
         epochs.warn_of_other_images(run, rows)
         console.log_results(metrics)

@@ -39,8 +39,10 @@ MONITORED = {
     "val/active_units": "max",
     "val/bits_per_dim": "min",
 }
+# options of data that may be `auto`, with a usual value of each
+AUTOMATIC = {"shape": [1, 28, 28], "batch_size": 64, "epochs": 60}
 PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
-FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "run_name", "resume", "sweep_name")
+FLAT = ("latent_dim", "beta", "seed", "test", "ckpt_path", "run_name", "resume", "sweep_name")
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Config:
     latent_dim: int = 16
     beta: float = 1.0
     seed: int = 0
+    test: bool = True
     ckpt_path: str | None = None
     run_name: str | None = None
     resume: str | None = None
@@ -120,7 +123,7 @@ def check_run(cfg: DictConfig) -> None:
     for part in (*PARTS, "model.encoder", "model.decoder"):
         if OmegaConf.select(cfg, part) is None:
             raise UserError(f"{part} must be given: {part}=..." if part in PARTS else f"{part} must name a class")
-    cfg = with_some_shape(cfg)
+    cfg = with_usual_values(cfg)
     options = to_plain_dict(cfg)
     check_flat({name: options[name] for name in FLAT})
     trusted_names(cfg.get("trust"))
@@ -142,13 +145,15 @@ def check_run(cfg: DictConfig) -> None:
         raise UserError(f"data.path={data['path']}: there is no such file or folder")
 
 
-def with_some_shape(cfg: DictConfig) -> DictConfig:
-    """A configuration in which data.shape=auto, which src/run/shape.py replaces later, is a usual shape."""
-    if OmegaConf.select(cfg, "data.shape") != "auto":
+def with_usual_values(cfg: DictConfig) -> DictConfig:
+    """A configuration in which options that are `auto`, which src/run/automatic.py replaces, have usual values."""
+    names = [name for name in AUTOMATIC if OmegaConf.select(cfg, f"data.{name}") == "auto"]
+    if not names:
         return cfg
     cfg = copy.deepcopy(cfg)
     with read_write(cfg), open_dict(cfg):
-        cfg.data.shape = [1, 28, 28]
+        for name in names:
+            cfg.data[name] = AUTOMATIC[name]
     return cfg
 
 

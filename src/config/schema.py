@@ -31,8 +31,8 @@ class Data(TypedDict, total=False):
     shape: Annotated[Sequence[Count], MinLen(3), MaxLen(3)] | Literal["auto"]
     binarize: Literal["auto", "dynamic", "none"]
     exclude_labels: Sequence[int | str]
-    batch_size: Count
-    epochs: Count
+    batch_size: Count | Literal["auto"]
+    epochs: Count | Literal["auto"]
     lr: Positive
 
 
@@ -40,6 +40,7 @@ class Model(TypedDict, total=False):
     """A pair of networks."""
 
     name: str
+    start: Literal["zero", "data"]
     encoder: dict
     decoder: dict
 

@@ -7,13 +7,22 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from src.data import idx, npz, tables
+from src.data import idx, npz
+from src.data.csv_files import read_csv, read_label_file
 from src.data.folders import WHOLE
 from src.data.formats import detect_format
 from src.data.layout import images_of, type_fault
-from src.data.layouts import Keys, choose_keys, label_file, split_files
+from src.data.layouts import (
+    NONE,
+    Keys,
+    choose_keys,
+    label_file,
+    labels_of_split,
+    named_label_file,
+    split_files,
+)
 from src.data.levels import White
-from src.support.errors import UserError, one_line
+from src.support.errors import UserError, one_line, printable
 
 KINDS = ("npz", "npy", "idx", "csv")  # formats of src/data/formats.py that are read here
 
@@ -42,6 +51,11 @@ class Asked(NamedTuple):
     white: White = "auto"
     skip_broken: bool = False
 
+    @property
+    def label_name(self) -> str | None:
+        """The name of the labels; None to choose them, or where none are to be read."""
+        return None if self.labels == NONE else self.labels
+
 
 def read_arrays(path: Path, asked: Asked) -> tuple[dict[str, Stack], list[str]]:
     """The images of each split of a file, or of WHOLE, with those of files beside it that belong to it; and notes.
@@ -53,22 +67,40 @@ def read_arrays(path: Path, asked: Asked) -> tuple[dict[str, Stack], list[str]]:
     if set(stacks) == {WHOLE} and (others := split_files(path)):
         parts = {"train": stacks[WHOLE]}
         for part, other in others.items():
-            found = read_file(other, asked._replace(option=str(other)), []).get(WHOLE)
+            if name := asked.label_name:
+                name = name if named_label_file(path, name) is None else labels_of_split(name, part, path)
+            labels = name or (NONE if asked.labels else None)
+            found = read_file(other, asked._replace(option=str(other), labels=labels), []).get(WHOLE)
             if found is None or (found.labels is None) != (stacks[WHOLE].labels is None):
                 notes.append(f"{other.name} beside it left out, since only one of them has labels")
             else:
                 parts[part] = found
                 notes.append(f"{part} images of {other.name}")
         stacks = parts if len(parts) > 1 else stacks
-    check_all_labelled({part: stack.labels for part, stack in stacks.items()}, asked.option)
-    return stacks, notes
+    kept = labelled_parts({part: stack.labels for part, stack in stacks.items()}, asked.option, notes)
+    return {part: stacks[part] for part in kept}, notes
 
 
-def check_all_labelled(labels: Mapping[str, np.ndarray | None], option: str) -> None:
-    """Raise UserError where some splits have labels and others have none."""
+def labelled_parts(labels: Mapping[str, np.ndarray | None], option: str, notes: list[str]) -> list[str]:
+    """The splits with labels, or all where none has: one without beside training images with labels is left out.
+
+    Labels that are all -1, as Hugging Face has them where they are secret, are none. Raises UserError where the
+    training images have no labels, but others have.
+    """
     bare = [part for part, each in labels.items() if each is None]
-    if bare and len(bare) < len(labels):
-        raise UserError(f"{option}: there are no labels of {', '.join(bare)}, but of the others: give all or none")
+    if "train" in labels and "train" not in bare and not is_secret(labels["train"]):
+        bare += [part for part, each in labels.items() if is_secret(each)]
+    if "train" in bare and len(bare) < len(labels):
+        raise UserError(f"{option}: there are no labels of train, but of others: give them, or data.labels={NONE}")
+    if len(bare) == len(labels):
+        return list(labels)
+    notes += [f"the images of {part}, which have no labels, left out" for part in bare]
+    return [part for part in labels if part not in bare]
+
+
+def is_secret(labels: np.ndarray | None) -> bool:
+    """Whether all labels are -1."""
+    return labels is not None and labels.dtype.kind in "if" and bool((labels == -1).all())
 
 
 def read_file(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
@@ -78,10 +110,9 @@ def read_file(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
         if kind == "npz":
             return read_npz(path, asked, notes)
         if kind == "csv":
-            images, labels = tables.read_csv(path, asked.option, asked.labels, asked.shape, notes)
-        else:
-            images = idx.read(path, asked.option) if kind == "idx" else npz.read_npy(path, asked.option)
-            labels = labels_beside(path, asked)
+            return read_table(path, asked, notes)
+        images = idx.read(path, asked.option) if kind == "idx" else npz.read_npy(path, asked.option)
+        labels = labels_beside(path, asked)
     except MemoryError:
         raise UserError(f"{asked.option}: its images do not fit into memory: give fewer or smaller ones") from None
     except OSError as error:
@@ -91,11 +122,22 @@ def read_file(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
     return {WHOLE: stack_of(images, labels, asked, "images")}
 
 
+def read_table(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
+    """The images of each split of a CSV file, or of WHOLE."""
+    images, labels, splits = read_csv(path, asked.option, asked.label_name, asked.shape, notes)
+    whole = stack_of(images, labels, asked, "images")
+    if splits is None:
+        return {WHOLE: whole}
+    own = {part: None if whole.labels is None else whole.labels[rows] for part, rows in splits.items()}
+    return {part: Stack(whole.images[rows], own[part]) for part, rows in splits.items()}
+
+
 def read_npz(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
     """The images of each split of an npz file, or of WHOLE."""
     headers = npz.read_headers(path, asked.option)
-    labels_elsewhere = asked.labels is not None and asked.labels not in headers and is_beside(path, asked.labels)
-    keys = choose_keys(headers, asked.images, None if labels_elsewhere else asked.labels, asked.option)
+    name = asked.label_name
+    labels_elsewhere = name is not None and name not in headers and named_label_file(path, name) is not None
+    keys = choose_keys(rows_of(headers), asked.images, None if labels_elsewhere else name, asked.option)
     stacks = {}
     for part, each in keys.items():
         check_header(headers[each.images], asked, each.images)
@@ -105,10 +147,19 @@ def read_npz(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
         if each == Keys("imgs", "latents_classes") and labels is not None and labels.shape[1:] == (6,):
             labels = labels[:, 1]  # of dSprites' six factors the shape
             notes.append("labels are the shapes")
-        elif labels is None and len(keys) == 1:
+        elif labels is None and len(keys) == 1 and asked.labels != NONE:
             labels = labels_beside(path, asked if labels_elsewhere else asked._replace(labels=None))
         stacks[part] = stack_of(images, labels, asked, each.labels or "labels")
+    used = {name for each in keys.values() for name in each}
+    counts = {len(each.images) for each in stacks.values()}
+    if unused := [name for name, rows in rows_of(headers).items() if rows in counts and name not in used]:
+        notes.append(f"arrays that are not read: {printable(', '.join(unused))}")
     return stacks
+
+
+def rows_of(headers: Mapping[str, npz.Header]) -> dict[str, int]:
+    """How many rows each array has; 0 for a single number."""
+    return {name: header.shape[0] if header.shape else 0 for name, header in headers.items()}
 
 
 def check_header(header: npz.Header, asked: Asked, name: str) -> None:
@@ -128,34 +179,35 @@ def read_labels(file: ZipFile, headers: Mapping[str, npz.Header], name: str | No
     return npz.read_array(file, name)
 
 
-def is_beside(path: Path, name: str) -> bool:
-    """Whether `name` is that of a file in the folder of `path`."""
-    return Path(name).name == name and (path.parent / name).is_file()
-
-
 def labels_beside(path: Path, asked: Asked) -> np.ndarray | None:
     """The labels in the file that `data.labels` names, or that is beside the images' by the field's habits."""
-    if asked.labels is not None and not is_beside(path, asked.labels):
+    if asked.labels == NONE:
+        return None
+    other = label_file(path) if asked.labels is None else named_label_file(path, asked.labels)
+    if other is None and asked.labels is not None:
         raise UserError(f"data.labels={asked.labels}: there is no such file beside {path.name}")
-    other = label_file(path) if asked.labels is None else path.parent / asked.labels
     if other is None:
         return None
     where = f"{asked.option}: its labels in {other.name}"
     form = detect_format(other)
     if form is None:
         headers = npz.read_headers(other, where)
+        first = choose_keys(rows_of(headers), next(iter(headers), None), None, where)
         with ZipFile(other) as file:
-            return npz.read_array(file, choose_keys(headers, next(iter(headers), None), None, where)[WHOLE].images)
+            return npz.read_array(file, next(iter(first.values())).images)
     if form.kind == "idx":
         return idx.read(other, where)
     if form.kind == "npy":
         return npz.read_npy(other, where)
-    raise UserError(f"{where} are {form.name}, but must be npy, npz or IDX")
+    if form.kind in ("csv", "text"):
+        return read_label_file(other, where)
+    raise UserError(f"{where} are {form.name}, but must be npy, npz, IDX, or a text file with one in each line")
 
 
 def stack_of(images: np.ndarray, labels: np.ndarray | None, asked: Asked, name: str) -> Stack:
     """Images with their channels first, and labels as (N,) integers or strings."""
     arranged = images_of(images, asked.shape, asked.option)
+    labels = None if asked.labels == NONE else labels
     return Stack(arranged, None if labels is None else labels_of(labels, len(arranged), f"{asked.option}: {name}"))
 
 
@@ -180,9 +232,11 @@ def labels_of(labels: np.ndarray, count: int, where: str) -> np.ndarray:
         labels = labels.argmax(1)
     if labels.shape != (count,):
         raise UserError(
-            f"{where}: labels of the shape {labels.shape} for {count} images: save one label for each image"
+            f"{where}: labels of the shape {labels.shape} for {count} images: save one label for each image, "
+            f"or data.labels={NONE} reads none"
         )
-    if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == labels.round()).all():
+    is_whole = labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == labels.round()).all()
+    if is_whole or labels.dtype.kind in "iu":  # of one type, or those of two splits would become floats
         return labels.astype(np.int64)
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8", "replace")

@@ -12,9 +12,9 @@ from src.data.levels import White, check_white
 from src.data.raster import (
     UnreadableError,
     as_levels,
-    check_size,
     extremes,
     fit_to_shape,
+    iterate_headers,
     iterate_pages,
     kind_of,
     open_image,
@@ -37,11 +37,24 @@ class Encoded(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What the headers of image files say: how many have each size (height, width), and the kinds of their levels."""
+    """What the headers of image files say.
+
+    sizes: how many images have each size (height, width)
+    examples: the first file of each size
+    kinds: of their levels
+    colored: the files with colors
+    """
 
     sizes: Counter[tuple[int, int]]
+    examples: dict[tuple[int, int], str]
     kinds: set[str]
-    has_colors: bool
+    colored: list[str]
+
+    def size_note(self) -> str:
+        """How many sizes there are, or which, and a file of the rarest."""
+        rarest = min(self.sizes, key=lambda size: self.sizes[size])
+        text = f"{rarest[0]} x {rarest[1]}"
+        return text if len(self.sizes) == 1 else f"{len(self.sizes)} sizes, such as {text} of {self.examples[rarest]}"
 
 
 class Raster(NamedTuple):
@@ -62,19 +75,23 @@ class Raster(NamedTuple):
 def survey(files: Sequence[Encoded]) -> Survey:
     """Read the headers of image files. Files that can't be read are left to `decode`, which names them."""
     sizes: Counter[tuple[int, int]] = Counter()
-    kinds, has_colors = set(), False
+    examples, kinds, colored = dict[tuple[int, int], str](), set[str](), dict[str, None]()
     for file in tqdm(files, desc="image sizes", unit="file", disable=None, leave=False, delay=1):
         try:
             with open_image(file.content) as image:
-                size = image.height, image.width
-                if image.format in ("JPEG", "MPO", "TIFF", "WEBP") and image.getexif().get(ORIENTATION) in ROTATED:
-                    size = size[::-1]
-                sizes[size] += 1
-                kinds.add(kind_of(image))
-                has_colors |= not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB"
+                for _ in iterate_headers(image):
+                    # of a PNG without EXIF data, getexif() would decode the image
+                    has_exif = image.format != "PNG" or "exif" in image.info
+                    is_turned = has_exif and image.getexif().get(ORIENTATION) in ROTATED
+                    height, width = image.size if is_turned else image.size[::-1]
+                    sizes[height, width] += 1
+                    examples.setdefault((height, width), file.name)
+                    kinds.add(kind_of(image))
+                    if not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB":
+                        colored[file.name] = None
         except Exception:
             continue
-    return Survey(sizes, kinds, has_colors)
+    return Survey(sizes, examples, kinds, list(colored))
 
 
 def choose_shape(found: Survey, shape: Sequence[int] | None) -> tuple[int, int, int]:
@@ -85,7 +102,7 @@ def choose_shape(found: Survey, shape: Sequence[int] | None) -> tuple[int, int, 
     if shape is not None:
         channels, height, width = shape
         return channels, height, width
-    channels = 3 if found.has_colors else 1
+    channels = 3 if found.colored else 1
     if len(found.sizes) <= 1:
         height, width = next(iter(found.sizes), (1, 1))
     else:
@@ -148,12 +165,11 @@ def decode(files: Sequence[Encoded], shape: tuple[int, int, int], whites: dict[s
 def fit_pages(file: Encoded, shape: tuple[int, int, int], whites: dict[str, float]) -> Iterator[tuple[np.ndarray, int]]:
     """The images of a file, as (C, H, W), each with its highest level before it was fitted."""
     for name, image in iterate_pages(file.content, file.name):
-        check_size(image, shape, name)
         white = whites.get(kind := kind_of(image), 255.0)
         if white != 255 and kind != "bits" and (high := extremes(image, name)[1]) > white * (1 + 1e-6):
             raise UserError(f"{name} has levels up to {high:g}, above data.white={white:g}")
         array = as_levels(image, shape[0], white)
-        yield fit_to_shape(array, shape), int(array.max())
+        yield fit_to_shape(array, shape, name), int(array.max())
 
 
 def broken_files(broken: Mapping[str, str], count: int) -> str:

@@ -2,7 +2,9 @@
 imagefolder read it."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +13,36 @@ from src.support.texts import natural_key
 
 # torchvision's, and gif
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
-SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# of Hugging Face's imagefolder; in other names they count as words, as in seg_train
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+WORDS = re.compile(r"[\W_]+")
+NAMED = 4  # suffixes that a note names
 HIDDEN = (".", "__MACOSX")  # how names begin of what the system or an editor keeps beside images
 DEEPEST = 50  # folders within one another
 MOST_OTHERS = 20_000  # files that are looked at before the first image is found
 WHOLE = "all"  # the part of a collection that has no splits
+
+
+class Seen(NamedTuple):
+    """Files of a folder that are no images: how many have each suffix, and the first of them."""
+
+    suffixes: Counter[str]
+    examples: list[Path]
+
+    def add(self, file: Path) -> None:
+        """Count another file."""
+        self.suffixes[file.suffix.lower()] += 1
+        if len(self.examples) < MOST_OTHERS:
+            self.examples.append(file)
+
+    def text(self) -> str:
+        """How many files there are of the most frequent suffixes."""
+        named = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in self.suffixes.most_common(NAMED)]
+        return printable(", ".join(named) + ", ..." * (len(self.suffixes) > NAMED))
 
 
 class Listing(NamedTuple):
@@ -36,39 +63,82 @@ class Listing(NamedTuple):
 def list_folder(folder: Path, option: str, suffixes: tuple[str, ...] = SUFFIXES) -> Listing:
     """List the images of a folder: `train`, `val` and `test` at its top are splits, other folders are classes.
 
+    A folder that holds nothing but a folder of folders, as an archive may leave it, is that folder.
+
     option: the user's option, `data.path=...`, with which the message of a UserError begins
 
     Raises UserError where there is no image, and for splits without `train`.
     """
-    tops = [path for path in entries(folder) if os.path.isdir(path)]  # noqa: PTH112 - is_dir may raise PermissionError
-    splits: dict[str, Path] = {}
-    for path in tops:
-        if (split := SPLIT_NAMES.get(path.name.lower())) and splits.setdefault(split, path) != path:
-            raise UserError(
-                f"{option} holds {splits[split].name} and {path.name}, which are one split: keep one of them"
-            )
+    outer, notes, seen = folder, [], Seen(Counter(), [])
+    while (inner := only_folder_of_folders(folder)) is not None:
+        folder = inner
+    if folder != outer:
+        notes.append(f"read from its folder {folder.relative_to(outer)}")
+    tops = folders_in(folder)
+    splits = find_splits(tops, option)
     if splits and len(splits) == len(tops) and "train" not in splits:
         names = ", ".join(path.name for path in splits.values())
         raise UserError(
             f"{option} holds the splits {names}, but no train: call a folder train, or the others otherwise"
         )
     others = [path for path in entries(folder) if path not in splits.values()]
-    notes = []
     if "train" not in splits:
         splits = {WHOLE: folder}
-    elif outside := sum(1 for path in others for _ in find_images(path, suffixes)):
-        notes.append(f"{outside:,} images outside the splits left out")
+    elif outside := sum(1 for path in others for _ in find_images(path, suffixes, seen)):
+        notes.append(f"{count_images(outside)} outside the splits left out")
     parts, labels = {}, {}
     for name, top in splits.items():
-        parts[name], labels[name], outside = list_classes(top, suffixes)
-        notes += [f"{outside:,} images outside the class folders left out"] if outside else []
-    drop_parts_without_classes(parts, labels, notes)
+        parts[name], labels[name], outside = list_classes(top, suffixes, seen)
+        notes += [f"{count_images(outside)} outside the class folders left out"] if outside else []
     if not any(parts.values()):
-        raise UserError(f"{option}: no image in it; their suffixes are {', '.join(suffixes)}")
+        raise UserError(f"{option}: {empty_folder_text(seen, suffixes)}")
     if empty := [name for name, files in parts.items() if not files]:
         raise UserError(f"{option}: the folder {splits[empty[0]].name} holds no image: add some, or remove it")
+    drop_parts_without_classes(parts, labels, notes)
+    notes += [f"other files left out: {seen.text()}"] if seen.suffixes else []
     names = {label for each in labels.values() for label in each or ()}
     return Listing(parts, labels, tuple(sorted(names, key=natural_key)), notes)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder."""
+    return [path for path in entries(folder) if os.path.isdir(path)]  # noqa: PTH112 - is_dir may raise PermissionError
+
+
+def only_folder_of_folders(folder: Path) -> Path | None:
+    """The only thing in a folder, if that is a folder of nothing but folders; None where there is no such."""
+    held = entries(folder)
+    if len(held) != 1 or not (inside := folders_in(folder)) or held[0].name.lower() in SPLIT_NAMES:
+        return None
+    return inside[0] if (within := entries(inside[0])) and within == folders_in(inside[0]) else None
+
+
+def find_splits(tops: Sequence[Path], option: str) -> dict[str, Path]:
+    """The folders that are splits: by their names or, where that makes all of them splits, by a word in their names."""
+    splits: dict[str, Path] = {}
+    words = [[SPLIT_NAMES[w] for w in WORDS.split(path.name.lower()) if w in SPLIT_NAMES] for path in tops]
+    by_word = ["train"] in words and all(len(each) == 1 and words.count(each) == 1 for each in words)
+    for path, found in zip(tops, words, strict=True):
+        split = found[0] if by_word else SPLIT_NAMES.get(path.name.lower())
+        if split and splits.setdefault(split, path) != path:
+            raise UserError(
+                f"{option} holds {splits[split].name} and {path.name}, which are one split: keep one of them"
+            )
+    return splits
+
+
+def count_images(count: int) -> str:
+    """A number of images in words."""
+    return f"{count:,} image{'s' * (count != 1)}"
+
+
+def empty_folder_text(seen: "Seen", suffixes: tuple[str, ...]) -> str:
+    """Why a folder holds no images, and the remedy."""
+    usual = f"no image in it; their suffixes are {', '.join(suffixes)}"
+    arrays = [path for path in seen.examples if path.suffix in (".npz", ".npy", ".csv", ".gz") or "idx" in path.name]
+    if arrays:
+        return f"no image in it, but {seen.text()}: give one of its files, such as {printable(str(arrays[0]))}"
+    return f"{usual}; it holds {seen.text()}" if seen.suffixes else usual
 
 
 def drop_parts_without_classes(
@@ -82,18 +152,18 @@ def drop_parts_without_classes(
         labels.update(dict.fromkeys(labels))
     elif bare := [name for name in parts if labels[name] is None]:
         for name in bare:
-            notes.append(f"the {len(parts.pop(name)):,} images of {name}, which has no class folders, left out")
+            notes.append(f"the {count_images(len(parts.pop(name)))} of {name}, which has no class folders, left out")
             labels.pop(name)
 
 
-def list_classes(top: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], list[str] | None, int]:
+def list_classes(top: Path, suffixes: tuple[str, ...], seen: "Seen") -> tuple[list[Path], list[str] | None, int]:
     """The images of a split, their classes, which are its top-level folders, and how many are outside of these.
 
     Without such folders that hold images, the classes are None.
     """
     files, labels, loose = [], [], []
     for path in entries(top):
-        found = list(find_images(path, suffixes))
+        found = list(find_images(path, suffixes, seen))
         if os.path.isdir(path):  # noqa: PTH112
             files += found
             labels += [path.name] * len(found)
@@ -102,16 +172,21 @@ def list_classes(top: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], list
     return (files, labels, len(loose)) if files else (loose, None, 0)
 
 
-def find_images(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+def find_images(path: Path, suffixes: tuple[str, ...], seen: "Seen | None" = None) -> Iterator[Path]:
     """Iterate over the images at a path, in a folder also in its folders. Links are followed, but not in a circle.
+
+    seen: is told of all other files
 
     Raises UserError where there is none among many files: a whole disk is not searched.
     """
     found = 0
-    for looked, file in enumerate(files_below(path, frozenset())):
+    # a link to a folder that this one is in would lead to all images again
+    for looked, file in enumerate(files_below(path, frozenset(map(os.path.realpath, path.absolute().parents)))):
         if file.suffix.lower() in suffixes and os.path.isfile(file):  # noqa: PTH113
             found += 1
             yield file
+        elif seen is not None:
+            seen.add(file)
         if looked > MOST_OTHERS and not found:
             raise UserError(f"{printable(str(path))}: no image is among its first {MOST_OTHERS:,} files")
 

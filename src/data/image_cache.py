@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from src.data.folders import SUFFIXES, find_images
-from src.data.layouts import label_file, split_files
+from src.data.layouts import all_files
 from src.data.sources import Split
 from src.support.files import cache_folder, write_to_cache
 
-VERSION = 1  # of what is made of the files
+VERSION = 2  # of what is made of the files
 MOST = 8e9  # bytes of all entries, above which those that were not used for longest are removed
 latest: dict[Path, "Content"] = {}  # what was read last
 Content = tuple[tuple[str, ...], Split, Split, Split, tuple[str, ...]]  # classes, splits, notes
@@ -70,18 +70,13 @@ def store(top: Path, options: Mapping[str, Any], content: Content) -> None:
 
 def entry_of(top: Path, options: Mapping[str, Any]) -> Path:
     """The file of the cache for the images at a path."""
-    files = (
-        list(find_images(top, (*SUFFIXES, ".parquet")))
-        if top.is_dir()
-        else [top, *split_files(top).values(), label_file(top)]
-    )
+    files = list(find_images(top, (*SUFFIXES, ".parquet"))) if top.is_dir() else all_files(top, options["labels"])
     digest = hashlib.sha256(
         repr((VERSION, str(top), sorted(options.items(), key=str))).encode("utf-8", "surrogateescape")
     )
     for file in files:
-        if file is not None:
-            state = file.stat()
-            digest.update(f"{file} {state.st_size} {state.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        state = file.stat()
+        digest.update(f"{file} {state.st_size} {state.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return cache_folder() / "images" / f"{digest.hexdigest()[:32]}.npz"
 
 

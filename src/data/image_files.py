@@ -15,10 +15,10 @@ from src.data.folders import SPLIT_NAMES, SUFFIXES, find_images
 from src.data.formats import detect_format
 from src.data.layout import images_of
 from src.data.levels import White, check_white, choose_scaling, to_bytes
+from src.data.parquet_files import read_parquet
 from src.data.raster import (
     UnreadableError,
     as_levels,
-    check_size,
     extremes,
     fit_to_shape,
     is_negative,
@@ -26,7 +26,6 @@ from src.data.raster import (
     kind_of,
     white_level,
 )
-from src.data.tables import read_parquet
 from src.support.errors import UserError, one_line
 from src.support.texts import natural_key
 
@@ -72,12 +71,11 @@ def read(
     names, labels, images, inverted = [], [], [], []
     for source in tqdm(sources, desc="your images", unit="file", disable=None, leave=False, delay=1):
         for name, image in source.iterate():
-            check_size(image, shape, name)
             array = as_levels(image, shape[0], 255.0 if source.is_scaled else whites[kind_of(image)])
             turn = is_negative(array, ground) if invert == "auto" else invert
             names.append(name)
             labels.append(source.label)
-            images.append(fit_to_shape(255 - array if turn else array, shape))
+            images.append(fit_to_shape(255 - array if turn else array, shape, name))
             inverted.append(turn)
     classes = () if None in labels else tuple(sorted(set(labels), key=natural_key))
     numbers = np.array([classes.index(label) for label in labels if classes], np.int64)
@@ -147,7 +145,7 @@ def sources_of_file(file: Path, name: str, label: str | None, white: White) -> l
         rows = read_parquet([file], str(file), None, None)
         if isinstance(rows.images, np.ndarray):
             return sources_of_array(Stack(images_of(rows.images, None, name), rows.labels), name, label, white)
-        labels = [label] * len(rows.images) if rows.labels is None or label else rows.label_names()
+        labels = [label] * len(rows.images) if rows.labels is None or label else rows.labels.tolist()
         return [
             Source(partial(iterate_pages, content or b"", f"{name}[{i}]"), each)
             for i, (content, each) in enumerate(zip(rows.images, labels, strict=True))

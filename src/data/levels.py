@@ -63,6 +63,7 @@ def choose_scaling(arrays: Sequence[np.ndarray], white: White, option: str, wher
             raise UserError(f"{where}: the levels go up to {high:g}, above {option}={white:g}")
         return Scaling(0, white, "" if white == 255 else f"{white:g} is white")
     scaling = scaling_of_bits(found) or scaling_of_range(found)
+    check_alike(arrays, scaling, option, where)
     if scaling is None:
         raise UserError(f"{where}: {refusal(found, option)}")
     if scaling.white == 255 and dtype == np.uint8 and is_wrapped(arrays):
@@ -71,6 +72,17 @@ def choose_scaling(arrays: Sequence[np.ndarray], white: White, option: str, wher
             f"scale before casting; or {option}=255 if they are meant to be so"
         )
     return scaling
+
+
+def check_alike(arrays: Sequence[np.ndarray], scaling: Scaling | None, option: str, where: str) -> None:
+    """Raise UserError where one of a data set's arrays alone would be scaled otherwise than all of them together, as
+    where the training images are floats of 0 to 1, and the test images bytes."""
+    ranges = [range_of([array], where) for array in arrays] if len(arrays) > 1 else []
+    own = [scaling_of_bits(each) or scaling_of_range(each) for each in ranges]
+    wanted = {each[:2] for each in [*own, scaling] if each}
+    if len(wanted) > 1:
+        spans = " and ".join(f"{low:g} to {high:g} ({dtype})" for low, high, dtype in ranges)
+        raise UserError(f"{where}: the levels of its splits are {spans}: save them with one range; {option} sets white")
 
 
 def scaling_of_bits(found: Range) -> Scaling | None:
@@ -87,7 +99,7 @@ def scaling_of_range(found: Range) -> Scaling | None:
     low, high, dtype = found
     kind = "floats" if dtype.kind == "f" else str(dtype)
     if dtype.kind == "f" and low < 0:
-        is_usual = low >= -1 - TOLERANCE and high <= 1 + TOLERANCE and high - low > 1
+        is_usual = -1 - TOLERANCE <= low < -0.5 and high <= 1 + TOLERANCE and high - low > 1
         return Scaling(-1, 1, "floats of -1 to 1 taken as black to white") if is_usual else None
     if low < 0:
         return None
@@ -106,8 +118,10 @@ def refusal(found: Range, option: str) -> str:
     span = f"levels from {low:g} to {high:g}"
     if high == low:
         return f"all levels are {high:g}: images without contrast teach nothing"
+    if dtype.kind == "f" and -0.5 <= low < 0 and 0.5 <= high <= 1.5:
+        return f"{span} are beyond 0 to 1, as after smoothing: save images.clip(0, 1)"
     if low < 0:
-        scaled = f"(images - {low:g}) / {high - low:g}"
+        scaled = f"(images + {-low:g}) / {high - low:g}"
         return f"{span}, as standardised images have, do not show what is black and white: save {scaled}"
     if dtype.kind == "f" and high <= 1:
         return f"{span} are dark floats: {option}={high:g}, if that is white, or {option}=1 if they are meant to be so"

@@ -7,13 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from src.data.arrays import KINDS, Asked, Stack, check_all_labelled, read_arrays, stack_of
+from src.data.arrays import KINDS, Asked, Stack, labelled_parts, read_arrays, stack_of
 from src.data.encoded import Encoded, broken_files, choose_shape, choose_whites, decode, survey
-from src.data.folders import SPLIT_NAMES, SUFFIXES, WHOLE, find_images, list_folder
+from src.data.folders import SUFFIXES, WHOLE, find_images, list_folder
 from src.data.formats import detect_format
+from src.data.layouts import NONE
 from src.data.levels import choose_scaling, to_bytes
+from src.data.parquet_files import files_of_splits, read_parquet
 from src.data.raster import fit_to_shape
-from src.data.tables import read_parquet
 from src.support.errors import UserError
 
 
@@ -52,7 +53,7 @@ def read_parts(top: Path, asked: Asked) -> Parts:
     if form.kind == "folder":
         return read_folder(top, asked)
     if form.kind == "parquet":
-        return read_parquet_parts({WHOLE: [top]}, asked)
+        return read_parquet_parts({WHOLE: [top]}, [], asked)
     if form.kind == "image":
         raise UserError(f"{asked.option} is {form.name}: give the folder of such images")
     raise UserError(f"{asked.option} is {form.name}, which is not read: {form.remedy}")
@@ -66,32 +67,29 @@ def read_folder(top: Path, asked: Asked) -> Parts:
         files = {
             part: [Encoded(str(path.relative_to(top)), path) for path in paths] for part, paths in listing.parts.items()
         }
-        labels = {part: None if each is None else np.array(each) for part, each in listing.labels.items()}
+        known = {} if asked.labels == NONE else listing.labels
+        labels = {part: np.array(each) if (each := known.get(part)) else None for part in listing.parts}
         return decode_album(Album(files, labels, listing.classes or None), listing.notes, asked)
-    tables, parts = list(find_images(top, (".parquet",))), dict[str, list[Path]]()
-    for table in tables:
-        part = next((SPLIT_NAMES[name] for name in SPLIT_NAMES if table.name.lower().startswith(name)), WHOLE)
-        parts.setdefault(part, []).append(table)
-    return read_parquet_parts(parts if "train" in parts else {WHOLE: tables}, asked)
+    notes: list[str] = []
+    tables = files_of_splits(top, list(find_images(top, (".parquet",))), asked.option, notes)
+    return read_parquet_parts(tables, notes, asked)
 
 
-def read_parquet_parts(paths: Mapping[str, Sequence[Path]], asked: Asked) -> Parts:
-    """Read the images of Parquet files, by split or WHOLE."""
+def read_parquet_parts(paths: Mapping[str, Sequence[Path]], notes: list[str], asked: Asked) -> Parts:
+    """Read the images of Parquet files, by split or WHOLE; an unlabelled split beside labelled images is left out."""
     rows = {part: read_parquet(each, asked.option, asked.images, asked.labels) for part, each in paths.items()}
-    classes = next(iter(rows.values())).classes or None
-    labels = {
-        part: None if each.labels is None else np.array(each.label_names()) if classes else each.labels
-        for part, each in rows.items()
-    }
-    check_all_labelled(labels, asked.option)
+    kept = labelled_parts({part: each.labels for part, each in rows.items()}, asked.option, notes)
+    rows = {part: rows[part] for part in kept}
+    first, labels = rows[kept[0]], {part: each.labels for part, each in rows.items()}
+    classes = first.classes if first.classes and first.labels is not None else None
     if any(isinstance(each.images, np.ndarray) for each in rows.values()):
         stacks = {part: stack_of(np.asarray(each.images), labels[part], asked, "labels") for part, each in rows.items()}
-        return fit_arrays(stacks, classes, [], asked)
+        return fit_arrays(stacks, classes, notes, asked)
     files = {
-        part: [Encoded(f"{part} row {i}", content or b"") for i, content in enumerate(each.images)]
+        part: [Encoded(f"{part} row {i}", content or b"") for i, content in enumerate(each.images, 1)]
         for part, each in rows.items()
     }
-    return decode_album(Album(files, labels, classes), [], asked)
+    return decode_album(Album(files, labels, classes), notes, asked)
 
 
 def fit_arrays(
@@ -124,7 +122,10 @@ def fit_stack(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return images
     bar = tqdm(images, desc="fitting images", unit="image", disable=None, leave=False, delay=1)
     return np.stack(
-        [fit_to_shape(np.ascontiguousarray(each.transpose(1, 2, 0)), (channels, height, width)) for each in bar]
+        [
+            fit_to_shape(np.ascontiguousarray(each.transpose(1, 2, 0)), (channels, height, width), f"image {i}")
+            for i, each in enumerate(bar)
+        ]
     )
 
 
@@ -148,9 +149,14 @@ def decode_album(album: Album, notes: Sequence[str], asked: Asked) -> Parts:
     images = {part: each.images for part, each in decoded.items()}
     if asked.shape is None and shape[0] == 3 and all(map(is_gray, images.values())):
         images = {part: each[:, :1].copy() for part, each in images.items()}
+        shape = 1, *shape[1:]
+    if shape[0] == 3 and 0 < len(found.colored) < len(album.every()):
+        told.append(f"{len(found.colored):,} of {len(album.every()):,} files are in color, such as {found.colored[0]}")
     if set(found.sizes) != {shape[1:]}:
-        sizes = f"{len(found.sizes)} sizes" if len(found.sizes) > 1 else "{} x {}".format(*next(iter(found.sizes)))
-        told.append(f"{sizes}, fitted to {shape[1]} x {shape[2]}")
+        told.append(f"{found.size_note()}, fitted to {shape[1]} x {shape[2]}")
+    several = sum(int((np.bincount(each.rows) > 1).sum()) for each in decoded.values())
+    if several and WHOLE in decoded:
+        told.append(f"{several:,} files hold several images: those of one file are in training and test images alike")
     return Parts({part: Stack(each, labels[part]) for part, each in images.items()}, album.classes, [*notes, *told])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from src.data.formats import detect_format
 from src.support.errors import UserError, one_line
@@ -28,6 +28,15 @@ def open_image(content: Path | bytes) -> Image.Image:
     return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
 
 
+def iterate_headers(image: Image.Image) -> Iterator[tuple[int, int]]:
+    """Let an open file show each of its images in turn, before it is decoded: its number, and how many there are."""
+    pages = image.n_frames if image.format in MULTIPAGE else 1
+    for page in range(pages):
+        if pages > 1:
+            image.seek(page)
+        yield page, pages
+
+
 def iterate_pages(content: Path | bytes, name: str) -> Iterator[tuple[str, Image.Image]]:
     """Iterate over the images of a file or of its bytes, rotated as their EXIF data says: most files have one; an
     animation and a TIFF have several, which get numbers.
@@ -36,10 +45,7 @@ def iterate_pages(content: Path | bytes, name: str) -> Iterator[tuple[str, Image
     """
     try:
         with open_image(content) as image:
-            pages = image.n_frames if image.format in MULTIPAGE else 1
-            for page in range(pages):
-                if pages > 1:
-                    image.seek(page)
+            for page, pages in iterate_headers(image):
                 image.load()
                 whole = ImageOps.exif_transpose(image)
                 yield (f"{name}[{page}]" if pages > 1 else name), whole
@@ -50,7 +56,8 @@ def iterate_pages(content: Path | bytes, name: str) -> Iterator[tuple[str, Image
         if found and found.kind != "image":
             message = f"{name} is {found.name}, but must be an image: {found.remedy}"
             raise UnreadableError(message, found.name) from error
-        reason = one_line(error)
+        reason = "no image of a known format" if isinstance(error, UnidentifiedImageError) else one_line(error)
+        reason = reason if content else "no image there"
         raise UnreadableError(f"{name} can't be read as an image ({reason})", reason[:80]) from error
 
 
@@ -140,17 +147,17 @@ def is_negative(image: np.ndarray, ground: float) -> bool:
     return not 64 <= ground <= 191 and bool(abs(255 - own - ground) < abs(own - ground))
 
 
-def check_size(image: Image.Image, shape: tuple[int, int, int], name: str) -> None:
-    """Raise UserError for an image so thin that nothing of it is left in the shape (C, H, W)."""
-    if round(min(image.size) * min(shape[2] / image.width, shape[1] / image.height)) == 0:
-        raise UserError(f"{name} is {image.width} x {image.height}: nothing of it is left in {shape[2]} x {shape[1]}")
+def fit_to_shape(image: np.ndarray, shape: tuple[int, int, int], name: str = "an image") -> np.ndarray:
+    """Resize an image (H', W', C) to (C, H, W): proportions are kept, the rest is the median of its border.
 
-
-def fit_to_shape(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Resize an image (H', W', C) to (C, H, W): proportions are kept, the rest is the median of its border."""
-    channels, height, width = shape
-    if image.shape[:2] == (height, width):
+    Raises UnreadableError, which begins with `name`, for one so thin that nothing of it would be left.
+    """
+    (channels, height, width), (rows, columns) = shape, image.shape[:2]
+    if (rows, columns) == (height, width):
         return image.transpose(2, 0, 1)
+    if round(min(rows, columns) * min(width / columns, height / rows)) == 0:
+        reason = f"{columns} x {rows}, of which nothing is left in {width} x {height}"
+        raise UnreadableError(f"{name} is {reason}: leave it out, or give a larger shape", reason)
     fill = tuple(int(np.median(side)) for side in border(image.transpose(2, 0, 1)))
     resized = Image.fromarray(image[..., 0] if channels == 1 else image)
     resized = ImageOps.pad(resized, (width, height), Image.Resampling.LANCZOS, fill if channels == 3 else fill[0])

@@ -33,11 +33,11 @@ def complete_splits(parts: Mapping[str, Split], where: str) -> tuple[Split, Spli
     notes = [f"a tenth of the training images is for {'validation' if name == 'val' else name}" for name in missing]
     splits = {**parts, **taken}
     train = splits["train"]
+    if WHOLE in parts:
+        notes = ["no splits in it: 80 % of each class train, 10 % validate, 10 % test"]
     if unseen := np.setdiff1d(np.concatenate([splits["val"].labels, splits["test"].labels]), train.labels).size:
-        more = [f"{unseen} classes have no training image"]
-    else:
-        more = []
-    return train, splits["val"], splits["test"], [*([] if WHOLE in parts else notes), *more]
+        notes.append(f"{unseen} {'class has' if unseen == 1 else 'classes have'} no training image")
+    return train, splits["val"], splits["test"], notes
 
 
 def keep_one_for_training(labels: np.ndarray, places: np.ndarray) -> None:

@@ -79,7 +79,8 @@ def split_parts(parts: Parts, where: str) -> tuple[tuple[str, ...], Split, Split
     """The names of the classes, the training, validation and test images, and the notes."""
     numbered, classes = number_labels(parts, where)
     train, val, test, notes = complete_splits(numbered, where)
-    notes = [found_note(numbered, classes), *parts.notes, *notes, *count_duplicates(train, val, test)]
+    notes = [found_note(numbered, classes), *single_note(numbered, classes), *parts.notes, *notes]
+    notes += count_duplicates(train, val, test)
     return classes, train, val, test, tuple(notes)
 
 
@@ -93,13 +94,21 @@ def found_note(parts: Mapping[str, Split], classes: tuple[str, ...]) -> str:
     return f"{count:,} images of {describe(images.shape[1:])}, {named}"
 
 
+def single_note(parts: Mapping[str, Split], classes: tuple[str, ...]) -> list[str]:
+    """A note of the classes that have one image, which is in a single split."""
+    sizes = np.bincount(np.concatenate([each.labels for each in parts.values()]), minlength=len(classes))
+    names = [name for name, size in zip(classes, sizes, strict=True) if size == 1]
+    few = ", ".join(names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+    return [f"classes of one image, which is in one split alone: {few}"] if names else []
+
+
 def number_labels(parts: Parts, where: str) -> tuple[dict[str, Split], tuple[str, ...]]:
     """The images of each split with the numbers of their classes, in the order of the classes' names or values."""
     labels = [
         np.full(len(each.images), "all") if each.labels is None else each.labels for each in parts.stacks.values()
     ]
     together = np.concatenate(labels)
-    if parts.classes is None:
+    if parts.classes is None or all(each.labels is None for each in parts.stacks.values()):
         names, numbers = np.unique(together, return_inverse=True)
         classes = tuple(map(str, names))
     else:

@@ -25,8 +25,14 @@ FEW_STEPS = 500  # of a training, below which small networks have hardly learned
 MANY = 1000  # test images above which a task is proposed on so many of them
 
 
-def log_opening(title: str, run: Path, vae: "VAE", data: "ImageData", trainer: "Trainer", done: int = 0) -> None:
-    """Say what is trained, on what, by which means, and where it is written; `done`: the epochs before a resume."""
+def log_opening(
+    title: str, run: Path, vae: "VAE", data: "ImageData", trainer: "Trainer", done: int = 0, length: str = ""
+) -> None:
+    """Say what is trained, on what, by which means, and where it is written.
+
+    done: the epochs before a resume
+    length: what is said of the number of steps, as the end of a line
+    """
     facts, (channels, *size) = data.description(), data.val.images.shape[1:]
     sizes = ", ".join(f"{facts[split]:,} {name}" for split, name in SPLITS.items())
     shape = "x".join(map(str, size)) + (f" in {channels} channels" if channels > 1 else "")
@@ -41,7 +47,7 @@ def log_opening(title: str, run: Path, vae: "VAE", data: "ImageData", trainer: "
     for note in facts.get("notes", ()):
         log.info("          %s", printable(note))
     log.info("  images  %s, %s", shape, data.pixels.description)
-    log.info("  steps   %d images each, %s", data.step_size() * trainer.world_size, epochs)
+    log.info("  steps   %d images each, %s%s", data.step_size() * trainer.world_size, epochs, length)
     log.info("  device  %s%s, precision %s", device(trainer), processes, trainer.precision)
     log.info("  folder  %s", printable(shorter_path(run)))
     if channels > 1 and data.pixels == "binary":
@@ -72,7 +78,7 @@ def log_results(metrics: Mapping[str, Any]) -> None:
     given = "" if condition == "none" else f", of p(x|y): given the {condition}"
     log.info("best checkpoint: epoch %d; nats per image%s", metrics["epoch"], given)
     rows = [["", "loss", "ELBO", "recon", "KL", "active"]]
-    for split in ("val", "test"):
+    for split in [split for split in ("val", "test") if f"{split}/loss" in metrics]:
         error = metrics.get(f"{split}/elbo_se", math.nan)
         loss, elbo, recon, kl = (f"{metrics[f'{split}/{name}']:.2f}" for name in ("loss", "elbo", "recon", "kl"))
         elbo += f" ± {error:.2f}" if math.isfinite(error) else ""

@@ -18,8 +18,8 @@ from src.data import user_images
 from src.data.labels import numbers_of
 from src.data.sources import Images
 from src.run import status
+from src.run.automatic import SOURCE
 from src.run.record import write_json
-from src.run.shape import SOURCE
 from src.run.status import State
 from src.support.errors import UserError
 from src.support.folders import RunFolder

@@ -20,7 +20,7 @@ from src.config.moved import current_paths
 from src.config.options import CONF, MONITORED, check_run
 from src.config.overrides import replace_null
 from src.config.schema import check_value
-from src.run.settle import settle
+from src.run.automatic import settle_if_readable, settle_options
 from src.support.errors import UserError, one_line
 from src.support.ranges import MAX_COUNT, Count, Whole
 from src.support.texts import read_yaml
@@ -250,7 +250,10 @@ def check_edges(plan: Plan) -> DictConfig:
             except ConfigCompositionException as error:
                 raise UserError(in_one_line(error, Path(CONF))) from error
             check_run(cfg)
-    settle(cfg)
+    if any(each.option.startswith("data") for each in dimensions):  # a trial says so of its images
+        settle_if_readable(cfg)
+    else:
+        settle_options(cfg)
     if given := [name for name in ("ckpt_path", "run_name", "resume", "sweep_name") if cfg[name]]:
         raise UserError(f"a search has a name alone, and goes on by it: leave {given[0]} out")
     strategy = cfg.trainer.get("strategy") not in (None, "auto")

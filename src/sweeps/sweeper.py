@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.hooks import refuse
 from src.config.multirun import compose_jobs
 from src.config.options import CONF, check_run
+from src.run.automatic import is_unsettled, settle_if_readable, settle_options
 from src.run.jobs_file import read_jobs
-from src.run.settle import settle
 from src.run.status import State
 from src.support.errors import DivergedError, UserError
 from src.support.folders import SweepFolder
@@ -100,6 +100,8 @@ class Sweep:
         overrides, configs = compose_jobs(self.config, Path(CONF))
         for cfg in configs:
             check_job(cfg)
+        if all(is_unsettled(cfg) for cfg in configs):  # there is no job that could be trained
+            settle_options(configs[0])
         return overrides, configs
 
     def check_folder(self, configs: list[DictConfig]) -> None:
@@ -231,7 +233,7 @@ def check_job(cfg: DictConfig) -> None:
         name = "run_name" if cfg.run_name else "resume"
         raise UserError(f"{name} is for one run: a sweep is named by sweep_name=NAME, and goes on when started again")
     check_run(cfg)
-    settle(cfg)
+    settle_if_readable(cfg)
     strategy, devices = cfg.trainer.get("strategy") not in (None, "auto"), cfg.trainer.devices
     if strategy or (isinstance(devices, int) and devices > 1) or cfg.trainer.get("num_nodes", 1) != 1:
         raise UserError("a sweep trains with one process a run: leave trainer=ddp and trainer.devices out")

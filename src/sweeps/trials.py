@@ -12,10 +12,10 @@ import hydra
 from omegaconf import DictConfig
 
 from src.run import status
+from src.run.automatic import settle_if_readable
 from src.run.checkpoint_file import epoch_count
 from src.run.job import Job
 from src.run.jobs_file import read_jobs
-from src.run.settle import settle
 from src.run.status import State
 from src.support.errors import DivergedError, UserError
 from src.support.folders import RunFolder
@@ -96,7 +96,7 @@ def check_folder(run: Path, overrides: list[str]) -> None:
 def compose(overrides: list[str]) -> DictConfig:
     """The configuration of a trial."""
     cfg = hydra.compose("train", overrides)
-    settle(cfg)
+    settle_if_readable(cfg)
     return cfg
 
 

@@ -88,8 +88,8 @@ print(sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
         (["trainer.precision=8"], "trainer.precision must be 32-true or"),
         (["trainer.devices=0"], "trainer.devices must be a whole number, 1 or more or auto"),
         (["trainer.ema=1"], "trainer.ema must be a number above 0 and below 1 or null, got 1"),
-        (["data.batch_size=0"], "data.batch_size must be a whole number, 1 or more, got 0"),
-        (["data.batch_size=[64]"], "data.batch_size must be a whole number, 1 or more, got"),
+        (["data.batch_size=0"], "data.batch_size must be a whole number, 1 or more or auto, got 0"),
+        (["data.batch_size=[64]"], "data.batch_size must be a whole number, 1 or more or auto, got"),
         (["data.shape=[1,28]"], "data.shape must be a list"),
         (["data.exclude_labels=4"], "data.exclude_labels must be a list"),
         (

@@ -127,7 +127,7 @@ def test_what_is_no_image_is_told_in_one_line(tmp_path):
         "cut.png": "can't be read as an image",
         "empty": "no image in it",
         "missing": "no such file or folder",
-        "thin.png": "nothing of it is left",
+        "thin.png": "nothing is left",
     }.items():
         with pytest.raises(UserError, match=words) as error:
             only(tmp_path / name)

@@ -48,7 +48,7 @@ def test_images_of_several_sizes_are_fitted(tmp_path):
     Image.new("RGB", (300, 200), (255, 0, 0)).save(own / "red.png")
     found = images(own)
     assert found.train.images.shape[1:] == (3, 8, 8)
-    assert any("2 sizes, fitted to 8 x 8" in note for note in found.notes)
+    assert any("2 sizes, such as 200 x 300 of red.png, fitted to 8 x 8" in note for note in found.notes)
     assert images(own, shape=[1, 12, 10]).train.images.shape[1:] == (1, 12, 10)
 
 
@@ -139,7 +139,7 @@ def test_folders_that_do_not_say_what_they_are(tmp_path):
     assert "the 12 images of test, which has no class folders, left out" in images(tmp_path / "c").notes
     write_folder(tmp_path / "d")
     (tmp_path / "d" / "loose.png").write_bytes(png(X[0]))
-    assert "1 images outside the class folders left out" in images(tmp_path / "d").notes
+    assert "1 image outside the class folders left out" in images(tmp_path / "d").notes
 
 
 def test_a_disk_without_images_is_not_searched_and_many_images_are_read(tmp_path, monkeypatch):

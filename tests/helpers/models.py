@@ -114,7 +114,7 @@ def small(
         size = shape[0] * 16
         return nn.Sequential(nn.Linear(in_features, 8), nn.Tanh(), nn.Linear(8, size), nn.Unflatten(1, shape))
 
-    return VAE((1, 4, 4), latents, encoder, decoder, posterior, prior, likelihood, condition)
+    return VAE((1, 4, 4), latents, encoder, decoder, posterior, prior, likelihood, condition=condition)
 
 
 def binary_vae(latents: int = 3) -> tuple[VAE, Tensor, Tensor]:

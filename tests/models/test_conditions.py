@@ -83,7 +83,14 @@ def known(with_prior: bool) -> tuple[VAE, Tensor, Tensor]:
         return nn.Sequential(layer, nn.Unflatten(1, shape))
 
     vae = VAE(
-        (1, 1, PIXELS), D, encoder, decoder, Gaussian(D), priors.Standard(D), GaussianLikelihood(SIGMA), condition
+        (1, 1, PIXELS),
+        D,
+        encoder,
+        decoder,
+        Gaussian(D),
+        priors.Standard(D),
+        GaussianLikelihood(SIGMA),
+        condition=condition,
     )
     return (
         vae.eval().requires_grad_(False),

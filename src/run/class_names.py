@@ -1,33 +1,19 @@
-"""What a configuration leaves to the images, settled before anything is built or written: their shape, their labels."""
+"""condition.labels=auto becomes the names of the images' classes, before anything is built or written."""
 
-from typing import Any
-
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from src.config.hooks import refuse
 from src.config.names import option_name
-from src.run.shape import settle_shape
 from src.support.errors import UserError, printable
 
 LONGEST = 100  # characters of a label's name
 
 
-class Settle(Callback):
-    """Hydra's hook before a single run, after its options were checked."""
+def settle_labels(cfg: DictConfig) -> None:
+    """Replace condition.labels=auto in the configuration of a run that begins by the names of its images' classes.
 
-    def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        refuse(settle, config)
-
-
-def settle(cfg: DictConfig) -> None:
-    """Replace data.shape=auto and condition.labels=auto in the checked configuration of a run by what its images have.
-
-    Raises UserError where they can't be read, or where the options do not fit them. A run that is resumed has all that
-    in its checkpoint.
+    Raises UserError where the images can't be read, or are of one class.
     """
-    settle_shape(cfg)
-    if cfg.ckpt_path is not None or OmegaConf.select(cfg, "condition.labels") != "auto":
+    if not has_unsettled_labels(cfg):
         return
     names = class_names(cfg)
     if len(names) < 2:
@@ -35,6 +21,11 @@ def settle(cfg: DictConfig) -> None:
         raise UserError(f"condition={name} needs images of two classes or more, and {cfg.data.name} has no labels")
     with read_write(cfg), open_dict(cfg):
         cfg.condition.labels = [plain_name(each) for each in names]
+
+
+def has_unsettled_labels(cfg: DictConfig) -> bool:
+    """Whether the labels of a run that begins are still `auto`."""
+    return cfg.ckpt_path is None and OmegaConf.select(cfg, "condition.labels") == "auto"
 
 
 def class_names(cfg: DictConfig) -> tuple[str, ...]:
