@@ -232,11 +232,9 @@ def check_sizes(options: dict[str, Any]) -> None:
 def check_condition(options: dict[str, Any]) -> None:
     """Raise UserError for a prior that would be ignored, since the condition has its own."""
     prior = option_name(str(options["prior"].get("_target_")))
-    if (options.get("condition") or {}).get("prior") is True and prior != PLAIN["prior"]:
-        raise UserError(
-            f"condition.prior=true is a Gaussian for each label, and prior={prior} would be ignored: "
-            "leave one of them out"
-        )
+    own = (options.get("condition") or {}).get("prior", "none")
+    if own != "none" and prior != PLAIN["prior"]:
+        raise UserError(f"condition.prior={own} replaces prior={prior}, which would be ignored: leave one of them out")
 
 
 def check_beta(cfg: DictConfig) -> None:

@@ -14,7 +14,7 @@ from torch.distributions import kl_divergence, register_kl
 
 from src.models.adapters import Forwarding, Wrapped
 from src.models.bounds import clamp_location, clamp_scale
-from src.models.distributions import CodeDistribution
+from src.models.distributions import CodeDistribution, Flow
 from src.models.gaussians import DiagonalGaussian
 from src.support.ranges import Count, check_arguments
 
@@ -29,7 +29,8 @@ class Label(nn.Module):
 
     shape: of an image, (C, H, W)
     labels: the names of the classes, whose order is that of the labels' numbers
-    prior: whether p(z|y) is a learned Gaussian of each label, which replaces the prior of the VAE
+    prior: the form of p(z|y), which replaces the prior of the VAE: `gaussian`, one of each label, or `flow`, a
+        normalizing flow of coupling layers that sees the label; `none`: there is the VAE's p(z) alone
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Label(nn.Module):
         shape: Sequence[Count],
         latent_dim: Count,
         labels: Annotated[Sequence[str], MinLen(2)] | Literal["auto"],
-        prior: bool = False,
+        prior: Literal["none", "gaussian", "flow"] = "none",
     ) -> None:
         super().__init__()
         if labels == "auto":
@@ -46,10 +47,11 @@ class Label(nn.Module):
         self.images = nn.Parameter(SPREAD * torch.randn(len(labels), 1, *shape[1:]))
         self.one_hot: Tensor
         self.register_buffer("one_hot", torch.eye(len(labels)), persistent=False)
-        self.has_prior = prior
-        if prior:
-            self.means = nn.Parameter(torch.zeros(len(labels), latent_dim))
-            self.log_scales = nn.Parameter(torch.zeros(len(labels), latent_dim))
+        self.has_prior, self.codes = prior != "none", None
+        if prior == "gaussian":
+            self.codes = GaussianCodes(latent_dim, len(labels))
+        elif prior == "flow":
+            self.codes = FlowCodes(latent_dim, len(labels))
 
     def beside_images(self, y: Tensor) -> Tensor:
         """The channels (B, planes, H, W) that the encoder sees beside images of these labels (B,)."""
@@ -61,22 +63,71 @@ class Label(nn.Module):
 
     def prior(self, y: Tensor) -> "PriorOfLabels":
         """p(z|y) for labels (B,), a distribution over codes (B, D)."""
-        return PriorOfLabels(self.gaussian(y))
-
-    def gaussian(self, y: Tensor) -> DiagonalGaussian:
-        """The Gaussian (B, D) of each of the labels (B,)."""
-        loc, log_scale = (each.index_select(0, y) for each in (self.means, self.log_scales))
-        return DiagonalGaussian(clamp_location(loc), *clamp_scale(log_scale))
+        if self.codes is None:
+            raise ValueError("prior=none has no p(z|y)")
+        return PriorOfLabels(self.codes(y))
 
     def carry(self, z: Tensor, y: Tensor, to: Tensor) -> Tensor:
         """The codes of images of the labels `to` (B,) that are where z (B, D) are among those of the labels y (B,).
 
-        They are z itself, or of p(z|y) those as many scales from the mean.
+        They are z itself, or of p(z|y) those of the same noise.
         """
-        if not self.has_prior:
+        if self.codes is None:
             return z
-        own, other = self.gaussian(y), self.gaussian(to)
-        return other.loc + other.scale * (z - own.loc) / own.scale
+        return self.codes.from_noise(self.codes.to_noise(z, y), to)
+
+
+class GaussianCodes(nn.Module):
+    """p(z|y) = N(m_y, diag(s_y^2)), which begins as N(0, I); called with labels (B,)."""
+
+    def __init__(self, latent_dim: int, labels: int) -> None:
+        super().__init__()
+        self.means = nn.Parameter(torch.zeros(labels, latent_dim))
+        self.log_scales = nn.Parameter(torch.zeros(labels, latent_dim))
+
+    def forward(self, y: Tensor) -> DiagonalGaussian:
+        """Distribution over (B, D)."""
+        loc, log_scale = (each.index_select(0, y) for each in (self.means, self.log_scales))
+        return DiagonalGaussian(clamp_location(loc), *clamp_scale(log_scale))
+
+    def to_noise(self, z: Tensor, y: Tensor) -> Tensor:
+        """The standard normal numbers (B, D) that codes z (B, D) are made of."""
+        p = self(y)
+        return (z - p.loc) / p.scale
+
+    def from_noise(self, noise: Tensor, y: Tensor) -> Tensor:
+        """The codes (B, D) that are made of standard normal numbers (B, D)."""
+        p = self(y)
+        return p.loc + p.scale * noise
+
+
+class FlowCodes(nn.Module):
+    """z = f(u; y), u ~ N(0, I): the flow of priors.py that sees the labels y (B,), begun near N(0, I)."""
+
+    TRANSFORMS, HIDDEN = 4, (64, 64)
+
+    def __init__(self, latent_dim: int, labels: int) -> None:
+        super().__init__()
+        from src.models.flows import autoregressive_transform  # zuko takes a second to import
+
+        self.latent_dim = latent_dim
+        self.one_hot: Tensor
+        self.register_buffer("one_hot", torch.eye(labels), persistent=False)
+        self.to_base = autoregressive_transform(latent_dim, labels, self.TRANSFORMS, self.HIDDEN, passes=2)
+
+    def forward(self, y: Tensor) -> Flow:
+        """Distribution over (B, D)."""
+        zeros = self.one_hot.new_zeros(len(y), self.latent_dim)
+        f = self.to_base(self.one_hot.index_select(0, y)).inv
+        return Flow(DiagonalGaussian(zeros, zeros + 1), f, evaluates_any_code=True)
+
+    def to_noise(self, z: Tensor, y: Tensor) -> Tensor:
+        """The standard normal numbers (B, D) that codes z (B, D) are made of."""
+        return self(y).f.inv(z)
+
+    def from_noise(self, noise: Tensor, y: Tensor) -> Tensor:
+        """The codes (B, D) that are made of standard normal numbers (B, D)."""
+        return self(y).f(noise)
 
 
 @final
@@ -86,16 +137,16 @@ class PriorOfLabels(Forwarding, CodeDistribution):
     Its `sample()` is one code of each label.
     """
 
-    def __init__(self, wrapped: DiagonalGaussian) -> None:
+    def __init__(self, wrapped: CodeDistribution) -> None:
         super().__init__(wrapped)
 
     def rsample_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         self.check(noise)
         return self.wrapped.rsample_and_log_prob(noise)
 
-    def quantiles(self, levels: Tensor) -> Tensor:
-        """Those of each label and dimension, (S, B, D) for levels (S,)."""
-        return self.wrapped.factors().icdf(levels[:, None, None])
+    def quantiles(self, levels: Tensor) -> Tensor | None:
+        """Those of each label and dimension, (S, B, D) for levels (S,); None without a closed form."""
+        return None if self.known_factors is None else self.known_factors.icdf(levels[:, None, None])
 
     def log_prob(self, value: Tensor) -> Tensor:
         self.check(value)
@@ -103,8 +154,8 @@ class PriorOfLabels(Forwarding, CodeDistribution):
 
     def check(self, z: Tensor) -> None:
         """Raise ValueError unless codes (..., B, D) are of as many images as there are labels."""
-        if z.shape[-2:] != self.wrapped.loc.shape:
-            count = len(self.wrapped.loc)
+        (count,) = self.batch_shape
+        if z.shape[-2] != count:
             raise ValueError(f"{count} labels need codes (..., {count}, {z.shape[-1]}), got {tuple(z.shape)}")
 
 

@@ -86,14 +86,13 @@ def conditional(
     posterior: nn.Module | None = None,
     prior: nn.Module | None = None,
     likelihood: nn.Module | None = None,
-    with_prior: bool = False,
+    own_prior: str = "none",
 ) -> VAE:
     """A VAE of 3 latents and 4 x 4 pixels that is conditional on four labels, perhaps in its prior too."""
-    condition = Label((1, 4, 4), 3, list("abcd"), with_prior)
-    if with_prior:
-        with torch.no_grad():
-            condition.means.normal_()
-            condition.log_scales.normal_(0, 0.3)
+    condition = Label((1, 4, 4), 3, list("abcd"), own_prior)
+    with torch.no_grad():
+        for weight in [] if condition.codes is None else condition.codes.parameters():
+            weight.normal_(0, 0.3)
     parts = (posterior or Gaussian(3), prior or priors.Standard(3), likelihood or Bernoulli())
     return small(*parts, condition=condition)
 

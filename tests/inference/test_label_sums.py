@@ -8,7 +8,7 @@ from src.data.batches import Batch
 from src.inference.importance import log_mean_weight, log_weights
 from src.inference.labels import label_posterior, log_frequencies, log_marginal, with_each_label
 from src.support.noise import Noise
-from src.tasks.evaluate.labels import joint_elbo, mark_conditional
+from src.tasks.evaluate.labels import joint_elbo
 from tests.helpers.models import conditional
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -45,10 +45,3 @@ def test_each_label_is_what_a_batch_of_that_label_gives():
     joint = (log_px + log_py[:, None])[[0, 1, 3]]
     torch.testing.assert_close((shares.log() + log_marginal(log_px, log_py))[[0, 1, 3]], joint)
     torch.testing.assert_close(log_marginal(log_px, log_py).exp(), joint.exp().sum(0))
-
-
-def test_numbers_of_p_of_x_given_y_are_named_so():
-    names = ["elbo", "recon", "kl", "nll_1000", "nll_tight", "nll_1000_same", "nll_tight_below", "bits_per_dim_elbo"]
-    others = ["images", "effective_samples", "nll_tight_effective_samples", "ssim", "aggregate_kl_at_most"]
-    marked = mark_conditional(dict.fromkeys([*names, *others], 0.0))
-    assert list(marked) == [*(f"{name}_given_label" for name in names), *others]

@@ -24,6 +24,7 @@ from src.training.trial import try_objective
 from tests.helpers.models import LIKELIHOODS, POSTERIORS, PRIORS, SIGMA, conditional
 
 D, LABELS, PIXELS = 3, 4, 6
+OWN_PRIORS = ("none", "gaussian", "flow")
 ONE_SAMPLE = {
     "elbo": objectives.ELBO(kl="sample"),
     "iwae": objectives.IWAE(1),
@@ -47,7 +48,7 @@ def binary(count: int = 12) -> tuple[Tensor, Tensor]:
     return torch.rand(count, 1, 4, 4).round(), torch.arange(count) % LABELS
 
 
-def known(with_prior: bool) -> tuple[VAE, Tensor, Tensor]:
+def known(own_prior: str) -> tuple[VAE, Tensor, Tensor]:
     """A linear-Gaussian conditional VAE, and the means (LABELS, PIXELS) and the covariance of its p(x|y).
 
     x = W z + W m_y + b_y + sigma e, where W m_y is the mean of p(z|y) with the condition's prior, which has the scale
@@ -56,13 +57,13 @@ def known(with_prior: bool) -> tuple[VAE, Tensor, Tensor]:
     """
     torch.manual_seed(3)
     w, b = torch.linalg.qr(torch.randn(PIXELS, D))[0] * torch.tensor([2.0, 1.0, 0.5]), torch.randn(LABELS, PIXELS)
-    condition = Label((1, 1, PIXELS), D, list("abcd"), with_prior)
-    scales = torch.tensor([1.5, 0.7, 1.0]) if with_prior else torch.ones(D)
-    if with_prior:
+    condition = Label((1, 1, PIXELS), D, list("abcd"), own_prior)
+    scales = torch.tensor([1.5, 0.7, 1.0]) if own_prior != "none" else torch.ones(D)
+    if own_prior != "none":
         with torch.no_grad():
-            condition.means.copy_(torch.randn(LABELS, D))
-            condition.log_scales.copy_(scales.log().expand(LABELS, D))
-    means = condition.means.detach() if with_prior else torch.zeros(LABELS, D)
+            condition.codes.means.copy_(torch.randn(LABELS, D))
+            condition.codes.log_scales.copy_(scales.log().expand(LABELS, D))
+    means = condition.codes.means.detach() if own_prior != "none" else torch.zeros(LABELS, D)
     precision = scales.pow(-2).diag() + w.T @ w / SIGMA**2
 
     def encoder(shape: tuple, out_features: int) -> nn.Module:
@@ -100,9 +101,9 @@ def known(with_prior: bool) -> tuple[VAE, Tensor, Tensor]:
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("with_prior", [False, True])
-def test_bounds_of_a_known_model_are_ordered_and_reach_log_p_of_x_given_y(with_prior):
-    vae, mean, covariance = known(with_prior)
+@pytest.mark.parametrize("own_prior", ["none", "gaussian"])
+def test_bounds_of_a_known_model_are_ordered_and_reach_log_p_of_x_given_y(own_prior):
+    vae, mean, covariance = known(own_prior)
     y = torch.arange(80) % LABELS
     px = MultivariateNormal(mean[y], covariance)
     x = px.sample()
@@ -117,10 +118,10 @@ def test_bounds_of_a_known_model_are_ordered_and_reach_log_p_of_x_given_y(with_p
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("with_prior", [False, True])
-def test_with_one_sample_all_objectives_are_the_elbo(with_prior):
+@pytest.mark.parametrize("own_prior", OWN_PRIORS)
+def test_with_one_sample_all_objectives_are_the_elbo(own_prior):
     x, y = binary()
-    vae, noise = conditional(with_prior=with_prior), torch.randn(1, len(x), D)
+    vae, noise = conditional(own_prior=own_prior), torch.randn(1, len(x), D)
     terms = {name: objective(vae.given(y), x, noise) for name, objective in ONE_SAMPLE.items()}
     for each in terms.values():
         torch.testing.assert_close(each.loss, terms["elbo"].loss, atol=1e-10, rtol=0)
@@ -132,7 +133,7 @@ def test_with_one_sample_all_objectives_are_the_elbo(with_prior):
 def test_the_kl_from_the_prior_of_a_label_is_that_of_the_gaussians():
     x, y = binary()
     for posterior in (Gaussian(D), Full(D)):
-        vae = conditional(posterior, with_prior=True)
+        vae = conditional(posterior, own_prior="gaussian")
         q, p = vae.given(y).encode(x), vae.given(y).prior()
         sampled = vae.given(y).draw(x, torch.randn(20_000, len(x), D)).log_ratio()
         error = sampled.std(0) / math.sqrt(len(sampled))
@@ -140,11 +141,11 @@ def test_the_kl_from_the_prior_of_a_label_is_that_of_the_gaussians():
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("with_prior", [False, True])
-def test_each_image_and_code_keeps_its_label(with_prior):
+@pytest.mark.parametrize("own_prior", OWN_PRIORS)
+def test_each_image_and_code_keeps_its_label(own_prior):
     """A batch of several labels gives what its images give by themselves."""
     x, y = binary()
-    vae, z = conditional(with_prior=with_prior), torch.randn(5, len(x), D)
+    vae, z = conditional(own_prior=own_prior), torch.randn(5, len(x), D)
     both = vae.given(y)
     for i in range(len(x)):
         one = vae.given(y[i : i + 1])
@@ -158,15 +159,15 @@ def test_each_image_and_code_keeps_its_label(with_prior):
     assert not torch.isclose(others.decode(z).mean, both.decode(z).mean).flatten(2).all(2).any()
 
 
-@pytest.mark.parametrize("with_prior", [False, True])
+@pytest.mark.parametrize("own_prior", OWN_PRIORS)
 @pytest.mark.parametrize(("labels", "others"), [(1, 5), (5, 1), (4, 5)])
-def test_other_numbers_of_labels_raise(labels, others, with_prior):
-    vae, x, z = conditional(with_prior=with_prior), binary(others)[0], torch.randn(2, others, D)
+def test_other_numbers_of_labels_raise(labels, others, own_prior):
+    vae, x, z = conditional(own_prior=own_prior), binary(others)[0], torch.randn(2, others, D)
     view, error = vae.given(torch.zeros(labels, dtype=torch.long)), f"{labels} labels"
     calls = [lambda: view.encode(x), lambda: view.decode(z), lambda: view.decode(z[0]), lambda: view.sample(others)]
     calls += [lambda: view.embed(x), lambda: view.reconstruct(x), lambda: view.sample_codes(others)]
     calls += [lambda: view.draw(x, z), lambda: view.log_joint(x, z)]
-    if with_prior:
+    if own_prior != "none":
         q = vae.given(torch.zeros(others, dtype=torch.long)).encode(x)
         calls += [lambda: view.prior().log_prob(z), lambda: view.prior().rsample_and_log_prob(z)]
         calls += [lambda: torch.distributions.kl_divergence(q, view.prior())]
@@ -175,11 +176,11 @@ def test_other_numbers_of_labels_raise(labels, others, with_prior):
             call()
 
 
-@pytest.mark.parametrize("with_prior", [False, True])
-def test_a_conditional_model_without_labels_raises_a_line(with_prior):
-    vae, x = conditional(with_prior=with_prior), binary()[0]
+@pytest.mark.parametrize("own_prior", OWN_PRIORS)
+def test_a_conditional_model_without_labels_raises_a_line(own_prior):
+    vae, x = conditional(own_prior=own_prior), binary()[0]
     calls = [lambda: vae.encode(x), lambda: vae.decode(torch.randn(12, D)), lambda: vae.sample(3), lambda: vae.embed(x)]
-    calls += [vae.prior] if with_prior else []
+    calls += [vae.prior] if own_prior != "none" else []
     for call in calls:
         with pytest.raises(ValueError, match=r"this model is conditional on labels: use vae.given\(y\)"):
             call()
@@ -208,16 +209,29 @@ def test_a_view_shares_the_weights_and_leaves_the_model_alone():
 
 
 def test_a_prior_of_each_label_samples_one_code_of_each():
-    vae = conditional(with_prior=True)
+    vae = conditional(own_prior="gaussian")
     with torch.no_grad():
-        vae.condition.means.copy_(100 * torch.arange(LABELS)[:, None].expand(-1, D))
+        vae.condition.codes.means.copy_(100 * torch.arange(LABELS)[:, None].expand(-1, D))
     y = torch.tensor([3, 1, 1, 0])
     z = vae.given(y).sample_codes(4)
     assert torch.equal((z / 100).round(), y[:, None].expand(-1, D).float())
     assert vae.given(y).prior().quantiles(torch.tensor([0.5, 0.9])).shape == (2, 4, D)
-    own, other = (vae.condition.gaussian(each) for each in (y, y.flip(0)))
+    own, other = (vae.condition.codes(each) for each in (y, y.flip(0)))
     moved = vae.condition.carry(z, y, y.flip(0))
     torch.testing.assert_close((moved - other.loc) / other.scale, (z - own.loc) / own.scale, atol=1e-3, rtol=0)
+
+
+def test_a_flow_carries_codes_by_their_noise():
+    vae = conditional(own_prior="flow")
+    y, codes = torch.tensor([3, 1, 1, 0]), vae.condition.codes
+    with torch.no_grad():
+        noise = torch.randn(4, D)
+        z = codes.from_noise(noise, y)
+        torch.testing.assert_close(z, codes(y).rsample_and_log_prob(noise)[0])
+        torch.testing.assert_close(codes.to_noise(z, y), noise, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            vae.condition.carry(z, y, y.flip(0)), codes.from_noise(noise, y.flip(0)), atol=1e-4, rtol=1e-4
+        )
 
 
 def test_pseudo_inputs_have_labels_in_turn():
@@ -228,18 +242,18 @@ def test_pseudo_inputs_have_labels_in_turn():
 
 
 COMBINATIONS = [
-    *((q, p, "bernoulli", o, False) for q, p, o in itertools.product(POSTERIORS, PRIORS, OBJECTIVES)),
-    *(("gaussian", "standard", each, "elbo", False) for each in LIKELIHOODS),
-    *((q, "standard", "bernoulli", o, True) for q, o in itertools.product(POSTERIORS, OBJECTIVES)),
+    *((q, p, "bernoulli", o, "none") for q, p, o in itertools.product(POSTERIORS, PRIORS, OBJECTIVES)),
+    *(("gaussian", "standard", each, "elbo", "none") for each in LIKELIHOODS),
+    *((q, "standard", "bernoulli", o, own) for q, o, own in itertools.product(POSTERIORS, OBJECTIVES, OWN_PRIORS[1:])),
 ]
 
 
 def test_every_combination_trains_all_its_parameters_or_is_refused():
     torch.manual_seed(0)
     accepted = 0
-    for posterior, prior, likelihood, objective, with_prior in COMBINATIONS:
-        vae = conditional(POSTERIORS[posterior](D), PRIORS[prior](D), LIKELIHOODS[likelihood](), with_prior)
-        minimised, name = OBJECTIVES[objective], f"{posterior} {prior} {likelihood} {objective} {with_prior}"
+    for posterior, prior, likelihood, objective, own_prior in COMBINATIONS:
+        vae = conditional(POSTERIORS[posterior](D), PRIORS[prior](D), LIKELIHOODS[likelihood](), own_prior)
+        minimised, name = OBJECTIVES[objective], f"{posterior} {prior} {likelihood} {objective} {own_prior}"
         try:
             try_objective(vae, minimised, [2, 1, 4, 4])
         except UserError as error:

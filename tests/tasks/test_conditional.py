@@ -18,6 +18,7 @@ from src.support.errors import UserError
 from src.support.noise import Noise
 from src.support.statistics import flatten
 from src.tasks.anomaly.scores import SCORES, evaluate_scores, make_scores, negative_elbo
+from src.tasks.conditional import mark_conditional
 from src.tasks.inpaint import inpaint
 from src.tasks.interpolate import interpolate
 from src.tasks.own_images import examples
@@ -64,7 +65,7 @@ def test_samples_of_a_training_are_equally_many_of_each_class(conditional):
 
 
 def test_a_run_that_is_resumed_has_the_weights_of_one_that_was_not(run, resume, tmp_path):
-    options = ("condition=label", "condition.prior=true")
+    options = ("condition=label", "condition.prior=gaussian")
     straight = run(*options, "trainer.max_epochs=3", "lr_schedule=constant", folder="straight")
     cut = run(*options, "trainer.max_epochs=2", "lr_schedule=constant", folder="cut")
     assert identical(weights(resume(cut, "trainer.max_epochs=3")), weights(straight))
@@ -97,6 +98,17 @@ def test_an_evaluation_names_what_is_given_the_label(applied, conditional, opene
     assert numbers["bayes_accuracy"] == pytest.approx((guessed == labels).mean())
     assert numbers["bayes_accuracy"] > 0.5
     assert np.array_equal(infer_labels(opened, opened.data.test.images[:30]), guessed)
+
+
+def test_numbers_of_p_of_x_given_y_are_named_so(opened, finished):
+    names = ["elbo", "recon", "kl", "nll_1000", "nll_tight", "nll_1000_same", "nll_tight_below", "bits_per_dim_elbo"]
+    names += ["nll", "nats_saved", "fade_minus_linear"]
+    others = ["images", "effective_samples", "nll_tight_effective_samples", "ssim", "aggregate_kl_at_most"]
+    others += ["nll_mean_fill"]
+    numbers = dict.fromkeys([*names, *others], 0.0)
+    marked = mark_conditional(opened, {"row": numbers})["row"]
+    assert list(marked) == [*(f"{name}_given_label" for name in names), *others]
+    assert mark_conditional(build.open_run(finished), {"row": numbers}) == {"row": numbers}
 
 
 def test_anomaly_scores_use_no_label_of_an_image(opened):
@@ -177,7 +189,7 @@ def test_a_comparison_with_a_model_of_p_of_x_is_refused(applied, conditional, fi
     with pytest.raises(UserError, match=r"can't be compared: condition is label of run, none of other"):
         applied(conditional, "task=compare", f"task.other={finished}")
     numbers, _ = applied(conditional, "task=compare", f"task.other={conditional}", "task.count=2")
-    assert flatten(numbers)["elbo/difference"] == 0
+    assert flatten(numbers)["elbo_given_label/difference"] == 0
 
 
 TASKS = {
@@ -211,6 +223,6 @@ def test_pictures_of_single_images_are_of_their_labels(task, opened, tmp_path):
 )
 def test_every_task_takes_a_prior_of_each_label(task, run, applied):
     folder = run(
-        "condition=label", "condition.prior=true", "latent_dim=2", "data.batch_size=16", "trainer.max_epochs=4"
+        "condition=label", "condition.prior=gaussian", "latent_dim=2", "data.batch_size=16", "trainer.max_epochs=4"
     )
     assert applied(folder, *task)[0]

@@ -1,9 +1,5 @@
 """Numbers of a conditional model: the accuracy of p(y|x), by Bayes' rule, and bounds on log p(x) beside log p(x|y)."""
 
-import re
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,13 +9,6 @@ from src.data.sources import Split
 from src.evaluation.labels import SAMPLES, log_likelihoods, log_prior
 from src.inference.labels import log_marginal
 from src.support.statistics import Estimate, estimate
-
-OF_LABEL = re.compile(r"elbo|recon|kl|nll_(\d+|tight)(_same|_below)?|bits_per_dim_\w+")
-
-
-def mark_conditional(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers with other names for those of p(x|y): none of them can be compared with one of p(x)."""
-    return {f"{name}_given_label" if OF_LABEL.fullmatch(name) else name: value for name, value in numbers.items()}
 
 
 def joint_elbo(elbo: np.ndarray, labels: np.ndarray, log_py: Tensor) -> np.ndarray:

@@ -24,8 +24,9 @@ from src.support.folders import ResultsFolder
 from src.support.noise import BLOCK, Noise
 from src.support.ranges import Several, Whole
 from src.support.statistics import Estimate, Noted, estimate
+from src.tasks.conditional import given_labels, mark_conditional
 from src.tasks.evaluate import pictures
-from src.tasks.evaluate.labels import mark_conditional, of_labels
+from src.tasks.evaluate.labels import of_labels
 from src.tasks.evaluate.latents import latent_use, representation
 
 ENCODER, MIXTURE = "the encoder's posterior", "a mixture made for each image"
@@ -80,9 +81,9 @@ def evaluate(
         numbers |= generation(run)
     numbers |= {name: Noted(numbers[name], note) for name, note in notes(numbers, terms, samples).items()}
     if run.vae.condition is not None:
-        numbers = mark_conditional(numbers) | of_labels(run, chosen, terms["elbo"])
+        numbers = mark_conditional(run, numbers) | of_labels(run, chosen, terms["elbo"])
     caption = f"{len(chosen.images):,} {split} images of {run.config.data.name}"
-    caption += ", given their labels" if run.vae.condition is not None else ""
+    caption += given_labels(run)
     convergence = mean_curves(curves, samples) if curves else None
     figure = pictures.evaluation(run.config.title, caption, convergence, kl_per_dim)
     write_image(figure, folder / "evaluation.png", scale=2)
