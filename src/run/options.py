@@ -13,6 +13,7 @@ WITHOUT_EFFECT = (*REQUEST, "logger", "callbacks", "hydra", "data.root", "data.s
 IMAGE_SOURCE = ("data.path", "data.source")  # options that change no number either, in runs on the same images
 # options of groups that were added later, with the value that means what runs of before did
 ADDED = {"trainer": {"patience": None}, "model": {"start": "zero"}}
+NEW_GROUPS = ("condition",)  # that were added later, and are empty where runs do as those of before
 ABSENT = "–"  # the value of an option that a configuration lacks
 Repeats = Callable[[str, list[Any], str, list[Any]], bool]
 
@@ -41,6 +42,7 @@ def with_added_options(config: dict[str, Any]) -> dict[str, Any]:
 
 def without_added_options(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration without the options that were added later, where they mean what runs of before did."""
+    config = {name: value for name, value in config.items() if value or name not in NEW_GROUPS}
     return config | {
         group: {name: value for name, value in config[group].items() if name not in added or value != added[name]}
         for group, added in ADDED.items()

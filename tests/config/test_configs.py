@@ -111,4 +111,4 @@ def test_the_schemas_state_the_defaults_that_conf_does():
         stated = {k: v for k, v in OmegaConf.to_container(OmegaConf.structured(schema)).items() if v != "???"}
         shipped = OmegaConf.load(Path(CONF) / f"{name}.yaml")
         assert {k: shipped[k] for k in stated if k in shipped} == {k: stated[k] for k in stated if k in shipped}
-        assert set(stated) - set(shipped) <= {"logger", "callbacks"}
+        assert set(stated) - set(shipped) <= {"logger", "callbacks", "condition"}
