@@ -155,12 +155,21 @@ def test_the_gated_decoder_has_the_widths_of_the_encoder_in_reverse():
         assert [layer.in_features for layer in network.layers[::2]] == inputs
 
 
-def test_a_residual_block_adds_two_convolutions_of_activations():
+@pytest.mark.parametrize(("channels", "groups"), [(8, 2), (6, 1), (1, 0)])
+def test_a_residual_block_adds_two_convolutions_of_normalised_activations(channels, groups):
     torch.manual_seed(0)
-    made, x = block(3, "silu"), torch.randn(2, 3, 5, 4)
-    _, first, _, second = made
-    silu = torch.nn.functional.silu
-    torch.testing.assert_close(made(x), x + second(silu(first(silu(x)))))
+    made, x = block(channels, "silu"), torch.randn(2, channels, 5, 4)
+    h = x
+    for layer in made:
+        if isinstance(layer, torch.nn.GroupNorm):
+            of_group = h.unflatten(1, (groups, -1)).flatten(2)
+            of_group = of_group - of_group.mean(2, keepdim=True)
+            h = (of_group / (of_group.square().mean(2, keepdim=True) + 1e-5).sqrt()).reshape(h.shape)
+        else:
+            h = torch.nn.functional.silu(h) if isinstance(layer, torch.nn.SiLU) else layer(h)
+    kinds = [type(layer).__name__ for layer in made]
+    assert kinds == 2 * [*["GroupNorm"] * (groups > 0), "SiLU", "Conv2d"]
+    torch.testing.assert_close(made(x), x + h)
 
 
 @pytest.mark.parametrize("depth", [1, 2])

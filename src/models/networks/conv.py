@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.models.networks.layers import FORMAT, Activation, DoublingConvTranspose2d, Shape, activate
+from src.models.networks.layers import FORMAT, Activation, DoublingConvTranspose2d, Shape, Skip, activate
 from src.models.networks.mlp import mlp
 from src.support.ranges import Count, Depth, Widths, check_arguments
 
@@ -27,19 +27,43 @@ def shape_after_strides(shape: Shape, channels: Sequence[int]) -> Shape:
     return channels[-1], -(-shape[1] // factor), -(-shape[2] // factor)
 
 
-def halving(c_in: int, c_out: int) -> nn.Conv2d:
-    """A convolution that halves height and width."""
-    return nn.Conv2d(c_in, c_out, kernel_size=4, stride=2, padding=1)
-
-
-def same_size(c_in: int, c_out: int) -> nn.Conv2d:
+def same_size(channels: int) -> nn.Conv2d:
     """A convolution that keeps height and width."""
-    return nn.Conv2d(c_in, c_out, kernel_size=3, padding=1)
+    return nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+
+def skip_layers(channels: int, depth: int, activation: Activation) -> list[nn.Module]:
+    """Convolutions that keep the size, `depth` - 1 of them, each added to what it is given.
+
+    Without that, little of the image and of the gradient passes through many layers.
+    """
+    return [Skip(activate(activation), same_size(channels)) for _ in range(depth - 1)]
+
+
+def down_layers(
+    shape: Shape, channels: Sequence[int], blocks: Sequence[Sequence[nn.Module]], activation: Activation
+) -> nn.Sequential:
+    """For each of `channels` a stride-2 convolution, its `blocks`, which keep the size, and an activation."""
+    layers: list[nn.Module] = []
+    for c_in, c_out, of_size in zip([shape[0], *channels], channels, blocks, strict=False):
+        convolution = nn.Conv2d(c_in, c_out, kernel_size=4, stride=2, padding=1)
+        layers += [convolution, *of_size, activate(activation)]
+    return nn.Sequential(*layers).to(memory_format=FORMAT)
+
+
+def up_layers(
+    shape: Shape, channels: Sequence[int], blocks: Sequence[Sequence[nn.Module]], activation: Activation
+) -> nn.Sequential:
+    """The reverse of `down_layers`, with stride-2 transposed convolutions."""
+    layers: list[nn.Module] = []
+    for c_in, c_out, of_size in reversed(list(zip(channels, [shape[0], *channels[:-1]], blocks, strict=True))):
+        layers += [*of_size, activate(activation), DoublingConvTranspose2d(c_in, c_out)]
+    return nn.Sequential(*layers).to(memory_format=FORMAT)
 
 
 @check_arguments
 class ConvEncoder(nn.Module):
-    """For each of `channels` a stride-2 convolution and `depth` - 1 that keep the size, then one hidden layer.
+    """For each of `channels` a stride-2 convolution and `depth` - 1 residual ones of the same size; one hidden layer.
 
     Images whose sides the strides do not divide are surrounded by zeros, as the convolutions do themselves: black,
     which is in the range of every likelihood's pixels.
@@ -56,12 +80,8 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.padding = padding_for_strides(shape, channels)
-        layers = []
-        for c_in, c_out in zip([shape[0], *channels], channels, strict=False):
-            layers += [halving(c_in, c_out), activate(activation)]
-            for _ in range(depth - 1):
-                layers += [same_size(c_out, c_out), activate(activation)]
-        self.convolutions = nn.Sequential(*layers).to(memory_format=FORMAT)
+        blocks = [skip_layers(count, depth, activation) for count in channels]
+        self.convolutions = down_layers(shape, channels, blocks, activation)
         self.head = mlp([math.prod(shape_after_strides(shape, channels)), hidden, out_features], activation)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,8 +92,8 @@ class ConvEncoder(nn.Module):
 
 @check_arguments
 class ConvDecoder(nn.Module):
-    """One hidden layer, then for each of `channels` (in the encoder's order) `depth` - 1 convolutions that keep the
-    size and a stride-2 transposed convolution.
+    """The encoder in reverse: one hidden layer, then for each of `channels` (in the encoder's order) `depth` - 1
+    convolutions of the same size and a stride-2 transposed one.
 
     Where the strides do not divide the image's sides, the pixels that the encoder adds are cut off.
     """
@@ -92,12 +112,8 @@ class ConvDecoder(nn.Module):
         self.padding = left, _, top, _ = padding_for_strides(shape, channels)
         self.inside = (..., slice(top, top + shape[1]), slice(left, left + shape[2]))
         self.head = mlp([in_features, hidden, math.prod(self.start)], activation)
-        layers = []
-        for c_in, c_out in zip(reversed(channels), [*reversed(channels[:-1]), shape[0]], strict=True):
-            for _ in range(depth - 1):
-                layers += [activate(activation), same_size(c_in, c_in)]
-            layers += [activate(activation), DoublingConvTranspose2d(c_in, c_out)]
-        self.convolutions = nn.Sequential(*layers).to(memory_format=FORMAT)
+        blocks = [skip_layers(count, depth, activation) for count in channels]
+        self.convolutions = up_layers(shape, channels, blocks, activation)
 
     def forward(self, z: Tensor) -> Tensor:
         image = self.convolutions(self.head(z).unflatten(1, self.start))

@@ -6,28 +6,35 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.models.networks.conv import halving, padding_for_strides, same_size, shape_after_strides
-from src.models.networks.layers import FORMAT, Activation, DoublingConvTranspose2d, Shape, Skip, activate
+from src.models.networks.conv import down_layers, padding_for_strides, same_size, shape_after_strides, up_layers
+from src.models.networks.layers import Activation, Shape, Skip, activate
 from src.models.networks.mlp import mlp
 from src.support.ranges import Count, Depth, Widths, check_arguments
 
+GROUP = 4  # channels that are normalised together
+
 
 def block(channels: int, activation: Activation) -> Skip:
-    """A residual block with the activations before its convolutions (He et al., 2016b).
+    """A residual block with normalisation and activation before each convolution (He et al., 2016b).
 
-    It has no normalisation: with batch statistics, an image's numbers would depend on other images, and without them
-    the training is stable, since at PyTorch's initial weights a block adds little to what it is given.
+    What is normalised are groups of channels of an image (Wu and He, 2018), so that its numbers depend on no other
+    image. A single channel is not: of a single pixel nothing would be left.
     """
-    layers = [activate(activation), same_size(channels, channels)]
-    return Skip(*layers, activate(activation), same_size(channels, channels))
+    groups = channels // GROUP if channels % GROUP == 0 else 1
+    layers: list[nn.Module] = []
+    for _ in range(2):
+        layers += [nn.GroupNorm(groups, channels)] if channels > 1 else []
+        layers += [activate(activation), same_size(channels)]
+    return Skip(*layers)
 
 
-def blocks_of_sizes(channels: Sequence[int], depth: int) -> list[int]:
-    """The number of residual blocks for each of `channels`: `depth`, but none for the first if there are others.
+def blocks_of_sizes(channels: Sequence[int], depth: int, activation: Activation) -> list[list[Skip]]:
+    """The residual blocks for each of `channels`: `depth`, but none for the first if there are others.
 
-    On the largest images a block takes twice as long as on the next ones, and improves the ELBO less.
+    On the largest images a block takes longer than on the next ones, and improves the ELBO less.
     """
-    return [depth] * len(channels) if len(channels) == 1 else [0, *[depth] * (len(channels) - 1)]
+    counts = [depth] * len(channels) if len(channels) == 1 else [0, *[depth] * (len(channels) - 1)]
+    return [[block(c, activation) for _ in range(count)] for c, count in zip(channels, counts, strict=True)]
 
 
 @check_arguments
@@ -48,10 +55,7 @@ class ResNetEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.padding = padding_for_strides(shape, channels)
-        layers = []
-        for c_in, c_out, blocks in zip([shape[0], *channels], channels, blocks_of_sizes(channels, depth), strict=False):
-            layers += [halving(c_in, c_out), *(block(c_out, activation) for _ in range(blocks)), activate(activation)]
-        self.convolutions = nn.Sequential(*layers).to(memory_format=FORMAT)
+        self.convolutions = down_layers(shape, channels, blocks_of_sizes(channels, depth, activation), activation)
         self.head = mlp([math.prod(shape_after_strides(shape, channels)), hidden, out_features], activation)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,12 +86,7 @@ class ResNetDecoder(nn.Module):
         self.padding = left, _, top, _ = padding_for_strides(shape, channels)
         self.inside = (..., slice(top, top + shape[1]), slice(left, left + shape[2]))
         self.head = mlp([in_features, hidden, math.prod(self.start)], activation)
-        layers: list[nn.Module] = []
-        sizes = zip(channels, [shape[0], *channels[:-1]], blocks_of_sizes(channels, depth), strict=True)
-        for c_in, c_out, blocks in reversed(list(sizes)):
-            layers += [block(c_in, activation) for _ in range(blocks)]
-            layers += [activate(activation), DoublingConvTranspose2d(c_in, c_out)]
-        self.convolutions = nn.Sequential(*layers).to(memory_format=FORMAT)
+        self.convolutions = up_layers(shape, channels, blocks_of_sizes(channels, depth, activation), activation)
 
     def forward(self, z: Tensor) -> Tensor:
         image = self.convolutions(self.head(z).unflatten(1, self.start))
