@@ -110,8 +110,8 @@ def test_a_group_needs_a_choice(word):
         (["vamp"], "'vamp' is not an option: did you mean experiment=vamp or prior=vamp?"),
         (
             ["data=images", "data.path=my,own"],
-            "data.path=my,own has several values: -m tries each of them; a name with a comma needs quotes within quotes: "
-            "\"data.path='my,own'\"",
+            "data.path=my,own has several values: -m tries each of them; a name with a comma needs quotes within quotes"
+            ": \"data.path='my,own'\"",
         ),
         (["beta=1,2"], "beta=1,2 has several values: -m tries each of them; a list is beta=[1,2]"),
         (["foo"], "'foo' is not an option: give option=value, without a blank beside the ="),
