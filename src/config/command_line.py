@@ -96,7 +96,7 @@ def in_one_line(error: Exception, groups: Path, command: str = "train") -> str:
         option, _, values = override.partition("=")
         a_list = "" if (groups / option).is_dir() else f"; a list is {option}=[{values}]"
         if option.rpartition(".")[2] in PATHS:
-            a_list = f"; a name with a comma needs quotes within quotes: \"{option}='{values}'\""
+            a_list = f"; for a comma in a name: \"{option}='{values}'\""
         return f"{override} has several values: -m tries each of them{a_list}"
     if text.startswith("You must specify '"):
         group = text.split("'")[1]

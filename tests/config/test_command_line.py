@@ -109,9 +109,8 @@ def test_a_group_needs_a_choice(word):
         (["sample"], f"'sample' is not an option: a task is done on a trained run: {APPLY}sample"),
         (["vamp"], "'vamp' is not an option: did you mean experiment=vamp or prior=vamp?"),
         (
-            ["data=images", "data.path=my,own"],
-            "data.path=my,own has several values: -m tries each of them; a name with a comma needs quotes within quotes"
-            ": \"data.path='my,own'\"",
+            ["data=images", "data.path=a,b"],
+            "data.path=a,b has several values: -m tries each of them; for a comma in a name: \"data.path='a,b'\"",
         ),
         (["beta=1,2"], "beta=1,2 has several values: -m tries each of them; a list is beta=[1,2]"),
         (["foo"], "'foo' is not an option: give option=value, without a blank beside the ="),
