@@ -36,6 +36,25 @@ def estimate(values: np.ndarray) -> Estimate:
     return Estimate(float(values.mean()), se)
 
 
+def estimate_by(values: np.ndarray, rows: np.ndarray, known: np.ndarray) -> Estimate:
+    """The mean over N images of what is measured for n of them, by a number that all of them have; the regression
+    estimator of survey sampling with slope one.
+
+    It is the mean of `known` (N,) minus the mean of known[rows] - values, whose standard error is smaller than that of
+    the mean of `values` where the two go together. The n images are a sample of the N, which are one of all images.
+
+    values: (n,), at the images `rows` (n,); known: (N,)
+    """
+    known, values = np.asarray(known, np.float64), np.asarray(values, np.float64)
+    gap = known[rows] - values
+    mean, count, total = float(known.mean() - gap.mean()), len(values), len(known)
+    if count < 2:
+        return Estimate(mean, None)
+    together = np.cov(known[rows], gap)[0, 1]
+    variance = known.var(ddof=1) / total + gap.var(ddof=1) / count - 2 * together / total
+    return Estimate(mean, math.sqrt(max(0.0, float(variance))))
+
+
 def share(flags: np.ndarray) -> Interval:
     """The share of `flags` (N,) that are true, with Wilson's interval, which has a width at 0 and 1, too."""
     from scipy.stats import binomtest

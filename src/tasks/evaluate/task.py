@@ -15,6 +15,7 @@ from tqdm import tqdm
 from src.build import Run
 from src.data.batches import Batch
 from src.data.pixels import Pixels, as_input
+from src.data.selection import evenly_spread_rows
 from src.data.sources import Split
 from src.evaluation import quality, samplers
 from src.figures.animation import write_image
@@ -23,7 +24,7 @@ from src.support.files import atomic_path
 from src.support.folders import ResultsFolder
 from src.support.noise import BLOCK, Noise
 from src.support.ranges import Several, Whole
-from src.support.statistics import Estimate, Noted, estimate
+from src.support.statistics import Estimate, Noted, estimate, estimate_by
 from src.tasks.conditional import given_labels, mark_conditional
 from src.tasks.evaluate import pictures
 from src.tasks.evaluate.labels import of_labels
@@ -42,6 +43,7 @@ def evaluate(
     split: Literal["test", "val"],
     samples: Whole,
     images: Several | None,
+    nll_images: Several | None,
     tight_images: Literal[0] | Several,
     precision: Literal["32-true", "bf16-mixed"],
     sample_quality: bool,
@@ -56,6 +58,8 @@ def evaluate(
     nll_tight         from as many samples of the mixture of proposals.py, made for each image, for the first
                       `tight_images`: the more reliable one. nll_K_same is nll_K of the same images, nll_tight_below
                       the difference of the two
+    nll_K_all, nll_tight_all   of all images where these are of some alone: their mean ELBO, corrected by the mean
+                      difference on these. With `nll_images` those are evenly spread over the split
     The median of the effective samples of both, and the share of images that have fewer than 20, follow; then those of
     `latent_use`, `reconstruction` and `representation`. Only the quality of samples is always measured against as many
     test images as there are. Bounds of a conditional model are of log p(x|y), have names that end in `given_label`, and
@@ -65,13 +69,15 @@ def evaluate(
     terms: Terms = metrics.elbo_terms(run.vae, run.batches(chosen), Noise(run.seed))
     means, kl_per_dim = metrics.dimensions(run.vae, run.batches(chosen))
     curves: Terms = {}
+    rows = evenly_spread_rows(len(chosen.images), nll_images or len(chosen.images))
     if samples:
-        estimates, curves[ENCODER] = likelihood(run, chosen, samples, precision)
+        estimates, curves[ENCODER] = likelihood(run, chosen.take(rows), samples, precision)
         terms |= estimates
     if samples and tight_images:
-        estimates, curves[MIXTURE] = likelihood(run, chosen.take(slice(tight_images)), samples, precision, tight=True)
+        some = chosen.take(rows[:tight_images])
+        estimates, curves[MIXTURE] = likelihood(run, some, samples, precision, tight=True)
         terms |= estimates
-    numbers = summary(terms, samples)
+    numbers = summary(terms, rows, samples)
     warn(numbers, samples)
     if run.data.pixels != Pixels.BINARY:
         numbers |= bits(numbers, run.data.pixels == Pixels.DEQUANTIZED, chosen.images[0].size)
@@ -88,7 +94,7 @@ def evaluate(
     figure = pictures.evaluation(run.config.title, caption, convergence, kl_per_dim)
     write_image(figure, folder / "evaluation.png", scale=2)
     with atomic_path(ResultsFolder(folder).terms) as path:
-        np.savez(path, index=np.arange(len(chosen.images)), **terms)
+        np.savez(path, index=np.arange(len(chosen.images)), nll_index=rows, **terms)
     return numbers
 
 
@@ -119,8 +125,8 @@ def mean_curves(curves: Terms, samples: int) -> pictures.Convergence:
     return pictures.Convergence(rungs, nll, images)
 
 
-def summary(terms: Terms, samples: int) -> dict[str, Any]:
-    """The means of the terms (N,) of each image with their standard errors."""
+def summary(terms: Terms, rows: np.ndarray, samples: int) -> dict[str, Any]:
+    """The means of the terms (N,) of each image with their standard errors; `rows` are the images of the estimates."""
     numbers: dict[str, Any] = {"images": len(terms["elbo"])}
     numbers |= {name: estimate(terms[name]) for name in ("elbo", "recon", "kl")}
     if "nll" in terms:
@@ -133,6 +139,9 @@ def summary(terms: Terms, samples: int) -> dict[str, Any]:
         numbers["nll_tight_below"] = estimate(same - terms["nll_tight"])
         effective = importance.effective_summary(terms["effective_tight"])
         numbers |= {f"nll_tight_{name}": value for name, value in effective.items()}
+    for name, key in ((f"nll_{samples}", "nll"), ("nll_tight", "nll_tight")):
+        if key in terms and len(terms[key]) < len(terms["elbo"]):
+            numbers[f"{name}_all"] = estimate_by(terms[key], rows[: len(terms[key])], -terms["elbo"])
     return numbers
 
 
@@ -142,6 +151,7 @@ def notes(numbers: dict[str, Any], terms: Terms, samples: int) -> dict[str, str]
     if "nll_tight" in terms:
         count, tight = len(terms["nll"]), len(terms["nll_tight"])
         same = f"the first {tight:,} of them" if tight < count else "the same images"
+        beside |= dict.fromkeys((name for name in numbers if name.endswith("_all")), "by the ELBO of all images")
         beside[f"nll_{samples}"] = f"{count:,} images"
         beside |= dict.fromkeys(("nll_tight", f"nll_{samples}_same", "nll_tight_below"), same)
     if "mutual_information" in numbers:
