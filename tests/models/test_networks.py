@@ -202,6 +202,16 @@ def test_convolutions_of_depth_one_are_those_of_before():
     assert list(networks[1][0].state_dict()) == names
 
 
+@pytest.mark.parametrize("kind", [(ConvEncoder, ConvDecoder), (ResNetEncoder, ResNetDecoder)])
+def test_images_and_codes_pass_through_any_depth(kind):
+    torch.manual_seed(0)
+    options = {"channels": [4, 8], "depth": 30, "hidden": 16, "activation": "silu"}
+    encoder, decoder = kind[0]((1, 8, 8), 5, **options), kind[1](5, (1, 8, 8), **options)
+    features, images = encoder(torch.rand(6, 1, 8, 8)), decoder(torch.randn(6, 5))
+    assert features.std(0).max() > 1e-4
+    assert images.std(0).max() > 1e-4
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations(name):
     assert torch.isfinite(MLPEncoder((1, 4, 4), 3, [8], activation=name)(torch.randn(2, 1, 4, 4))).all()
