@@ -1,7 +1,7 @@
 """From a configuration to the objects of a training, and from a run's folder back to its VAE."""
 
+import logging
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -10,9 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar, Timer
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -25,7 +22,7 @@ from src.config.overrides import name_of
 from src.data.batches import EVALUATION_BATCH, EvaluationBatches
 from src.data.labels import exclude_labels, numbers_of
 from src.data.module import ImageData
-from src.data.pixels import SEEDS, prepare, required_pixels
+from src.data.pixels import SEEDS, prepare, required_pixels, smoothed_mean
 from src.data.sources import Images, Split
 from src.models.vae import VAE
 from src.run import identity
@@ -34,10 +31,11 @@ from src.run.epochs import Position
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 from src.training import checkpoints
-from src.training.cluster import check_accelerator, environment
-from src.training.early_stopping import Patience
+from src.training.cluster import check_accelerator
 from src.training.module import VAEModule
 from src.training.trial import try_networks, try_objective, try_schedules, try_single_image
+
+log = logging.getLogger(__name__)
 
 
 class Training(NamedTuple):
@@ -68,8 +66,10 @@ def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any]
     trained = module(cfg, overrides)
     if checkpoint:
         checkpoints.check_fit(checkpoint, trained, averages=cfg.trainer.get("ema") is not None)
-    prepared = data(cfg, trained.vae, images)
+    prepared = data(cfg, trained.vae, images, with_test=cfg.get("test", True))
     try_single_image(trained, prepared)
+    if not checkpoint:
+        start_at_mean(trained.vae, prepared)
     position = Position(checkpoint["epoch"] + 1, checkpoint["global_step"]) if checkpoint else None
     return Training(trained, prepared, position)
 
@@ -89,9 +89,19 @@ def vae(cfg: DictConfig, trained: bool = False) -> VAE:
         network = make(select_options(cfg, option, positional=2, trained=trained), option)
         networks[name] = partial(make_network, network, option)
     try:
-        return VAE(list(cfg.data.shape), cfg.latent_dim, **networks, **parts)
+        return VAE(list(cfg.data.shape), cfg.latent_dim, **networks, **parts, start=cfg.model.get("start", "zero"))
     except (AttributeError, TypeError, ValueError) as error:
         raise UserError(f"model: {explain(error)}") from error
+
+
+def start_at_mean(vae: VAE, data: ImageData) -> None:
+    """Start a VAE that has an offset at the mean of the training images, if its likelihood knows the raw numbers."""
+    if vae.offset is None:
+        return
+    try:
+        vae.start_at(torch.from_numpy(smoothed_mean(data.source.train.images)))
+    except TypeError as error:
+        log.info("note: the decoder starts at zero, as with model.start=zero: %s", error)
 
 
 def make_network(network: Callable[..., nn.Module], option: str, *arguments: Any) -> nn.Module:
@@ -108,11 +118,14 @@ def source(cfg: DictConfig) -> Images:
     return images._replace(fingerprint=identity.fingerprint(images))
 
 
-def data(cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool = False) -> ImageData:
+def data(
+    cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool = False, with_test: bool = True
+) -> ImageData:
     """The images of a configuration, prepared as the VAE's likelihood needs. Raises UserError if they do not fit.
 
     images: those of `source`, if they have been read already
     by_place: see src/data/labels.py
+    with_test: whether its test images are to be measured
     """
     pixels = required_pixels(vae.likelihood, cfg.data.binarize)
     images = images or source(cfg)
@@ -121,7 +134,7 @@ def data(cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool
         raise UserError(f"data.shape={list(cfg.data.shape)}, but the images of {images.name} are {list(shape)}")
     images = exclude_labels(images, cfg.data.exclude_labels, by_place)
     try:
-        return ImageData(images, pixels, cfg.data.batch_size, cfg.seed)
+        return ImageData(images, pixels, cfg.data.batch_size, cfg.seed, with_test)
     except (TypeError, ValueError) as error:
         raise UserError(f"data: {error}") from error
 
@@ -150,43 +163,6 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
         [each for each in overrides if name_of(each) != "trust"],
         {name: node for name, node in OmegaConf.to_container(cfg).items() if name != "trust"} | {"ckpt_path": None},
     )
-
-
-def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
-    """Lightning's trainer with the callbacks of the configuration and checkpoints/{best,last}.ckpt."""
-    if not torch.cuda.is_available():
-        # Lightning sets this variable, which makes the optimizer search for NVIDIA's library at each step, in vain
-        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    folder = RunFolder(run)
-    # best before last, so that last.ckpt contains the state of best.ckpt
-    savers = [
-        checkpoints.EveryEpoch(folder.checkpoint("best"), monitor="val/loss"),
-        checkpoints.EveryEpoch(folder.checkpoint("last")),
-    ]
-    if (decay := cfg.trainer.get("ema")) is not None:
-        savers.insert(0, checkpoints.Average(decay))
-    if (limit := cfg.trainer.get("max_time")) is not None:
-        # Lightning would let the timer stop within an epoch, which would then not be measured
-        limit = OmegaConf.to_container(limit) if OmegaConf.is_config(limit) else limit
-        savers.insert(0, Timer(limit, interval="epoch"))
-    if (patience := cfg.trainer.get("patience")) is not None:
-        savers.insert(0, Patience(patience, cfg.trainer.get("min_epochs")))
-    options = {name: value for name, value in cfg.trainer.items() if name not in ("ema", "max_time", "patience")}
-    nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
-    watchers = [make(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
-    try:
-        return make(
-            options,
-            "trainer",
-            default_root_dir=str(run),
-            callbacks=[*watchers, *savers],
-            logger=loggers,
-            plugins=[checkpoints.WholeOrNothing(), environment()],
-            num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # -1: measures the untrained model
-            enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
-        )
-    except (ImportError, RuntimeError) as error:  # the machine lacks what an accelerator needs
-        raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
 
 
 @dataclass

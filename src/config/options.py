@@ -42,7 +42,7 @@ MONITORED = {
 # options of data that may be `auto`, with a usual value of each
 AUTOMATIC = {"shape": [1, 28, 28], "batch_size": 64, "epochs": 60}
 PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
-FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "run_name", "resume", "sweep_name")
+FLAT = ("latent_dim", "beta", "seed", "test", "ckpt_path", "run_name", "resume", "sweep_name")
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Config:
     latent_dim: int = 16
     beta: float = 1.0
     seed: int = 0
+    test: bool = True
     ckpt_path: str | None = None
     run_name: str | None = None
     resume: str | None = None

@@ -1,6 +1,5 @@
 """Reads a user's own images in whatever form they are kept, fits them to one shape, and scales them to bytes."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,12 +10,12 @@ from tqdm import tqdm
 
 from src.data.arrays import KINDS, Asked, Stack, labelled_parts, read_arrays, stack_of
 from src.data.encoded import Encoded, broken_files, choose_shape, choose_whites, decode, survey
-from src.data.folders import SPLIT_NAMES, SUFFIXES, WHOLE, count_images, find_images, list_folder
+from src.data.folders import SUFFIXES, WHOLE, count_images, find_images, list_folder
 from src.data.formats import Format, detect_format
 from src.data.layouts import NONE
 from src.data.levels import choose_scaling, to_bytes
+from src.data.parquet_files import files_of_splits, read_parquet
 from src.data.raster import fit_to_shape
-from src.data.tables import read_parquet
 from src.support.errors import UserError
 
 
@@ -58,7 +57,7 @@ def read_parts(top: Path, asked: Asked) -> Parts:
     if form.kind == "folder":
         return read_folder(top, asked)
     if form.kind == "parquet":
-        return read_parquet_parts({WHOLE: [top]}, asked, [])
+        return read_parquet_parts({WHOLE: [top]}, [], asked)
     if form.kind == "image":
         if asked.group == "data":
             raise UserError(f"{asked.option} is {form.name}: give the folder of such images")
@@ -89,31 +88,18 @@ def read_folder(top: Path, asked: Asked) -> Parts:
         known = {} if asked.labels == NONE else listing.labels
         labels = {part: np.array(each) if (each := known.get(part)) else None for part in listing.parts}
         return decode_album(Album(files, labels, listing.classes or None), listing.notes, asked)
-    tables, parts = list(find_images(top, (".parquet",))), dict[str, list[Path]]()
-    for table in tables:
-        parts.setdefault(split_of_table(table.relative_to(top)), []).append(table)
-    others = parts.pop(WHOLE, []) if "train" in parts else []
-    notes = [f"files outside the splits left out: {', '.join(each.name for each in others)}"] if others else []
-    return read_parquet_parts(parts if "train" in parts else {WHOLE: tables}, asked, notes)
+    notes: list[str] = []
+    tables = files_of_splits(top, list(find_images(top, (".parquet",))), asked.option, notes)
+    return read_parquet_parts(tables, notes, asked)
 
 
-def split_of_table(path: Path) -> str:
-    """The split of a Parquet file, by how its name begins or by its folders, as Hugging Face's are; else WHOLE."""
-    names = [path.name.lower(), *(name.lower() for name in path.parts[:-1])]
-    beginnings = (SPLIT_NAMES[split] for split in SPLIT_NAMES if re.match(rf"{split}(?![a-z])", names[0]))
-    return next(beginnings, None) or next((SPLIT_NAMES[name] for name in names[1:] if name in SPLIT_NAMES), WHOLE)
-
-
-def read_parquet_parts(paths: Mapping[str, Sequence[Path]], asked: Asked, notes: list[str]) -> Parts:
-    """Read the images of Parquet files, by split or WHOLE."""
+def read_parquet_parts(paths: Mapping[str, Sequence[Path]], notes: list[str], asked: Asked) -> Parts:
+    """Read the images of Parquet files, by split or WHOLE; an unlabelled split beside labelled images is left out."""
     rows = {part: read_parquet(each, asked.option, asked.images, asked.labels) for part, each in paths.items()}
-    classes = next(iter(rows.values())).classes or None
-    labels = {
-        part: None if each.labels is None else np.array(each.label_names()) if classes else each.labels
-        for part, each in rows.items()
-    }
-    kept = labelled_parts(labels, asked.option, notes)
-    rows, labels = ({part: each[part] for part in kept} for each in (rows, labels))
+    kept = labelled_parts({part: each.labels for part, each in rows.items()}, asked.option, notes)
+    rows = {part: rows[part] for part in kept}
+    first, labels = rows[kept[0]], {part: each.labels for part, each in rows.items()}
+    classes = first.classes if first.classes and first.labels is not None else None
     if any(isinstance(each.images, np.ndarray) for each in rows.values()):
         stacks = {
             part: stack_of(np.asarray(each.images), labels[part], asked, "labels", notes) for part, each in rows.items()

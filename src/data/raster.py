@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from src.data.formats import detect_format
 from src.support.errors import UserError, one_line
@@ -56,7 +56,8 @@ def iterate_pages(content: Path | bytes, name: str) -> Iterator[tuple[str, Image
         if found and found.kind != "image":
             message = f"{name} is {found.name}, but must be an image: {found.remedy}"
             raise UnreadableError(message, found.name) from error
-        reason = one_line(error)
+        reason = "no image of a known format" if isinstance(error, UnidentifiedImageError) else one_line(error)
+        reason = reason if content else "no image there"
         raise UnreadableError(f"{name} can't be read as an image ({reason})", reason[:80]) from error
 
 

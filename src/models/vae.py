@@ -1,18 +1,19 @@
 """The VAE: three distributions, and nothing about how they are trained."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 from torch.distributions.constraints import Constraint
 
-from src.models.adapters import code_distribution, image_distribution
+from src.models.adapters import code_distribution, image_distribution, raw_of_mean
 from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.draws import Draws
 
 TOLERANCE = 1e-3  # amount by which images may exceed [0, 1]
+Start = Literal["zero", "data"]
 TRIALS = 64  # codes at which a prior's density is compared with that of N(0, I)
 
 
@@ -59,6 +60,8 @@ class VAE(nn.Module):
     encoder: called with (shape, out_features), returns a module (B, C, H, W) -> (B, out_features)
     decoder: called with (in_features, shape), returns a module (B, in_features) -> (B, *shape)
     posterior, prior, likelihood: modules of posteriors.py, priors.py, likelihoods.py, which set the networks' widths
+    start: for `data` a constant image, `offset`, is added to the decoder's output, zero until `start_at` is called. The
+        default is `zero` because runs of versions without this option have no offset
     """
 
     def __init__(
@@ -70,13 +73,31 @@ class VAE(nn.Module):
         posterior: Posterior,
         prior: Prior,
         likelihood: Likelihood,
+        start: Start = "zero",
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.posterior, self.prior_head, self.likelihood = posterior, prior, likelihood
         self.shape = channels, height, width = tuple(shape)
         self.encoder = encoder((channels, height, width), posterior.in_features)
-        self.decoder = decoder(latent_dim, (likelihood.channels * channels, height, width))
+        raw_shape = (likelihood.channels * channels, height, width)
+        self.decoder = decoder(latent_dim, raw_shape)
+        self.offset: Tensor | None
+        self.register_buffer("offset", torch.zeros(raw_shape) if start == "data" else None)
+
+    @torch.no_grad()
+    def start_at(self, mean: Tensor) -> None:
+        """Set the offset so that p(x|z) has the mean (C, H, W), in (0, 1), where the decoder's output is zero.
+
+        Without it the first epoch is spent on learning the mean: a border pixel of MNIST that is always black needs a
+        logit of -12. The offset is constant and not trained. Raises TypeError where the likelihood has no raw_of_mean.
+        """
+        if self.offset is None:
+            raise TypeError("a VAE without an offset can't start at a mean: make it with start=data")
+        raw = raw_of_mean(self.likelihood, mean)
+        if raw is None:
+            raise TypeError(f"{type(self.likelihood).__name__} has no raw_of_mean(mean), by which it would start there")
+        self.offset.copy_(raw)
 
     def given(self, y: Tensor) -> Self:
         """The model given the labels y (B,), with the same interface; a model that uses no labels returns itself."""
@@ -105,6 +126,7 @@ class VAE(nn.Module):
             size = ", ".join(map(str, z.shape))
             raise ValueError(f"codes must be floats (N, {self.latent_dim}), got {z.dtype} ({size})")
         raw = at_least_float32(self.decoder(z.flatten(0, -2)))
+        raw = raw if self.offset is None else raw + self.offset
         return image_distribution(self.likelihood(raw.unflatten(0, z.shape[:-1])))
 
     def draw(self, x: Tensor, noise: Tensor, q: CodeDistribution | None = None) -> Draws:

@@ -7,12 +7,12 @@ from typing import Any
 from src.config.choices import choices_of_classes
 
 # options that describe the request for a run
-REQUEST = ("ckpt_path", "title", "trust", "run_name", "resume", "sweep_name")
+REQUEST = ("ckpt_path", "title", "test", "trust", "run_name", "resume", "sweep_name")
 # options that change no number of a run
 WITHOUT_EFFECT = (*REQUEST, "logger", "callbacks", "hydra", "data.root", "data.source.root")
 IMAGE_SOURCE = ("data.path", "data.source")  # options that change no number either, in runs on the same images
 # options of groups that were added later, with the value that means what runs of before did
-ADDED = {"trainer": {"patience": None}}
+ADDED = {"trainer": {"patience": None}, "model": {"start": "zero"}}
 ABSENT = "–"  # the value of an option that a configuration lacks
 Repeats = Callable[[str, list[Any], str, list[Any]], bool]
 

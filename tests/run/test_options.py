@@ -37,7 +37,7 @@ def test_what_a_choice_entails_is_left_out_of_a_table_alone():
 
 def test_the_effective_options_are_all_but_those_that_change_no_number(composed):
     config = OmegaConf.to_container(composed("data=npz", "data.path=a.npz", "sweep_name=a"), resolve=True)
-    request = ("ckpt_path", "title", "run_name", "resume", "sweep_name", "trust")
+    request = ("ckpt_path", "title", "run_name", "resume", "sweep_name", "trust", "test")
     expected = {name: value for name, value in config.items() if name not in request}
     del expected["logger"], expected["callbacks"]
     expected["data"] = {name: value for name, value in config["data"].items() if name != "root"}
