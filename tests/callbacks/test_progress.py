@@ -50,7 +50,7 @@ def test_a_file_gets_whole_lines_and_no_bar(command, capfd):
     said = capfd.readouterr()
     assert not re.search(r"[\r\x1b]|% \|", said.out + said.err)
     lines = said.out.splitlines()
-    assert lines[0] == "mlp d=3 beta=4.0 on npz"
+    assert lines[0] == "mlp d=3 beta=4.0 on blobs"
     assert re.fullmatch(r"  model   [\d,]+ parameters: encoder [\d,]+, decoder [\d,]+", lines[1])
     assert re.fullmatch(r"  data    \w+: \d+ training, \d+ validation, \d+ test images", lines[2])
     assert lines[3].startswith("          410 images of 28 x 28, 4 classes: 0 103")
