@@ -26,7 +26,7 @@ from src.data.pixels import SEEDS, prepare, required_pixels, smoothed_mean
 from src.data.sources import Images, Split
 from src.models.vae import VAE
 from src.run import identity
-from src.run.confine import confine
+from src.run.confine import confine, find_images
 from src.run.epochs import Position
 from src.support.errors import UserError
 from src.support.folders import RunFolder
@@ -83,13 +83,16 @@ def vae(cfg: DictConfig, trained: bool = False) -> VAE:
         name: make(select_options(cfg, name, trained=trained), name, nn.Module)
         for name in ("posterior", "prior", "likelihood")
     }
+    node = select_options(cfg, "condition", trained=trained) if cfg.get("condition") else None
+    condition = None if node is None else make(node, "condition", nn.Module)
     networks = {}
     for name in ("encoder", "decoder"):
         option = f"model.{name}"
         network = make(select_options(cfg, option, positional=2, trained=trained), option)
         networks[name] = partial(make_network, network, option)
     try:
-        return VAE(list(cfg.data.shape), cfg.latent_dim, **networks, **parts, start=cfg.model.get("start", "zero"))
+        start = cfg.model.get("start", "zero")
+        return VAE(list(cfg.data.shape), cfg.latent_dim, **networks, **parts, start=start, condition=condition)
     except (AttributeError, TypeError, ValueError) as error:
         raise UserError(f"model: {explain(error)}") from error
 
@@ -133,6 +136,9 @@ def data(
     if tuple(cfg.data.shape) != shape:
         raise UserError(f"data.shape={list(cfg.data.shape)}, but the images of {images.name} are {list(shape)}")
     images = exclude_labels(images, cfg.data.exclude_labels, by_place)
+    if vae.condition is not None and len(np.unique(images.train.labels)) < 2:
+        name = option_name(cfg.condition._target_)
+        raise UserError(f"condition={name} needs training images of two classes or more: leave it out")
     try:
         return ImageData(images, pixels, cfg.data.batch_size, cfg.seed, with_test)
     except (TypeError, ValueError) as error:
@@ -212,7 +218,7 @@ class Run:
 
     def codes(self, split: Split) -> np.ndarray:
         """The posterior means (N, D) of a prepared split."""
-        return torch.cat([self.vae.embed(batch.x) for batch in self.batches(split)]).cpu().numpy()
+        return torch.cat([self.vae.given(batch.y).embed(batch.x) for batch in self.batches(split)]).cpu().numpy()
 
     @property
     def device(self) -> torch.device:
@@ -254,6 +260,8 @@ def open_run(
     moved = {name: value for name, value in (where or {}).items() if value is not None and name in cfg.data}
     for name, value in moved.items():
         cfg.data[name] = cfg.data.source[name] = value
+    if "path" not in moved:
+        find_images(cfg, state["run"].get("data"))
     confine(cfg, [f"data.{name}" for name in moved])
     trained = vae(cfg, trained=True)
     weights = {k.removeprefix("vae."): v for k, v in state["state_dict"].items() if k.startswith("vae.")}

@@ -22,6 +22,7 @@ from src.completion import completion_script
 from src.config import memory, trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_answer
+from src.config.names import option_name
 from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
 from src.run import console, epochs, resume, status
@@ -278,6 +279,7 @@ def final_metrics(module: "VAEModule", data: "ImageData", rows: list[Row], epoch
         "training_seconds": sum(row.get("seconds", 0) for row in rows),
         "parameters": sum(weight.numel() for weight in module.vae.parameters()),
         "likelihood": type(module.vae.likelihood).__name__,
+        "condition": option_name(module.run["config"]["condition"]["_target_"]) if module.vae.condition else "none",
         "pixels": data.pixels,
         "data": data.description(),
         "device": str(module.trainer.strategy.root_device),  # the module is on the CPU again

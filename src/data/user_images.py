@@ -51,6 +51,8 @@ def images(
     """
     top, where = existing_path(path, "data.path"), f"data.path={path}"
     fixed = None if shape == "auto" else list(shape)
+    if fixed and fixed[0] not in (1, 3):
+        raise UserError(f"data.shape={fixed} is not (C, H, W), C being 1, or 3 of colors: as in data.shape=[3,32,32]")
     if fixed and fixed[0] not in CHANNELS:
         raise UserError(f"data.shape={fixed} is (C, H, W), of which C is 1 for gray and 3 for color images")
     options = {"white": white, "shape": fixed, "images": images, "labels": labels, "skip_broken": skip_broken}

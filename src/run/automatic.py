@@ -1,7 +1,8 @@
 """Options of one's own images that are `auto` follow the images that are found, before anything is built or written.
 
 data.shape becomes the shape of the images. data.batch_size and data.epochs become what few images need: with the usual
-ones, a network would take 60 steps on 60 images, and learn nothing.
+ones, a network would take 60 steps on 60 images, and learn nothing. Of any images, condition.labels becomes the names
+of the classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from src.config.hooks import refuse
 from src.config.options import AUTOMATIC, check_run
 from src.config.overrides import name_of
+from src.run.class_names import has_unsettled_labels, settle_labels
 from src.support.errors import UserError
 
 SOURCE = "src.data.user_images.images"
@@ -38,6 +40,13 @@ def settle_options(cfg: DictConfig) -> None:
     """
     if not is_unsettled(cfg):
         return
+    if any(cfg.data.get(name) == "auto" for name in AUTOMATIC):
+        settle_data(cfg)
+    settle_labels(cfg)
+
+
+def settle_data(cfg: DictConfig) -> None:
+    """Replace `auto` among the options of `data`, which must be there."""
     names = [name for name in AUTOMATIC if cfg.data.get(name) == "auto"]
     source = OmegaConf.to_container(cfg.data.source, resolve=True)
     if source.pop("_target_") != SOURCE:
@@ -57,7 +66,8 @@ def settle_options(cfg: DictConfig) -> None:
 
 def is_unsettled(cfg: DictConfig) -> bool:
     """Whether an option of a run that begins is still `auto`."""
-    return cfg.ckpt_path is None and any(cfg.data.get(name) == "auto" for name in AUTOMATIC)
+    is_data = any(cfg.data.get(name) == "auto" for name in AUTOMATIC)
+    return has_unsettled_labels(cfg) or (cfg.ckpt_path is None and is_data)
 
 
 def settle_if_readable(cfg: DictConfig) -> None:

@@ -25,6 +25,7 @@ from src.support.errors import UserError
 from src.support.noise import Noise, seed_of
 from src.support.ranges import Count, Several
 from src.support.statistics import estimate
+from src.tasks.conditional import given_labels, mark_conditional
 from src.tasks.own_images import Invert, White, examples
 
 Mask = Literal["half", "box", "random"]
@@ -92,12 +93,12 @@ def inpaint(
         fills = {"filled: mean of\np(x | visible)": vae.images}
         fills |= {f"mean of p(x | z),\ndraw {i + 1} of z": result.means[i] for i in range(DRAWN)}
         fills |= {"mean-fill": mean_fill.images}
-        caption = f"{CAPTIONS[name]}; beneath, −log p(missing | visible) in nats"
+        caption = f"{CAPTIONS[name]}; beneath, −log p(missing | visible) in nats{given_labels(run)}"
         shown = {name: fill[pictured] for name, fill in fills.items()}
         sheet_rows = [*source.picture_rows(rows[pictured]).items(), *image_rows(x[pictured], visible[pictured], shown)]
         notes = [(float(vae.nll[i]), float(mean_fill.nll[i])) for i in pictured]
         write_image(picture(run.config.title, caption, sheet_rows, notes), folder / f"{name}.png", scale=1)
-    return numbers
+    return mark_conditional(run, numbers)
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from src.support.noise import Noise, generator
 from src.support.ranges import Count, Whole
 from src.support.statistics import estimate
 from src.tasks import walks
+from src.tasks.conditional import given_labels, mark_conditional
 from src.tasks.examples import Examples
 from src.tasks.own_images import Invert, White, examples
 
@@ -73,6 +74,7 @@ def interpolate(
     means = decode_paths(run.vae, codes, labels)
     nats = {name: path_nll(run, mean, labels, name) for name, mean in means.items()}
     prior = {name: prior_nll(run.vae, code, labels) for name, code in codes.items()}
+    heading = f"{HEADINGS[run.data.pixels]}{given_labels(run)}: bound of {SAMPLES} samples, nats"
     for i, (a, b) in enumerate(chosen):
         figure = walks.strip(
             run.config.title,
@@ -80,13 +82,13 @@ def interpolate(
             source.picture_rows(chosen[i]),
             {name: as_bytes(mean[i]) for name, mean in means.items()},
             {
-                f"{HEADINGS[run.data.pixels]}: bound of {SAMPLES} samples, nats": {k: v[i] for k, v in nats.items()},
+                heading: {k: v[i] for k, v in nats.items()},
                 "−log p(z) of the prior, nats": {k: v[i] for k, v in prior.items()},
             },
         )
         write_image(figure, folder / f"pair_{i + 1}.png", scale=1)
     write_tour(source, folder, list(dict.fromkeys(chosen.ravel()))[:TOUR], paths)
-    return summary(nats, prior)
+    return mark_conditional(run, summary(nats, prior))
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from src.data.layouts import NONE
 from src.data.pixels import as_bytes, as_input, prepare
 from src.data.sources import Split
 from src.data.splits import count_known
-from src.evaluation.samplers import draw_labels
+from src.evaluation.labels import infer_labels
 from src.figures.page import shorten
 from src.support.noise import seed_of
 from src.support.ranges import Positive
@@ -78,13 +78,13 @@ def own_picture_rows(own: UserImages, prepared: np.ndarray, rows: Sequence[int] 
 def examples(run: Run, input: str | None, invert: Invert, white: White, skip_broken: bool = False) -> Examples:
     """The images of a file or a folder, see `read_own_images`, or the run's test images where `input` is None.
 
-    A conditional model is given labels chosen at random for a user's images.
+    A conditional model is given the likeliest label of each of a user's images.
     """
     if input is None:
         return test_set(run)
     own = read_own_images(run, input, invert, white, skip_broken)
     prepared = prepare_own_images(run, own)
-    split = Split(prepared, draw_labels(run, len(prepared), "own images").cpu().numpy())
+    split = Split(prepared, infer_labels(run, prepared))
     picture_rows = partial(own_picture_rows, own, prepared)
     return Examples(run, "images of yours", split, own.labels, picture_rows, partial(describe_own, own), own.names)
 

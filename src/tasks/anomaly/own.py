@@ -13,7 +13,7 @@ import torch
 from src.build import Run
 from src.data.image_files import UserImages
 from src.data.pixels import as_bytes, as_input
-from src.evaluation.samplers import draw_labels
+from src.evaluation.labels import infer_labels
 from src.figures.animation import write_image
 from src.figures.grids import sheet
 from src.figures.page import shorten
@@ -198,7 +198,7 @@ def draw_images(
     counts = f"the most anomalous of {len(prepared):,} ({int(own.inverted.sum()):,} inverted)"
     caption = f"{counts}: {first} in nats, % of test images below, verdict{', class' if own.classes else ''}"
     x = as_input(torch.from_numpy(prepared[worst]))
-    vae = run.vae.given(draw_labels(run, len(x), "anomaly"))
+    vae = run.vae.given(torch.from_numpy(infer_labels(run, prepared[worst])).to(run.device))
     rows = own_picture_rows(own, prepared, worst) | {"reconstruction": as_bytes(vae.reconstruct(x.to(run.device)))}
     notes = [
         "\n".join(

@@ -20,8 +20,9 @@ from tqdm import tqdm
 from src.build import Run
 from src.data.batches import Batch
 from src.data.pixels import Pixels, as_input
-from src.evaluation.samplers import draw_labels
+from src.evaluation.labels import log_prior
 from src.inference.importance import elbo, encoder_parameters, nll, refine
+from src.inference.labels import label_posterior, log_marginal, with_each_label
 from src.inference.proposals import propose
 from src.models.draws import Draws
 from src.models.vae import VAE
@@ -99,15 +100,18 @@ def evaluate_scores(
     or infinite.
 
     The baselines png_size and mean_intensity are distances from the mean of the run's training images, since files of
-    anomalies may also be shorter. A conditional model is given labels of training images chosen at random, since other
-    images have none.
+    anomalies may also be shorter. A conditional model scores by p(x), whatever labels the images have.
     """
-    pixels, labels, parts = torch.from_numpy(images), draw_labels(run, len(images), "anomaly"), []
+    pixels, parts, noise = torch.from_numpy(images), [], Noise(run.seed)
+    log_py = None if run.vae.condition is None else log_prior(run)
     for rows in torch.arange(len(images)).split(chunk):
-        x, y, index = (each.to(run.device) for each in (pixels[rows], labels[rows], rows))
-        batch = Batch(as_input(x), y, index)
+        x, index = (each.to(run.device) for each in (pixels[rows], rows))
+        batch = Batch(as_input(x), torch.zeros_like(index), index)
         with torch.no_grad():
-            parts.append({name: score(run.vae, batch, Noise(run.seed)) for name, score in scores.items()})
+            if log_py is None:
+                parts.append({name: score(run.vae, batch, noise) for name, score in scores.items()})
+            else:
+                parts.append(marginal_scores(run.vae, batch, noise, scores, log_py))
         bar.update(len(rows))
     columns = {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in scores}
     binary = run.data.pixels == Pixels.BINARY
@@ -117,6 +121,27 @@ def evaluate_scores(
         columns["complexity"] += density - own["png_size"]
     columns = {name: infinite_unless_finite(values) for name, values in columns.items()}
     return columns | {name: np.abs(own[name] - usual[name].mean()) for name in BASELINES}
+
+
+def marginal_scores(
+    vae: VAE, batch: Batch, noise: Noise, scores: Mapping[str, Score], log_py: Tensor
+) -> dict[str, Tensor]:
+    """The scores (B,) of images without labels by a conditional model, from those of each label and log p(y) (labels,).
+
+    Bounds of log p(x|y) become one of log p(x) = log sum_y p(y) p(x|y), the regret is the difference of two of these,
+    and recon and kl are means over p(y|x).
+    """
+    each = {
+        name: with_each_label(lambda vae, batch, score=score: score(vae, batch, noise), vae, batch, log_py)
+        for name, score in ({"-elbo": negative_elbo} | dict(scores)).items()
+    }
+    bound, share = log_marginal(-each["-elbo"], log_py), label_posterior(-each["-elbo"], log_py)
+    combine: dict[str, Callable[[Tensor], Tensor]] = {
+        "regret": lambda regret: log_marginal(regret - each["-elbo"], log_py) - bound,
+        **dict.fromkeys(("recon", "kl"), lambda nats: (share * nats).sum(0)),
+        **dict.fromkeys(("-elbo", "nll", "complexity"), lambda nats: -log_marginal(-nats, log_py)),
+    }
+    return {name: combine[name](each[name]) for name in scores}
 
 
 def score_sets(
