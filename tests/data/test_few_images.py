@@ -75,9 +75,9 @@ def test_each_task_of_one_image_is_done_or_refused_in_a_line(few_run, applied, t
         "traverse": ["task.steps=3"],
     }.get(task, [])
     refused = {
-        "diagnose": "needs two validation images or more: there is one",
+        "diagnose": "needs two validation images or more, and there is one",
         "interpolate": "needs two test images or more: there is one",
-        "anomaly": "there are less than two such test images",
+        "anomaly": "needs two such test images or more, and there are 1: train with more images",
     }
     if task in refused:
         with pytest.raises(UserError, match=refused[task]):
