@@ -60,7 +60,7 @@ def test_a_run_keeps_and_says_the_length_that_was_chosen(run, composed, tmp_path
     folder = run("data=images", f"data.path={own}", "data.batch_size=auto", *SMALL)
     config = OmegaConf.load(folder / "config.yaml")
     assert (config.data.batch_size, config.data.epochs, config.trainer.max_epochs) == (8, 500, 1)
-    assert "steps   8 images each, 1 epochs, as few images need (data.batch_size=auto)" in caplog.text
+    assert "steps   8 images each, 1 epoch, as few images need (data.batch_size=auto)" in caplog.text
     cfg = composed("data=images", f"data.path={own}", "data.batch_size=16", "data.exclude_labels=[class 2]")
     settle_options(cfg)
     assert (cfg.data.batch_size, cfg.data.epochs, cfg.trainer.max_epochs) == (16, 500, 500)
