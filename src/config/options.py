@@ -40,7 +40,7 @@ MONITORED = {
     "val/bits_per_dim": "min",
 }
 # options of data that may be `auto`, with a usual value of each
-AUTOMATIC = {"shape": [1, 28, 28], "batch_size": 64, "epochs": 60}
+AUTOMATIC = {"name": "images", "shape": [1, 28, 28], "batch_size": 64, "epochs": 60}
 PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
 FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "run_name", "resume", "sweep_name")
 

@@ -77,8 +77,8 @@ def read(
     """Read the images of a file or a folder in any form that data=images reads, as (C, H, W).
 
     ground: the mean intensity, 0 to 255, at the border of the images of the run
-    invert: `auto` inverts an image if that brings its border closer to `ground`, provided this is dark (below 64) or
-        light (above 191), and otherwise as `usual` says, which is what the run did with its own
+    invert: `auto` inverts all images if that brings the borders of most closer to `ground`, provided this is dark
+        (below 64) or light (above 191), and otherwise as `usual` says, which is what the run did with its own
     names: of the arrays in the run's file, which this one may have, too
     white: the level that is white in all images; `auto`: see `white_level`, and for arrays src/data/levels.py
 
@@ -90,19 +90,36 @@ def read(
     check_white(white, "task.white")
     sources = find_sources(path, white, names)
     whites = white_levels(sources, white)
-    names, labels, images, inverted, shapes = [], [], [], [], []
+    names, labels, images, negative, shapes = [], [], [], [], []
     for source in tqdm(sources, desc="your images", unit="file", disable=None, leave=False, delay=1):
         for name, image in source.iterate():
             array = as_levels(image, shape[0], 255.0 if source.is_scaled else whites[kind_of(image)])
-            turn = invert if invert != "auto" else is_negative(array, ground) if is_clear(ground) else usual
             names.append(name)
             labels.append(source.label)
-            images.append(fit_to_shape(255 - array if turn else array, shape, name))
-            inverted.append(turn)
+            images.append(fit_to_shape(array, shape, name))
+            negative.append(is_negative(array, ground))
             shapes.append((3 if has_colors(image) else 1, *array.shape[:2]))
+    if invert == "auto":
+        invert = decide(negative) if is_clear(ground) else usual
+    stacked = np.stack(images)
     classes = () if None in labels else tuple(sorted(set(labels), key=natural_key))
     numbers = np.array([classes.index(label) for label in labels if classes], np.int64)
-    return UserImages(names, np.stack(images), np.array(inverted), numbers, classes, shapes)
+    inverted = np.full(len(stacked), invert)
+    return UserImages(names, 255 - stacked if invert else stacked, inverted, numbers, classes, shapes)
+
+
+def decide(negative: Sequence[bool]) -> bool:
+    """Whether all of a user's images are inverted: where most are negatives. Images that differ from the others are
+    not turned, since their polarity may be what is wrong with them; a warning says how many there are."""
+    count = sum(negative)
+    is_majority = 2 * count > len(negative)
+    if others := len(negative) - count if is_majority else count:
+        log.warning(
+            "%d of your %d images have another polarity than the others, by their borders, and %s "
+            "(task.invert is for all of them)",
+            *(others, len(negative), "are inverted like them" if is_majority else "stay as they are"),
+        )
+    return is_majority
 
 
 class Source(NamedTuple):

@@ -1,9 +1,10 @@
 """Options of one's own images that are `auto` follow the images that are found, before anything is built or written.
 
-data.shape becomes the shape of the images. data.batch_size and data.epochs become what few images need: with the usual
-ones, a network would take 60 steps on 60 images, and learn nothing.
+data.name becomes that of the folder or the file, data.shape the shape of the images. data.batch_size and data.epochs
+become what few images need: with the usual ones, a network would take 60 steps on 60 images, and learn nothing.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from src.config.choices import choices
 from src.config.hooks import refuse
 from src.config.options import AUTOMATIC, check_run
 from src.config.overrides import name_of
@@ -18,9 +20,9 @@ from src.support.errors import UserError
 
 SOURCE = "src.data.user_images.images"
 USUAL = {name: AUTOMATIC[name] for name in ("batch_size", "epochs")}  # 3,720 steps on 4,000 images
-STEPS = 3000  # of a training that are enough for a small network
-STEPS_AN_EPOCH = 16  # above which batches are larger than the smallest
-SMALLEST_BATCH, MOST_EPOCHS = 8, 500
+STEPS_AN_EPOCH = 25  # for which batches become smaller, and, where they are the smallest, epochs more
+LONGEST_NAME = 40
+SMALLEST_BATCH, MOST_EPOCHS = 8, 250  # of more epochs, 60 images are only remembered better
 
 
 class SettleOptions(Callback):
@@ -41,14 +43,15 @@ def settle_options(cfg: DictConfig) -> None:
     names = [name for name in AUTOMATIC if cfg.data.get(name) == "auto"]
     source = OmegaConf.to_container(cfg.data.source, resolve=True)
     if source.pop("_target_") != SOURCE:
-        example = {"shape": "[C,H,W]", "batch_size": 128, "epochs": 12}[names[0]]
+        example = {"name": "NAME", "shape": "[C,H,W]", "batch_size": 128, "epochs": 12}[names[0]]
         raise UserError(f"data.{names[0]}=auto is for images of your own: give data.{names[0]}={example}")
     from src.data.labels import exclude_labels  # imports NumPy: not before the options are known to be valid
     from src.data.user_images import images
 
-    train = exclude_labels(images(**source), cfg.data.exclude_labels).train.images
-    size = cfg.data.batch_size
-    values = {"shape": list(train.shape[1:]), **choose_length(len(train), None if size == "auto" else size)}
+    found = exclude_labels(images(**source), cfg.data.exclude_labels)
+    train, size = found.train.images, cfg.data.batch_size
+    values = {"name": short_name(found.name), "shape": list(train.shape[1:])}
+    values |= choose_length(len(train), None if size == "auto" else size)
     with read_write(cfg), open_dict(cfg):
         for name in names:
             cfg.data[name] = values[name]
@@ -67,6 +70,13 @@ def settle_if_readable(cfg: DictConfig) -> None:
         settle_options(cfg)
 
 
+def short_name(name: str) -> str:
+    """The name of a folder or a file of images, as titles and reports have it: not that of a shipped data set."""
+    plain = re.sub(r"[^\w .,+-]+", "_", name)
+    plain = plain if len(plain) <= LONGEST_NAME else f"{plain[: LONGEST_NAME - 1]}…"
+    return f"{plain} images" if plain in choices("data") else plain
+
+
 def choose_length(count: int, batch_size: int | None = None) -> dict[str, int]:
     """The batch size and the number of epochs for so many training images, given the batch size if the user does.
 
@@ -76,7 +86,7 @@ def choose_length(count: int, batch_size: int | None = None) -> dict[str, int]:
     size = batch_size or USUAL["batch_size"]
     while not batch_size and size > SMALLEST_BATCH and count < size * STEPS_AN_EPOCH:
         size //= 2
-    epochs = -(-STEPS // max(1, count // size))
+    epochs = -(-STEPS_AN_EPOCH * USUAL["epochs"] // max(1, count // size))
     return {"batch_size": size, "epochs": min(max(epochs, USUAL["epochs"]), MOST_EPOCHS)}
 
 

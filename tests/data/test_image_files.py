@@ -84,7 +84,7 @@ def test_inversion_is_applied_where_it_is_due_and_told(ramp, tmp_path):
     paper[10:18, 10:18] = 0
     Image.fromarray(paper).save(tmp_path / "a.png")
     Image.fromarray(255 - paper).save(tmp_path / "b.png")
-    for invert, told in (("auto", [True, False]), (True, [True, True]), (False, [False, False])):
+    for invert, told in (("auto", [False, False]), (True, [True, True]), (False, [False, False])):
         found = read(str(tmp_path), SHAPE, 0.0, invert)
         assert found.inverted.tolist() == told
         for turned, image, original in zip(told, found.images, (paper, 255 - paper), strict=True):
@@ -270,3 +270,14 @@ def test_loose_images_are_left_out_of_classes_and_broken_files_are_all_named(ram
         (tmp_path / folder / "b.png").write_text("no image")
     with pytest.raises(UserError, match=r"2 of 4 files are no readable images, remove them: bad/b.png is .*; good/b"):
         read(str(tmp_path), SHAPE, 0.0, False)
+
+
+@pytest.mark.parametrize(("dark", "light", "told"), [(3, 2, False), (2, 3, True), (2, 2, False), (0, 3, True)])
+def test_all_images_are_inverted_or_none_and_others_are_told(tmp_path, caplog, dark, light, told):
+    image = np.zeros((28, 28), np.uint8)
+    image[10:20, 10:20] = 255
+    for i in range(dark + light):
+        saved(image if i < dark else 255 - image, tmp_path / f"{i}.png")
+    found = read(str(tmp_path), SHAPE, 0.0, "auto")
+    assert found.inverted.tolist() == [told] * (dark + light)
+    assert ("have another polarity than the others" in caplog.text) is (dark > 0)

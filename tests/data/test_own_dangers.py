@@ -295,3 +295,8 @@ def test_files_of_masks_among_others_are_said(tmp_path):
 def test_a_stray_file_beside_is_refused_with_the_reason_why_it_is_read(tmp_path):
     write_files(tmp_path, {"train.npy": npy(X), "test.npy": b"junk"})
     assert "it is read as the test images of train.npy: rename or move it" in refusal(tmp_path / "train.npy")
+
+
+def test_images_in_several_classes_are_counted(tmp_path):
+    twice = savez(images=np.concatenate([X, X[:7]]), labels=np.concatenate([Y, (Y[:7] + 1) % 3]))(tmp_path)
+    assert "7 images are in several classes" in images(twice).notes

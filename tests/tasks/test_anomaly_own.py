@@ -150,13 +150,13 @@ def test_the_threshold_leaves_the_share_of_validation_images_below_it(caplog):
 
 
 def test_an_image_at_the_top_of_a_folder_is_left_out(folder):
-    labels, classes = read(str(folder), (1, 28, 28), 0.0, False)[3:]
-    assert classes == ("bad 2", "bad 10", "Good")
-    assert np.bincount(labels).tolist() == [3, 5, 8]
+    found = read(str(folder), (1, 28, 28), 0.0, False)
+    assert found.classes == ("bad 2", "bad 10", "Good")
+    assert np.bincount(found.labels).tolist() == [3, 5, 8]
     (folder / "Good" / "0.png").rename(folder / "0.png")
-    labels, classes = read(str(folder), (1, 28, 28), 0.0, False)[3:]
-    assert classes == ("bad 2", "bad 10", "Good")
-    assert np.bincount(labels).tolist() == [3, 5, 7]
+    found = read(str(folder), (1, 28, 28), 0.0, False)
+    assert found.classes == ("bad 2", "bad 10", "Good")
+    assert np.bincount(found.labels).tolist() == [3, 5, 7]
 
 
 def test_one_anomaly_has_an_auroc_without_an_error():
