@@ -53,7 +53,8 @@ def log_opening(
     if channels > 1 and data.pixels == "binary":
         log.info("note: colors are drawn as binary pixels: likelihood=gaussian or logistic256 keeps their levels")
     if 0 < steps < FEW_STEPS:
-        log.info("note: %d steps in all are few: data.batch_size=8 or trainer.max_epochs=500 makes more", steps)
+        smaller = "data.batch_size=8 or " if data.step_size() > 8 else ""
+        log.info("note: %d steps in all are few: %strainer.max_epochs=250 makes more", steps, smaller)
 
 
 def parameters(vae: "VAE") -> str:
