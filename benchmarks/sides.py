@@ -35,6 +35,7 @@ from src.config.classes import make
 from src.models.vae import VAE
 from src.run.loggers import build_loggers
 from src.startup import quieten
+from src.training.trainer import make_trainer
 
 RSS = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 
@@ -42,7 +43,7 @@ RSS = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 def default(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
     """This project as `python -m src.train` runs it, without the figures; timed over whole epochs after the first."""
     module = build.module(cfg, [])
-    trainer = build.trainer(cfg, folder, build_loggers(cfg, folder, None))
+    trainer = make_trainer(cfg, folder, build_loggers(cfg, folder, None))
     trainer.callbacks.insert(0, WholeEpochs(watch))  # first, so that the work of others between epochs is timed
     trainer.fit(module, build.data(cfg, module.vae))
     return module.vae
@@ -242,7 +243,7 @@ def main() -> None:
         parser.error("pytorch_examples is an MLP: --model mlp")
     torch.set_num_threads(args.threads)
     if args.side != "lightning_dataloader":
-        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # set by Lightning, and slow: see build.trainer
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # set by Lightning, and slow: see src/training/trainer.py
     quieten()
     with (
         Path(os.devnull).open("w") as nowhere,  # receives the progress bars, which are drawn as into any file

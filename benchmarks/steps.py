@@ -85,7 +85,7 @@ def main() -> None:
     if args.steps < BLOCK or args.batch < 1:
         parser.error(f"--steps must be at least {BLOCK}, --batch at least 1")
     torch.set_num_threads(1)
-    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # set by Lightning, and slow: see build.trainer
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # set by Lightning, and slow: see src/training/trainer.py
     quieten()
     print(f"one thread, batch {args.batch}, {args.steps} steps of each, alternating")
     for model in args.model:

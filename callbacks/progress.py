@@ -130,8 +130,10 @@ def explanation(trainer: Trainer, module: VAEModule) -> list[str]:
     """What the lines of the epochs hold."""
     every = stride(trainer.max_epochs or 0)
     final = "".join(f", {name}={value:g}" for name, value in module.objective.scheduled.items())
+    lines = "each epoch" if every == 1 else f"every {every} epochs"
+    given = "" if module.vae.condition is None else ", of p(x|y): given their labels"
     return [
-        f"a line for {'each epoch' if every == 1 else f'every {every} epochs'}: validation images, nats per image",
+        f"a line for {lines}: validation images, nats per image{given}",
         f"loss: objective={option_name(type(module.objective).__name__)}{final}; ELBO = -(recon + KL)",
     ]
 

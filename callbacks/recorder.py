@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from src.data.pixels import Pixels, as_bytes, as_input
-from src.data.selection import class_balanced_rows
+from src.data.selection import class_balanced_rows, labels_by_class
 from src.inference.metrics import nearest
 from src.models.vae import VAE
 from src.run.trace import Trace
@@ -26,6 +26,7 @@ from src.training.module import VAEModule
 
 log = logging.getLogger(__name__)
 WORST = 8  # validation images of the lowest ELBO that are recorded
+EACH = 6  # samples of each class that are recorded of a conditional model, at least
 PRIOR_CODES = 500  # codes recorded in each frame from a prior that is not N(0, I)
 
 
@@ -37,7 +38,7 @@ class Recorder(Callback):
     random state and the mode of the model are restored.
 
     images: the number of class-balanced validation images whose codes are recorded
-    samples: the number of codes from the prior whose images are recorded
+    samples: the number of codes from the prior whose images are recorded, of a conditional model EACH a class at least
     reconstructions: the number of recorded images that are reconstructed
     """
 
@@ -56,6 +57,9 @@ class Recorder(Callback):
         if module.vae.prior_is_fixed and not self.prior_is_standard:
             with evaluation_mode(module.vae, seed=module.seed):
                 self.fixed_codes = prior_codes(module.vae)
+        self.labels = data.val.labels[self.followed][np.arange(self.samples) % len(self.followed)]
+        if module.vae.condition is not None:
+            self.labels = labels_by_class(data.source.train.labels, max(self.samples, EACH * len(data.source.classes)))
         self.trace = Trace(
             fixed={
                 "title": np.array(module.run["config"].get("title", "")),
@@ -63,6 +67,7 @@ class Recorder(Callback):
                 "pixels": as_bytes(self.pixels),
                 "labels": data.val.labels[self.followed],
                 **({"originals": originals} if data.pixels == Pixels.BINARY else {}),
+                **({} if module.vae.condition is None else {"samples_labels": self.labels}),
             }
         )
         if trainer.ckpt_path and self.path.is_file():
@@ -154,8 +159,8 @@ class Recorder(Callback):
             eps = Noise(module.seed).normal(torch.arange(len(head)), *head.shape[1:], like=head)
             reconstructing = vae.given(labels[: len(head)].to(device))
             z_draw = reconstructing.encode(self.pixels[: len(head)].to(device)).rsample_and_log_prob(eps)[0]
-            sampling = vae.given(labels[torch.arange(self.samples) % len(labels)].to(device))
-            z = sampling.prior().sample((self.samples,))
+            sampling = vae.given(torch.from_numpy(self.labels).to(device))
+            z = sampling.sample_codes(len(self.labels))
             px = sampling.decode(z)
             self.trace.append(
                 "frames",
@@ -182,7 +187,7 @@ class Recorder(Callback):
 
 def prior_codes(vae: VAE) -> np.ndarray:
     """Codes from the prior, (PRIOR_CODES, D)."""
-    return vae.prior().sample((PRIOR_CODES,)).float().cpu().numpy()
+    return vae.given_each_label(PRIOR_CODES).sample_codes(PRIOR_CODES).float().cpu().numpy()
 
 
 def is_recorded(epoch: int) -> bool:

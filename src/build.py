@@ -1,7 +1,7 @@
 """From a configuration to the objects of a training, and from a run's folder back to its VAE."""
 
+import logging
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -10,9 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar, Timer
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -25,19 +22,20 @@ from src.config.overrides import name_of
 from src.data.batches import EVALUATION_BATCH, EvaluationBatches
 from src.data.labels import exclude_labels, numbers_of
 from src.data.module import ImageData
-from src.data.pixels import SEEDS, prepare, required_pixels
+from src.data.pixels import SEEDS, prepare, required_pixels, smoothed_mean
 from src.data.sources import Images, Split
 from src.models.vae import VAE
 from src.run import identity
-from src.run.confine import confine
+from src.run.confine import confine, find_images
 from src.run.epochs import Position
 from src.support.errors import UserError
 from src.support.folders import RunFolder
 from src.training import checkpoints
-from src.training.cluster import check_accelerator, environment
-from src.training.early_stopping import Patience
+from src.training.cluster import check_accelerator
 from src.training.module import VAEModule
 from src.training.trial import try_networks, try_objective, try_schedules, try_single_image
+
+log = logging.getLogger(__name__)
 
 
 class Training(NamedTuple):
@@ -68,8 +66,10 @@ def everything(cfg: DictConfig, overrides: list[str], checkpoint: dict[str, Any]
     trained = module(cfg, overrides)
     if checkpoint:
         checkpoints.check_fit(checkpoint, trained, averages=cfg.trainer.get("ema") is not None)
-    prepared = data(cfg, trained.vae, images)
+    prepared = data(cfg, trained.vae, images, with_test=cfg.get("test", True))
     try_single_image(trained, prepared)
+    if not checkpoint:
+        start_at_mean(trained.vae, prepared)
     position = Position(checkpoint["epoch"] + 1, checkpoint["global_step"]) if checkpoint else None
     return Training(trained, prepared, position)
 
@@ -83,15 +83,28 @@ def vae(cfg: DictConfig, trained: bool = False) -> VAE:
         name: make(select_options(cfg, name, trained=trained), name, nn.Module)
         for name in ("posterior", "prior", "likelihood")
     }
+    node = select_options(cfg, "condition", trained=trained) if cfg.get("condition") else None
+    condition = None if node is None else make(node, "condition", nn.Module)
     networks = {}
     for name in ("encoder", "decoder"):
         option = f"model.{name}"
         network = make(select_options(cfg, option, positional=2, trained=trained), option)
         networks[name] = partial(make_network, network, option)
     try:
-        return VAE(list(cfg.data.shape), cfg.latent_dim, **networks, **parts)
+        start = cfg.model.get("start", "zero")
+        return VAE(list(cfg.data.shape), cfg.latent_dim, **networks, **parts, start=start, condition=condition)
     except (AttributeError, TypeError, ValueError) as error:
         raise UserError(f"model: {explain(error)}") from error
+
+
+def start_at_mean(vae: VAE, data: ImageData) -> None:
+    """Start a VAE that has an offset at the mean of the training images, if its likelihood knows the raw numbers."""
+    if vae.offset is None:
+        return
+    try:
+        vae.start_at(torch.from_numpy(smoothed_mean(data.source.train.images)))
+    except TypeError as error:
+        log.info("note: the decoder starts at zero, as with model.start=zero: %s", error)
 
 
 def make_network(network: Callable[..., nn.Module], option: str, *arguments: Any) -> nn.Module:
@@ -108,11 +121,14 @@ def source(cfg: DictConfig) -> Images:
     return images._replace(fingerprint=identity.fingerprint(images))
 
 
-def data(cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool = False) -> ImageData:
+def data(
+    cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool = False, with_test: bool = True
+) -> ImageData:
     """The images of a configuration, prepared as the VAE's likelihood needs. Raises UserError if they do not fit.
 
     images: those of `source`, if they have been read already
     by_place: see src/data/labels.py
+    with_test: whether its test images are to be measured
     """
     pixels = required_pixels(vae.likelihood, cfg.data.binarize)
     images = images or source(cfg)
@@ -120,8 +136,11 @@ def data(cfg: DictConfig, vae: VAE, images: Images | None = None, by_place: bool
     if tuple(cfg.data.shape) != shape:
         raise UserError(f"data.shape={list(cfg.data.shape)}, but the images of {images.name} are {list(shape)}")
     images = exclude_labels(images, cfg.data.exclude_labels, by_place)
+    if vae.condition is not None and len(np.unique(images.train.labels)) < 2:
+        name = option_name(cfg.condition._target_)
+        raise UserError(f"condition={name} needs training images of two classes or more: leave it out")
     try:
-        return ImageData(images, pixels, cfg.data.batch_size, cfg.seed)
+        return ImageData(images, pixels, cfg.data.batch_size, cfg.seed, with_test)
     except (TypeError, ValueError) as error:
         raise UserError(f"data: {error}") from error
 
@@ -150,43 +169,6 @@ def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:
         [each for each in overrides if name_of(each) != "trust"],
         {name: node for name, node in OmegaConf.to_container(cfg).items() if name != "trust"} | {"ckpt_path": None},
     )
-
-
-def trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
-    """Lightning's trainer with the callbacks of the configuration and checkpoints/{best,last}.ckpt."""
-    if not torch.cuda.is_available():
-        # Lightning sets this variable, which makes the optimizer search for NVIDIA's library at each step, in vain
-        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    folder = RunFolder(run)
-    # best before last, so that last.ckpt contains the state of best.ckpt
-    savers = [
-        checkpoints.EveryEpoch(folder.checkpoint("best"), monitor="val/loss"),
-        checkpoints.EveryEpoch(folder.checkpoint("last")),
-    ]
-    if (decay := cfg.trainer.get("ema")) is not None:
-        savers.insert(0, checkpoints.Average(decay))
-    if (limit := cfg.trainer.get("max_time")) is not None:
-        # Lightning would let the timer stop within an epoch, which would then not be measured
-        limit = OmegaConf.to_container(limit) if OmegaConf.is_config(limit) else limit
-        savers.insert(0, Timer(limit, interval="epoch"))
-    if (patience := cfg.trainer.get("patience")) is not None:
-        savers.insert(0, Patience(patience, cfg.trainer.get("min_epochs")))
-    options = {name: value for name, value in cfg.trainer.items() if name not in ("ema", "max_time", "patience")}
-    nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
-    watchers = [make(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
-    try:
-        return make(
-            options,
-            "trainer",
-            default_root_dir=str(run),
-            callbacks=[*watchers, *savers],
-            logger=loggers,
-            plugins=[checkpoints.WholeOrNothing(), environment()],
-            num_sanity_val_steps=0 if cfg.ckpt_path else -1,  # -1: measures the untrained model
-            enable_progress_bar=any(isinstance(watcher, ProgressBar) for watcher in watchers),
-        )
-    except (ImportError, RuntimeError) as error:  # the machine lacks what an accelerator needs
-        raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
 
 
 @dataclass
@@ -236,7 +218,7 @@ class Run:
 
     def codes(self, split: Split) -> np.ndarray:
         """The posterior means (N, D) of a prepared split."""
-        return torch.cat([self.vae.embed(batch.x) for batch in self.batches(split)]).cpu().numpy()
+        return torch.cat([self.vae.given(batch.y).embed(batch.x) for batch in self.batches(split)]).cpu().numpy()
 
     @property
     def device(self) -> torch.device:
@@ -278,6 +260,8 @@ def open_run(
     moved = {name: value for name, value in (where or {}).items() if value is not None and name in cfg.data}
     for name, value in moved.items():
         cfg.data[name] = cfg.data.source[name] = value
+    if "path" not in moved:
+        find_images(cfg, state["run"].get("data"))
     confine(cfg, [f"data.{name}" for name in moved])
     trained = vae(cfg, trained=True)
     weights = {k.removeprefix("vae."): v for k, v in state["state_dict"].items() if k.startswith("vae.")}

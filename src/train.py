@@ -22,6 +22,7 @@ from src.completion import completion_script
 from src.config import memory, trust
 from src.config.command_line import errors_in_one_line, prepare_arguments
 from src.config.help import help_answer
+from src.config.names import option_name
 from src.config.options import CONF, Config, check_processes, check_run, to_plain_dict  # registers the schema
 from src.config.overrides import check_root, defer_changes, format_option, restore_working_folder, take_changes
 from src.run import console, epochs, resume, status
@@ -155,16 +156,16 @@ def record_run(
 
 def fit(cfg: DictConfig, run: Path, training: "build.Training", job: Job | None) -> tuple[dict[str, Any], list[Row]]:
     """Minimise the objective, test the best checkpoint, and return what metrics.json and metrics.csv hold."""
-    from src import build
     from src.run import guard, identity
     from src.run.loggers import build_loggers
+    from src.training.trainer import make_trainer
 
     module, data, position = training
     identity.keep(run, module.run, data, in_sweep=job is not None)
     metrics: dict[str, Any] = {}
     loggers = build_loggers(cfg, run, job, position, data.step_size())
     try:
-        trainer = build.trainer(cfg, run, loggers)
+        trainer = make_trainer(cfg, run, loggers)
         if job and trainer.world_size > 1:
             raise UserError("a sweep trains with one process a run: the others would start the whole sweep again")
         length = length_note(module.run["config"], module.run["overrides"], len(data.source.train.images))
@@ -218,7 +219,7 @@ def minimise(trainer: "Trainer", training: "build.Training", ckpt_path: str | No
 
 
 def test(trainer: "Trainer", training: "build.Training", run: Path) -> tuple[dict[str, Any], list[Row]]:
-    """Measure the best checkpoint on the test and the validation images, and write metrics.json and the terms.
+    """Measure the best checkpoint on the validation and the test images, and write metrics.json and the terms.
 
     Returns what metrics.json and metrics.csv hold.
     """
@@ -240,7 +241,7 @@ def test(trainer: "Trainer", training: "build.Training", run: Path) -> tuple[dic
     metrics = final_metrics(module, data, rows, checkpoints.read(best)["epoch"] + 1)
     metrics |= {"early_stop": stop} if stop else {}
     if trainer.is_global_zero:
-        record.write_terms(run, {split: module.terms[split] for split in ("val", "test")})
+        record.write_terms(run, {split: module.terms[split] for split in data.measured})
         record.write_json(RunFolder(run).metrics, metrics)
         epochs.warn_of_other_images(run, rows)
         console.log_results(metrics)
@@ -278,6 +279,7 @@ def final_metrics(module: "VAEModule", data: "ImageData", rows: list[Row], epoch
         "training_seconds": sum(row.get("seconds", 0) for row in rows),
         "parameters": sum(weight.numel() for weight in module.vae.parameters()),
         "likelihood": type(module.vae.likelihood).__name__,
+        "condition": option_name(module.run["config"]["condition"]["_target_"]) if module.vae.condition else "none",
         "pixels": data.pixels,
         "data": data.description(),
         "device": str(module.trainer.strategy.root_device),  # the module is on the CPU again

@@ -26,9 +26,10 @@ with hydra.initialize_config_dir(train.CONF, version_base="1.3"):
 startup.import_libraries(with_wandb=True)
 import torch
 from src import build
+from src.training.trainer import make_trainer
 module = build.module(cfg, [])
 build.data(cfg, module.vae)
-build.trainer(cfg, Path.cwd(), [])
+make_trainer(cfg, Path.cwd(), [])
 try:
     torch.distributions.Bernoulli(torch.tensor(0.5)).log_prob(torch.tensor(0.3))
     validates = False

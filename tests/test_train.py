@@ -1,9 +1,16 @@
 """The story of a training: what it is made of is built once, and a refused resume leaves everything as it was."""
 
+import json
+from pathlib import Path
+
 import pytest
+import torch
 
 from src import build
+from src.data.pixels import smoothed_mean
+from src.run import epochs
 from src.support.errors import UserError
+from src.support.folders import RunFolder
 
 
 @pytest.fixture
@@ -65,3 +72,36 @@ def test_the_table_of_the_epochs_is_read_once_at_the_end(run, monkeypatch):
     monkeypatch.setattr(epochs, "read", lambda folder: reads.append(folder) or before(folder))
     folder = run()
     assert reads == [folder]
+
+
+def test_images_of_a_relative_path_are_found_from_another_folder(run, small, monkeypatch, tmp_path):
+    images = next(option for option in small if option.startswith("data.path=")).partition("=")[2]
+    (tmp_path / "own.npz").write_bytes(Path(images).read_bytes())
+    folder = run("data.path=own.npz")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(build.open_run(folder).data.source.train.images) == 328
+
+
+def test_without_a_test_no_test_image_is_measured_until_a_resume_asks_for_it(run, resume):
+    whole, without = run("run_name=whole", folder="whole"), run("test=false", folder="without")
+    numbers, terms = (json.loads(RunFolder(each).metrics.read_text()) for each in (whole, without)), RunFolder(without)
+    wanted, found = numbers
+    assert not [name for name in found if name.startswith("test/")] and not terms.terms("test").exists()
+    assert {name: found[name] for name in found if name.startswith("val/")} == {
+        name: wanted[name] for name in wanted if name.startswith("val/")
+    }
+    resume(without, "test=true")
+    measured = json.loads(terms.metrics.read_text())
+    assert measured["test/elbo"] == wanted["test/elbo"] and terms.terms("test").exists()
+
+
+def test_a_run_that_starts_at_the_mean_keeps_its_offset(run, resume):
+    folder = run("model.start=data", "trainer.max_epochs=1")
+    images = build.open_run(folder).data.source.train.images
+    expected = torch.logit(torch.from_numpy(smoothed_mean(images))).float()
+    torch.testing.assert_close(build.load(folder).offset, expected)
+    resume(folder, "trainer.max_epochs=2")
+    torch.testing.assert_close(build.load(folder, "last").offset, expected)
+    at_zero, at_mean = (epochs.read(each).rows[0]["val/elbo"] for each in (run(folder="zero"), folder))
+    assert at_mean > at_zero + 20

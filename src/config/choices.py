@@ -17,6 +17,7 @@ GROUPS = {
     "posterior": "q(z|x), the distribution of an image's code",
     "prior": "p(z), the distribution that new codes are drawn from",
     "likelihood": "p(x|z), the distribution of an image, given its code",
+    "condition": "what all of these are conditional on, such as the label of an image",
     "objective": "the loss that is minimised",
     "schedule": "how beta, or the capacity, rises during the training",
     "optimizer": "how the loss is minimised",

@@ -29,7 +29,7 @@ NOT_THE_USERS = (SOURCE, SOURCE.parent / "callbacks", *map(Path, set(sysconfig.g
 LONGEST = 300  # characters that are quoted of an exception's message
 
 
-def make(node: DictConfig, option: str, kind: type | None = None, /, **arguments: Any) -> Any:
+def make(node: DictConfig | dict[str, Any], option: str, kind: type | None = None, /, **arguments: Any) -> Any:
     """Make the object that a node of the configuration names; `arguments` are passed on as they are.
 
     Raises UserError with the option's name where the class refuses its options, or makes something that is not of the
@@ -52,7 +52,7 @@ def make(node: DictConfig, option: str, kind: type | None = None, /, **arguments
     return made
 
 
-def bind(node: DictConfig) -> Callable[..., Any]:
+def bind(node: DictConfig | dict[str, Any]) -> Callable[..., Any]:
     """The class or function that a node names, with the node's options bound to it."""
     return instantiate(node, _partial_=True, _convert_="all")
 

@@ -29,7 +29,9 @@ def title_of_parts(*, _root_: DictConfig) -> str:
     targets = {name: OmegaConf.select(_root_, f"model.{name}._target_") for name in ("encoder", "decoder")}
     own = [f" {name}={target}" for name, target in targets.items() if not str(target or "src.").startswith("src.")]
     choices = {group: option_name(_root_[group]._target_) for group in PLAIN}
-    return "".join([*own, *(f" {group}={name}" for group, name in choices.items() if name != PLAIN[group])])
+    others = [f" {group}={name}" for group, name in choices.items() if name != PLAIN[group]]
+    condition = OmegaConf.select(_root_, "condition._target_")  # null, or of an earlier version, without it
+    return "".join([*own, *others, *([f" condition={option_name(condition)}"] if condition else [])])
 
 
 def trusted_names(value: Any, option: str = "trust") -> list[str]:

@@ -40,9 +40,9 @@ MONITORED = {
     "val/bits_per_dim": "min",
 }
 # options of data that may be `auto`, with a usual value of each
-AUTOMATIC = {"name": "images", "shape": [1, 28, 28], "batch_size": 64, "epochs": 60}
+AUTOMATIC = {"shape": [1, 28, 28], "batch_size": 64, "epochs": 60}
 PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
-FLAT = ("latent_dim", "beta", "seed", "ckpt_path", "run_name", "resume", "sweep_name")
+FLAT = ("latent_dim", "beta", "seed", "test", "ckpt_path", "run_name", "resume", "sweep_name")
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Config:
     latent_dim: int = 16
     beta: float = 1.0
     seed: int = 0
+    test: bool = True
     ckpt_path: str | None = None
     run_name: str | None = None
     resume: str | None = None
@@ -63,6 +64,7 @@ class Config:
     posterior: Any = MISSING
     prior: Any = MISSING
     likelihood: Any = MISSING
+    condition: Any = None
     objective: Any = MISSING
     schedule: Any = MISSING
     optimizer: Any = MISSING
@@ -128,12 +130,14 @@ def check_run(cfg: DictConfig) -> None:
     check_names(options, cfg, Config)
     for part in PARTS:
         check_value(part, options[part], dict)
+    check_value("condition", options.get("condition"), dict | None)
     check_members(options)
     check_texts(options)
     check_memory(options)
     check_parts(options, cfg)
     check_trainer(options["trainer"])
     check_sizes(options)
+    check_condition(options)
     check_beta(cfg)
     check_monitors(options["callbacks"] or {})
     data = options["data"]
@@ -220,11 +224,19 @@ def check_sizes(options: dict[str, Any]) -> None:
     """Raise UserError for a part whose size is not that of the whole, which it follows where it is left out."""
     for option, whole in (("latent_dim", "latent_dim"), ("shape", "data.shape")):
         wanted = options["data"]["shape"] if option == "shape" else options[option]
-        for part in ("posterior", "prior"):
-            if (value := options[part].get(option, wanted)) != wanted:
+        for part in ("posterior", "prior", "condition"):
+            if (value := (options.get(part) or {}).get(option, wanted)) != wanted:
                 raise UserError(
                     f"{part}.{option}={as_argument(value)}, but {whole} is {as_argument(wanted)}: give {whole} alone"
                 )
+
+
+def check_condition(options: dict[str, Any]) -> None:
+    """Raise UserError for a prior that would be ignored, since the condition has its own."""
+    prior = option_name(str(options["prior"].get("_target_")))
+    own = (options.get("condition") or {}).get("prior", "none")
+    if own != "none" and prior != PLAIN["prior"]:
+        raise UserError(f"condition.prior={own} replaces prior={prior}, which would be ignored: leave one of them out")
 
 
 def check_beta(cfg: DictConfig) -> None:

@@ -40,6 +40,7 @@ class Model(TypedDict, total=False):
     """A pair of networks."""
 
     name: str
+    start: Literal["zero", "data"]
     encoder: dict
     decoder: dict
 

@@ -7,7 +7,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from src.data import idx, npz, tables
+from src.data import idx, npz
+from src.data.csv_files import read_csv, read_label_file
 from src.data.folders import WHOLE
 from src.data.formats import detect_format
 from src.data.layout import images_of, type_fault
@@ -42,6 +43,7 @@ class Asked(NamedTuple):
     shape: (C, H, W) to which images are fitted, or None
     white: the level that is white
     skip_broken: whether files that can't be read are left out
+    group: the group of these options in messages: `data.white`, or `task.white` where a task reads the images
     """
 
     option: str
@@ -50,6 +52,7 @@ class Asked(NamedTuple):
     shape: Sequence[int] | None = None
     white: White = "auto"
     skip_broken: bool = False
+    group: str = "data"
 
     @property
     def label_name(self) -> str | None:
@@ -114,10 +117,9 @@ def read_file(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
         if kind == "npz":
             return read_npz(path, asked, notes)
         if kind == "csv":
-            images, labels = tables.read_csv(path, asked.option, asked.label_name, asked.shape, notes)
-        else:
-            images = idx.read(path, asked.option) if kind == "idx" else npz.read_npy(path, asked.option)
-            labels = labels_beside(path, asked)
+            return read_table(path, asked, notes)
+        images = idx.read(path, asked.option) if kind == "idx" else npz.read_npy(path, asked.option)
+        labels = labels_beside(path, asked)
     except MemoryError:
         raise UserError(f"{asked.option}: its images do not fit into memory: give fewer or smaller ones") from None
     except OSError as error:
@@ -125,6 +127,16 @@ def read_file(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
     except npz.UNREADABLE as error:
         raise UserError(f"{asked.option} is damaged ({one_line(error)}): save it again") from error
     return {WHOLE: stack_of(images, labels, asked, "images", notes)}
+
+
+def read_table(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
+    """The images of each split of a CSV file, or of WHOLE."""
+    images, labels, splits = read_csv(path, asked.option, asked.label_name, asked.shape, notes)
+    whole = stack_of(images, labels, asked, "images", notes)
+    if splits is None:
+        return {WHOLE: whole}
+    own = {part: None if whole.labels is None else whole.labels[rows] for part, rows in splits.items()}
+    return {part: Stack(whole.images[rows], own[part]) for part, rows in splits.items()}
 
 
 def read_npz(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
@@ -189,8 +201,8 @@ def labels_beside(path: Path, asked: Asked) -> np.ndarray | None:
         return idx.read(other, where)
     if form.kind == "npy":
         return npz.read_npy(other, where)
-    if form.kind == "csv" or form.name == "a text file":
-        return tables.read_labels(other, where)
+    if form.kind in ("csv", "text"):
+        return read_label_file(other, where)
     raise UserError(f"{where} are {form.name}, but must be npy, npz, IDX, or a text file with one in each line")
 
 

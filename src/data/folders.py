@@ -72,6 +72,8 @@ def absolute_path(text: str, option: str) -> Path:
 
 def existing_path(text: str, option: str) -> Path:
     """The path of the file or the folder that an option names. Raises UserError where there is none."""
+    if not str(text).strip():
+        raise UserError(f"{option} is empty: give the path of a folder or of a file")
     path = absolute_path(text, option)
     try:
         if path.exists():

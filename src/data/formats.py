@@ -5,7 +5,7 @@ import gzip
 import lzma
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
@@ -45,7 +45,8 @@ class Format(NamedTuple):
 
     name: to follow "it is", with an article: "an HDF5 file"
     remedy: what to do to get an npz file
-    kind: "folder", "image", "npy", "idx", "csv" or "parquet", which are read as they are; "" for other formats
+    kind: "folder", "image", "npy", "idx", "csv" or "parquet", which are read as they are; "text", which may hold
+        labels; "" for other formats
     """
 
     name: str
@@ -144,13 +145,17 @@ def pickle_format(path: Path, head: bytes, opened: str) -> Format | None:
 
 def text_format(head: bytes, opened: str) -> Format | None:
     """Recognise a text file: a table of numbers, JSON, or any other text."""
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return Format("text in UTF-16", "save it in UTF-8")
     try:
         lines = head.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
+        if b"\0" not in head and error.start and is_text(head[: error.start].decode("utf-8-sig").splitlines()):
+            return Format("text with characters that are not in UTF-8", "save it in UTF-8")
         if error.start < len(head) - 4 or len(head) < HEAD:  # not just a character cut off at the end of `head`
             return None
         lines = head[: error.start].decode("utf-8-sig").splitlines()
-    if not lines or any(ord(letter) < 32 and letter not in "\t\r" for letter in "".join(lines[:10])):
+    if not is_text(lines):
         return None
     if lines[0].startswith("version https://git-lfs"):
         return Format("a pointer of Git LFS, not the file itself", "git lfs pull")
@@ -160,10 +165,20 @@ def text_format(head: bytes, opened: str) -> Format | None:
         return Format("a web page or XML, perhaps the answer of a failed download", "download the file itself")
     row = lines[min(1, len(lines) - 1)].strip()
     delimiter = next((mark for mark in (",", ";", "\t", " ") if mark in row), " ")
-    cells = row.split(delimiter)
+    cells = [cell.strip('"') for cell in row.split(delimiter)]
+    if any(len(cell.split()) > 3 and all(map(is_number, cell.split()[:8])) for cell in cells) and delimiter != " ":
+        return Format(f"a CSV file of {len(cells)} columns", "give it as it is", "csv")
     if len(cells) < 4 or sum(map(is_number, cells)) < len(cells) / 2:
-        return Format("a text file", "give a folder of images or an array file")
+        if any(cell.lower().endswith((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")) for cell in cells):
+            remedy = "put the images of each class into a folder of its name, and give the folder that holds these"
+            return Format("a table with names of image files", remedy, "text")
+        return Format("a text file", "give a folder of images or an array file", "text")
     return table_format(lines, delimiter, opened)
+
+
+def is_text(lines: Sequence[str]) -> bool:
+    """Whether the first lines of a file are text, without control characters."""
+    return bool(lines) and not any(ord(letter) < 32 and letter not in "\t\r" for letter in "".join(lines[:10]))
 
 
 def table_format(lines: list[str], delimiter: str, opened: str) -> Format:

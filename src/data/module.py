@@ -24,18 +24,22 @@ class ImageData(lightning.LightningDataModule):
 
     pixels: how the gray levels are prepared
     batch_size: images a step, in each process; all of them where there are fewer
+    with_test: for False no test image is prepared or measured, and `test` is empty
     """
 
-    def __init__(self, images: Images, pixels: Pixels, batch_size: int, seed: int) -> None:
+    def __init__(self, images: Images, pixels: Pixels, batch_size: int, seed: int, with_test: bool = True) -> None:
         super().__init__()
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number, 1 or more, got {batch_size}")
         self.source, self.pixels, self.batch_size, self.seed = images, Pixels(pixels), batch_size, seed
+        self.measured = ("test", "val") if with_test else ("val",)  # the splits of the best checkpoint's metrics
+        unprepared = images.test if with_test else images.test.take(slice(0))
         if self.pixels == Pixels.BINARY:
-            val, test = binarize_as_published(images.val.images, images.test.images)
+            val, test = binarize_as_published(images.val.images, unprepared.images)
         else:
-            val, test = (prepare(getattr(images, name).images, pixels, SEEDS[name]) for name in ("val", "test"))
-        self.val, self.test = Split(val, images.val.labels), Split(test, images.test.labels)
+            val = prepare(images.val.images, pixels, SEEDS["val"])
+            test = prepare(unprepared.images, pixels, SEEDS["test"])
+        self.val, self.test = Split(val, images.val.labels), Split(test, unprepared.labels)
         subset = images.train.take(stratified_rows(images.train.labels, TRAINING_SUBSET))
         self.train_subset = Split(prepare(subset.images, pixels, SEEDS["train"]), subset.labels)
 
@@ -75,5 +79,6 @@ class ImageData(lightning.LightningDataModule):
         return [EvaluationBatches(*self.on_device(split)) for split in (self.val, self.train_subset)]
 
     def test_dataloader(self) -> list[EvaluationBatches]:
-        """The test images, and again the validation images, now for the selected checkpoint."""
-        return [EvaluationBatches(*self.on_device(split)) for split in (self.test, self.val)]
+        """The splits that are measured with the selected checkpoint: test images, and again validation images."""
+        splits = {"test": self.test, "val": self.val}
+        return [EvaluationBatches(*self.on_device(splits[name])) for name in self.measured]

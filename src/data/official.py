@@ -213,6 +213,17 @@ def transpose_images(images: np.ndarray) -> None:
 
 def can_read(target: str, root: str, split: str | None = None) -> bool:
     """Whether a source of this module, given by its dotted path, needs no download with these options."""
-    name = target.rpartition(".")[2]
-    published = PUBLISHED.get(f"{name}_{split}" if name == "emnist" else name)
+    published = published_set(target, split)
     return published is not None and are_on_disk(published, absolute_path(root, "data.root"))
+
+
+def class_names(target: str, split: str | None = None) -> tuple[str, ...] | None:
+    """The names of the classes of a source of this module, given by its dotted path; None for any other source."""
+    published = published_set(target, split) if target.startswith(f"{__name__}.") else None
+    return published and published.classes
+
+
+def published_set(target: str, split: str | None) -> Published | None:
+    """The data set in PUBLISHED that a source reads, given by its dotted path; None where there is none of its name."""
+    name = target.rpartition(".")[2]
+    return PUBLISHED.get(f"{name}_{split}" if name == "emnist" else name)

@@ -83,6 +83,14 @@ def dequantize(images: np.ndarray, seed: int) -> np.ndarray:
     return np.minimum((images + u) / np.float32(256), np.float32(BELOW_ONE))
 
 
+def smoothed_mean(images: np.ndarray) -> np.ndarray:
+    """The mean (C, H, W), in (0, 1), of images (N, C, H, W) uint8 as levels from 0 to 1, float64.
+
+    Half an image of each of black and white is added, since a pixel may be the same in all images.
+    """
+    return (images.sum(0, dtype=np.float64) / 255 + 0.5) / (len(images) + 1)
+
+
 def as_input(images: Tensor) -> Tensor:
     """Prepared images as the model takes them, float in [0, 1]: bytes are divided by 255."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images

@@ -1,19 +1,18 @@
 """The levels, size and polarity of decoded images: what becomes of them in the images of a data set or a task."""
 
 import io
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from src.data.formats import detect_format
 from src.support.errors import UserError, one_line
 
+MIDDLE = 127.5  # mean level above which the border of an image is light
 GRAY = ("1", "L", "LA", "La", "I", "F")  # modes without colours, and those that begin with "I;"
 MULTIPAGE = ("GIF", "TIFF", "WEBP")  # formats with several images; a second one of others is a preview of the first
-log = logging.getLogger(__name__)
 
 
 class UnreadableError(UserError):
@@ -57,7 +56,8 @@ def iterate_pages(content: Path | bytes, name: str) -> Iterator[tuple[str, Image
         if found and found.kind != "image":
             message = f"{name} is {found.name}, but must be an image: {found.remedy}"
             raise UnreadableError(message, found.name) from error
-        reason = one_line(error)
+        reason = "no image of a known format" if isinstance(error, UnidentifiedImageError) else one_line(error)
+        reason = reason if content else "no image there"
         raise UnreadableError(f"{name} can't be read as an image ({reason})", reason[:80]) from error
 
 
@@ -77,7 +77,7 @@ def white_level(kind: str, high: float, name: str, option: str) -> float:
     """The level that is white in images of a kind, given their highest level `high`, which the image `name` has.
 
     It is 255 for bytes and 65535 for 16 bits; for 32 bits and floats the next above `high` of 1 (floats only), 255 and
-    65535. Except for bytes it is logged. Raises UserError where `high` is below half of it.
+    65535. Raises UserError where `high` is below half of it.
     """
     if kind == "bits" or high == 0:
         return 255.0
@@ -91,8 +91,6 @@ def white_level(kind: str, high: float, name: str, option: str) -> float:
             f"the highest level of your images ({kind}) is {high:g}, in {name}, which does not say what is white: "
             f"{option}={likely:.8g}{meant}"
         )
-    if kind != "bytes":
-        log.warning("your images (%s) have levels up to %g: %g is taken as white (%s)", kind, high, white, option)
     return white
 
 
@@ -148,8 +146,8 @@ def border(images: np.ndarray) -> np.ndarray:
 
 
 def is_negative(image: np.ndarray, ground: float) -> bool:
-    """Whether inverting an image (H, W, C) brings its border closer to `ground`, which must be dark or light."""
-    own = border(image.transpose(2, 0, 1)).mean()
+    """Whether inverting an image (C, H, W) brings its border closer to `ground`, which must be dark or light."""
+    own = border(image).mean()
     return is_clear(ground) and bool(abs(255 - own - ground) < abs(own - ground))
 
 

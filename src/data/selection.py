@@ -32,6 +32,11 @@ def class_balanced_subset(split: Split, count: int, seed: int) -> Split:
     return split.take(order[np.argsort(ranks_within_class(split.labels[order]), kind="stable")][:count])
 
 
+def labels_by_class(labels: np.ndarray, count: int) -> np.ndarray:
+    """`count` labels, each of those that occur among `labels` (N,) equally often to within one, in their order."""
+    return np.sort(np.resize(np.unique(labels), count))
+
+
 def ranks_within_class(labels: np.ndarray) -> np.ndarray:
     """For each image the number of images of its class before it, (N,)."""
     by_class = np.argsort(labels, kind="stable")

@@ -15,7 +15,7 @@ from src.data.arrays import Asked
 from src.data.folders import existing_path
 from src.data.layout import CHANNELS
 from src.data.parts import Parts, describe, read_parts
-from src.data.raster import border
+from src.data.raster import MIDDLE, border
 from src.data.sources import Images, Split
 from src.data.splits import complete_splits, count_duplicates
 from src.support.errors import UserError, one_line
@@ -51,6 +51,8 @@ def images(
     """
     top, where = existing_path(path, "data.path"), f"data.path={path}"
     fixed = None if shape == "auto" else list(shape)
+    if fixed and fixed[0] not in (1, 3):
+        raise UserError(f"data.shape={fixed} is not (C, H, W), C being 1, or 3 of colors: as in data.shape=[3,32,32]")
     if fixed and fixed[0] not in CHANNELS:
         raise UserError(f"data.shape={fixed} is (C, H, W), of which C is 1 for gray and 3 for color images")
     options = {"white": white, "shape": fixed, "images": images, "labels": labels, "skip_broken": skip_broken}
@@ -125,10 +127,10 @@ def invert_images(found: Images, invert: bool | Literal["auto"]) -> Images:
         return found._replace(**inverted, notes=(*found.notes, "inverted"))
     grounds = {name: border(each.images).mean((1, 2)) for name, each in splits.items()}
     every = np.concatenate(list(grounds.values()))
-    light = every > 127.5
+    light = every > MIDDLE
     if invert == "auto":
         for name, each in splits.items():
-            turn = (grounds[name] > 127.5)[:, None, None, None]
+            turn = (grounds[name] > MIDDLE)[:, None, None, None]
             splits[name] = Split(np.where(turn, 255 - each.images, each.images), each.labels)
         return found._replace(**splits, notes=(*found.notes, f"{int(light.sum()):,} of {len(light):,} inverted"))
     is_clear = ((every > LIGHT) | (every < DARK)).mean() > MIXED

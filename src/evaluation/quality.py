@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from src.build import Run
 from src.data.pixels import SEEDS, Pixels, prepare
-from src.evaluation.classifier import Classifier, features, load_or_train
+from src.data.sources import Split
+from src.evaluation.classifier import Classifier, accuracy, features, load_or_train
 from src.support.errors import UserError
 from src.support.statistics import Estimate, estimate
 
@@ -98,15 +99,21 @@ class Reference:
 
     classifier: trained on images of that kind; real: the features (N, F) of the test images; floor: the distances of
     as many training images
+    accuracy: that of the classifier on the test images
     """
 
     classifier: Classifier
     real: np.ndarray
     floor: Distances
+    accuracy: float
 
-    def distances(self, images: np.ndarray) -> Distances:
-        """The distances of images (N, C, H, W) uint8, as many as the reference has."""
-        return distances(self.real, features(self.classifier, images))
+    def distances(self, images: np.ndarray, labels: np.ndarray | None = None) -> Distances:
+        """The distances of images (N, C, H, W) uint8, as many as the reference has.
+
+        labels: (N,), those that the images were made of; their `agreement` is the share on which the classifier agrees
+        """
+        found = distances(self.real, features(self.classifier, images))
+        return found if labels is None else found | {"agreement": accuracy(self.classifier, Split(images, labels))}
 
 
 def distances(real: np.ndarray, fake: np.ndarray) -> Distances:
@@ -130,30 +137,37 @@ def references(run: Run) -> dict[str, Reference]:
         raise UserError(reason)
     n, source = count(run), run.data.source
     train, test = (np.linspace(0, len(split.images) - 1, n).astype(int) for split in (source.train, source.test))
-    grey = _reference(run, "grey", source.train.images[train], source.test.images[test])
+    grey = _reference(run, "grey", source.train.images[train], source.test.take(test))
     if run.data.pixels != Pixels.BINARY:
         return {"means": grey, "draws": grey}
     drawn = prepare(source.train.images[train], Pixels.BINARY, SEEDS["train"])
-    binary = _reference(run, "binary", drawn, run.data.test.images[test])
+    binary = _reference(run, "binary", drawn, run.data.test.take(test))
     return {"means": grey, "draws": binary}
 
 
-def _reference(run: Run, pixels: Literal["grey", "binary"], train: np.ndarray, test: np.ndarray) -> Reference:
+def _reference(run: Run, pixels: Literal["grey", "binary"], train: np.ndarray, test: Split) -> Reference:
     classifier = load_or_train(run.data.source, pixels, device=run.device)
-    real = features(classifier, test)
-    return Reference(classifier, real, distances(real, features(classifier, train)))
+    real = features(classifier, test.images)
+    floor = distances(real, features(classifier, train))
+    return Reference(classifier, real, floor, accuracy(classifier, test))
 
 
-def floors(references: Mapping[str, Reference]) -> dict[str, Distances]:
-    """The distances of training images by kind, below which no sampler is expected."""
-    return {kind: reference.floor for kind, reference in references.items()}
+def floors(references: Mapping[str, Reference], with_labels: bool = False) -> dict[str, Distances]:
+    """The distances of training images by kind, below which no sampler is expected.
+
+    with_labels: adds as `agreement` the classifier's accuracy on the test images
+    """
+    return {
+        kind: reference.floor | ({"agreement": reference.accuracy} if with_labels else {})
+        for kind, reference in references.items()
+    }
 
 
-def sample_quality(run: Run, means: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
+def sample_quality(run: Run, means: np.ndarray, draws: np.ndarray, labels: np.ndarray | None = None) -> dict[str, Any]:
     """The distances of `count(run)` samples, the means of p(x|z) and the draws, (N, C, H, W) uint8, with their floors.
 
-    A table: `means`, `draws` and, in a table of its own, `floor`.
+    A table: `means`, `draws` and, in a table of its own, `floor`. labels: those that a conditional model was given
     """
     against = references(run)
-    distances = {kind: against[kind].distances(images) for kind, images in (("means", means), ("draws", draws))}
-    return {**distances, "floor": floors(against)}
+    distances = {kind: against[kind].distances(images, labels) for kind, images in (("means", means), ("draws", draws))}
+    return {**distances, "floor": floors(against, with_labels=labels is not None)}

@@ -29,15 +29,22 @@ Sampler = Callable[[Tensor], Tensor]
 NAMES = ("prior", "gmm", "flow", "aggregate")
 CODES = 50_000  # the fewest codes that a density is fitted to; with fewer training images, several draws of each
 COMPONENTS = 10  # number of Gaussians in the mixture
+TINY = 1e-6  # added to the scales of codes, which are zero where a label has one image
 STEPS, BATCH, PEAK = 2000, 512, 5e-3  # training of the flow: steps, codes per step, highest learning rate
 
 
 class Generated(NamedTuple):
-    """Codes z (N, D), the means of p(x|z) and draws from it, (N, C, H, W) uint8."""
+    """Codes z (N, D), the means of p(x|z) and draws from it, (N, C, H, W) uint8, and the labels (N,) that a conditional
+    model was given."""
 
     z: np.ndarray
     means: np.ndarray
     draws: np.ndarray
+    labels: np.ndarray
+
+    def take(self, rows: np.ndarray | slice) -> "Generated":
+        """Those in these rows."""
+        return Generated(*(array[rows] for array in self))
 
 
 def check_samplers(run: Run, names: Sequence[str], temperature: float) -> None:
@@ -57,14 +64,17 @@ def make_samplers(run: Run, names: Sequence[str], temperature: float = 1.0) -> d
 
     `prior` and `flow` scale their noise by the temperature.
     """
-    data = codes(run) if {"gmm", "flow"} & set(names) else None
+    data, of_label = codes(run) if {"gmm", "flow"} & set(names) else None, None
+    if data is not None and run.vae.condition is not None:
+        data, of_label = standardise_each_label(run, data)
     makers: dict[str, Callable[[], Sampler]] = {
         "prior": lambda: prior(run, temperature),
         "gmm": lambda: from_density(gmm(data, run.seed)),
         "flow": lambda: flow(data, run.seed, temperature),
         "aggregate": lambda: partial(aggregate, run),
     }
-    return {name: makers[name]() for name in names}
+    fitted = {"gmm", "flow"} if of_label else set()
+    return {name: of_label(makers[name]()) if name in fitted else makers[name]() for name in names}
 
 
 @torch.no_grad()
@@ -76,6 +86,16 @@ def codes(run: Run, count: int = CODES) -> Tensor:
         eps = address.normal(batch.index, each, run.vae.latent_dim, like=batch.x)
         draws.append(run.vae.given(batch.y).encode(batch.x).rsample_and_log_prob(eps)[0].flatten(0, 1))
     return torch.cat(draws)
+
+
+def standardise_each_label(run: Run, codes: Tensor) -> tuple[Tensor, Callable[[Sampler], Sampler]]:
+    """Codes (N, D) of `codes` with mean 0 and variance 1 for each label, and what makes a sampler of such codes one of
+    codes of the labels y: of q(z|y), a density of one form for all labels, and not of q(z)."""
+    y = torch.cat([batch.y.repeat(len(codes) // len(run.train.labels)) for batch in run.batches(run.train)])
+    centre, spread = (codes.new_ones(len(run.data.source.classes), codes.shape[1]) for _ in range(2))
+    for label in y.unique():
+        centre[label], spread[label] = codes[y == label].mean(0), codes[y == label].std(0, correction=0) + TINY
+    return (codes - centre[y]) / spread[y], lambda sampler: lambda y: centre[y] + spread[y] * sampler(y)
 
 
 def draw_labels(run: Run, n: int, *address: int | str) -> Tensor:
@@ -93,8 +113,8 @@ def prior(run: Run, temperature: float = 1.0) -> Sampler:
 
     @torch.no_grad()
     def sample(y: Tensor) -> Tensor:
-        p = run.vae.given(y).prior()
-        return (from_density(p) if temperature == 1 else from_noise(p, temperature))(y)
+        vae = run.vae.given(y)
+        return vae.sample_codes(len(y)) if temperature == 1 else from_noise(vae.prior(), temperature)(y)
 
     return sample
 
@@ -147,26 +167,33 @@ def flow(codes: Tensor, seed: int, temperature: float = 1.0, steps: int = STEPS,
 def aggregate(run: Run, y: Tensor) -> Tensor:
     """Draws from q(z|x) of as many training images, chosen at random: what the decoder was trained on, not new images.
 
-    The images have labels of their own; those of a conditional model are encoded with them and decoded with y.
+    The images of a conditional model have the labels y.
     """
-    chosen = torch.randint(len(run.train.images), y.shape).numpy()
+    if run.vae.condition is None:
+        chosen = torch.randint(len(run.train.images), y.shape).numpy()
+    else:
+        own, order = y.cpu().numpy(), np.argsort(run.train.labels, kind="stable")
+        counts = np.bincount(run.train.labels)
+        chosen = order[(np.cumsum(counts) - counts)[own] + (torch.rand(y.shape).numpy() * counts[own]).astype(np.int64)]
     images, labels = (torch.from_numpy(array[chosen]).to(run.device) for array in run.train)
     eps = torch.randn(*y.shape, run.vae.latent_dim, device=run.device)
     return run.vae.given(labels).encode(as_input(images)).rsample_and_log_prob(eps)[0]
 
 
 @torch.no_grad()
-def generate(run: Run, sampler: Sampler, n: int, name: str) -> Generated:
+def generate(run: Run, sampler: Sampler, n: int, name: str, labels: np.ndarray | None = None) -> Generated:
     """Make n new images with a sampler, whose `name` is part of the seed. The first ones do not depend on n.
 
-    A conditional model makes images of the labels of training images chosen at random, the same for every sampler.
+    A conditional model makes images of these labels (n,), or of those of training images chosen at random, the same for
+    every sampler.
     """
+    given = None if labels is None else torch.from_numpy(np.resize(labels, n + EVALUATION_BATCH)).to(run.device)
     blocks = []
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
         for i in tqdm(range(0, n, EVALUATION_BATCH), name, unit="batch", disable=None, leave=False, delay=1):
             torch.manual_seed(noise.seed_of(run.seed, "sampler", name, i))
-            y = draw_labels(run, EVALUATION_BATCH, i)
+            y = draw_labels(run, EVALUATION_BATCH, i) if given is None else given[i : i + EVALUATION_BATCH]
             z = sampler(y)
             px = run.vae.given(y).decode(z)
-            blocks.append((z.cpu().numpy(), as_bytes(px.mean), as_bytes(px.sample())))
+            blocks.append((z.cpu().numpy(), as_bytes(px.mean), as_bytes(px.sample()), y.cpu().numpy()))
     return Generated(*(np.concatenate(parts)[:n] for parts in zip(*blocks, strict=True)))

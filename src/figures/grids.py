@@ -11,7 +11,8 @@ from src.run.trace import Trace
 
 CELL = 56  # approximate length of an image's longer side, in pixels of the page
 MAX_WIDTH, COMPACT_WIDTH = 360, 240  # width of a grid of samples, in pixels of the page; the latter in an animation
-MAX_ROWS = 6  # rows of a grid of samples
+MAX_ROWS, MAX_CLASSES = 6, 10  # rows of a grid of samples; of one with a row for each class
+NAMES = 76  # pixels of the page left of a grid with the names of classes
 GUTTER = 28
 TOP = page.HEADER + 32
 LABELS, BAND = 126, 18  # pixels of the page left of the bands of reconstructions, and between two bands
@@ -33,31 +34,37 @@ def samples(trace: Trace, nearest: bool = False, compact: bool = False) -> tuple
     means, draws = trace.frames["samples_mean"], trace.frames["samples_draw"]
     scale = enlargement(means)
     most = (COMPACT_WIDTH if compact else MAX_WIDTH) // (scale * (means.shape[-1] + 1))
-    columns = max(1, min(int(np.sqrt(means.shape[1])), most))
-    count = columns * min(MAX_ROWS, means.shape[1] // columns)
+    if "samples_labels" in trace.fixed:
+        shown, labels = class_rows(trace.fixed["samples_labels"], MAX_ROWS if compact else MAX_CLASSES, most)
+        names = [str(trace.fixed["classes"][label]) for label in labels]
+        columns, left = shown.shape[1], page.MARGIN + NAMES
+    else:
+        columns = max(1, min(int(np.sqrt(means.shape[1])), most))
+        shown, names, left = np.arange(columns * min(MAX_ROWS, means.shape[1] // columns)), [], page.MARGIN
+    means, draws, of_label = means[:, shown.ravel()], draws[:, shown.ravel()], ", y" if names else ""
     grids = [
-        ("mean of p(x | z), z from the prior", means[-1]),
-        ("draw from p(x | z), the same z", draws[-1]),
+        (f"mean of p(x | z{of_label}), z from the prior", means[-1]),
+        (f"draw from p(x | z{of_label}), the same z", draws[-1]),
     ]
     if nearest and "samples_nearest" in trace.last:
-        grids.append(("training image nearest to the mean", trace.last["samples_nearest"]))
-    grids = [(name, tile(images[:count], columns)) for name, images in grids]
+        grids.append(("training image nearest to the mean", trace.last["samples_nearest"][shown.ravel()]))
+    grids = [(name, tile(images, columns)) for name, images in grids]
 
     height, width = (scale * pixels for pixels in grids[0][1].shape[:2])
-    step = max(width, 200) + GUTTER
-    figure = page.page(max(len(grids) * step - GUTTER, 440) + 2 * page.MARGIN, TOP + height + page.MARGIN)
+    step = max(width, 230 if names else 200) + GUTTER
+    figure = page.page(max(left + len(grids) * step - GUTTER, 440 + left) + page.MARGIN, TOP + height + page.MARGIN)
     head = page.header(figure, trace)
+    name_rows(figure, TOP, scale * (means.shape[-2] + 1), names, NAMES)
     placed = []
     for i, (name, grid) in enumerate(grids):
-        left = page.MARGIN + i * step
-        page.fit(page.write(figure, left, TOP - 25, name, color=page.INK), step - 8, 20)
-        placed.append(page.paste(figure, left, TOP, grid, scale))
+        page.fit(page.write(figure, left + i * step, TOP - 25, name, color=page.INK), step - 8, 20)
+        placed.append(page.paste(figure, left + i * step, TOP, grid, scale))
     for image in placed[:2]:
         image.set_animated(True)
 
     def show(moment: Moment) -> None:
-        placed[0].set_data(tile(fade(means[:, :count], moment), columns))
-        placed[1].set_data(tile(dissolve(draws[:, :count], moment), columns))
+        placed[0].set_data(tile(fade(means, moment), columns))
+        placed[1].set_data(tile(dissolve(draws, moment), columns))
         head(*progress(trace, moment))
 
     return figure, show
@@ -99,7 +106,7 @@ def reconstructions(
     grids = []
     for i, band in enumerate(bands):
         top = TOP - 24 + i * (len(names) * step_down + BAND)
-        _name_rows(figure, top, step_down, names)
+        name_rows(figure, top, step_down, names)
         grids.append(page.paste(figure, page.MARGIN + LABELS, top, stack(band, Moment(0)), scale))
         grids[-1].set_animated(True)
     if worst:
@@ -139,7 +146,7 @@ def sheet(title: str, caption: str, rows: Sequence[tuple[str, np.ndarray]], note
         max(across, 600) + 2 * page.MARGIN, below + (16 * max(lines, 2) - 2 if notes else 0) + page.MARGIN
     )
     page.title(figure, title, caption)
-    _name_rows(figure, TOP - 24, step_down, [name for name, _ in rows])
+    name_rows(figure, TOP - 24, step_down, [name for name, _ in rows])
     for i, (_, images) in enumerate(rows):
         page.paste(figure, page.MARGIN + LABELS, TOP - 24 + i * step_down, tile(images, len(images)), scale)
     for i, note in enumerate(notes):
@@ -153,7 +160,7 @@ def _draw_worst(figure: Figure, trace: Trace, still: dict[str, np.ndarray], top:
     step_across, step_down = (scale * (pixels + 1) for pixels in means.shape[:1:-1])
     title = f"the {len(elbos)} validation images with the worst ELBO, in nats"
     page.write(figure, page.MARGIN + LABELS, top, title, color=page.INK)
-    _name_rows(figure, top + 24, step_down, [*still, RECONSTRUCTIONS[0]])
+    name_rows(figure, top + 24, step_down, [*still, RECONSTRUCTIONS[0]])
     rows = np.concatenate([*still.values(), means])
     page.paste(figure, page.MARGIN + LABELS, top + 24, tile(rows, len(means)), scale)
     for i, elbo in enumerate(elbos):
@@ -162,10 +169,21 @@ def _draw_worst(figure: Figure, trace: Trace, still: dict[str, np.ndarray], top:
         page.write(figure, middle, below, page.number(elbo), points=8.5, ha="center")
 
 
-def _name_rows(figure: Figure, top: float, step: float, names: Sequence[str]) -> None:
+def name_rows(figure: Figure, top: float, step: float, names: Sequence[str], width: float = LABELS) -> None:
+    """Write the names of rows of images, `step` pixels high, at the left of the page."""
     for i, name in enumerate(names):
         label = page.write(figure, page.MARGIN, top + (i + 0.5) * step, name, points=8.5, va="center")
-        page.shrink(label, LABELS - 6)
+        page.shrink(label, width - 6)
+
+
+def class_rows(labels: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of images with these labels (N,) to show as a row for each class, (classes, images), and the classes.
+
+    There are at most so many rows and columns, and in each row as many images as the class with the fewest has.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    each = max(1, min(columns, counts[:rows].min()))
+    return np.stack([np.flatnonzero(labels == label)[:each] for label in classes[:rows]]), classes[:rows]
 
 
 def enlargement(images: np.ndarray) -> int:

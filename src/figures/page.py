@@ -174,10 +174,11 @@ def header(figure: Figure, trace: Trace) -> Callable[..., None]:
     progress = band(figure, bar, INK)
     progress.set_animated(True)
     full_width, last = progress.get_width(), max(trace.epochs["epoch"][-1], 1)
+    given = " given the label" if "samples_labels" in trace.fixed else ""
 
     def show(epoch: int, reached: float = 0.0) -> None:
         elbo = trace.epochs["val/elbo"][row(trace, epoch)]
-        caption.set_text(f"epoch {epoch} · validation ELBO {number(elbo)} nats")
+        caption.set_text(f"epoch {epoch} · validation ELBO{given} {number(elbo)} nats")
         progress.set_width(full_width * max(epoch, reached) / last)
 
     return show

@@ -27,7 +27,7 @@ def ranks(vae: VAE, labels: Tensor, noise: Noise) -> np.ndarray:
     parts, device = [], next(vae.parameters()).device
     with torch.random.fork_rng():
         torch.manual_seed(noise.at("simulated images").seed)
-        z = vae.given(labels).prior().sample((len(labels),))
+        z = vae.given(labels).sample_codes(len(labels))
         pairs = list(zip(z.split(CHUNK), labels.split(CHUNK), strict=True))
         for part, y in tqdm(pairs, desc="simulations", unit="batch", disable=None, leave=False, delay=1):
             model = vae.given(y)

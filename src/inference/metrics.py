@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from src.data.batches import Batch
+from src.data.pixels import smoothed_mean
 from src.models.distributions import CodeDistribution
 from src.models.divergences import kl_per_dim
 from src.models.vae import VAE
@@ -76,8 +77,7 @@ def unexplained_share(vae: VAE, batch: Batch, mean: Tensor) -> float:
 def mean_image_cost(train: np.ndarray, images: np.ndarray) -> float:
     """-log p(x) in nats per binary image (N, C, H, W), 0 or 255, under independent pixels with the means of the
     training images (M, C, H, W) uint8, to which half an image of each level is added."""
-    white, seen = train.mean(0, dtype=np.float64) / 255, images.mean(0, dtype=np.float64) / 255
-    p = (len(train) * white + 0.5) / (len(train) + 1)
+    p, seen = smoothed_mean(train), images.mean(0, dtype=np.float64) / 255
     return float(-(seen * np.log(p) + (1 - seen) * np.log(1 - p)).sum())
 
 

@@ -134,12 +134,14 @@ def uncovered_codes(
 
 @torch.no_grad()
 def stretched_prior(vae: VAE, noise: Noise) -> Tensor:
-    """PILOT samples of the prior (PILOT, D), each moved to STRETCH times its distance from their mean."""
-    p = vae.prior()
+    """PILOT samples of the prior (PILOT, D), each moved to STRETCH times its distance from their mean.
+
+    Those of p(z|y) are of all labels in turn, since the images of a batch share them.
+    """
     device = next(vae.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(noise.at("pilot").seed)
-        codes = p.sample((PILOT,))
+        codes = vae.given_each_label(PILOT).sample_codes(PILOT)
     return codes.mean(0) + STRETCH * (codes - codes.mean(0))
 
 

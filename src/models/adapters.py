@@ -28,6 +28,18 @@ class CarriesNoise(ABC):
         return any("rsample_and_log_prob" in vars(each) for each in other.__mro__)
 
 
+class KnowsRawOfMean(ABC):
+    """Any likelihood that has a method `raw_of_mean(mean)`; as with collections.abc.Sized, it need not inherit."""
+
+    @abstractmethod
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """mean (C, H, W), in (0, 1) -> the raw numbers (channels C, H, W) at which p(x|z) has it."""
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        return any("raw_of_mean" in vars(each) for each in other.__mro__)
+
+
 class Forwarding(Distribution):
     """Forwards the whole interface of torch's distributions to the distribution that it wraps."""
 
@@ -128,6 +140,17 @@ def carries_noise(distribution: object) -> bool:
 @carries_noise.register
 def _(distribution: CarriesNoise) -> bool:
     return True
+
+
+@singledispatch
+def raw_of_mean(likelihood: object, mean: Tensor) -> Tensor | None:
+    """The raw numbers at which a likelihood has a mean (C, H, W); None where it does not say them."""
+    return None
+
+
+@raw_of_mean.register
+def _(likelihood: KnowsRawOfMean, mean: Tensor) -> Tensor:
+    return likelihood.raw_of_mean(mean)
 
 
 @singledispatch

@@ -10,6 +10,9 @@ A likelihood whose scale is fitted to each training batch returns distributions 
 method `update(px, x)`, which is called after each training step and adds the batch to the statistics that evaluation
 uses.
 
+Its method `raw_of_mean(mean)` returns the raw numbers at which p(x | z) has a mean in (0, 1), so that the VAE can start
+at the mean of the training images. A likelihood without that method starts at raw = 0.
+
 The scale of a density is kept above FLOOR, since a pixel that never varies, as on MNIST's border, would shrink it to
 zero. Any finite output of the decoder gives a finite density: a location is clamped at FAR_PIXEL from zero, a scale at
 e^34, and a sum of log-probabilities of binary pixels at 1e30 nats from zero. Beyond these bounds the gradient is zero.
@@ -30,6 +33,7 @@ from src.models.images import ContinuousBernoulli as ContinuousBernoulliDistribu
 from src.support.ranges import check_arguments
 
 Sigma = Literal["learned", "per_pixel", "optimal"] | Annotated[float, Ge(FLOOR), Lt(math.inf)]
+BISECTIONS = 60  # halve an interval of 562 logits to less than 1e-15
 FAR_PIXEL = 1e10  # bound of a pixel's location, in units of the gray range
 
 
@@ -42,6 +46,10 @@ class Bernoulli(nn.Module):
     def forward(self, raw: Tensor) -> BinaryImage:
         """raw (..., C, H, W) -> distribution over the same shape, log_prob (...)."""
         return BinaryImage(raw)
+
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """logit(mean), (..., C, H, W)."""
+        return torch.logit(mean)
 
 
 class ContinuousBernoulli(nn.Module):
@@ -58,6 +66,19 @@ class ContinuousBernoulli(nn.Module):
         # tanh rather than clamp, so that a saturated pixel still has a gradient that brings it back
         logits = torch.tanh(raw * FLOOR) / FLOOR
         return FactorisedImage(ContinuousBernoulliDistribution(logits))
+
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """The raw numbers with this mean, (..., C, H, W), found by bisection.
+
+        The logit stays within half of its range, where tanh still has three quarters of its slope.
+        """
+        high = torch.full_like(mean, math.atanh(0.5) / FLOOR)
+        low = -high
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            is_below = self(middle).mean < mean
+            low, high = torch.where(is_below, middle, low), torch.where(is_below, high, middle)
+        return (low + high) / 2
 
 
 @check_arguments
@@ -98,6 +119,10 @@ class Gaussian(nn.Module):
             sigma = self.sigma
         return FactorisedImage(Normal(mu, sigma, validate_args=False))
 
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """The mean itself, (..., channels C, H, W), and zeros for the scales of sigma=per_pixel."""
+        return torch.cat([mean, torch.zeros_like(mean)], -3) if self.sigma == "per_pixel" else mean
+
     @torch.no_grad()
     def update(self, px: ImageDistribution, x: Tensor) -> None:
         """Move the running mean of sigma=optimal towards the mean squared error of a training batch x (B, C, H, W)."""
@@ -119,3 +144,13 @@ class Logistic256(nn.Module):
         scale = FLOOR / 10 + self.START * raw_scale.clamp(max=LOG_FAR).exp()
         loc = loc.clamp(-FAR_PIXEL, FAR_PIXEL)
         return FactorisedImage(DiscretizedLogistic(loc, scale))
+
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """The locations with this mean, (..., 2 C, H, W), beside zeros for the scales.
+
+        With scale s the mean is s (softplus(l / s) - softplus((l - 1) / s)), so that
+        l = s log((exp(mean / s) - 1) / (1 - exp((mean - 1) / s))).
+        """
+        scale = FLOOR / 10 + self.START
+        loc = scale * (torch.expm1(mean / scale).log() - (-torch.expm1((mean - 1) / scale)).log())
+        return torch.cat([loc, torch.zeros_like(mean)], -3)

@@ -1,18 +1,20 @@
 """The VAE: three distributions, and nothing about how they are trained."""
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 from torch.distributions.constraints import Constraint
 
-from src.models.adapters import code_distribution, image_distribution
+from src.models.adapters import code_distribution, image_distribution, raw_of_mean
 from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.draws import Draws
 
 TOLERANCE = 1e-3  # amount by which images may exceed [0, 1]
+Start = Literal["zero", "data"]
 TRIALS = 64  # codes at which a prior's density is compared with that of N(0, I)
 
 
@@ -52,14 +54,52 @@ class Likelihood(Protocol):
         ...
 
 
+class Condition(Protocol):
+    """A module of conditions.py: how the parts of a conditional VAE use labels (B,).
+
+    labels: the names of the classes
+    planes: the number of channels beside those of an image; features: of numbers beside those of a code
+    has_prior: whether it has a prior p(z|y), which replaces that of the VAE
+    """
+
+    labels: Sequence[str]
+    planes: int
+    features: int
+    has_prior: bool
+
+    def beside_images(self, y: Tensor) -> Tensor:
+        """The channels (B, planes, H, W) that the encoder sees beside images of these labels."""
+        ...
+
+    def beside_codes(self, y: Tensor) -> Tensor:
+        """The numbers (B, features) that the decoder sees beside codes of these labels."""
+        ...
+
+    def prior(self, y: Tensor) -> CodeDistribution:
+        """p(z|y), over codes (B, D)."""
+        ...
+
+    def carry(self, z: Tensor, y: Tensor, to: Tensor) -> Tensor:
+        """The codes (B, D) of the style of z (B, D), codes of images of the labels y, for the labels `to`."""
+        ...
+
+
 class VAE(nn.Module):
     """q(z|x), p(x|z) and p(z), each a distribution whose log_prob sums over pixels or latents.
+
+    With a condition they are q(z|x, y), p(x|z, y) and p(z) or p(z|y), of the labels y of the view that `given` returns.
 
     shape: of an image, (C, H, W)
     encoder: called with (shape, out_features), returns a module (B, C, H, W) -> (B, out_features)
     decoder: called with (in_features, shape), returns a module (B, in_features) -> (B, *shape)
     posterior, prior, likelihood: modules of posteriors.py, priors.py, likelihoods.py, which set the networks' widths
+    start: for `data` a constant image, `offset`, is added to the decoder's output, zero until `start_at` is called. The
+        default is `zero` because runs of versions without this option have no offset
+    condition: a module of conditions.py, or None for a model that uses no labels
+    y: the labels (B,) of a view of a conditional model
     """
+
+    y: Tensor | None = None
 
     def __init__(
         self,
@@ -70,17 +110,56 @@ class VAE(nn.Module):
         posterior: Posterior,
         prior: Prior,
         likelihood: Likelihood,
+        start: Start = "zero",
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.posterior, self.prior_head, self.likelihood = posterior, prior, likelihood
         self.shape = channels, height, width = tuple(shape)
-        self.encoder = encoder((channels, height, width), posterior.in_features)
-        self.decoder = decoder(latent_dim, (likelihood.channels * channels, height, width))
+        self.condition = condition
+        self.planes, self.features = (condition.planes, condition.features) if condition else (0, 0)
+        self.encoder = encoder((channels + self.planes, height, width), posterior.in_features)
+        raw_shape = (likelihood.channels * channels, height, width)
+        self.decoder = decoder(latent_dim + self.features, raw_shape)
+        self.offset: Tensor | None
+        self.register_buffer("offset", torch.zeros(raw_shape) if start == "data" else None)
+
+    @torch.no_grad()
+    def start_at(self, mean: Tensor) -> None:
+        """Set the offset so that p(x|z) has the mean (C, H, W), in (0, 1), where the decoder's output is zero.
+
+        Without it the first epoch is spent on learning the mean: a border pixel of MNIST that is always black needs a
+        logit of -12. The offset is constant and not trained. Raises TypeError where the likelihood has no raw_of_mean.
+        """
+        if self.offset is None:
+            raise TypeError("a VAE without an offset can't start at a mean: make it with start=data")
+        raw = raw_of_mean(self.likelihood, mean)
+        if raw is None:
+            raise TypeError(f"{type(self.likelihood).__name__} has no raw_of_mean(mean), by which it would start there")
+        self.offset.copy_(raw)
 
     def given(self, y: Tensor) -> Self:
-        """The model given the labels y (B,), with the same interface; a model that uses no labels returns itself."""
-        return self
+        """The model given the labels y (B,), with the same interface; a model that uses no labels returns itself.
+
+        A view is for B images, and for codes (..., B, D). It shares all parts of the model, its weights among them.
+        Raises ValueError for labels that are not whole numbers (B,).
+        """
+        if self.condition is None:
+            return self
+        if y.dim() != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+            raise ValueError(f"labels must be whole numbers (N,), got {y.dtype} ({', '.join(map(str, y.shape))})")
+        view = copy.copy(self)
+        view.y = y
+        return view
+
+    def labels_of(self, count: int, what: str) -> Tensor:
+        """The labels of a view. Raises ValueError where there are none, or not as many as images or codes."""
+        if self.y is None:
+            raise ValueError("this model is conditional on labels: use vae.given(y), y the labels of the images")
+        if self.y.shape[0] != count:
+            raise ValueError(f"the model is given {len(self.y)} labels, but {count} {what}: give a label for each")
+        return self.y
 
     def encode(self, x: Tensor) -> CodeDistribution:
         """q(z|x) for images x (B, C, H, W), floats in [0, 1] (not checked here); a distribution over codes (B, D).
@@ -90,11 +169,32 @@ class VAE(nn.Module):
         if x.shape[1:] != self.shape or not x.is_floating_point():
             size = ", ".join(map(str, self.shape))
             raise ValueError(f"images must be floats (N, {size}), got {x.dtype} ({', '.join(map(str, x.shape))})")
+        if self.condition is not None:
+            x = torch.cat([x, self.condition.beside_images(self.labels_of(x.shape[0], "images"))], 1)
         return code_distribution(self.posterior(at_least_float32(self.encoder(x))))
 
     def prior(self) -> CodeDistribution:
-        """p(z); a distribution over codes (D,)."""
-        return code_distribution(self.prior_head(self.encode))
+        """p(z), a distribution over codes (D,); of a condition that has a prior p(z|y), over codes (B, D) of a view."""
+        if self.condition is None:
+            return code_distribution(self.prior_head(self.encode))
+        if self.condition.has_prior:
+            count = 0 if self.y is None else len(self.y)
+            return code_distribution(self.condition.prior(self.labels_of(count, "codes")))
+        return code_distribution(self.prior_head(lambda x: self.given_each_label(len(x)).encode(x)))
+
+    def given_each_label(self, count: int) -> Self:
+        """The model given all labels in turn, for so many images or codes; a model without labels returns itself."""
+        if self.condition is None:
+            return self
+        device = next(self.parameters()).device
+        return self.given(torch.arange(count, device=device) % len(self.condition.labels))
+
+    def sample_codes(self, n: int) -> Tensor:
+        """n codes from the prior, (n, D). Of a view, a code for each label: raises ValueError for another number."""
+        if self.y is not None:
+            self.labels_of(n, "codes")
+        is_of_labels = self.condition is not None and self.condition.has_prior
+        return self.prior().sample(torch.Size(() if is_of_labels else (n,)))
 
     def decode(self, z: Tensor) -> ImageDistribution:
         """p(x|z) for codes z (..., D), with one axis more at least; a distribution over images (..., C, H, W).
@@ -104,8 +204,13 @@ class VAE(nn.Module):
         if z.dim() < 2 or z.shape[-1] != self.latent_dim or not z.is_floating_point():
             size = ", ".join(map(str, z.shape))
             raise ValueError(f"codes must be floats (N, {self.latent_dim}), got {z.dtype} ({size})")
+        shape = z.shape[:-1]
+        if self.condition is not None:
+            beside = self.condition.beside_codes(self.labels_of(shape[-1], "codes"))
+            z = torch.cat([z, beside.expand(*shape, -1)], -1)
         raw = at_least_float32(self.decoder(z.flatten(0, -2)))
-        return image_distribution(self.likelihood(raw.unflatten(0, z.shape[:-1])))
+        raw = raw if self.offset is None else raw + self.offset
+        return image_distribution(self.likelihood(raw.unflatten(0, shape)))
 
     def draw(self, x: Tensor, noise: Tensor, q: CodeDistribution | None = None) -> Draws:
         """Samples of q(z|x) for images x (B, C, H, W) from standard normal noise (K, B, D), and their densities.
@@ -124,6 +229,8 @@ class VAE(nn.Module):
     @property
     def prior_is_fixed(self) -> bool:
         """Whether p(z) does not change during training, that is, whether no gradient reaches it."""
+        if self.condition is not None and self.condition.has_prior:
+            return False
         with torch.inference_mode(False), torch.enable_grad():
             parameter = next(self.parameters())
             return not self.prior().log_prob(parameter.new_zeros(self.latent_dim)).requires_grad
@@ -144,7 +251,7 @@ class VAE(nn.Module):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """The means of p(x|z) at n codes from the prior, (n, C, H, W)."""
-        return self.decode(self.prior().sample((n,))).mean
+        return self.decode(self.sample_codes(n)).mean
 
     @torch.no_grad()
     def embed(self, x: Tensor) -> Tensor:

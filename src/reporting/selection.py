@@ -26,12 +26,13 @@ FACTS: dict[str, Callable[[Summary], Any]] = {
     "state": lambda run: str(run.state),
     "sweep": lambda run: run.sweep,
     "pixels": lambda run: attempt_kind(run)[1],
-    "likelihood": lambda run: option_name(attempt_kind(run)[2]),
+    "likelihood": lambda run: option_name(attempt_kind(run)[2].partition(" given ")[0]),
+    "condition": lambda run: (option_of(run, "condition") or "none") if run.config else None,
     "images": fingerprint,
 }
 
 # by these, runs are told to be on other images, prepared in another way, or of another likelihood
-DISTINCT = ("data", "data.path", "data.exclude_labels", "data.shape", "likelihood", "pixels", "images")
+DISTINCT = ("data", "data.path", "data.exclude_labels", "data.shape", "likelihood", "pixels", "images", "condition")
 
 
 @dataclass

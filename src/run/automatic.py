@@ -1,10 +1,10 @@
 """Options of one's own images that are `auto` follow the images that are found, before anything is built or written.
 
-data.name becomes that of the folder or the file, data.shape the shape of the images. data.batch_size and data.epochs
-become what few images need: with the usual ones, a network would take 60 steps on 60 images, and learn nothing.
+data.shape becomes the shape of the images. data.batch_size and data.epochs become what few images need: with the usual
+ones, a network would take 60 steps on 60 images, and learn nothing. Of any images, condition.labels becomes the names
+of the classes.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -12,17 +12,16 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from src.config.choices import choices
 from src.config.hooks import refuse
 from src.config.options import AUTOMATIC, check_run
 from src.config.overrides import name_of
+from src.run.class_names import has_unsettled_labels, settle_labels
 from src.support.errors import UserError
 
 SOURCE = "src.data.user_images.images"
 USUAL = {name: AUTOMATIC[name] for name in ("batch_size", "epochs")}  # 3,720 steps on 4,000 images
 STEPS_AN_EPOCH = 25  # for which batches become smaller, and, where they are the smallest, epochs more
-LONGEST_NAME = 40
-SMALLEST_BATCH, MOST_EPOCHS = 8, 250  # of more epochs, 60 images are only remembered better
+SMALLEST_BATCH, MOST_EPOCHS = 8, 250  # in more epochs, 60 images are only remembered better
 
 
 class SettleOptions(Callback):
@@ -40,18 +39,24 @@ def settle_options(cfg: DictConfig) -> None:
     """
     if not is_unsettled(cfg):
         return
+    if any(cfg.data.get(name) == "auto" for name in AUTOMATIC):
+        settle_data(cfg)
+    settle_labels(cfg)
+
+
+def settle_data(cfg: DictConfig) -> None:
+    """Replace `auto` among the options of `data`, which must be there."""
     names = [name for name in AUTOMATIC if cfg.data.get(name) == "auto"]
     source = OmegaConf.to_container(cfg.data.source, resolve=True)
     if source.pop("_target_") != SOURCE:
-        example = {"name": "NAME", "shape": "[C,H,W]", "batch_size": 128, "epochs": 12}[names[0]]
+        example = {"shape": "[C,H,W]", "batch_size": 128, "epochs": 12}[names[0]]
         raise UserError(f"data.{names[0]}=auto is for images of your own: give data.{names[0]}={example}")
     from src.data.labels import exclude_labels  # imports NumPy: not before the options are known to be valid
     from src.data.user_images import images
 
-    found = exclude_labels(images(**source), cfg.data.exclude_labels)
-    train, size = found.train.images, cfg.data.batch_size
-    values = {"name": short_name(found.name), "shape": list(train.shape[1:])}
-    values |= choose_length(len(train), None if size == "auto" else size)
+    train = exclude_labels(images(**source), cfg.data.exclude_labels).train.images
+    size = cfg.data.batch_size
+    values = {"shape": list(train.shape[1:]), **choose_length(len(train), None if size == "auto" else size)}
     with read_write(cfg), open_dict(cfg):
         for name in names:
             cfg.data[name] = values[name]
@@ -60,7 +65,8 @@ def settle_options(cfg: DictConfig) -> None:
 
 def is_unsettled(cfg: DictConfig) -> bool:
     """Whether an option of a run that begins is still `auto`."""
-    return cfg.ckpt_path is None and any(cfg.data.get(name) == "auto" for name in AUTOMATIC)
+    is_data = any(cfg.data.get(name) == "auto" for name in AUTOMATIC)
+    return has_unsettled_labels(cfg) or (cfg.ckpt_path is None and is_data)
 
 
 def settle_if_readable(cfg: DictConfig) -> None:
@@ -68,13 +74,6 @@ def settle_if_readable(cfg: DictConfig) -> None:
     trained on them says so, and the other jobs are trained."""
     with suppress(UserError):
         settle_options(cfg)
-
-
-def short_name(name: str) -> str:
-    """The name of a folder or a file of images, as titles and reports have it: not that of a shipped data set."""
-    plain = re.sub(r"[^\w .,+-]+", "_", name)
-    plain = plain if len(plain) <= LONGEST_NAME else f"{plain[: LONGEST_NAME - 1]}…"
-    return f"{plain} images" if plain in choices("data") else plain
 
 
 def choose_length(count: int, batch_size: int | None = None) -> dict[str, int]:

@@ -31,7 +31,7 @@ GLOBALS = re.compile(
 )
 ALLOCATING = ("BYTEARRAY8", "BINBYTES8", "BINUNICODE8", "FRAME", "NEXT_BUFFER", "INST", "OBJ", "EXT1", "EXT2", "EXT4")
 GROUPS = (
-    *("data", "model", "posterior", "prior", "likelihood", "objective", "schedule"),
+    *("data", "model", "posterior", "prior", "likelihood", "condition", "objective", "schedule"),
     *("optimizer", "lr_schedule", "trainer", "logger", "callbacks"),
 )
 # the options of a run that are read before they are checked by their own signatures, and their types
@@ -42,6 +42,7 @@ OF_RUN = {
     **{f"config.{name}._target_": str for name in ("posterior", "prior", "likelihood", "data.source")},
     **{f"config.model.{name}._target_": str for name in ("encoder", "decoder")},
     **{"config.latent_dim": Count, "config.seed": Whole, "config.title": str, "config.data.name": str},
+    "config.condition": dict | None,
     "config.data.shape": Annotated[Sequence[Count], MinLen(3), MaxLen(3)],
     "config.data.exclude_labels": Sequence[int | str],
     "config.data.batch_size": Count,

@@ -223,12 +223,13 @@ def is_over(config: DictConfig, folder: Path, options: dict[str, Any]) -> bool:
     """Whether the run in a folder, of these options, is complete and asked for no more epochs."""
     run, state = RunFolder(folder), status.read(folder).get("state")
     is_long_enough = options["trainer"]["max_epochs"] >= config.trainer.max_epochs
-    return state in (State.FINISHED, State.DIVERGED) and is_long_enough and is_complete(run, config.callbacks or {})
+    return state in (State.FINISHED, State.DIVERGED) and is_long_enough and is_complete(run, config)
 
 
-def is_complete(run: RunFolder, watchers: Mapping[str, Any]) -> bool:
+def is_complete(run: RunFolder, config: DictConfig) -> bool:
     """Whether a run has its checkpoints and numbers, and what those callbacks of conf/ leave that watch it."""
-    files = [run.epochs, *(run.terms(split) for split in ("val", "test"))]
+    watchers: Mapping[str, Any] = config.callbacks or {}
+    files = [run.epochs, run.terms("val"), *([run.terms("test")] if config.get("test", True) else [])]
     files += [run.checkpoint(which) for which in ("best", "last")]
     if watchers.get("recorder"):
         files += [run.trace, run.samples]

@@ -75,9 +75,11 @@ def device(trainer: "Trainer") -> str:
 
 def log_results(metrics: Mapping[str, Any]) -> None:
     """Say the main numbers of a run's best checkpoint."""
-    log.info("best checkpoint: epoch %d; nats per image", metrics["epoch"])
+    condition = metrics.get("condition", "none")
+    given = "" if condition == "none" else f", of p(x|y): given the {condition}"
+    log.info("best checkpoint: epoch %d; nats per image%s", metrics["epoch"], given)
     rows = [["", "loss", "ELBO", "recon", "KL", "active"]]
-    for split in ("val", "test"):
+    for split in [split for split in ("val", "test") if f"{split}/loss" in metrics]:
         error = metrics.get(f"{split}/elbo_se", math.nan)
         loss, elbo, recon, kl = (f"{metrics[f'{split}/{name}']:.2f}" for name in ("loss", "elbo", "recon", "kl"))
         elbo += f" ± {error:.2f}" if math.isfinite(error) else ""

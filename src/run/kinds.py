@@ -1,4 +1,4 @@
-"""Which runs can be compared: those on the same images, prepared alike, under one likelihood."""
+"""Which runs can be compared: those on the same images, prepared alike, under one likelihood, and given the same."""
 
 from typing import Any, Protocol, TypeVar
 
@@ -20,7 +20,7 @@ AnyRun = TypeVar("AnyRun", bound=Trained)
 
 
 def kind(run: Trained) -> tuple[str, str, str]:
-    """The names of a run's data, pixels and likelihood.
+    """The names of a run's data, pixels and likelihood; of that of p(x|y) the name says so.
 
     Raises KeyError, TypeError or AttributeError for a configuration without them.
     """
@@ -33,8 +33,10 @@ def kind(run: Trained) -> tuple[str, str, str]:
     shape = list(data.get("shape") or [])
     description = f"{name} {path}" if path else name
     description += f" {shape}" if shape not in ([], [1, 28, 28]) else ""
+    given = (run.config.get("condition") or {}).get("_target_", "").rpartition(".")[2]
     pixels = run.metrics.get("pixels") or PIXELS.get(likelihood, "dequantized")
-    return description + (f" without {labels}" if labels else ""), str(pixels), likelihood
+    description += f" without {labels}" if labels else ""
+    return description, str(pixels), likelihood + (f" given the {option_name(given)}" if given else "")
 
 
 def split_by_images(data: str, runs: list[AnyRun]) -> list[tuple[str, list[AnyRun]]]:

@@ -21,7 +21,8 @@ from src.support.folders import RunFolder, SweepFolder
 from src.support.texts import parse_yaml, read_json, read_text, read_yaml
 
 ROOT_OPTION = re.compile(r"^(\w+):", re.MULTILINE)
-KIND = ("data", "likelihood")  # the options at the root of a configuration that say with which runs one compares
+# the options at the root of a configuration that say with which runs one compares
+KIND = ("data", "likelihood", "condition")
 VAL_ELBO = "val/elbo"
 
 

@@ -25,6 +25,7 @@ from src.support.errors import UserError
 from src.support.noise import Noise, seed_of
 from src.support.ranges import Count, Several
 from src.support.statistics import estimate
+from src.tasks.conditional import given_labels, mark_conditional
 from src.tasks.own_images import Invert, White, examples
 
 Mask = Literal["half", "box", "random"]
@@ -57,6 +58,7 @@ def inpaint(
     input: str | None,
     invert: Invert,
     white: White,
+    skip_broken: bool,
 ) -> dict[str, Any]:
     """Write MASK.png, and measure how well the VAE and the mean-fill predict the missing pixels.
 
@@ -66,10 +68,12 @@ def inpaint(
     mask: `half`, `box` or `random`, or several; images: how many of the test images, or all if there are fewer
     samples: codes from which an image's numbers are estimated
     draws: how many draws of p(z|visible) for each image; their mean is the fill that is measured
-    input: a file or a folder of the user's images, to take these instead; invert, white: see read_own_images
+    input: a file or a folder of the user's images, to take these instead
+    invert, white, skip_broken: see read_own_images
     """
     masks = [mask] if isinstance(mask, str) else mask
-    source, random = examples(run, input, invert, white), np.random.default_rng(seed_of(run.seed, "inpainted images"))
+    source = examples(run, input, invert, white, skip_broken)
+    random = np.random.default_rng(seed_of(run.seed, "inpainted images"))
     rows = random.permutation(len(source))[:images]
     batch = source.batch(rows)
     check_likelihood(run, batch)
@@ -89,12 +93,12 @@ def inpaint(
         fills = {"filled: mean of\np(x | visible)": vae.images}
         fills |= {f"mean of p(x | z),\ndraw {i + 1} of z": result.means[i] for i in range(DRAWN)}
         fills |= {"mean-fill": mean_fill.images}
-        caption = f"{CAPTIONS[name]}; beneath, −log p(missing | visible) in nats"
+        caption = f"{CAPTIONS[name]}; beneath, −log p(missing | visible) in nats{given_labels(run)}"
         shown = {name: fill[pictured] for name, fill in fills.items()}
         sheet_rows = [*source.picture_rows(rows[pictured]).items(), *image_rows(x[pictured], visible[pictured], shown)]
         notes = [(float(vae.nll[i]), float(mean_fill.nll[i])) for i in pictured]
         write_image(picture(run.config.title, caption, sheet_rows, notes), folder / f"{name}.png", scale=1)
-    return numbers
+    return mark_conditional(run, numbers)
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from src.support.noise import Noise, generator
 from src.support.ranges import Count, Whole
 from src.support.statistics import estimate
 from src.tasks import walks
+from src.tasks.conditional import given_labels, mark_conditional
 from src.tasks.examples import Examples
 from src.tasks.own_images import Invert, White, examples
 
@@ -49,6 +50,7 @@ def interpolate(
     input: str | None,
     invert: Invert,
     white: White,
+    skip_broken: bool,
 ) -> dict[str, Any]:
     """Write pair_NUMBER.png for each pair of test images, or of a user's own, and interpolation.gif through several
     images and back.
@@ -57,9 +59,9 @@ def interpolate(
     pairs of different classes are chosen, of images without classes the first and the second, the third and the
     fourth, and so on. path: `linear`, `spherical`, or `both`, which is linear alone for a learned prior.
 
-    input: a file or a folder of the user's images; invert, white: see read_own_images
+    input: a file or a folder of the user's images; invert, white, skip_broken: see read_own_images
     """
-    source = examples(run, input, invert, white)
+    source = examples(run, input, invert, white, skip_broken)
     chosen = choose_pairs(images, pairs, source)
     batch = source.batch(chosen.ravel())
     vae = run.vae.given(batch.y)
@@ -72,6 +74,7 @@ def interpolate(
     means = decode_paths(run.vae, codes, labels)
     nats = {name: path_nll(run, mean, labels, name) for name, mean in means.items()}
     prior = {name: prior_nll(run.vae, code, labels) for name, code in codes.items()}
+    heading = f"{HEADINGS[run.data.pixels]}{given_labels(run)}: bound of {SAMPLES} samples, nats"
     for i, (a, b) in enumerate(chosen):
         figure = walks.strip(
             run.config.title,
@@ -79,13 +82,13 @@ def interpolate(
             source.picture_rows(chosen[i]),
             {name: as_bytes(mean[i]) for name, mean in means.items()},
             {
-                f"{HEADINGS[run.data.pixels]}: bound of {SAMPLES} samples, nats": {k: v[i] for k, v in nats.items()},
+                heading: {k: v[i] for k, v in nats.items()},
                 "−log p(z) of the prior, nats": {k: v[i] for k, v in prior.items()},
             },
         )
         write_image(figure, folder / f"pair_{i + 1}.png", scale=1)
     write_tour(source, folder, list(dict.fromkeys(chosen.ravel()))[:TOUR], paths)
-    return summary(nats, prior)
+    return mark_conditional(run, summary(nats, prior))
 
 
 @torch.no_grad()

@@ -2,22 +2,23 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 
 from src.build import Run
 from src.data import image_files, raster
-from src.data.image_files import UserImages
+from src.data.image_files import Reading, UserImages
+from src.data.layouts import NONE
 from src.data.pixels import as_bytes, as_input, prepare
 from src.data.sources import Split
 from src.data.splits import count_known
-from src.evaluation.samplers import draw_labels
+from src.evaluation.labels import infer_labels
 from src.figures.page import shorten
-from src.support.errors import UserError
 from src.support.noise import seed_of
 from src.support.ranges import Positive
 from src.tasks.examples import Examples, test_set
@@ -28,26 +29,15 @@ Invert = bool | Literal["auto"]
 White = Positive | Literal["auto"]
 
 
-def read_own_images(run: Run, input: str, invert: Invert, white: White) -> UserImages:
+def read_own_images(run: Run, input: str, invert: Invert, white: White, skip_broken: bool = False) -> UserImages:
     """The images of a file or a folder, with the shape of the run's.
 
-    invert, white: how src/data/image_files.py reads them: whether dark and light change places, and the white level
+    invert, white, skip_broken: how src/data/image_files.py reads them: whether dark and light change places, the white
+        level, and whether files that can't be read are left out
     """
-    train, data = run.data.source.train.images, run.config.data
-    names = image_files.Names(data.get("images"), data.get("labels"))
-    read = partial(
-        image_files.read,
-        *(input, tuple(data.shape), raster.border(train).mean(), invert),
-        names=names,
-        usual=data.get("invert") is True,
-    )
-    own = None
-    if white == "auto" and data.get("white", "auto") not in ("auto", 255):
-        with suppress(UserError):  # of levels above the run's white
-            own = read(data.white)
-            log.info("white is %g in your images, as in the run's (task.white)", data.white)
-    own = own or read(white)
-    log_fit(own, train.shape[1:])
+    train, shape = run.data.source.train.images, tuple(run.config.data.shape)
+    known = reading_of(run.config.data)
+    own = image_files.read(input, shape, raster.border(train).mean(), invert, white, skip_broken, known)
     if count := count_known(own.images, train):
         log.warning(
             "%d of your %d images are among the run's training images, which it knows better than new ones",
@@ -57,15 +47,16 @@ def read_own_images(run: Run, input: str, invert: Invert, white: White) -> UserI
     return own
 
 
-def log_fit(own: UserImages, shape: Sequence[int]) -> None:
-    """Say what was made of a user's images, so that they are like the run's of a shape (C, H, W)."""
-    done = [
-        (sum(size[1:] != tuple(shape[1:]) for size in own.shapes), f"fitted to {shape[1]} x {shape[2]}"),
-        (sum(size[0] == 3 for size in own.shapes) if shape[0] == 1 else 0, "made gray"),
-        (int(own.inverted.sum()), "inverted"),
-    ]
-    if said := ", ".join(f"{count:,} {what}" for count, what in done if count):
-        log.info("of your %d images, %s", len(own.images), said)
+def reading_of(data: DictConfig) -> Reading:
+    """How a run's own images were read, given the run's options of its data; the usual way for published data."""
+    labels, invert = data.get("labels"), data.get("invert", False)
+    return Reading(
+        data.get("images"),
+        # a file holds the labels of the run's images alone
+        None if labels == NONE or Path(labels or "").suffix else labels,
+        data.get("white", "auto"),
+        "light" if invert == "auto" else invert,
+    )
 
 
 def prepare_own_images(run: Run, own: UserImages) -> np.ndarray:
@@ -84,16 +75,16 @@ def own_picture_rows(own: UserImages, prepared: np.ndarray, rows: Sequence[int] 
     }
 
 
-def examples(run: Run, input: str | None, invert: Invert, white: White) -> Examples:
+def examples(run: Run, input: str | None, invert: Invert, white: White, skip_broken: bool = False) -> Examples:
     """The images of a file or a folder, see `read_own_images`, or the run's test images where `input` is None.
 
-    A conditional model is given labels chosen at random for a user's images.
+    A conditional model is given the likeliest label of each of a user's images.
     """
     if input is None:
         return test_set(run)
-    own = read_own_images(run, input, invert, white)
+    own = read_own_images(run, input, invert, white, skip_broken)
     prepared = prepare_own_images(run, own)
-    split = Split(prepared, draw_labels(run, len(prepared), "own images").cpu().numpy())
+    split = Split(prepared, infer_labels(run, prepared))
     picture_rows = partial(own_picture_rows, own, prepared)
     return Examples(run, "images of yours", split, own.labels, picture_rows, partial(describe_own, own), own.names)
 

@@ -37,15 +37,17 @@ def traverse(
     input: str | None,
     invert: Invert,
     white: White,
+    skip_broken: bool,
 ) -> dict[str, Any]:
     """Write traversal.png of a test image, traversal.gif of several, and for two latent dimensions manifold.png.
 
     Each row is an active dimension, at most `dimensions` of them: the one with the largest KL first, or the one with
     the largest variance where the KL of single dimensions has no closed form.
 
-    input: a file or a folder of the user's images, to take these instead; invert, white: see read_own_images
+    input: a file or a folder of the user's images, to take these instead
+    invert, white, skip_broken: see read_own_images
     """
-    source, test = examples(run, input, invert, white), run.data.test
+    source, test = examples(run, input, invert, white, skip_broken), run.data.test
     if image is not None and image >= len(source):
         raise UserError(f"task.image must be from 0 to {len(source) - 1}, or null, got {image}")
     batches = run.batches(test if len(test.labels) > 1 else run.train)  # codes of a single image do not vary
@@ -63,7 +65,7 @@ def traverse(
     there_and_back = [*range(FRAMES), *range(FRAMES - 2, -1, -1)]
     write_animation(figure, show, there_and_back, folder / "traversal.gif")
     if run.vae.latent_dim == 2:
-        write_image(manifold(run), folder / "manifold.png", scale=1)
+        write_image(manifold(source, chosen), folder / "manifold.png", scale=1)
     numbers: dict[str, Any] = {"image": chosen, "active_units": len(order)}
     for d in order:
         numbers[f"dimension {d}"] = {"variance": float(variance[d])} | ({} if kl is None else {"kl": kl[d]})
@@ -89,20 +91,21 @@ def dimension_name(d: int, variance: np.ndarray, kl: np.ndarray | None) -> str:
 
 @torch.no_grad()
 def quantiles(vae: VAE, levels: np.ndarray) -> Tensor:
-    """The prior's quantiles in each dimension, (S, D) for levels (S,).
+    """The prior's quantiles in each dimension, (S, 1, D) for levels (S,), or (S, B, D) of p(z|y) for B labels.
 
     They are exact where the prior has a closed form, and otherwise those of PRIOR_DRAWS samples.
     """
     p, device = vae.prior(), next(vae.parameters()).device
     levels = torch.as_tensor(levels, dtype=torch.get_default_dtype(), device=device)
     exact = p.quantiles(levels)
-    return p.sample((PRIOR_DRAWS,)).quantile(levels, dim=0) if exact is None else exact
+    found = p.sample((PRIOR_DRAWS,)).quantile(levels, dim=0) if exact is None else exact
+    return found if p.batch_shape else found[:, None]
 
 
 def replace_dimension(z: Tensor, dimension: int, values: Tensor) -> Tensor:
-    """The codes z (N, D) with one dimension at each of `values` (S,): (S, N, D)."""
+    """The codes z (N, D) with one dimension at each of `values` (S, N) or (S, 1): (S, N, D)."""
     swept = z.repeat(len(values), 1, 1)
-    swept[..., dimension] = values[:, None]
+    swept[..., dimension] = values
     return swept
 
 
@@ -114,8 +117,8 @@ def traversal(source: Examples, row: int, names: dict[int, str], levels: np.ndar
     z, values = vae.embed(batch.x), quantiles(vae, levels)
     rows = []
     for d, name in names.items():
-        means = vae.decode(replace_dimension(z, d, values[:, d])).mean[:, 0]
-        rows.append((name, as_bytes(means), int((values[:, d] - z[0, d]).abs().argmin())))
+        means = vae.decode(replace_dimension(z, d, values[..., d])).mean[:, 0]
+        rows.append((name, as_bytes(means), int((values[:, 0, d] - z[0, d]).abs().argmin())))
     beginning = source.picture_rows([row]) | {"reconstruction": as_bytes(vae.decode(z).mean)}
     caption = f"{source.describe(row)}, one latent dimension swept a row, {criterion} on top"
     return walks.sweeps(run.config.title, caption, beginning, rows, levels)
@@ -129,18 +132,25 @@ def animated_traversal(
     run, batch = source.run, source.batch(rows)
     vae, levels = run.vae.given(batch.y), np.linspace(*ENDS, FRAMES)
     z, values = vae.embed(batch.x), quantiles(vae, levels)
-    sweeps = [(name, as_bytes(vae.decode(replace_dimension(z, d, values[:, d])).mean)) for d, name in names.items()]
+    sweeps = [(name, as_bytes(vae.decode(replace_dimension(z, d, values[..., d])).mean)) for d, name in names.items()]
     caption = f"one latent dimension swept a row, of {len(rows)} images"
     return walks.animated_sweeps(run.config.title, caption, source.picture_rows(rows), sweeps, levels)
 
 
 @torch.no_grad()
-def manifold(run: Run) -> Figure:
-    """Draw the decoder's means over the plane of codes, evenly in the prior's quantiles (Kingma & Welling, 2014)."""
-    values = quantiles(run.vae, np.linspace(*ENDS, GRID))
+def manifold(source: Examples, row: int) -> Figure:
+    """Draw the decoder's means over the plane of codes, evenly in the prior's quantiles (Kingma & Welling, 2014).
+
+    Those of a conditional model are images of the label of the image in the row.
+    """
+    run, y = source.run, source.batch([row]).y
+    values = quantiles(run.vae.given(y), np.linspace(*ENDS, GRID))[:, 0]
     up, across = torch.meshgrid(values[:, 1], values[:, 0], indexing="ij")
-    images = as_bytes(run.vae.decode(torch.stack([across, up], -1)).mean)
+    codes = torch.stack([across, up], -1).flatten(0, 1)
+    images = as_bytes(run.vae.given(y.expand(len(codes))).decode(codes).mean.unflatten(0, (GRID, GRID)))
     caption = (
         f"means of p(x | z) for z on a grid of the prior's quantiles, {100 * ENDS[0]:.0f} % to {100 * ENDS[1]:.0f} %"
     )
+    if run.vae.condition is not None:
+        caption += f", of class {run.data.source.classes[int(y)]}"
     return walks.plane(run.config.title, caption, images, ("dimension 0", "dimension 1"))

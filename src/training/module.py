@@ -188,13 +188,13 @@ class VAEModule(lightning.LightningModule):
         self.numbers = self.numbers_of_epoch(epoch)
 
     def on_test_epoch_start(self) -> None:
-        self.batches = {"test": [], "val": []}
+        self.batches = {name: [] for name in self.data.measured}
 
     def test_step(self, batch: Batch, step: int, dataloader_idx: int = 0) -> None:
-        self.evaluate(("test", "val")[dataloader_idx], batch)
+        self.evaluate(self.data.measured[dataloader_idx], batch)
 
     def on_test_epoch_end(self) -> None:
-        test = self.summary("test")
+        test = self.summary("test") if "test" in self.data.measured else {}
         self.numbers = test | self.summary("val") | self.code_metrics()
         self.publish(test)
 

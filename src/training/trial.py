@@ -41,7 +41,8 @@ def try_networks(vae: VAE, shape: list[int]) -> None:
     channels = vae.likelihood.channels * shape[1]
     shapes = {"encoder": (shape[0], vae.posterior.in_features), "decoder": (shape[0], channels, *shape[2:])}
     heads = {"encoder": f"posterior={name_of(vae.posterior)}", "decoder": f"likelihood={name_of(vae.likelihood)}"}
-    inputs = {"encoder": noise_images(shape), "decoder": noise_codes(shape[0], vae.latent_dim)}
+    planes = [shape[0], shape[1] + vae.planes, *shape[2:]]
+    inputs = {"encoder": noise_images(planes), "decoder": noise_codes(shape[0], vae.latent_dim + vae.features)}
     with preserve_state(vae), torch.no_grad():
         for training in (True, False):
             vae.train(training)
@@ -85,7 +86,7 @@ def warn_of_range(vae: VAE) -> None:
     The usual reason is a sigmoid at its end although the likelihood expects logits. There is no warning where the raw
     numbers are the means themselves, since such an output is then correct.
     """
-    raw = vae.decoder(FAR * noise_codes(CODES, vae.latent_dim)).to(torch.get_default_dtype())
+    raw = vae.decoder(FAR * noise_codes(CODES, vae.latent_dim + vae.features)).to(torch.get_default_dtype())
     low, high = float(raw.min()), float(raw.max())
     if not math.isfinite(low + high) or (raw == raw[:1]).all():  # the output does not depend on the codes yet
         return
@@ -113,7 +114,7 @@ def try_objective(vae: VAE, objective: Objective, shape: list[int]) -> None:
     names = " ".join(f"{group}={name_of(part)}" for group, part in parts.items())
     try:
         noise = torch.randn(objective.samples, shape[0], vae.latent_dim)
-        labels = torch.zeros(shape[0], dtype=torch.long)
+        labels = first_label(shape[0])
         with preserve_state(vae):
             with torch.no_grad():
                 check_densities(vae.eval().given(labels), noise_images(shape), noise)
@@ -180,7 +181,7 @@ def check_terms(terms: Any, images: int) -> None:
 
 def check_update(vae: VAE, terms: Terms) -> None:
     """Raise UserError where a likelihood that fits each batch gets no distribution to be updated with."""
-    px = vae.decode(noise_codes(1, vae.latent_dim)) if terms.px is None else terms.px
+    px = vae.given(first_label(1)).decode(noise_codes(1, vae.latent_dim)) if terms.px is None else terms.px
     if px.fits_batch and terms.px is None:
         raise UserError("likelihood.sigma=optimal needs an objective whose Terms have px, as vae.draw(x, noise) has")
 
@@ -237,6 +238,11 @@ def noise_images(shape: list[int]) -> Tensor:
 def noise_codes(count: int, latent_dim: int) -> Tensor:
     """Codes (count, latent_dim) from N(0, I), always the same."""
     return torch.randn(count, latent_dim, generator=torch.Generator().manual_seed(0))
+
+
+def first_label(count: int) -> Tensor:
+    """The label 0 of so many images, (count,)."""
+    return torch.zeros(count, dtype=torch.long)
 
 
 def name_of(part: object) -> str:

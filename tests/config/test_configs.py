@@ -65,7 +65,7 @@ def test_data_option_trains_a_step(small, tmp_path, monkeypatch, name, options):
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 128])
-@pytest.mark.parametrize("model", ["mlp", "conv"])
+@pytest.mark.parametrize("model", [option.partition("=")[2] for option in OPTIONS if option.startswith("model=")])
 def test_latent_dim_reaches_every_part(composed, model, latent_dim):
     vae = build.vae(composed(f"model={model}", f"latent_dim={latent_dim}"))
     assert vae.prior().sample().shape == (latent_dim,)
@@ -111,4 +111,4 @@ def test_the_schemas_state_the_defaults_that_conf_does():
         stated = {k: v for k, v in OmegaConf.to_container(OmegaConf.structured(schema)).items() if v != "???"}
         shipped = OmegaConf.load(Path(CONF) / f"{name}.yaml")
         assert {k: shipped[k] for k in stated if k in shipped} == {k: stated[k] for k in stated if k in shipped}
-        assert set(stated) - set(shipped) <= {"logger", "callbacks"}
+        assert set(stated) - set(shipped) <= {"logger", "callbacks", "condition"}

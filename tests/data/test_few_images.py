@@ -91,8 +91,8 @@ def test_own_images_are_judged_by_the_only_validation_image(few_run, applied, ca
     options = ["task.scores=[-elbo]", f"task.input={few_run.parent}/few.npz", "task.invert=false"]
     numbers, results = applied(few_run, "task=anomaly", *options)
     assert 0 <= numbers["anomalous"] <= numbers["images"] == 10
-    assert "the 95 % quantile needs 20 validation images, and there are 1" in caplog.text
-    assert numbers["uncertain"] == "1 validation images, of 20 that the quantile needs"
+    assert "a 95 % quantile needs 20 validation images" in caplog.text
+    assert (numbers["verdicts"], numbers["validation images needed"]) == ("unsound", 20)
     verdicts = {row.split(",")[2] for row in (results / "scores.csv").read_text().splitlines()[1:]}
     assert verdicts <= {"anomalous?", "normal?"}
 

@@ -201,13 +201,14 @@ def test_columns_of_labels_without_a_header(tmp_path):
 
 
 def test_labels_of_a_table_are_whole_numbers_or_text(tmp_path):
-    for wrong in (Y + 0.5, np.where(Y, Y, np.nan)):
-        said = refusal(write("a.csv", csv_rows(wrong))(tmp_path), labels="0")
-        assert "must be integers or strings" in said
+    said = refusal(write("a.csv", csv_rows(Y + 0.5))(tmp_path), labels="0")
+    assert "has the label 0.5, and labels are whole numbers or names" in said
+    said = refusal(write("a.csv", csv_rows(np.where(Y, Y, np.nan)))(tmp_path), labels="0")
+    assert "line 1 has no label in column 0" in said
     big = images(write("b.csv", csv_rows(Y + 2**24))(tmp_path), labels="0")
     assert big.classes == tuple(map(str, range(2**24, 2**24 + 3)))
     said = refusal(write("c.csv", "\n".join([HEADER, *CSV[:20], CSV[20][:9]]))(tmp_path))
-    assert "fill in or remove that row" in said
+    assert "line 22, column pixel2 is empty: correct or remove that line" in said
     numbered = "\n".join(["ImageId," + HEADER, *(f"{i},{row}" for i, row in enumerate(CSV))])
     assert label_of(images(write("d.csv", numbered)(tmp_path))) == known(X, Y.astype(str))
 
@@ -236,9 +237,9 @@ def test_labels_that_mean_none(parquet, tmp_path):
         assert found.classes == ("zero", "one", "two") and len(label_of(found)) == 60
         assert images(tmp_path / "a" / "test-0.parquet").classes == ("all",)
     parquet("b.parquet", X, [-1, None, *Y[2:].tolist()])
-    assert "2 of 60 rows have no label: remove them, or data.labels=none" in refusal(tmp_path / "b.parquet")
+    assert "row 1 has the label -1, which means none: remove such rows" in refusal(tmp_path / "b.parquet")
     parquet("c.parquet", X, [[0, 1]] * 60)
-    assert "a row has several labels: data.labels=none" in refusal(tmp_path / "c.parquet")
+    assert "holds several labels for an image" in refusal(tmp_path / "c.parquet")
     assert images(tmp_path / "c.parquet", labels="none").classes == ("all",)
     bare = savez(x_train=X, y_train=Y, x_test=X_TEST, y_test=np.full(12, -1))(tmp_path)
     assert images(bare).classes == ("0", "1", "2")
@@ -295,8 +296,3 @@ def test_files_of_masks_among_others_are_said(tmp_path):
 def test_a_stray_file_beside_is_refused_with_the_reason_why_it_is_read(tmp_path):
     write_files(tmp_path, {"train.npy": npy(X), "test.npy": b"junk"})
     assert "it is read as the test images of train.npy: rename or move it" in refusal(tmp_path / "train.npy")
-
-
-def test_images_in_several_classes_are_counted(tmp_path):
-    twice = savez(images=np.concatenate([X, X[:7]]), labels=np.concatenate([Y, (Y[:7] + 1) % 3]))(tmp_path)
-    assert "7 images are in several classes" in images(twice).notes

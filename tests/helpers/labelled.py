@@ -3,6 +3,7 @@
 import copy
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from src.models.distributions import CodeDistribution, ImageDistribution
@@ -21,6 +22,9 @@ class Labelled(VAE):
         view = copy.copy(self)
         view.y = y
         return view
+
+    def given_each_label(self, count: int) -> Self:
+        return self.given(torch.arange(count) % 3)
 
     def labels(self) -> Tensor:
         if self.y is None:

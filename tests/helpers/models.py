@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from src.models import priors
+from src.models.conditions import Label
 from src.models.likelihoods import Bernoulli, ContinuousBernoulli, Logistic256
 from src.models.likelihoods import Gaussian as GaussianLikelihood
 from src.models.posteriors import Flow, Full, Gaussian
@@ -27,6 +28,14 @@ LIKELIHOODS = {
     "continuous_bernoulli": ContinuousBernoulli,
     **{f"gaussian_{s}": lambda s=s: GaussianLikelihood(s) for s in ("learned", "per_pixel", "optimal", 0.002)},
     "logistic256": Logistic256,
+}
+
+# the options that make each network of conf/model small
+TINY_NETWORKS = {
+    "conv": ["model.encoder.channels=[3,4]", "model.encoder.hidden=5", "model.encoder.depth=2"],
+    "gated_mlp": ["model.encoder.hidden=[6,5]"],
+    "mlp": ["model.encoder.hidden=[6,6]", "model.decoder.hidden=[6,6]"],
+    "resnet": ["model.encoder.channels=[3,4]", "model.encoder.hidden=5", "model.encoder.depth=1"],
 }
 
 
@@ -81,17 +90,38 @@ def linear_gaussian(
     return vae, MultivariateNormal(b, w @ w.T + SIGMA**2 * torch.eye(pixels))
 
 
-def small(posterior: nn.Module, prior: nn.Module, likelihood: nn.Module, latents: int = 3) -> VAE:
+def conditional(
+    posterior: nn.Module | None = None,
+    prior: nn.Module | None = None,
+    likelihood: nn.Module | None = None,
+    own_prior: str = "none",
+) -> VAE:
+    """A VAE of 3 latents and 4 x 4 pixels that is conditional on four labels, perhaps in its prior too."""
+    condition = Label((1, 4, 4), 3, list("abcd"), own_prior)
+    with torch.no_grad():
+        for weight in [] if condition.codes is None else condition.codes.parameters():
+            weight.normal_(0, 0.3)
+    parts = (posterior or Gaussian(3), prior or priors.Standard(3), likelihood or Bernoulli())
+    return small(*parts, condition=condition)
+
+
+def small(
+    posterior: nn.Module,
+    prior: nn.Module,
+    likelihood: nn.Module,
+    latents: int = 3,
+    condition: Label | None = None,
+) -> VAE:
     """A VAE of 4 x 4 pixels with a hidden layer in encoder and decoder."""
 
     def encoder(shape: tuple, out_features: int) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, out_features))
+        return nn.Sequential(nn.Flatten(), nn.Linear(16 * shape[0], 8), nn.Tanh(), nn.Linear(8, out_features))
 
     def decoder(in_features: int, shape: tuple) -> nn.Module:
         size = shape[0] * 16
         return nn.Sequential(nn.Linear(in_features, 8), nn.Tanh(), nn.Linear(8, size), nn.Unflatten(1, shape))
 
-    return VAE((1, 4, 4), latents, encoder, decoder, posterior, prior, likelihood)
+    return VAE((1, 4, 4), latents, encoder, decoder, posterior, prior, likelihood, condition=condition)
 
 
 def binary_vae(latents: int = 3) -> tuple[VAE, Tensor, Tensor]:

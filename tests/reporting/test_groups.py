@@ -37,11 +37,16 @@ def test_only_the_same_data_pixels_and_likelihood_compare(tmp_path):
     config = yaml.safe_load((other / "config.yaml").read_text())
     config["data"]["exclude_labels"] = [3]
     (other / "config.yaml").write_text(yaml.safe_dump(config))
+    given = fake_run(tmp_path / "3")
+    (given / "config.yaml").write_text(
+        yaml.safe_dump(configuration() | {"condition": {"_target_": "src.models.conditions.Label"}})
+    )
     (tmp_path / "1" / "metrics.json").unlink()  # what it is of shows in its configuration too
     found, ungrouped = groups.group_runs(conclude.read_runs(find([tmp_path])))
     assert not ungrouped
     assert [(each.data, each.pixels, each.likelihood) for each in found] == [
         ("mnist", "binary", "Bernoulli"),
+        ("mnist", "binary", "Bernoulli given the label"),
         ("mnist", "dequantized", "Gaussian"),
         ("mnist without 3", "binary", "Bernoulli"),
     ]

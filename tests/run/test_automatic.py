@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
 from src import build
 from src.run.automatic import choose_length, settle_options
@@ -67,7 +67,6 @@ def test_a_run_keeps_and_says_the_length_that_was_chosen(run, composed, tmp_path
     folder = run("data=images", f"data.path={own}", "data.batch_size=auto", *SMALL)
     config = OmegaConf.load(folder / "config.yaml")
     assert (config.data.batch_size, config.data.epochs, config.trainer.max_epochs) == (8, 250, 1)
-    assert config.title == "mlp d=3 beta=1.0 on own"
     assert "steps   8 images each, 1 epochs, as few images need (data.batch_size=auto)" in caplog.text
     cfg = composed("data=images", f"data.path={own}", "data.batch_size=16", "data.exclude_labels=[class 2]")
     settle_options(cfg)
@@ -92,13 +91,3 @@ def test_images_that_one_job_can_not_read_fail_that_job_alone(sweep, tmp_path, c
     assert "1 of 2 jobs finished" in said and "failed" in said and "1 of 60 files are no readable images" in said
     assert "1 of 60 files are no readable images" in sweep(*words, "data.path=bad", "beta=1,2", "sweep_name=other")
     assert not (tmp_path / "outputs" / "sweeps" / "other").exists()
-
-
-@pytest.mark.parametrize(("folder", "name"), [("own ${x}", "own _x_"), ("ünï 猫", "ünï 猫"), ("mnist", "mnist images")])
-def test_titles_name_the_folder(folder, name, composed, tmp_path):
-    write_folder(tmp_path / folder)
-    cfg = composed("data=images", f"data.path={tmp_path}")
-    with open_dict(cfg):
-        cfg.data.path = f"{tmp_path}/{folder}".replace("${", "\\${")
-    settle_options(cfg)
-    assert cfg.title.endswith(f" on {name}")

@@ -15,6 +15,7 @@ from src.config.overrides import name_of
 from src.run import resume
 from src.run.loggers import build_loggers
 from src.support.errors import DamagedError
+from src.training.trainer import make_trainer
 from tests.helpers.processes import HEAVY, packages_imported
 from tests.helpers.runs import identical, rows, weights
 
@@ -75,7 +76,7 @@ def test_new_overrides_reach_what_is_built(started, goes_on, tmp_path, monkeypat
     assert module.vae.latent_dim == 3
     assert module.configure_optimizers().defaults["lr"] == 0.5
     assert module.configure_optimizers().defaults["weight_decay"] == 0.25
-    trainer = build.trainer(cfg, tmp_path / "new", [])
+    trainer = make_trainer(cfg, tmp_path / "new", [])
     assert (trainer.max_epochs, trainer.accumulate_grad_batches) == (7, 3)
     names = {type(each).__name__ for each in trainer.callbacks}
     assert "Recorder" in names

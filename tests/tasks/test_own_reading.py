@@ -62,9 +62,9 @@ def test_a_folder_of_parquet_files_is_read_and_what_was_fitted_is_said(trained, 
         table.replace_schema_metadata({"huggingface": json.dumps(names)}), tmp_path / "hf" / "test-0.parquet"
     )
     own = read_own_images(opened, str(tmp_path / "hf"), False, "auto")
-    assert len(own.images) == 60 and own.classes == ("bad", "good")
+    assert len(own.images) == 60 and own.classes == ("good", "bad")
     for i in range(3):
         (tmp_path / "test" / "bad").mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 10), (255, 0, 40 * i)).save(tmp_path / "test" / "bad" / f"{i}.png")
     assert read_own_images(opened, str(tmp_path / "test"), False, "auto").classes == ("bad",)
-    assert "of your 3 images, 3 fitted to 8 x 8, 3 made gray" in caplog.text
+    assert "3 images in color made gray" in caplog.text and "10 x 20, fitted to 8 x 8" in caplog.text

@@ -42,20 +42,20 @@ def test_two_dimensions_are_a_plane(applied, run):
 def test_quantiles_are_the_priors():
     levels = np.array([0.01, 0.3, 0.5, 0.99])
     standard = quantiles(small(Gaussian(3), priors.Standard(3), Bernoulli()), levels)
-    np.testing.assert_allclose(standard, np.tile(norm.ppf(levels)[:, None], 3), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(standard, np.tile(norm.ppf(levels)[:, None, None], 3), rtol=1e-5, atol=1e-6)
     torch.manual_seed(0)
     mixture = priors.Mixture(3, 2)
     with torch.no_grad():
         mixture.log_scales.fill_(-1.0)
         mixture.means.copy_(torch.tensor([[-2.0, 0, 1], [2, 0, 1]]))
     found = quantiles(small(Gaussian(3), mixture, Bernoulli()), levels)
-    shares = norm.cdf(found[..., None], mixture.means.detach().T, np.exp(-1)).mean(-1)
+    shares = norm.cdf(found[:, 0, :, None], mixture.means.detach().T, np.exp(-1)).mean(-1)
     np.testing.assert_allclose(shares, np.tile(levels[:, None], 3), atol=0.02)
 
 
 def test_a_sweep_moves_one_dimension():
     z = torch.randn(4, 3)
-    swept = replace_dimension(z, 1, torch.tensor([5.0, 6.0]))
+    swept = replace_dimension(z, 1, torch.tensor([[5.0], [6.0]]))
     assert swept.shape == (2, 4, 3)
     assert (swept[0, :, 1] == 5).all() and (swept[1, :, 1] == 6).all()
     assert torch.equal(swept[1][:, [0, 2]], z[:, [0, 2]])

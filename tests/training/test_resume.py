@@ -18,7 +18,14 @@ from tests.helpers.runs import identical, rows, train_run, weights
     [
         ["lr_schedule=onecycle"],
         ["likelihood=gaussian", "lr_schedule=constant", "model=conv"],
-        ["likelihood=gaussian", "likelihood.sigma=optimal", "posterior=flow", "prior=flow", "trainer.ema=0.9"],
+        [
+            "likelihood=gaussian",
+            "likelihood.sigma=optimal",
+            "posterior=flow",
+            "prior=flow",
+            "trainer.ema=0.9",
+            "model.start=data",
+        ],
         ["likelihood=logistic256", "posterior=full", "prior=vamp", "prior.components=5", "objective=beta_tc"],
     ],
 )

@@ -13,7 +13,7 @@ import torch
 from src.build import Run
 from src.data.image_files import UserImages
 from src.data.pixels import as_bytes, as_input
-from src.evaluation.samplers import draw_labels
+from src.evaluation.labels import infer_labels
 from src.figures.animation import write_image
 from src.figures.grids import sheet
 from src.figures.page import shorten
@@ -30,7 +30,7 @@ from src.tasks.anomaly.scores import (
     share_below,
 )
 from src.tasks.anomaly.sets import evenly_spread
-from src.tasks.anomaly.verdicts import LISTED, LONGEST, Truth, Verdicts, find_truth, judge, rates
+from src.tasks.anomaly.verdicts import LISTED, LONGEST, Truth, Verdicts, find_truth, images_for, judge, rates
 from src.tasks.own_images import own_picture_rows, prepare_own_images
 
 log = logging.getLogger(__name__)
@@ -70,12 +70,13 @@ def score_own_images(
 
     numbers: dict[str, Any] = {"images": len(prepared), "inverted": int(own.inverted.sum())}
     numbers |= {"anomalous": int(verdicts.anomalous.sum()), f"threshold of {first}": as_number(verdicts.threshold)}
-    if verdicts.is_uncertain:
-        numbers["uncertain"] = f"{verdicts.count} validation images, of {verdicts.fewest} that the quantile needs"
+    numbers |= {"validation images": verdicts.count}
+    numbers |= {} if verdicts.are_sound else {"validation images needed": verdicts.fewest, "verdicts": "unsound"}
     numbers |= rates(verdicts, truth) if truth else {}
     for name in scores:
         numbers[name] = {"median of test": median(test[name]), "median of yours": median(yours[name])}
-        numbers[name]["yours above 95 % of test"] = (percentiles[name] > 95).mean()
+        if len(test[name]) >= images_for(0.95):
+            numbers[name]["yours above 95 % of test"] = (percentiles[name] > 95).mean()
     if truth and truth.anomalies:
         for name, values in yours.items():
             numbers[name] |= detection(values[~truth.anomalous], values[truth.anomalous])
@@ -103,6 +104,7 @@ def measure_classes(
         rows = own.labels == label
         row: dict[str, Any] = {"images": int(rows.sum()), "anomalous": int(verdicts.anomalous[rows].sum())}
         line = {"class": name, "truth": truth.kind(name) if truth else "", **row}
+        line |= {} if verdicts.are_sound else {"verdicts": "unsound"}
         if truth and name in truth.anomalies:
             separation = {each: detection(v[~truth.anomalous], v[rows]) for each, v in scores.items()}
             by_chance = {"aupr_chance": chance((~truth.anomalous).sum(), rows.sum())["aupr"]}
@@ -196,7 +198,7 @@ def draw_images(
     counts = f"the most anomalous of {len(prepared):,} ({int(own.inverted.sum()):,} inverted)"
     caption = f"{counts}: {first} in nats, % of test images below, verdict{', class' if own.classes else ''}"
     x = as_input(torch.from_numpy(prepared[worst]))
-    vae = run.vae.given(draw_labels(run, len(x), "anomaly"))
+    vae = run.vae.given(torch.from_numpy(infer_labels(run, prepared[worst])).to(run.device))
     rows = own_picture_rows(own, prepared, worst) | {"reconstruction": as_bytes(vae.reconstruct(x.to(run.device)))}
     notes = [
         "\n".join(

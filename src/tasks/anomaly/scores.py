@@ -20,17 +20,20 @@ from tqdm import tqdm
 from src.build import Run
 from src.data.batches import Batch
 from src.data.pixels import Pixels, as_input
-from src.evaluation.samplers import draw_labels
+from src.evaluation.labels import log_prior
 from src.inference.importance import elbo, encoder_parameters, nll, refine
+from src.inference.labels import label_posterior, log_marginal, with_each_label
 from src.inference.proposals import propose
 from src.models.draws import Draws
 from src.models.vae import VAE
 from src.support.console import stages
 from src.support.noise import Noise
-from src.support.statistics import Estimate
+from src.support.statistics import Estimate, Interval
 
 SCORES = ("-elbo", "nll", "recon", "kl", "regret", "complexity")
 BASELINES = ("mean_intensity", "png_size")
+Z95 = 1.959964  # standard errors of a normal distribution on either side that hold 95 % of it
+EDGE = 1e-9  # distance from 0 and 1 from which on an interval's end is searched
 DRAWS = 8  # codes of an image over which recon, the ELBO and the regret are averaged
 CHUNK = 125  # images at once: with the samples of `refine` they stay in the cache of a processor
 
@@ -97,15 +100,18 @@ def evaluate_scores(
     or infinite.
 
     The baselines png_size and mean_intensity are distances from the mean of the run's training images, since files of
-    anomalies may also be shorter. A conditional model is given labels of training images chosen at random, since other
-    images have none.
+    anomalies may also be shorter. A conditional model scores by p(x), whatever labels the images have.
     """
-    pixels, labels, parts = torch.from_numpy(images), draw_labels(run, len(images), "anomaly"), []
+    pixels, parts, noise = torch.from_numpy(images), [], Noise(run.seed)
+    log_py = None if run.vae.condition is None else log_prior(run)
     for rows in torch.arange(len(images)).split(chunk):
-        x, y, index = (each.to(run.device) for each in (pixels[rows], labels[rows], rows))
-        batch = Batch(as_input(x), y, index)
+        x, index = (each.to(run.device) for each in (pixels[rows], rows))
+        batch = Batch(as_input(x), torch.zeros_like(index), index)
         with torch.no_grad():
-            parts.append({name: score(run.vae, batch, Noise(run.seed)) for name, score in scores.items()})
+            if log_py is None:
+                parts.append({name: score(run.vae, batch, noise) for name, score in scores.items()})
+            else:
+                parts.append(marginal_scores(run.vae, batch, noise, scores, log_py))
         bar.update(len(rows))
     columns = {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in scores}
     binary = run.data.pixels == Pixels.BINARY
@@ -115,6 +121,27 @@ def evaluate_scores(
         columns["complexity"] += density - own["png_size"]
     columns = {name: infinite_unless_finite(values) for name, values in columns.items()}
     return columns | {name: np.abs(own[name] - usual[name].mean()) for name in BASELINES}
+
+
+def marginal_scores(
+    vae: VAE, batch: Batch, noise: Noise, scores: Mapping[str, Score], log_py: Tensor
+) -> dict[str, Tensor]:
+    """The scores (B,) of images without labels by a conditional model, from those of each label and log p(y) (labels,).
+
+    Bounds of log p(x|y) become one of log p(x) = log sum_y p(y) p(x|y), the regret is the difference of two of these,
+    and recon and kl are means over p(y|x).
+    """
+    each = {
+        name: with_each_label(lambda vae, batch, score=score: score(vae, batch, noise), vae, batch, log_py)
+        for name, score in ({"-elbo": negative_elbo} | dict(scores)).items()
+    }
+    bound, share = log_marginal(-each["-elbo"], log_py), label_posterior(-each["-elbo"], log_py)
+    combine: dict[str, Callable[[Tensor], Tensor]] = {
+        "regret": lambda regret: log_marginal(regret - each["-elbo"], log_py) - bound,
+        **dict.fromkeys(("recon", "kl"), lambda nats: (share * nats).sum(0)),
+        **dict.fromkeys(("-elbo", "nll", "complexity"), lambda nats: -log_marginal(-nats, log_py)),
+    }
+    return {name: combine[name](each[name]) for name in scores}
 
 
 def score_sets(
@@ -174,31 +201,53 @@ def image_statistics(images: np.ndarray, binary: bool) -> dict[str, np.ndarray]:
     return {"mean_intensity": images.mean((1, 2, 3), dtype=float) / scale, "png_size": png_nats(images, binary)}
 
 
-def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float | Estimate]:
+def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float | Estimate | Interval]:
     """Measure how well a score separates anomalies, the positive class, from normal images.
 
     Values that are not finite rank highest.
 
-    auroc: P(an anomaly scores above a normal image), ties counting half, with its standard error (DeLong et al., 1988)
+    auroc: P(an anomaly scores above a normal image), ties counting half, with its standard error (DeLong et al., 1988);
+        with a 95 % interval where that is 0, as for a perfect separation, or not known, of a single image
     aupr: average precision; chance gives the share of anomalies
     fpr95: the share of normal images that are flagged at the threshold that flags 95 % of the anomalies
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+    from sklearn.metrics import average_precision_score, roc_curve
 
     normal, anomalous = infinite_unless_finite(normal), infinite_unless_finite(anomalous)
     truth = np.repeat([0, 1], [len(normal), len(anomalous)])
     # only the order counts, and scikit-learn rejects infinite scores
     score = np.unique(np.concatenate([normal, anomalous]), return_inverse=True)[1]
     fpr, tpr, _ = roc_curve(truth, score, drop_intermediate=False)
-    se = None  # of a single image it is not known
+    auroc, se = float(share_below(anomalous, normal).mean()), 0.0
     if min(len(normal), len(anomalous)) > 1:
         pairs = ((normal, anomalous), (anomalous, normal))
         se = math.sqrt(sum(np.var(share_below(a, b), ddof=1) / len(a) for a, b in pairs))
     return {
-        "auroc": Estimate(roc_auc_score(truth, score), se),
-        "aupr": average_precision_score(truth, score),
-        "fpr95": fpr[np.argmax(tpr >= 0.95)],
+        "auroc": Estimate(auroc, se) if se else auroc_interval(auroc, len(normal), len(anomalous)),
+        "aupr": round(float(average_precision_score(truth, score)), 12),  # its sums are off by 1e-16
+        "fpr95": float(fpr[np.argmax(tpr >= 0.95)]),
     }
+
+
+def auroc_interval(auroc: float, normal: int, anomalous: int) -> Interval:
+    """The 95 % interval of an AUROC of so many images: the values from which it is 1.96 standard errors or less away.
+
+    The standard error is that of Hanley and McNeil (1982) at each value, not at the estimate, whose error is 0 for an
+    AUROC of 1 (Newcombe, 2006, method 5).
+    """
+    from scipy.optimize import brentq
+
+    mean_size = (normal + anomalous) / 2
+
+    def excess(value: float) -> float:
+        spread = (1 - value) / (2 - value) + value / (1 + value)
+        variance = value * (1 - value) * (1 + (mean_size - 1) * spread) / (normal * anomalous)
+        return (value - auroc) ** 2 - Z95**2 * variance
+
+    # 0 and 1 themselves solve the equation, too
+    low = brentq(excess, 0, min(auroc, 1 - EDGE)) if auroc > 0 else 0.0
+    high = brentq(excess, max(auroc, EDGE), 1) if auroc < 1 else 1.0
+    return Interval(auroc, low, high)
 
 
 def chance(normal: int, anomalous: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from src.data.image_files import UserImages
 from src.figures.page import shorten
 from src.support.errors import UserError
-from src.support.statistics import estimate
+from src.support.statistics import share
 
 log = logging.getLogger(__name__)
 NORMAL = ("good", "normal", "ok", "inlier")  # names of classes that are normal unless the user says otherwise
@@ -29,24 +29,42 @@ class Verdicts(NamedTuple):
 
     @property
     def fewest(self) -> int:
-        """The validation images of which one at least is above the quantile."""
-        return math.ceil(round(1 / (1 - self.quantile), 6))
+        """The number of validation images that the quantile needs."""
+        return images_for(self.quantile)
 
     @property
-    def is_uncertain(self) -> bool:
-        """Whether there are too few validation images for the quantile, which is then the highest of them."""
-        return self.count < self.fewest
+    def are_sound(self) -> bool:
+        """Whether there are so many validation images."""
+        return self.count >= self.fewest
 
     @property
     def criterion(self) -> str:
         """What the threshold is, in words."""
-        if self.is_uncertain:
-            return f"the highest of {self.count} validation scores, too few for the {100 * self.quantile:g} % quantile"
-        return f"the {100 * self.quantile:g} % quantile of validation scores"
+        name = f"the {100 * self.quantile:g} % quantile"
+        if self.are_sound:
+            return f"{name} of validation scores"
+        return f"the highest of {self.count} validation scores, too few for {name}"
 
     def text(self, row: int) -> str:
-        """The verdict on an image, as a word, with a question mark where it is uncertain."""
-        return ("anomalous" if self.anomalous[row] else "normal") + "?" * self.is_uncertain
+        """The verdict on an image, as a word; with a question mark where there are too few validation images."""
+        return ("anomalous" if self.anomalous[row] else "normal") + "?" * (not self.are_sound)
+
+    def fault(self) -> str:
+        """Why the verdicts are not sound, and the remedy; empty where they are."""
+        if self.are_sound:
+            return ""
+        highest = math.floor(100 * (1 - 1 / self.count) + 1e-9) / 100
+        lower = f", or task.quantile={highest:g}" if highest > 0 else ""
+        return (
+            f"unsound: the threshold is the highest score of {self.count} validation images, which about 1 in "
+            f"{self.count + 1} normal images exceeds: a {100 * self.quantile:g} % quantile needs {self.fewest} "
+            f"validation images{lower}"
+        )
+
+
+def images_for(quantile: float) -> int:
+    """The number of images from which on a quantile of their scores is not simply the highest one."""
+    return math.ceil(1 / (1 - quantile) - 1e-9)  # 1 - 0.9 is a bit less than 0.1
 
 
 class Truth(NamedTuple):
@@ -100,16 +118,12 @@ def judge(scores: np.ndarray, validation: np.ndarray, quantile: float) -> Verdic
     """
     threshold = float(np.quantile(validation, quantile, method="inverted_cdf"))
     verdicts = Verdicts((scores > threshold) | ~np.isfinite(scores), threshold, quantile, len(validation))
-    if verdicts.is_uncertain:
-        log.warning(
-            "the verdicts are uncertain: the %g %% quantile needs %d validation images, and there are %d, whose "
-            "highest score one normal image in %d exceeds",
-            *(100 * quantile, verdicts.fewest, len(validation), len(validation) + 1),
-        )
+    if not verdicts.are_sound:
+        log.warning("the verdicts are %s", verdicts.fault())
     return verdicts
 
 
 def rates(verdicts: Verdicts, truth: Truth) -> dict[str, Any]:
     """The share of the anomalies, and of the normal images, that are called anomalous."""
     shares = {"true_positive_rate": truth.anomalous, "false_positive_rate": ~truth.anomalous}
-    return {name: estimate(verdicts.anomalous[rows]) for name, rows in shares.items() if rows.any()}
+    return {name: share(verdicts.anomalous[rows]) for name, rows in shares.items() if rows.any()}

@@ -30,6 +30,7 @@ from src.support.ranges import Count
 from src.support.statistics import estimate
 from src.tasks.compare import pictures
 from src.tasks.compare.pictures import Table
+from src.tasks.conditional import mark_conditional
 from src.tasks.examples import picture_rows
 
 
@@ -73,7 +74,7 @@ def compare(
     with atomic_path(ResultsFolder(folder).terms) as partial:
         arrays = {f"{who}_{name}": values for who, found in terms.items() for name, values in found.items()}
         np.savez(partial, index=np.arange(len(chosen.images)), **arrays)
-    return {"images": len(chosen.images), "split": split} | table | option_table
+    return {"images": len(chosen.images), "split": split} | mark_conditional(run, table) | option_table
 
 
 def open_other(run: Run, other: str | None, checkpoint: str) -> Run:
@@ -109,6 +110,7 @@ def images_of(run: Run) -> dict[str, Any]:
         "data.split": data.get("split"),
         "data.shape": list(data.shape),
         "data.exclude_labels": f"[{', '.join(run.complete.classes[i] for i in run.excluded_labels)}]",
+        "condition": option_name((run.config.get("condition") or {}).get("_target_", "none")),
         "the pixels' kind": required_pixels(run.vae.likelihood, data.binarize),
     }
 
@@ -167,7 +169,7 @@ def sample_prior(vae: VAE, count: int, seed: int) -> Tensor:
     """Codes (count, D) from the prior, a function of the seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return vae.prior().sample((count,))
+        return vae.sample_codes(count)
 
 
 def reconstructions(

@@ -38,6 +38,7 @@ from src.support.files import atomic_path
 from src.support.noise import Noise
 from src.support.ranges import Count, Several
 from src.support.statistics import Estimate, estimate
+from src.tasks.conditional import given_labels, mark_conditional
 from src.tasks.diagnose.pictures import calibration, waterfall
 
 AT_ONCE = 50  # images whose posteriors are refined together
@@ -88,13 +89,14 @@ def diagnose(
     pixels = pixel_reliability(run) if run.data.pixels == Pixels.BINARY else None
     if pixels is not None:
         numbers["calibration_error"] = pixels.error()
-    caption = f"{len(rows)} validation images, nats per image; total and parts over the same images, ± standard error"
+    images = f"{len(rows)} validation images{given_labels(run)}"
+    caption = f"{images}, nats per image; total and parts over the same images, ± standard error"
     write_image(waterfall(run.config.title, caption, table), folder / "nats.png", scale=1)
     page = calibration(run.config.title, active_ranks, active, numbers["coverage_90"], pixels)
     write_image(page, folder / "calibration.png", scale=1)
     with atomic_path(folder / "parts.npz") as partial:
         np.savez(partial, index=rows, effective_samples=effective, **parts)
-    return numbers
+    return mark_conditional(run, numbers)
 
 
 def elbo_parts(
@@ -194,11 +196,14 @@ def remedies(config: DictConfig) -> dict[str, str]:
         prior == "vamp" or option_name(config.objective._target_) == "beta_tc"
     ):  # these parts reject a flow posterior
         family = "none: with these parts a full covariance is the most" if posterior == "full" else "posterior=full"
+    richer = f"prior.transforms={2 * config.prior.transforms}" if prior == "flow" else "prior=flow"
+    if (own := (config.get("condition") or {}).get("prior", "none")) != "none":
+        richer = "condition.prior=flow" if own == "gaussian" else "none: condition.prior=flow is the richest"
     return {
         "noise_floor": "none: no model foresees it",
         "decoder": f"latent_dim={2 * config.latent_dim}, larger model.decoder",
         "code": "beta: a trade with the decoder's part",
-        "prior": f"prior.transforms={2 * config.prior.transforms}" if prior == "flow" else "prior=flow",
+        "prior": richer,
         "family": family,
         "posterior": family,
         "amortisation": "larger model.encoder, trainer.max_epochs",

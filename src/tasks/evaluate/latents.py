@@ -30,6 +30,9 @@ def latent_use(run: Run, images: Split, kl: np.ndarray, means: np.ndarray, count
     `total_correlation_at_most_if_independent` is its value when the dimensions are shuffled over the images, so that
     the true one is 0. The estimate of `objective=beta_tc`, from a batch, is of this kind, and higher.
 
+    Of a conditional model x stands for an image and its label. With a prior p(z|y) the last two bounds are of I(x; z|y)
+    and of the mean KL(q(z|y), p(z|y)), whose other bounds are not known.
+
     kl: KL(q(z|x), p(z)) of each image, (N,); means: the means of the posteriors, (N, D)
     """
     rows = evenly_spread_rows(len(images.images), count)
@@ -39,13 +42,15 @@ def latent_use(run: Run, images: Split, kl: np.ndarray, means: np.ndarray, count
     z, log_q = q.rsample_and_log_prob(Noise(run.seed).normal(batch.index, vae.latent_dim, like=batch.x))
     # other posteriors may evaluate the density of their own samples only, and need not have marginals
     log_qz = None if q.gaussian_covariance is None else metrics.aggregate_log_prob(q, z)
-    lower = None if log_qz is None else (log_q.double() - log_qz).cpu().numpy()
+    is_of_all = not p.batch_shape  # one p(z), with which the aggregate posterior of all images is compared
+    lower = (log_q.double() - log_qz).cpu().numpy() if log_qz is not None and is_of_all else None
     reference, codes = training_codes(run), z.double().cpu().numpy()
     density = decomposition.fit_mixture(reference, run.seed)
     gain = density.score_samples(codes) - p.log_prob(z).double().cpu().numpy()
     numbers = {"active_units": metrics.active_units(means)} | aggregate.information(kl[rows], gain, lower)
     at_most: dict[str, float] = {}
-    if q.factors() is not None and p.factors() is not None:  # only the KL from a factorised prior bounds TC
+    # only the KL from a factorised prior bounds TC
+    if is_of_all and q.factors() is not None and p.factors() is not None:
         at_most["total_correlation_at_most"] = numbers["aggregate_kl_at_most"]
     if log_qz is not None and len(z) > 1:
         shuffled = shuffled_total_correlation(q, z, run.seed)

@@ -24,7 +24,9 @@ from src.support.folders import ResultsFolder
 from src.support.noise import BLOCK, Noise
 from src.support.ranges import Several, Whole
 from src.support.statistics import Estimate, Noted, estimate
+from src.tasks.conditional import given_labels, mark_conditional
 from src.tasks.evaluate import pictures
+from src.tasks.evaluate.labels import of_labels
 from src.tasks.evaluate.latents import latent_use, representation
 
 ENCODER, MIXTURE = "the encoder's posterior", "a mixture made for each image"
@@ -56,7 +58,8 @@ def evaluate(
                       the difference of the two
     The median of the effective samples of both, and the share of images that have fewer than 20, follow; then those of
     `latent_use`, `reconstruction` and `representation`. Only the quality of samples is always measured against as many
-    test images as there are.
+    test images as there are. Bounds of a conditional model are of log p(x|y), have names that end in `given_label`, and
+    are followed by `of_labels`.
     """
     chosen, grayscale = (getattr(source, split).take(slice(images)) for source in (run.data, run.data.source))
     terms: Terms = metrics.elbo_terms(run.vae, run.batches(chosen), Noise(run.seed))
@@ -77,7 +80,10 @@ def evaluate(
     if sample_quality:
         numbers |= generation(run)
     numbers |= {name: Noted(numbers[name], note) for name, note in notes(numbers, terms, samples).items()}
+    if run.vae.condition is not None:
+        numbers = mark_conditional(run, numbers) | of_labels(run, chosen, terms["elbo"])
     caption = f"{len(chosen.images):,} {split} images of {run.config.data.name}"
+    caption += given_labels(run)
     convergence = mean_curves(curves, samples) if curves else None
     figure = pictures.evaluation(run.config.title, caption, convergence, kl_per_dim)
     write_image(figure, folder / "evaluation.png", scale=2)
@@ -205,4 +211,5 @@ def generation(run: Run) -> dict[str, Any]:
     if why := quality.obstacle(run):
         return {"sample quality": f"not measured: {why}"}
     samples = samplers.generate(run, samplers.prior(run), quality.count(run), "prior")
-    return quality.sample_quality(run, samples.means, samples.draws)
+    labels = None if run.vae.condition is None else samples.labels
+    return quality.sample_quality(run, samples.means, samples.draws, labels)

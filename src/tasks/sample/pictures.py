@@ -6,24 +6,31 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from src.figures import page
-from src.figures.grids import GUTTER, TOP, enlargement, sheet, tile
+from src.figures.grids import GUTTER, NAMES, TOP, enlargement, name_rows, sheet, tile
 
 COLUMNS = 8
 MOST = 96  # images in a grid
 
 
-def side_by_side(title: str, caption: str, grids: Sequence[tuple[str, np.ndarray]]) -> Figure:
-    """A page of grids of images, each with its heading, (heading, images (N, C, H, W) uint8); the first 96 of each."""
-    columns = min(COLUMNS, len(grids[0][1]))
+def side_by_side(
+    title: str, caption: str, grids: Sequence[tuple[str, np.ndarray]], names: Sequence[str] = ()
+) -> Figure:
+    """A page of grids of images, each with its heading, (heading, images (N, C, H, W) uint8); the first 96 of each.
+
+    names: of rows of equally many images each, in place of rows of COLUMNS
+    """
+    columns = len(grids[0][1]) // len(names) if names else min(COLUMNS, len(grids[0][1]))
+    left = page.MARGIN + (NAMES if names else 0)
     tiles = [(heading, tile(images[:MOST], columns)) for heading, images in grids]
     scale = enlargement(grids[0][1])
     height, width = (scale * pixels for pixels in tiles[0][1].shape[:2])
     step = max(width, 230) + GUTTER
-    figure = page.page(len(grids) * step - GUTTER + 2 * page.MARGIN, TOP + height + page.MARGIN)
+    figure = page.page(left + len(grids) * step - GUTTER + page.MARGIN, TOP + height + page.MARGIN)
     page.title(figure, title, caption)
+    name_rows(figure, TOP, scale * (grids[0][1].shape[-2] + 1), names, NAMES)
     for i, (heading, pixels) in enumerate(tiles):
-        page.write(figure, page.MARGIN + i * step, TOP - 25, heading, color=page.INK)
-        page.paste(figure, page.MARGIN + i * step, TOP, pixels, scale)
+        page.write(figure, left + i * step, TOP - 25, heading, color=page.INK)
+        page.paste(figure, left + i * step, TOP, pixels, scale)
     return figure
 
 

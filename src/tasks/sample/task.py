@@ -12,14 +12,17 @@ from PIL import Image
 from tqdm import tqdm
 
 from src.build import Run
+from src.data.selection import labels_by_class
 from src.evaluation import quality
 from src.evaluation.samplers import Generated, check_samplers, generate, make_samplers
 from src.figures.animation import write_image
+from src.figures.grids import MAX_CLASSES, class_rows
 from src.inference.metrics import nearest
 from src.support.files import atomic_path
 from src.support.folders import ResultsFolder
 from src.support.ranges import Count, Positive
-from src.tasks.sample.pictures import MOST, side_by_side, strips
+from src.tasks.sample.pictures import COLUMNS, MOST, side_by_side, strips
+from src.tasks.sample.styles import more, styles, transfer
 
 log = logging.getLogger(__name__)
 STRIP = 12  # images in the row of each sampler
@@ -37,10 +40,12 @@ def sample(
     """Make `count` images by the first sampler, and a row of images by each sampler.
 
     Writes the former, each beside the nearest training image, to samples.png and samples.npz, and with `files` also
-    each as a PNG; the rows to samplers.png.
+    each as a PNG; the rows to samplers.png. The images of a conditional model are equally many of each class; with
+    another label they are in styles.png and transfer.png.
 
     Returns the distances of each sampler's images from test images, and their floors (src/evaluation/quality.py).
     """
+    is_conditional = run.vae.condition is not None
     check_samplers(run, samplers, temperature)
     if compare and (reason := quality.obstacle(run)):
         log.warning("samples are not compared: %s", reason)
@@ -49,15 +54,22 @@ def sample(
     size = max(count, STRIP, quality.count(run) if compare else 0)
     functions = make_samplers(run, samplers, temperature)
     images = {name: generate(run, sampler, size, name) for name, sampler in functions.items()}
-    write_samples(run, folder, Generated(*(array[:count] for array in images[samplers[0]])), samplers[0])
+    made = images[samplers[0]].take(slice(count))
+    if is_conditional:
+        labels = labels_by_class(run.data.source.train.labels, count)
+        made = generate(run, functions[samplers[0]], count, samplers[0], labels)
+        write_image(styles(run), folder / "styles.png", scale=1)
+        write_image(transfer(run), folder / "transfer.png", scale=1)
+    write_samples(run, folder, made, samplers[0])
     if files:
-        write_files(folder, images[samplers[0]], count)
+        write_files(folder, made, count)
     distances: dict[str, Any] = {}
     if compare:
         for name, made in tqdm(images.items(), "comparing", unit="sampler", disable=None, leave=False, delay=1):
-            kinds = {"means": made.means[: quality.count(run)], "draws": made.draws[: quality.count(run)]}
-            distances[name] = {kind: references[kind].distances(each) for kind, each in kinds.items()}
-        distances["floor"] = quality.floors(references)
+            some = made.take(slice(quality.count(run)))
+            labels, kinds = some.labels if is_conditional else None, {"means": some.means, "draws": some.draws}
+            distances[name] = {kind: references[kind].distances(each, labels) for kind, each in kinds.items()}
+        distances["floor"] = quality.floors(references, with_labels=is_conditional)
     write_image(overview(run, images, distances), folder / "samplers.png", scale=1)
     return {"count": count} | distances
 
@@ -78,15 +90,32 @@ def write_samples(run: Run, folder: Path, images: Generated, name: str) -> None:
     """Write samples.png and samples.npz, with the training images nearest to the means."""
     train = run.data.source.train.images
     index = nearest(images.means, train)
+    of_label = "" if run.vae.condition is None else ", y"
     grids = [
-        (f"mean of p(x | z), z from the {name}", images.means),
-        ("draw from p(x | z), the same z", images.draws),
+        (f"mean of p(x | z{of_label}), z from the {name}", images.means),
+        (f"draw from p(x | z{of_label}), the same z", images.draws),
         ("training image nearest to the mean", train[index]),
     ]
-    caption = f"{len(index)} samples" + (f", the first {MOST}" if len(index) > MOST else "")
-    write_image(side_by_side(run.config.title, caption, grids), folder / "samples.png", scale=1)
+    arrays = images._asdict() | {"nearest": index}
+    if run.vae.condition is None:
+        caption = f"{len(index)} samples" + (f", the first {MOST}" if len(index) > MOST else "")
+        figure = side_by_side(run.config.title, caption, grids)
+        del arrays["labels"]
+    else:
+        figure = side_by_side(run.config.title, *rows_of_classes(run, grids, images.labels))
+    write_image(figure, folder / "samples.png", scale=1)
     with atomic_path(ResultsFolder(folder).samples) as partial:
-        np.savez(partial, **images._asdict(), nearest=index)
+        np.savez(partial, **arrays)
+
+
+def rows_of_classes(
+    run: Run, grids: Sequence[tuple[str, np.ndarray]], labels: np.ndarray
+) -> tuple[str, list[tuple[str, np.ndarray]], list[str]]:
+    """The caption of samples by class, those of the grids that are shown, in rows, and the names of the rows."""
+    shown, classes = class_rows(labels, MAX_CLASSES, COLUMNS)
+    names = [run.data.source.classes[label] for label in classes]
+    caption = f"{len(labels)} samples, a row for each class{more(run)}"
+    return caption, [(heading, images[shown.ravel()]) for heading, images in grids], names
 
 
 def write_files(folder: Path, images: Generated, count: int) -> None:

@@ -99,6 +99,27 @@ def generate(vae: VAE, densities: dict[int, MultivariateNormal], per_class: int,
     return Split(np.concatenate(images), np.repeat(list(densities), per_class).astype(np.int64))
 
 
+def make_images(vae: VAE, train: Split, pixels: str, per_class: int, seed: int) -> Split:
+    """Make `per_class` images of each class of these training images: by `generate` from the densities of the codes of
+    the classes, or by a conditional model itself, from its prior."""
+    if vae.condition is None:
+        return generate(vae, class_densities(vae, train, pixels, seed), per_class, seed)
+    return generate_from_prior(vae, np.unique(train.labels), per_class, seed)
+
+
+@torch.no_grad()
+def generate_from_prior(vae: VAE, labels: np.ndarray, per_class: int, seed: int) -> Split:
+    """What `generate` makes, by a conditional model: the means of p(x|z, y) at codes from its prior."""
+    device, images = next(vae.parameters()).device, []
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for label in labels.tolist():
+            torch.manual_seed(Noise(seed).at("synthetic", label).seed)
+            given = vae.given(torch.full((EVALUATION_BATCH,), label, device=device))
+            chunks = [as_bytes(given.sample(EVALUATION_BATCH)) for _ in range(-(-per_class // EVALUATION_BATCH))]
+            images.append(np.concatenate(chunks)[:per_class])
+    return Split(np.concatenate(images), np.repeat(labels, per_class).astype(np.int64))
+
+
 def augment(x: Tensor, shift: float = SHIFT, angle: float = ANGLE, scale: float = SCALE) -> Tensor:
     """Turn, scale and shift each image (B, C, H, W) at random; drawn from torch's generator.
 

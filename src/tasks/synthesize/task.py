@@ -25,7 +25,7 @@ from src.support.files import atomic_path
 from src.support.ranges import Count
 from src.support.statistics import Estimate, estimate
 from src.tasks.synthesize import pictures
-from src.tasks.synthesize.generator import augment, class_densities, distances, generate, train_vae
+from src.tasks.synthesize.generator import augment, distances, make_images, train_vae
 
 log = logging.getLogger(__name__)
 COMPARED = 1000  # images of a kind for which the nearest training image is searched
@@ -43,7 +43,8 @@ def synthesize(
     vae_steps: Count,
     classifier_steps: Count,
 ) -> dict[str, Any]:
-    """Make `per_class` images of each class: means of p(x|z) at codes from a Gaussian of the codes of the class.
+    """Make `per_class` images of each class: means of p(x|z) at codes from a Gaussian of the codes of the class, or of
+    p(x|z, y) at codes from the prior of a conditional model, with whose labels `agreement` is a classifier's.
 
     Writes synthetic.npz (`images` uint8, `labels` as the data set has them, `classes`), which data=images reads, and
     pictures of the images and of their distances from training images. With `judge`, `contest` measures the accuracy of
@@ -55,12 +56,15 @@ def synthesize(
     source = run.data.source
     check_classes(source.train)
     counts = numbers_of_images(source.train, sizes) if judge else []
-    densities = class_densities(run.vae, source.train, run.data.pixels, run.seed)
-    made = generate(run.vae, densities, per_class, run.seed)
+    made = make_images(run.vae, source.train, run.data.pixels, per_class, run.seed)
     labels = labels_for_npz(source, made.labels)
     with atomic_path(folder / "synthetic.npz") as file:
         np.savez(file, images=made.images, labels=labels, classes=np.array(source.classes))
     numbers: dict[str, Any] = {"images": len(made.images)} | compare_with_training_images(run, folder, made)
+    if run.vae.condition is not None:
+        judging = classifier.load_or_train(source, "grey", device=run.device)
+        numbers |= {"agreement": classifier.accuracy(judging, made)}
+        numbers |= {"accuracy of the classifier": classifier.accuracy(judging, source.test)}
     if not judge:
         return numbers
     generator = partial(generate_from, run, per_class=per_class, vae_steps=vae_steps)
@@ -146,7 +150,7 @@ def generate_from(run: Run, real: Split, seed: int, per_class: int, vae_steps: i
     all its training images, else another one."""
     complete = len(real.labels) == len(run.data.source.train.labels)
     vae = run.vae if complete else train_vae(run.config, real, vae_steps, seed, run.device)
-    return generate(vae, class_densities(vae, real, run.data.pixels, seed), per_class, seed)
+    return make_images(vae, real, run.data.pixels, per_class, seed)
 
 
 def contest(
