@@ -59,7 +59,8 @@ def log_opening(
         log.info(text, data.step_size(), data.batch_size)
     if 0 < steps < FEW_STEPS:
         counted = "1 step in all is" if steps == 1 else f"{steps} steps in all are"
-        log.info("note: %s few: data.batch_size=8 or trainer.max_epochs=500 makes more", counted)
+        smaller = "data.batch_size=8 or " if data.step_size() > 8 else ""
+        log.info("note: %s few: %strainer.max_epochs=250 makes more", counted, smaller)
 
 
 def parameters(vae: "VAE") -> str:
