@@ -6,8 +6,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.support.errors import UserError
+from src.support.errors import UserError, printable
 
+LONGEST_NAME = 40  # letters of the name of a user's images in a title
 # the choices of the plain VAE, which a title leaves out
 PLAIN = {
     "posterior": "gaussian",
@@ -34,6 +35,13 @@ def title_of_parts(*, _root_: DictConfig) -> str:
     return "".join([*own, *others, *([f" condition={option_name(condition)}"] if condition else [])])
 
 
+def images_name(*, _root_: DictConfig) -> str:
+    """The name of the images in a run's title: of a user's own that of their folder or file, or of the data set."""
+    path = OmegaConf.select(_root_, "data.path", default=None)
+    name = Path(str(path)).name.partition(".")[0] if path else ""
+    return printable(name[:LONGEST_NAME]) or str(_root_.data.name)
+
+
 def trusted_names(value: Any, option: str = "trust") -> list[str]:
     """The names of modules or classes in the option `trust`, one or a list. Raises UserError for anything else."""
     names = [value] if isinstance(value, str) else value or []
@@ -53,4 +61,5 @@ def run_folder(ckpt_path: str | None, fresh: str, run_name: str | None = None) -
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+OmegaConf.register_new_resolver("images_name", images_name, replace=True)
 OmegaConf.register_new_resolver("parts", title_of_parts, replace=True)  # checkpoints hold titles with ${parts:}

@@ -20,7 +20,7 @@ DEEPEST = 20  # levels of nesting; a configuration has 4
 MOST = 20_000  # values; a configuration has 150
 LONGEST = 100_000  # characters of a text
 LARGEST = 2**64  # no whole number reaches this
-PARTS = "${parts:}"  # the part of a title that names the parts (src/config/names.py)
+IN_TITLES = re.compile(r"\$\{(parts|images_name):\}")  # of titles of all versions (src/config/names.py)
 REFERENCE = re.compile(r"\$\{(\.*)([^\W\d]\w*(?:\.\w+)*)\}")
 
 
@@ -95,7 +95,7 @@ def values_of(override: Override) -> list[Any]:
 
 def may_interpolate(option: str, value: str) -> bool:
     """Whether a value interpolates no more than other options, or what it does in conf/."""
-    return (option, value) in shipped.interpolations() or "${" not in REFERENCE.sub("", value.replace(PARTS, ""))
+    return (option, value) in shipped.interpolations() or "${" not in REFERENCE.sub("", IN_TITLES.sub("", value))
 
 
 def texts(node: Any, option: str = "") -> Iterator[tuple[str, str]]:

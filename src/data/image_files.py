@@ -66,8 +66,9 @@ def read(
     """Read the images of a file or a folder as data=images does, of all its splits, as (C, H, W); or a single image.
 
     ground: the mean intensity, 0 to 255, at the border of the images of the run
-    invert: `auto` inverts an image if that brings its border closer to `ground`, provided this is dark (below 64) or
-        light (above 191); otherwise the border tells nothing, and images are inverted as the run's were
+    invert: `auto` inverts all images if that brings the border of most of them closer to `ground`, provided this is
+        dark (below 64) or light (above 191); otherwise the border tells nothing. Then, or if the run's images were
+        inverted one by one, these are inverted as the run's were
     white: the level that is white in all images; `auto`: that of the run's, or else by the rules of data=images
     skip_broken: leave out files that can't be read
     known: how the run's own images were read
@@ -116,11 +117,32 @@ def find_negatives(
     images: np.ndarray, ground: float, invert: bool | Literal["auto"], known: bool | Literal["light"]
 ) -> np.ndarray:
     """Which images (N, C, H, W) are inverted, (N,); see `read`. `known`: which of the run's images were."""
-    if invert == "auto" and is_clear(ground):
-        return np.array([is_negative(each, ground) for each in images])
-    if invert == "auto" and known == "light":
+    if invert != "auto":
+        return np.full(len(images), invert)
+    if known == "light":
         return border(images).mean((1, 2)) > MIDDLE
-    return np.full(len(images), known is True if invert == "auto" else invert)
+    if not is_clear(ground):
+        return np.full(len(images), known)
+    negative = np.array([is_negative(each, ground) for each in images])
+    return np.full(len(images), decide_polarity(negative, ground))
+
+
+def decide_polarity(negative: np.ndarray, ground: float) -> bool:
+    """Whether all images are inverted, given which of them look like negatives, (N,): whether most of them do.
+
+    One by one, an anomaly would be made normal: a negative among images, or one that is white all over.
+    """
+    own, other = ("light", "dark") if ground > MIDDLE else ("dark", "light")
+    whole, count = bool(negative.mean() > 0.5), int(negative.sum())
+    if whole:
+        log.info("your images: all inverted, as most have a %s border, and the run's a %s one", other, own)
+    if 0 < count < len(negative):
+        kept = "task.invert=false keeps them" if whole else "task.invert=true inverts all"
+        log.warning(
+            "%d of your %d images have a %s border, the others a %s one: %s are inverted; %s",
+            *(count, len(negative), other, own, "all" if whole else "none", kept),
+        )
+    return whole
 
 
 def image_names(parts: Parts, file: str) -> list[str]:

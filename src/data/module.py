@@ -1,6 +1,5 @@
 """Serves the images of a source to Lightning, with their pixels as the likelihood needs them."""
 
-import logging
 from typing import Any
 
 import lightning
@@ -12,7 +11,6 @@ from src.data.pixels import SEEDS, Pixels, binarize_as_published, prepare
 from src.data.selection import stratified_rows
 from src.data.sources import Images, Split
 
-log = logging.getLogger(__name__)
 TRAINING_SUBSET = 5000  # training images evaluated each epoch: the standard error of MNIST's ELBO is then 0.4 nats
 
 
@@ -70,8 +68,6 @@ class ImageData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> TrainingBatches:
         images, labels = self.on_device(self.source.train)
-        if self.step_size() < self.batch_size:
-            log.warning("data.batch_size=%d, but a step takes all %d training images", self.batch_size, len(images))
         return TrainingBatches(self, images, labels, self.trainer.global_rank, self.trainer.world_size)
 
     def val_dataloader(self) -> list[EvaluationBatches]:

@@ -22,9 +22,8 @@ def complete_splits(parts: Mapping[str, Split], where: str) -> tuple[Split, Spli
     missing = [name for name in ("val", "test") if name not in parts]
     if missing and len(base.labels) < FEWEST:
         shares = "80/10/10" if len(missing) == 2 else "90/10"
-        raise UserError(
-            f"{where} holds {len(base.labels)} images to train on, too few to split {shares}: give {FEWEST} or more"
-        )
+        count = f"{len(base.labels)} image{'s' * (len(base.labels) != 1)} to train on"
+        raise UserError(f"{where} holds {count}, too few to split {shares}: give {FEWEST} or more")
     tenths = tenths_of(base.labels)
     places = np.zeros(len(tenths), np.int64)
     for number, name in enumerate(missing, 1):
@@ -52,14 +51,21 @@ def keep_one_for_training(labels: np.ndarray, places: np.ndarray) -> None:
 
 
 def count_duplicates(train: Split, val: Split, test: Split) -> list[str]:
-    """Notes about images that are in the training images as well: a model that remembers them looks better there."""
-    splits = {"validation": val.images, "test": test.images}
-    counts = {name: count_known(images, train.images) for name, images in splits.items()}
-    return [
-        f"{count:,} of {len(splits[name]):,} {name} images are among the training images too"
-        for name, count in counts.items()
-        if count
-    ]
+    """Notes about images that are in two splits, where a model that remembers them looks better, or in two classes."""
+    names = ("training", "validation", "test")
+    digests = [list(map(digest, split.images)) for split in (train, val, test)]
+    notes = []
+    for other, known in ((1, 0), (2, 0), (2, 1)):
+        seen = set(digests[known])
+        if count := sum(each in seen for each in digests[other]):
+            total = f"{count:,} of {len(digests[other]):,} {names[other]} images"
+            notes.append(f"{total} are among the {names[known]} images too")
+    labels = np.concatenate([split.labels for split in (train, val, test)]).tolist()
+    first: dict[bytes, int] = {}
+    pairs = zip((each for split in digests for each in split), labels, strict=True)
+    if several := sum(first.setdefault(each, label) != label for each, label in pairs):
+        notes.append(f"{several:,} images are in several classes")
+    return notes
 
 
 def count_known(images: np.ndarray, train: np.ndarray) -> int:

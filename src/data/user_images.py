@@ -13,7 +13,6 @@ from annotated_types import MaxLen, MinLen
 from src.data import image_cache
 from src.data.arrays import Asked
 from src.data.folders import existing_path
-from src.data.layout import CHANNELS
 from src.data.parts import Parts, describe, read_parts
 from src.data.raster import MIDDLE, border
 from src.data.sources import Images, Split
@@ -53,8 +52,6 @@ def images(
     fixed = None if shape == "auto" else list(shape)
     if fixed and fixed[0] not in (1, 3):
         raise UserError(f"data.shape={fixed} is not (C, H, W), C being 1, or 3 of colors: as in data.shape=[3,32,32]")
-    if fixed and fixed[0] not in CHANNELS:
-        raise UserError(f"data.shape={fixed} is (C, H, W), of which C is 1 for gray and 3 for color images")
     options = {"white": white, "shape": fixed, "images": images, "labels": labels, "skip_broken": skip_broken}
     found = image_cache.load(top, options)
     if found is None:

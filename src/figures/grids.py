@@ -159,14 +159,15 @@ def _draw_worst(figure: Figure, trace: Trace, still: dict[str, np.ndarray], top:
     elbos, means = trace.last["worst_elbo"], trace.last["worst_mean"]
     step_across, step_down = (scale * (pixels + 1) for pixels in means.shape[:1:-1])
     title = f"the {len(elbos)} validation images with the worst ELBO, in nats"
-    page.write(figure, page.MARGIN + LABELS, top, title, color=page.INK)
+    room = page.size(figure)[0] - 2 * page.MARGIN - LABELS
+    page.shrink(page.write(figure, page.MARGIN + LABELS, top, title, color=page.INK), room)
     name_rows(figure, top + 24, step_down, [*still, RECONSTRUCTIONS[0]])
     rows = np.concatenate([*still.values(), means])
     page.paste(figure, page.MARGIN + LABELS, top + 24, tile(rows, len(means)), scale)
     for i, elbo in enumerate(elbos):
         middle = page.MARGIN + LABELS + (i + 0.5) * step_across
         below = top + 30 + (len(still) + 1) * step_down
-        page.write(figure, middle, below, page.number(elbo), points=8.5, ha="center")
+        page.shrink(page.write(figure, middle, below, page.number(elbo), points=8.5, ha="center"), step_across - 4)
 
 
 def name_rows(figure: Figure, top: float, step: float, names: Sequence[str], width: float = LABELS) -> None:

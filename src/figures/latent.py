@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from src.figures import page
-from src.figures.embedding import knn_accuracy, neighbour_overlap, neighbours
+from src.figures.embedding import NEIGHBOURS, knn_accuracy, neighbour_overlap, neighbours
 from src.figures.moments import Moment, blend, progress
 from src.figures.points import WIDE, enclose, legend, name_classes, note_on_names, scatter
 from src.run.trace import Trace
@@ -212,8 +212,10 @@ def _points_of_codes(axes: Axes, trace: Trace, frames: Sequence[int], dimensions
 
 
 def accuracy_text(near: np.ndarray, labels: np.ndarray) -> str:
-    """The accuracy of the vote of neighbours as text; a dash for a single class, which has no accuracy."""
-    return f"{knn_accuracy(near, labels):.2f}" if np.ptp(labels) else "–"
+    """The accuracy of the vote of neighbours as text; a dash where it says nothing: of a single class, or of so few
+    images that the neighbours are of other classes in any case."""
+    count = len(np.unique(labels))
+    return f"{knn_accuracy(near, labels):.2f}" if count > 1 and len(labels) > NEIGHBOURS * count else "–"
 
 
 def active_text(trace: Trace, frame: int) -> str:

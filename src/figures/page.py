@@ -224,6 +224,14 @@ def shorten(text: str, length: int) -> str:
     return f"{text[: np.searchsorted(widths, length - 1, side='right')]}…"
 
 
+def shorten_all(texts: Sequence[str], length: int) -> list[str]:
+    """The beginnings of texts, as `shorten` has them; their ends, where the beginnings of some are the same."""
+    short = [shorten(text, length) for text in texts]
+    if len({*short}) == len({*texts}):
+        return short
+    return [shorten(text[::-1], length)[::-1] for text in texts]
+
+
 def tick(value: float) -> str:
     """The number at a tick of an axis."""
     return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")

@@ -14,7 +14,9 @@ from src.figures import page
 from src.figures.look import INK, class_styles
 
 NAMED = 24  # the most classes whose names are pushed apart; of more, those are written that have room
+FEW = 5  # images of a class on average, below which names are written above the places of their images
 LONGEST = 16  # characters of a name in the plane
+LENGTHS = (40, 24, 16, 10)  # characters of a name in a legend, the first of which that fits
 ROW, SYMBOL = 22, 17  # pixels of the page: a row of the legend, and its symbols' column
 COLUMNS = (2, 1, 3, 4)  # of a legend, the preferred number first
 WIDE = (10, 13, 5, 4, 3)  # of a legend in one or two rows
@@ -55,12 +57,13 @@ def name_classes(
     style = {"fontsize": points, "color": INK, "ha": "center", "va": "center", "weight": "bold", "animated": True}
     halo = [withStroke(linewidth=2.5, foreground="white")]
     figure = axes.figure
-    names = [page.shorten(str(classes[y]), LONGEST) for y in present]
+    names = page.shorten_all([str(classes[y]) for y in present], LONGEST)
     texts = [figure.text(0, 0, name, path_effects=halo, parse_math=False, **style) for name in names]
     renderer, whole = figure.canvas.get_renderer(), np.array(page.size(figure))
     sizes = np.array([[box.width + 4, box.height + 1] for box in (t.get_window_extent(renderer) for t in texts)])
+    above = [0, 0.7 * sizes[:, 1].max()] if len(labels) < FEW * len(present) else [0, 0]  # a name would hide its images
     centroids = {
-        frame: axes.transData.transform(np.stack([plane[labels == y].mean(0) for y in present]))
+        frame: axes.transData.transform(np.stack([plane[labels == y].mean(0) for y in present])) + above
         for frame, plane in planes.items()
     }
     inside = axes.bbox.min + sizes / 2, axes.bbox.max - sizes / 2
@@ -118,14 +121,19 @@ def with_room(places: np.ndarray, sizes: np.ndarray) -> set[int]:
 def legend(figure: Figure, area: page.Area, classes: Sequence[str], preferred: Sequence[int] = COLUMNS) -> bool:
     """Write the names of the classes with their symbols, in columns, or a note where they do not fit into the area.
 
-    preferred: numbers of columns, of which the first one that fits is taken. Returns whether one fits.
+    preferred: numbers of columns, of which the first one that fits is taken; long names are cut where none does.
+    Returns whether one fits.
     """
-    names = [page.write(figure, area.left, area.top, str(name), points=8.5, color=INK) for name in classes]
+    names = [page.write(figure, area.left, area.top, "", points=8.5, color=INK) for _ in classes]
     renderer = figure.canvas.get_renderer()
-    widest = max(name.get_window_extent(renderer).width for name in names)
-    for columns in preferred:
-        rows, across = -(-len(names) // columns), area.width / columns
-        if rows * ROW <= area.height and SYMBOL + widest + 6 <= across:
+    for length in LENGTHS:
+        for text, name in zip(names, page.shorten_all(list(map(str, classes)), length), strict=True):
+            text.set_text(name)
+        widest = max(name.get_window_extent(renderer).width for name in names)
+        low = [columns for columns in preferred if -(-len(names) // columns) * ROW <= area.height]
+        widths = {columns: area.width / columns for columns in low}
+        if columns := next((each for each, across in widths.items() if SYMBOL + widest + 6 <= across), 0):
+            rows, across = -(-len(names) // columns), widths[columns]
             break
     else:
         for name in names:

@@ -20,9 +20,8 @@ from src.support.errors import UserError
 
 SOURCE = "src.data.user_images.images"
 USUAL = {name: AUTOMATIC[name] for name in ("batch_size", "epochs")}  # 3,720 steps on 4,000 images
-STEPS = 3000  # of a training that are enough for a small network
-STEPS_AN_EPOCH = 16  # above which batches are larger than the smallest
-SMALLEST_BATCH, MOST_EPOCHS = 8, 500
+STEPS_AN_EPOCH = 25  # for which batches become smaller, and, where they are the smallest, epochs more
+SMALLEST_BATCH, MOST_EPOCHS = 8, 250  # in more epochs, 60 images are only remembered better
 
 
 class SettleOptions(Callback):
@@ -86,7 +85,7 @@ def choose_length(count: int, batch_size: int | None = None) -> dict[str, int]:
     size = batch_size or USUAL["batch_size"]
     while not batch_size and size > SMALLEST_BATCH and count < size * STEPS_AN_EPOCH:
         size //= 2
-    epochs = -(-STEPS // max(1, count // size))
+    epochs = -(-STEPS_AN_EPOCH * USUAL["epochs"] // max(1, count // size))
     return {"batch_size": size, "epochs": min(max(epochs, USUAL["epochs"]), MOST_EPOCHS)}
 
 

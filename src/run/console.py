@@ -39,7 +39,9 @@ def log_opening(
     processes = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
     least = "at most " if trainer.early_stopping_callbacks else ""
     steps = max(0, trainer.max_epochs - done) * (facts["train"] // (data.step_size() * trainer.world_size))
-    epochs = f"{least}{trainer.max_epochs} epochs" + (f", of which {done} are done" if done else "")
+    epochs = f"{least}{trainer.max_epochs} epoch{'s' * (trainer.max_epochs != 1)}" + (
+        f", of which {done} are done" if done else ""
+    )
     log.info("%s", printable(title))
     log.info("  model   %s", parameters(vae))
     without = f", without {', '.join(facts['without'])}" if facts["without"] else ""
@@ -52,8 +54,13 @@ def log_opening(
     log.info("  folder  %s", printable(shorter_path(run)))
     if channels > 1 and data.pixels == "binary":
         log.info("note: colors are drawn as binary pixels: likelihood=gaussian or logistic256 keeps their levels")
+    if data.step_size() < data.batch_size:
+        text = "note: a step takes all %d training images, fewer than data.batch_size=%d"
+        log.info(text, data.step_size(), data.batch_size)
     if 0 < steps < FEW_STEPS:
-        log.info("note: %d steps in all are few: data.batch_size=8 or trainer.max_epochs=500 makes more", steps)
+        counted = "1 step in all is" if steps == 1 else f"{steps} steps in all are"
+        smaller = "data.batch_size=8 or " if data.step_size() > 8 else ""
+        log.info("note: %s few: %strainer.max_epochs=250 makes more", counted, smaller)
 
 
 def parameters(vae: "VAE") -> str:

@@ -202,9 +202,8 @@ def no_gain_over_mean_image(metrics: dict[str, Any]) -> str | None:
     """A warning if the model is no better than the mean of the training images, the same for every image."""
     costs, mean = [metrics.get("val/loss", math.nan), -metrics.get("val/elbo", math.nan)], metrics.get("val/mean_image")
     if mean is not None and min(costs) >= MEAN_IMAGE_LEVEL * mean:
-        return (
-            f"the validation loss, {min(costs):.2f} nats, is hardly better than the training images' mean, {mean:.2f}"
-        )
+        better = "worse" if min(costs) > mean else "hardly better"
+        return f"the validation loss, {min(costs):.2f} nats, is {better} than the training images' mean, {mean:.2f}"
     if metrics.get("val/unexplained", 0) >= MEAN_IMAGE_LEVEL:
         return "the reconstructions are no nearer to the images than the training images' mean is"
     return None

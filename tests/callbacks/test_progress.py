@@ -50,12 +50,13 @@ def test_a_file_gets_whole_lines_and_no_bar(command, capfd):
     said = capfd.readouterr()
     assert not re.search(r"[\r\x1b]|% \|", said.out + said.err)
     lines = said.out.splitlines()
-    assert lines[0] == "mlp d=3 beta=4.0 on npz"
+    assert lines[0] == "mlp d=3 beta=4.0 on blobs"
     assert re.fullmatch(r"  model   [\d,]+ parameters: encoder [\d,]+, decoder [\d,]+", lines[1])
     assert re.fullmatch(r"  data    \w+: \d+ training, \d+ validation, \d+ test images", lines[2])
     assert lines[3].startswith("          410 images of 28 x 28, 4 classes: 0 103")
-    assert lines[4].startswith("  images  28x28, binary")
-    assert lines[5:8] == ["  steps   32 images each, 2 epochs", "  device  cpu, precision 32-true", "  folder  a run"]
+    assert lines[4].startswith("          no splits in it: 80 % of each class train")
+    assert lines[5].startswith("  images  28x28, binary")
+    assert lines[6:9] == ["  steps   32 images each, 2 epochs", "  device  cpu, precision 32-true", "  folder  a run"]
     assert "loss: objective=elbo, beta=4; ELBO = -(recon + KL)" in lines
     assert epochs(lines) == [0, 1, 2]
     assert next(line for line in lines if line.startswith(" epoch")).endswith("seconds          left")
@@ -94,7 +95,7 @@ def test_a_terminal_has_one_bar_below_lines_that_stay(command, monkeypatch, colu
         command("hydra.run.dir=a", "trainer.max_epochs=3", "callbacks.progress.refresh_rate=1000")
     shown = [line for line in screen.screen if line]
     assert epochs(shown) == [0, 1, 2, 3]
-    assert "%" not in "".join(shown)  # no bar is left
+    assert "% |" not in "".join(shown)  # no bar is left
     bars = re.findall(r"(\d+)% \|[^|]*\| epoch (\d) of 3, (\S+) left", screen.text)
     assert {int(epoch) for _, epoch, _ in bars} == {1, 2, 3}
     shares = [int(share) for share, *_ in bars]

@@ -94,6 +94,12 @@ def test_the_title_names_what_is_not_plain(composed):
     assert cfg.title == "conv d=16 beta=1.0 prior=vamp objective=free_bits on mnist5k"
 
 
+@pytest.mark.parametrize(("path", "name"), [("/a/my cats", "my cats"), ("b/c.d.npz", "c"), ("x" * 99, "x" * 40)])
+def test_the_title_names_the_folder_or_file_of_ones_own_images(composed, path, name):
+    for data in ("images", "npz"):
+        assert composed(f"data={data}", f"data.path='{path}'").title == f"mlp d=16 beta=1.0 on {name}"
+
+
 def test_the_title_names_networks_of_ones_own(composed):
     cfg = composed("model.encoder._target_=mine.MobileNet", "prior=vamp")
     assert cfg.title == "mlp d=16 beta=1.0 encoder=mine.MobileNet prior=vamp on mnist5k"

@@ -88,11 +88,25 @@ def test_inversion_is_applied_where_it_is_due_and_told(ramp, tmp_path):
     paper[10:18, 10:18] = 0
     Image.fromarray(paper).save(tmp_path / "a.png")
     Image.fromarray(255 - paper).save(tmp_path / "b.png")
-    for invert, told in (("auto", [True, False]), (True, [True, True]), (False, [False, False])):
-        found = read(str(tmp_path), SHAPE, 0.0, invert)
+    Image.fromarray(paper).save(tmp_path / "c.png")
+    paths = [str(tmp_path)] * 3 + [str(tmp_path / "b.png"), str(tmp_path / "a.png")]
+    wanted = [("auto", [True] * 3), (True, [True] * 3), (False, [False] * 3), ("auto", [False]), ("auto", [True])]
+    originals = {"a.png": paper, "b.png": 255 - paper, "c.png": paper}
+    for path, (invert, told) in zip(paths, wanted, strict=True):
+        found = read(path, SHAPE, 0.0, invert)
         assert found.inverted.tolist() == told
-        for turned, image, original in zip(told, found.images, (paper, 255 - paper), strict=True):
-            assert np.array_equal(image[0], 255 - original if turned else original)
+        for turned, image, name in zip(told, found.images, found.names, strict=True):
+            assert np.array_equal(image[0], 255 - originals[name] if turned else originals[name])
+
+
+def test_a_negative_among_images_stays_one_and_is_told(tmp_path, caplog):
+    dark = np.zeros((28, 28), np.uint8)
+    dark[10:18, 10:18] = 255
+    np.savez(tmp_path / "a.npz", images=np.stack([dark, dark, 255 - dark]))
+    found = read(str(tmp_path / "a.npz"), SHAPE, 0.0, "auto")
+    assert not found.inverted.any()
+    assert "1 of your 3 images have a light border, the others a dark one: none are inverted" in caplog.text
+    assert "task.invert=true inverts all" in caplog.text
 
 
 def test_a_folder_is_read_with_those_in_it_and_other_files_are_not(ramp, tmp_path):

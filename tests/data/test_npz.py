@@ -89,7 +89,7 @@ def test_a_folder_a_missing_file_and_a_zip_of_images(tmp_path):
     (tmp_path / "own").mkdir()
     assert "no image in it" in refusal(tmp_path / "own")
     (tmp_path / "own" / "a.png").write_bytes(pictured("PNG"))
-    assert "holds 1 images to train on, too few" in refusal(tmp_path / "own")
+    assert "holds 1 image to train on, too few" in refusal(tmp_path / "own")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.write(tmp_path / "own" / "a.png", "a.png")
     assert "a zip archive of other files (a.png)" in refusal(tmp_path / "a.zip")

@@ -275,7 +275,7 @@ def test_rows_of_colors_are_read_in_the_order_in_which_they_are_smooth(last, tmp
     [
         (
             {"shape": [32, 32, 3]},
-            "data.shape=[32, 32, 3] is (C, H, W), of which C is 1 for gray",
+            "data.shape=[32, 32, 3] is not (C, H, W)",
         ),
         ({"labels": "foo"}, "data.labels=foo: the classes of a folder are its sub-folders"),
         ({"images": "foo"}, "data.images=foo"),

@@ -102,7 +102,7 @@ def test_own_validation_images_are_kept(tmp_path):
     arrays = {"train_images": X, "train_labels": Y, "val_images": X_TEST, "val_labels": Y_TEST}
     found = images(savez(**arrays, test_images=X_TEST[:6], test_labels=Y_TEST[:6])(tmp_path))
     assert np.array_equal(found.train.images[:, 0], X) and np.array_equal(found.val.images[:, 0], X_TEST)
-    assert any("6 of 6 test" in note or "validation" in note for note in found.notes) is False
+    assert found.notes[1:] == ("6 of 6 test images are among the validation images too",)
 
 
 def test_images_that_are_in_two_splits_are_counted(tmp_path):
@@ -156,3 +156,8 @@ def test_floats_just_above_255_are_of_0_to_255_and_signed_bytes_are_told_their_r
     found = images(savez(images=np.where(X.max() == X, 255.001, X.astype(float)), labels=Y)(tmp_path))
     assert found.train.images.max() == 255 and np.abs(found.train.images.astype(int) - wanted.train.images).max() < 9
     assert "bytes with a sign: save images.view(np.uint8)" in refusal(savez(images=X.view(np.int8))(tmp_path))
+
+
+def test_images_in_several_classes_are_counted(tmp_path):
+    twice = savez(images=np.concatenate([X, X[:7]]), labels=np.concatenate([Y, (Y[:7] + 1) % 3]))(tmp_path)
+    assert "7 images are in several classes" in images(twice).notes

@@ -150,7 +150,7 @@ def test_a_legend_fits_or_says_that_there_is_none(count, name):
     figure = page.page(300, 300)
     area = page.Area(20, 30, 226, 136)
     fits = points.legend(figure, area, [f"{name}"] * count)
-    assert fits == (count <= 24 and len(name) < 20)
+    assert fits == (count <= 24)  # a long name is cut
     renderer = figure.canvas.get_renderer()
     boxes = [text.get_window_extent(renderer) for text in figure.texts]
     assert len(figure.findobj(Line2D)) == (count if fits else 0)
@@ -164,9 +164,9 @@ def test_names_stand_at_the_centroids_and_do_not_overlap():
     figure = page.page(400, 400)
     axes = page.box(figure, page.Area(0, 0, 400, 400))
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    labels = np.repeat([0, 1, 2], 4)
-    apart = np.repeat([[0.2, 0.2], [0.5, 0.8], [0.8, 0.2]], 4, axis=0) + RANDOM.normal(size=(12, 2)) * 0.01
-    planes = {0: np.full((12, 2), 0.5), 1: apart}
+    labels = np.repeat([0, 1, 2], 5)
+    apart = np.repeat([[0.2, 0.2], [0.5, 0.8], [0.8, 0.2]], 5, axis=0) + RANDOM.normal(size=(15, 2)) * 0.01
+    planes = {0: np.full((15, 2), 0.5), 1: apart}
     classes = np.array(["first", "second", "third"])
     texts, places = points.name_classes(axes, labels, classes, planes, points=9)
     assert [text.get_text() for text in texts] == ["first", "second", "third"]
@@ -176,6 +176,22 @@ def test_names_stand_at_the_centroids_and_do_not_overlap():
     boxes = [text.get_window_extent(figure.canvas.get_renderer()) for text in texts]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     assert np.abs(places(0) - 0.5).max() < 0.2
+    one = np.arange(0, 15, 5)  # a single image of each class stays visible beneath the name
+    texts, places = points.name_classes(axes, labels[one], classes, {1: apart[one]}, points=9)
+    for text, place, image in zip(texts, places(1), apart[one], strict=True):
+        text.set_position(place)
+        assert text.get_window_extent(figure.canvas.get_renderer()).y0 > 400 * image[1]
+
+
+def test_names_that_begin_alike_are_cut_at_the_beginning():
+    assert page.shorten_all(["species 1", "species 2"], 8) == ["…ecies 1", "…ecies 2"]
+    assert page.shorten_all(["a tree and more", "bird"], 8) == ["a tree …", "bird"]
+
+
+def test_an_accuracy_of_few_images_of_a_class_is_not_given():
+    near, labels = np.array([[1, 2], [2, 0], [0, 1]]), np.array([0, 1, 0])
+    assert latent.accuracy_text(near, labels) == "–"
+    assert latent.accuracy_text(np.zeros((30, 10), int), np.arange(30) % 2) == "0.50"
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_new_overrides_reach_what_is_built(started, goes_on, tmp_path, monkeypat
     assert "Recorder" in names
     assert "Pictures" not in names
     assert len(build_loggers(cfg, tmp_path, None, 0)) == 1  # metrics.csv
-    assert cfg.title == "mlp d=3 beta=2.0 on npz"
+    assert cfg.title == "mlp d=3 beta=2.0 on blobs"
     assert cfg.model.decoder.activation == "relu"  # by its own interpolation
     assert type(module.lr_schedule).__name__ == "Cosine"
     assert set(said) >= {"beta=2", "objective.samples=2", "logger=csv", "~callbacks.pictures"}

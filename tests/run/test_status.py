@@ -55,6 +55,11 @@ def measured(**numbers):
             {"loss": 205.0, "elbo": -205.0},
             ["hardly better than the training images' mean, 206.00"],
         ),
+        (
+            rows(500, 400, 350),
+            {"loss": 350.0, "elbo": -350.0},
+            ["350.00 nats, is worse than the training images' mean, 206.00"],
+        ),
         (rows(500, 300, 250), {"loss": 250.0}, []),  # of a beta above 1; the bound is better
         (rows(500, 90, 80), {"loss": 80.0, "elbo": -300.0}, []),  # of an autoencoder, beta 0
         (rows(500, 200, 100), {"unexplained": 1.01, "mean_image": None}, ["no nearer to the images"]),

@@ -22,7 +22,7 @@ from src.support.folders import RunFolder
 from tests.helpers import stores
 from tests.helpers.runs import rows, train_run
 
-TITLE = "mlp d=2 beta=1.0 on npz"
+TITLE = "mlp d=2 beta=1.0 on blobs"
 
 
 class Recorded(NamedTuple):

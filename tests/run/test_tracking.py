@@ -97,7 +97,7 @@ def test_an_offline_run_holds_config_numbers_and_pictures(run, tmp_path):
     folder = run("logger=wandb", f"logger.wandb.dir={tmp_path}", *watched, "beta=2", "latent_dim=2")
     found = json.loads(inspect_wandb(tmp_path, "--summary"))
     assert (found["state"], found["exit_code"], found["project"]) == ("finished", 0, "vae-lab")
-    assert found["name"] == "mlp d=2 beta=2.0 on npz"
+    assert found["name"] == "mlp d=2 beta=2.0 on blobs"
     assert found["config"]["beta"] == 2
     assert found["config"]["objective"]["_target_"] == "src.training.objectives.ELBO"
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -16,6 +16,7 @@ from src.data.selection import equidistant_rows
 from src.support import noise
 from src.support.errors import UserError
 
+MORE = "train with more images, or score other images by task.input=FOLDER"  # what to do where there are too few
 DATA = ("mnist", "fashion_mnist", "kmnist", "mnist5k")
 COUNTERPART = {"mnist": "fashion_mnist", "mnist5k": "fashion_mnist", "fashion_mnist": "mnist", "kmnist": "mnist"}
 
@@ -61,7 +62,8 @@ def make_sets(run: Run, names: str | Sequence[str], count: int) -> dict[str, Ima
         raise UserError(f"task.against must be auto or some of [{','.join(choices)}], got {names}")
     sets = {name: prepare_set(run, name, evenly_spread(read_set(run, name), count)) for name in names}
     if few := [name for name, images in sets.items() if len(images.levels) < 2]:
-        raise UserError(f"task.against={few[0]}: there are less than two such test images")
+        count = len(sets[few[0]].levels)
+        raise UserError(f"task.against={few[0]} needs two such test images or more, and there are {count}: {MORE}")
     return sets
 
 

@@ -65,7 +65,7 @@ def diagnose(
     """
     train, val = run.train, run.data.val
     if len(val.images) < 2:
-        raise UserError("task=diagnose needs two validation images or more: there is one")
+        raise UserError("task=diagnose needs two validation images or more, and there is one: train with more images")
     rows = random_rows(len(val.images), count, run.seed, "diagnosed")
     parts, effective = elbo_parts(run, train, rows, samples, steps)
     table: dict[str, dict[str, Any]] = {name: {"nats": estimate(nats)} for name, nats in parts.items()}
