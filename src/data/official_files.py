@@ -94,10 +94,13 @@ def read(published: Published, root: Path) -> tuple[list[np.ndarray], str]:
 
 def remedies(published: Published, raw: Path) -> str:
     """What a user can do where files are missing or damaged."""
-    files = "the four files"
+    found = zip(published.files, find_all(published, raw), strict=True)
+    missing = [file.name for file, path in found if path is None]
+    some = 0 < len(missing) < len(published.files)  # the others are there
+    files = ", ".join(missing) if some else "the four files"
     if published.archive:
         prefix = published.files[0].name.partition("-train")[0]
-        files = f"{published.archive.name}, or {files} of it that begin with {prefix},"
+        files = f"{published.archive.name}, or {files} of it{'' if some else f' that begin with {prefix}'},"
     package = f"{published.package}, " if published.package else ""
     return f"copy {files} to {raw}, {package}or use data=mnist5k, which needs no download"
 

@@ -105,6 +105,14 @@ def test_the_archive_has_the_published_checksum_or_is_refused(letters, tmp_path)
     assert f"copy gzip.zip, or the four files of it that begin with emnist-letters, to {path.parent}" in message
 
 
+def test_files_that_are_missing_are_named(letters, serve, tmp_path):
+    serve({"gzip.zip": b"no archive"})
+    *others, missing = letters
+    raw = tmp_path / "EMNIST" / "raw"
+    write_files(raw, {name: letters[name] for name in others})
+    assert f"copy gzip.zip, or {missing} of it, to {raw}" in refusal(emnist, str(tmp_path), "letters")
+
+
 def test_the_archive_is_downloaded_and_kept(letters, serve, tmp_path):
     content = pack_archive("emnist_letters", letters)
     serve({"gzip.zip": content})
