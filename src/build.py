@@ -26,7 +26,7 @@ from src.data.pixels import SEEDS, prepare, required_pixels, smoothed_mean
 from src.data.sources import Images, Split
 from src.models.vae import VAE
 from src.run import identity
-from src.run.confine import confine
+from src.run.confine import confine, find_images
 from src.run.epochs import Position
 from src.support.errors import UserError
 from src.support.folders import RunFolder
@@ -260,6 +260,8 @@ def open_run(
     moved = {name: value for name, value in (where or {}).items() if value is not None and name in cfg.data}
     for name, value in moved.items():
         cfg.data[name] = cfg.data.source[name] = value
+    if "path" not in moved:
+        find_images(cfg, state["run"].get("data"))
     confine(cfg, [f"data.{name}" for name in moved])
     trained = vae(cfg, trained=True)
     weights = {k.removeprefix("vae."): v for k, v in state["state_dict"].items() if k.startswith("vae.")}

@@ -1,6 +1,7 @@
 """The story of a training: what it is made of is built once, and a refused resume leaves everything as it was."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,6 +72,15 @@ def test_the_table_of_the_epochs_is_read_once_at_the_end(run, monkeypatch):
     monkeypatch.setattr(epochs, "read", lambda folder: reads.append(folder) or before(folder))
     folder = run()
     assert reads == [folder]
+
+
+def test_images_of_a_relative_path_are_found_from_another_folder(run, small, monkeypatch, tmp_path):
+    images = next(option for option in small if option.startswith("data.path=")).partition("=")[2]
+    (tmp_path / "own.npz").write_bytes(Path(images).read_bytes())
+    folder = run("data.path=own.npz")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(build.open_run(folder).data.source.train.images) == 328
 
 
 def test_without_a_test_no_test_image_is_measured_until_a_resume_asks_for_it(run, resume):

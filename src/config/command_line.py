@@ -30,6 +30,7 @@ SEVERAL = ("experiment", "callbacks", "logger")  # groups that can be composed o
 NOT_CONVERTED = re.compile(r"Value '(.*)' of type '.*' could not be converted to (Integer|Float)")
 NUMBERS = {"Integer": "a whole number", "Float": "a number"}
 APPLY = "python -m src.apply run=outputs/runs/RUN task="
+PATHS = ("path", "input", "root", "run", "other")  # last names of options whose values are paths
 FULL_ERROR = "HYDRA_FULL_ERROR"  # the environment variable that makes Hydra show tracebacks
 
 
@@ -94,6 +95,8 @@ def in_one_line(error: Exception, groups: Path, command: str = "train") -> str:
         override = text.split("'")[1]
         option, _, values = override.partition("=")
         a_list = "" if (groups / option).is_dir() else f"; a list is {option}=[{values}]"
+        if option.rpartition(".")[2] in PATHS:
+            a_list = f"; for a comma in a name: \"{option}='{values}'\""
         return f"{override} has several values: -m tries each of them{a_list}"
     if text.startswith("You must specify '"):
         group = text.split("'")[1]

@@ -1,13 +1,13 @@
 """The memory that a configuration needs at least, and which of its options decide that."""
 
-import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from omegaconf import OmegaConf
 
+from src.config.layers import is_count, layers_of
 from src.support.errors import UserError
 
 LARGEST = 32e9  # most bytes of a single array, or less where the machine has less memory
@@ -17,7 +17,8 @@ PER_WEIGHT = 4 * FLOAT
 # when the best checkpoint is read, it is there three times, with both moments, beside what was trained
 PER_WEIGHT_AT_END = PER_WEIGHT + 3 * 3 * FLOAT
 PER_OUTPUT = 2 * FLOAT  # of a layer's output there is its value before and after the activation
-SIZES = ("data.batch_size", "objective.samples", "latent_dim", "model.encoder.hidden", "model.encoder.channels")
+SIZES = ("data.batch_size", "objective.samples", "latent_dim")
+SIZES += ("model.encoder.hidden", "model.encoder.channels", "model.encoder.depth")
 SIZES += ("prior.components", "prior.transforms", "prior.hidden", "posterior.transforms", "posterior.hidden")
 OF_TASKS = (
     "images",
@@ -49,9 +50,11 @@ def check_training_memory(options: Mapping[str, Any]) -> None:
     what the layers give for a batch, or when its checkpoint is read."""
     nbytes, names = training_size(options)
     if nbytes > memory_of_machine():
+        smaller = f"data.shape=[{options['data']['shape'][0]},64,64] fits your own to that"
         raise UserError(
             f"training with {', '.join(names)} takes about {nbytes / 1e9:.0f} GB, and this machine has "
-            f"{memory_of_machine() / 1e9:.0f} GB: use smaller images, or lower another of these options"
+            f"{memory_of_machine() / 1e9:.0f} GB: use smaller images ({smaller}), or lower another of these "
+            "options"
         )
 
 
@@ -66,42 +69,6 @@ def memory_of_machine() -> float:
     if not {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= names.keys():
         return math.inf
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-class Layers(NamedTuple):
-    """What the options of a network tell about its layers, named from the image to the code.
-
-    at_image: the weights of the layer whose number grows with the image's; between: those of the others
-    outputs: the numbers that each layer gives for an image; the last of them are next to the code
-    names: the options, as NAME=VALUE
-    """
-
-    at_image: int
-    between: list[int]
-    outputs: list[int]
-    names: list[str]
-
-
-def layers_of(part: str, network: Any, shape: list[int]) -> Layers | None:
-    """The layers of an encoder or a decoder, as far as they are known from its options; None if nothing is."""
-    hidden = network.get("hidden") if isinstance(network, Mapping) else None
-    widths = hidden if isinstance(hidden, list) else [hidden]
-    if not widths or not is_count(*widths):
-        return None
-    names = [f"model.{part}.hidden={hidden}".replace(" ", "")]
-    if isinstance(hidden, list):
-        widths = widths if part == "encoder" else widths[::-1]
-        return Layers(math.prod(shape) * widths[0], [a * b for a, b in itertools.pairwise(widths)], widths, names)
-    channels = network.get("channels")
-    is_conv = str(network.get("_target_")).endswith((".ConvEncoder", ".ConvDecoder")) and isinstance(channels, list)
-    if not is_conv or not channels or not is_count(*channels):
-        return Layers(0, [], widths, names)
-    strides = len(channels)
-    height, width = (-(-side // 2**strides) for side in shape[1:])  # after all strides
-    maps = [count * height * width * 4 ** (strides - i) for i, count in enumerate(channels, start=1)]
-    kernels = [16 * a * b for a, b in itertools.pairwise([shape[0], *channels])]
-    names = [f"model.{part}.channels={channels}".replace(" ", ""), *names]
-    return Layers(maps[-1] * hidden, kernels, [*maps, hidden], names)
 
 
 def arrays(options: Mapping[str, Any]) -> Iterator[tuple[float, list[str]]]:
@@ -156,11 +123,6 @@ def has_sizes(options: Mapping[str, Any]) -> bool:
     shape = data.get("shape")
     counts = is_count(samples, data.get("batch_size"), options.get("latent_dim"))
     return counts and isinstance(shape, list) and len(shape) == 3 and is_count(*shape)
-
-
-def is_count(*values: Any) -> bool:
-    """Whether all of these values are whole numbers above zero."""
-    return all(isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in values)
 
 
 def remedy(cfg: Any) -> str:

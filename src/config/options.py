@@ -141,6 +141,8 @@ def check_run(cfg: DictConfig) -> None:
     check_beta(cfg)
     check_monitors(options["callbacks"] or {})
     data = options["data"]
+    if data.get("path") == "":
+        raise UserError("data.path is empty: give a folder or a file")
     if data.get("path") is not None and not Path(data["path"]).expanduser().exists():
         raise UserError(f"data.path={data['path']}: there is no such file or folder")
 

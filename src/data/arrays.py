@@ -16,13 +16,14 @@ from src.data.layouts import (
     NONE,
     Keys,
     choose_keys,
+    describe,
     label_file,
     labels_of_split,
     named_label_file,
     split_files,
 )
 from src.data.levels import White
-from src.support.errors import UserError, one_line, printable
+from src.support.errors import UserError, one_line
 
 KINDS = ("npz", "npy", "idx", "csv")  # formats of src/data/formats.py that are read here
 
@@ -42,6 +43,7 @@ class Asked(NamedTuple):
     shape: (C, H, W) to which images are fitted, or None
     white: the level that is white
     skip_broken: whether files that can't be read are left out
+    group: the group of these options in messages: `data.white`, or `task.white` where a task reads the images
     """
 
     option: str
@@ -50,6 +52,7 @@ class Asked(NamedTuple):
     shape: Sequence[int] | None = None
     white: White = "auto"
     skip_broken: bool = False
+    group: str = "data"
 
     @property
     def label_name(self) -> str | None:
@@ -70,7 +73,11 @@ def read_arrays(path: Path, asked: Asked) -> tuple[dict[str, Stack], list[str]]:
             if name := asked.label_name:
                 name = name if named_label_file(path, name) is None else labels_of_split(name, part, path)
             labels = name or (NONE if asked.labels else None)
-            found = read_file(other, asked._replace(option=str(other), labels=labels), []).get(WHOLE)
+            try:
+                found = read_file(other, asked._replace(option=str(other), labels=labels), []).get(WHOLE)
+            except UserError as error:
+                meant = f"it is read as the {part} images of {path.name}: rename or move it, if it is not that"
+                raise UserError(f"{error}; {meant}") from error
             if found is None or (found.labels is None) != (stacks[WHOLE].labels is None):
                 notes.append(f"{other.name} beside it left out, since only one of them has labels")
             else:
@@ -119,13 +126,13 @@ def read_file(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
         raise UserError(f"{asked.option} can't be read ({error.strerror or one_line(error)})") from error
     except npz.UNREADABLE as error:
         raise UserError(f"{asked.option} is damaged ({one_line(error)}): save it again") from error
-    return {WHOLE: stack_of(images, labels, asked, "images")}
+    return {WHOLE: stack_of(images, labels, asked, "images", notes)}
 
 
 def read_table(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
     """The images of each split of a CSV file, or of WHOLE."""
     images, labels, splits = read_csv(path, asked.option, asked.label_name, asked.shape, notes)
-    whole = stack_of(images, labels, asked, "images")
+    whole = stack_of(images, labels, asked, "images", notes)
     if splits is None:
         return {WHOLE: whole}
     own = {part: None if whole.labels is None else whole.labels[rows] for part, rows in splits.items()}
@@ -137,7 +144,7 @@ def read_npz(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
     headers = npz.read_headers(path, asked.option)
     name = asked.label_name
     labels_elsewhere = name is not None and name not in headers and named_label_file(path, name) is not None
-    keys = choose_keys(rows_of(headers), asked.images, None if labels_elsewhere else name, asked.option)
+    keys = choose_keys(headers, asked.images, None if labels_elsewhere else name, asked.option)
     stacks = {}
     for part, each in keys.items():
         check_header(headers[each.images], asked, each.images)
@@ -149,17 +156,12 @@ def read_npz(path: Path, asked: Asked, notes: list[str]) -> dict[str, Stack]:
             notes.append("labels are the shapes")
         elif labels is None and len(keys) == 1 and asked.labels != NONE:
             labels = labels_beside(path, asked if labels_elsewhere else asked._replace(labels=None))
-        stacks[part] = stack_of(images, labels, asked, each.labels or "labels")
+        stacks[part] = stack_of(images, labels, asked, each.labels or "labels", notes)
     used = {name for each in keys.values() for name in each}
-    counts = {len(each.images) for each in stacks.values()}
-    if unused := [name for name, rows in rows_of(headers).items() if rows in counts and name not in used]:
-        notes.append(f"arrays that are not read: {printable(', '.join(unused))}")
+    if unused := [name for name in headers if name not in used]:
+        told = "" if used - {each.images for each in keys.values()} - {None} else "; data.labels=NAME reads labels"
+        notes.append(f"arrays that are not read: {describe(unused)}{told}")
     return stacks
-
-
-def rows_of(headers: Mapping[str, npz.Header]) -> dict[str, int]:
-    """How many rows each array has; 0 for a single number."""
-    return {name: header.shape[0] if header.shape else 0 for name, header in headers.items()}
 
 
 def check_header(header: npz.Header, asked: Asked, name: str) -> None:
@@ -192,7 +194,7 @@ def labels_beside(path: Path, asked: Asked) -> np.ndarray | None:
     form = detect_format(other)
     if form is None:
         headers = npz.read_headers(other, where)
-        first = choose_keys(rows_of(headers), next(iter(headers), None), None, where)
+        first = choose_keys(headers, next(iter(headers), None), None, where)
         with ZipFile(other) as file:
             return npz.read_array(file, next(iter(first.values())).images)
     if form.kind == "idx":
@@ -204,9 +206,12 @@ def labels_beside(path: Path, asked: Asked) -> np.ndarray | None:
     raise UserError(f"{where} are {form.name}, but must be npy, npz, IDX, or a text file with one in each line")
 
 
-def stack_of(images: np.ndarray, labels: np.ndarray | None, asked: Asked, name: str) -> Stack:
+def stack_of(images: np.ndarray, labels: np.ndarray | None, asked: Asked, name: str, notes: list[str]) -> Stack:
     """Images with their channels first, and labels as (N,) integers or strings."""
     arranged = images_of(images, asked.shape, asked.option)
+    if images.ndim == 2 and arranged.shape[1] == 3:
+        order = "(3, H, W)" if arranged.flags.c_contiguous else "(H, W, 3)"
+        notes += [note] if (note := f"rows taken as {order}") not in notes else []
     labels = None if asked.labels == NONE else labels
     return Stack(arranged, None if labels is None else labels_of(labels, len(arranged), f"{asked.option}: {name}"))
 
@@ -235,7 +240,7 @@ def labels_of(labels: np.ndarray, count: int, where: str) -> np.ndarray:
             f"{where}: labels of the shape {labels.shape} for {count} images: save one label for each image, "
             f"or data.labels={NONE} reads none"
         )
-    is_whole = labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == labels.round()).all()
+    is_whole = labels.dtype.kind == "f" and (np.abs(labels) < 2**53).all() and (labels == labels.round()).all()
     if is_whole or labels.dtype.kind in "iu":  # of one type, or those of two splits would become floats
         return labels.astype(np.int64)
     if labels.dtype.kind == "S":

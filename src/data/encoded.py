@@ -14,6 +14,7 @@ from src.data.raster import (
     as_levels,
     extremes,
     fit_to_shape,
+    has_colors,
     iterate_headers,
     iterate_pages,
     kind_of,
@@ -22,7 +23,6 @@ from src.data.raster import (
 )
 from src.support.errors import UserError, printable
 
-GRAY = ("1", "L", "LA", "La", "I", "F")  # modes without colours, and those that begin with "I;"
 ROTATED = (5, 6, 7, 8)  # EXIF orientations in which height and width change places
 ORIENTATION = 0x0112
 LONGEST_SIDE = 64  # of images of several sizes, unless the user gives a shape
@@ -57,19 +57,34 @@ class Survey(NamedTuple):
         return text if len(self.sizes) == 1 else f"{len(self.sizes)} sizes, such as {text} of {self.examples[rarest]}"
 
 
+class Page(NamedTuple):
+    """An image of a file, (C, H, W) uint8, with its highest level before it was fitted, and whether it lost colors."""
+
+    name: str
+    image: np.ndarray
+    highest: int
+    is_grayed: bool
+
+
 class Raster(NamedTuple):
     """Decoded image files.
 
     images: (N, C, H, W) uint8
     rows: for each image the number of its file, (N,)
+    names: for each image the name of its file, with the number of the page where a file has several
     broken: the reason for each file that can't be read, by its name
     highest: the highest level before images were fitted
+    grayed: how many images lost colors
+    dark: the files of bytes whose levels are 0 and 1 alone
     """
 
     images: np.ndarray
     rows: np.ndarray
+    names: list[str]
     broken: dict[str, str]
     highest: int
+    grayed: int
+    dark: list[str]
 
 
 def survey(files: Sequence[Encoded]) -> Survey:
@@ -87,7 +102,7 @@ def survey(files: Sequence[Encoded]) -> Survey:
                     sizes[height, width] += 1
                     examples.setdefault((height, width), file.name)
                     kinds.add(kind_of(image))
-                    if not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB":
+                    if has_colors(image):
                         colored[file.name] = None
         except Exception:
             continue
@@ -121,12 +136,14 @@ def side_counts(sizes: Counter[tuple[int, int]]) -> tuple[Counter[int], Counter[
     return heights, widths
 
 
-def choose_whites(files: Sequence[Encoded], kinds: set[str], white: White, where: str) -> dict[str, float]:
+def choose_whites(files: Sequence[Encoded], kinds: set[str], white: White, option: str, where: str) -> dict[str, float]:
     """The level that is white in the images of each kind; images of more than 8 bits are decoded to find it.
+
+    option: the user's option that gives `white`; where: the one that gives the images, for messages
 
     Raises UserError where that can't be told.
     """
-    check_white(white, "data.white")
+    check_white(white, option)
     if white != "auto":
         return dict.fromkeys(("bytes", "16 bits", "32 bits", "floats"), float(white)) | {"bits": 255.0}
     whites = {"bits": 255.0, "bytes": 255.0}
@@ -142,34 +159,44 @@ def choose_whites(files: Sequence[Encoded], kinds: set[str], white: White, where
                     highest[kind] = max(highest[kind], (high, name))
         except UnreadableError:  # `decode` names it
             continue
-    return whites | {kind: white_level(kind, *at, "data.white") for kind, at in highest.items()}
+    return whites | {kind: white_level(kind, *at, option) for kind, at in highest.items()}
 
 
-def decode(files: Sequence[Encoded], shape: tuple[int, int, int], whites: dict[str, float]) -> Raster:
-    """Decode image files, fitted to a shape (C, H, W), with the level that is white in each kind."""
-    images, rows, highest = [], [], 0
+def decode(files: Sequence[Encoded], shape: tuple[int, int, int], whites: dict[str, float], option: str) -> Raster:
+    """Decode image files, fitted to a shape (C, H, W), with the level that is white in each kind.
+
+    option: the user's option that gives that level, for messages
+    """
+    pages: list[Page] = []
+    rows: list[int] = []
+    dark: list[str] = []
     broken: dict[str, str] = {}
     for row, file in enumerate(tqdm(files, desc="reading images", unit="file", disable=None, leave=False, delay=1)):
         try:
-            pages = list(fit_pages(file, shape, whites))
+            of_file = list(fit_pages(file, shape, whites, option))
         except UnreadableError as error:
             broken[file.name] = error.reason
             continue
-        images += [page for page, _ in pages]
-        highest = max(highest, *(level for _, level in pages))
-        rows += [row] * len(pages)
-    stacked = np.stack(images) if images else np.zeros((0, *shape), np.uint8)
-    return Raster(stacked, np.array(rows, np.int64), broken, highest)
+        pages += of_file
+        dark += [file.name] if max(page.highest for page in of_file) == 1 else []
+        rows += [row] * len(of_file)
+    stacked = np.stack([page.image for page in pages]) if pages else np.zeros((0, *shape), np.uint8)
+    names, highest = [page.name for page in pages], max((page.highest for page in pages), default=0)
+    grayed = sum(page.is_grayed for page in pages)
+    return Raster(stacked, np.array(rows, np.int64), names, broken, highest, grayed, dark)
 
 
-def fit_pages(file: Encoded, shape: tuple[int, int, int], whites: dict[str, float]) -> Iterator[tuple[np.ndarray, int]]:
-    """The images of a file, as (C, H, W), each with its highest level before it was fitted."""
+def fit_pages(file: Encoded, shape: tuple[int, int, int], whites: dict[str, float], option: str) -> Iterator[Page]:
+    """The images of a file, fitted to a shape (C, H, W)."""
     for name, image in iterate_pages(file.content, file.name):
         white = whites.get(kind := kind_of(image), 255.0)
-        if white != 255 and kind != "bits" and (high := extremes(image, name)[1]) > white * (1 + 1e-6):
-            raise UserError(f"{name} has levels up to {high:g}, above data.white={white:g}")
+        high = extremes(image, name)[1] if kind not in ("bits", "bytes") or white != 255 else 0
+        if kind != "bits" and high > white * (1 + 1e-6):
+            raise UserError(f"{name} has levels up to {high:g}, above {option}={white:g}")
         array = as_levels(image, shape[0], white)
-        yield fit_to_shape(array, shape, name), int(array.max())
+        colors = as_levels(image, 3, white) if shape[0] == 1 and has_colors(image) else array
+        is_grayed = colors is not array and bool(np.ptp(colors, axis=2).any())
+        yield Page(name, fit_to_shape(array, shape, name), int(colors.max()), is_grayed)
 
 
 def broken_files(broken: Mapping[str, str], count: int) -> str:

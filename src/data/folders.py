@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from src.support.errors import UserError, printable
+from src.support.errors import UserError, one_line, printable
 from src.support.texts import natural_key
 
 # torchvision's, and gif
@@ -60,14 +60,39 @@ class Listing(NamedTuple):
     notes: list[str]
 
 
-def list_folder(folder: Path, option: str, suffixes: tuple[str, ...] = SUFFIXES) -> Listing:
+def absolute_path(text: str, option: str) -> Path:
+    """The path that an option names, from the root. Raises UserError where it names none."""
+    if not str(text).strip():
+        raise UserError(f"{option} is empty: give a path")
+    try:
+        return Path(text).expanduser().absolute()
+    except (RuntimeError, TypeError) as error:  # `~` of nobody
+        raise UserError(f"{option}={text}: {one_line(error)} Give the whole path.") from error
+
+
+def existing_path(text: str, option: str) -> Path:
+    """The path of the file or the folder that an option names. Raises UserError where there is none."""
+    if not str(text).strip():
+        raise UserError(f"{option} is empty: give the path of a folder or of a file")
+    path = absolute_path(text, option)
+    try:
+        if path.exists():
+            return path
+    except (OSError, ValueError) as error:  # a name that is too long
+        raise UserError(f"{option}={text}: {one_line(error)}") from error
+    hint = ": download it first" if "://" in str(text) else ""
+    raise UserError(f"{option}={text}: no such file or folder{hint}")
+
+
+def list_folder(folder: Path, option: str, suffixes: tuple[str, ...] = SUFFIXES, needs_train: bool = True) -> Listing:
     """List the images of a folder: `train`, `val` and `test` at its top are splits, other folders are classes.
 
     A folder that holds nothing but a folder of folders, as an archive may leave it, is that folder.
 
     option: the user's option, `data.path=...`, with which the message of a UserError begins
+    needs_train: whether splits without `train` are refused, and not only listed
 
-    Raises UserError where there is no image, and for splits without `train`.
+    Raises UserError where there is no image.
     """
     outer, notes, seen = folder, [], Seen(Counter(), [])
     while (inner := only_folder_of_folders(folder)) is not None:
@@ -76,20 +101,21 @@ def list_folder(folder: Path, option: str, suffixes: tuple[str, ...] = SUFFIXES)
         notes.append(f"read from its folder {folder.relative_to(outer)}")
     tops = folders_in(folder)
     splits = find_splits(tops, option)
-    if splits and len(splits) == len(tops) and "train" not in splits:
+    are_all = splits and len(splits) == len(tops)
+    if are_all and "train" not in splits and needs_train:
         names = ", ".join(path.name for path in splits.values())
         raise UserError(
             f"{option} holds the splits {names}, but no train: call a folder train, or the others otherwise"
         )
     others = [path for path in entries(folder) if path not in splits.values()]
-    if "train" not in splits:
+    if "train" not in splits and not are_all:
         splits = {WHOLE: folder}
-    elif outside := sum(1 for path in others for _ in find_images(path, suffixes, seen)):
-        notes.append(f"{count_images(outside)} outside the splits left out")
+    elif outside := [file for path in others for file in find_images(path, suffixes, seen)]:
+        notes.append(f"{some(outside)} outside the splits left out")
     parts, labels = {}, {}
     for name, top in splits.items():
         parts[name], labels[name], outside = list_classes(top, suffixes, seen)
-        notes += [f"{count_images(outside)} outside the class folders left out"] if outside else []
+        notes += [f"{some(outside)} outside the class folders left out"] if outside else []
     if not any(parts.values()):
         raise UserError(f"{option}: {empty_folder_text(seen, suffixes)}")
     if empty := [name for name, files in parts.items() if not files]:
@@ -132,6 +158,12 @@ def count_images(count: int) -> str:
     return f"{count:,} image{'s' * (count != 1)}"
 
 
+def some(files: Sequence[Path]) -> str:
+    """The number of some images, and the names of the first."""
+    names = ", ".join(file.name for file in files[:3]) + ", ..." * (len(files) > 3)
+    return printable(f"{count_images(len(files))} ({names})")
+
+
 def empty_folder_text(seen: "Seen", suffixes: tuple[str, ...]) -> str:
     """Why a folder holds no images, and the remedy."""
     usual = f"no image in it; their suffixes are {', '.join(suffixes)}"
@@ -156,8 +188,8 @@ def drop_parts_without_classes(
             labels.pop(name)
 
 
-def list_classes(top: Path, suffixes: tuple[str, ...], seen: "Seen") -> tuple[list[Path], list[str] | None, int]:
-    """The images of a split, their classes, which are its top-level folders, and how many are outside of these.
+def list_classes(top: Path, suffixes: tuple[str, ...], seen: "Seen") -> tuple[list[Path], list[str] | None, list[Path]]:
+    """The images of a split, their classes, which are its top-level folders, and the images outside of these.
 
     Without such folders that hold images, the classes are None.
     """
@@ -169,7 +201,7 @@ def list_classes(top: Path, suffixes: tuple[str, ...], seen: "Seen") -> tuple[li
             labels += [path.name] * len(found)
         else:
             loose += found
-    return (files, labels, len(loose)) if files else (loose, None, 0)
+    return (files, labels, loose) if files else (loose, None, [])
 
 
 def find_images(path: Path, suffixes: tuple[str, ...], seen: "Seen | None" = None) -> Iterator[Path]:

@@ -8,6 +8,8 @@ import numpy as np
 from src.support.errors import UserError
 
 CHANNELS = (1, 3)
+LOOKED_AT = 200  # rows that decide the order of their numbers
+CLEARLY = 0.9  # of the difference between numbers, below which others are more alike
 
 
 def images_of(array: np.ndarray, shape: Sequence[int] | None, where: str) -> np.ndarray:
@@ -23,7 +25,10 @@ def images_of(array: np.ndarray, shape: Sequence[int] | None, where: str) -> np.
     if array.ndim and 0 in array.shape:
         raise UserError(f"{where}: there is no image in an array of the shape {array.shape}")
     if array.ndim == 2:
-        return array.reshape(len(array), *shape_of_rows(array.shape[1], shape, where))
+        channels, height, width = shape_of_rows(array.shape[1], shape, where)
+        if channels == 3 and is_interleaved(array, width):
+            return array.reshape(len(array), height, width, channels).transpose(0, 3, 1, 2)
+        return array.reshape(len(array), channels, height, width)
     if array.ndim == 3:
         return array[:, None]
     if array.ndim == 4 and array.shape[1] in CHANNELS:
@@ -31,6 +36,16 @@ def images_of(array: np.ndarray, shape: Sequence[int] | None, where: str) -> np.
     if array.ndim == 4 and array.shape[3] in CHANNELS:
         return array.transpose(0, 3, 1, 2)
     raise UserError(f"{where}: {shape_fault(array.shape)}")
+
+
+def is_interleaved(rows: np.ndarray, width: int) -> bool:
+    """Whether rows of color images are (H, W, 3), as Keras' and Pillow's are, rather than (3, H, W).
+
+    The pixel below is 3 W numbers away in the former, W in the latter, and is more alike than what is there otherwise.
+    """
+    some = rows[:: max(1, len(rows) // LOOKED_AT)].astype(np.float32)
+    below = [np.abs(some[:, step:] - some[:, :-step]).mean() for step in (width, 3 * width) if step < some.shape[1]]
+    return len(below) == 2 and below[1] < CLEARLY * below[0]
 
 
 def type_fault(dtype: np.dtype) -> str | None:

@@ -1,6 +1,6 @@
 """The names by which the field's files hold images, labels and splits, and which files beside a file belong to it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,20 +52,19 @@ LABELS = (
 NONE = "none"  # data.labels=none: labels are not read
 
 
-def choose_keys(counts: Mapping[str, int], images: str | None, labels: str | None, option: str) -> dict[str, Keys]:
+def choose_keys(names: Iterable[str], images: str | None, labels: str | None, option: str) -> dict[str, Keys]:
     """The arrays of each split of a file, or of WHOLE, among all its arrays: those that the user names, or the field's.
 
-    counts: the name of each array, with how many rows it has
     option: the user's option, `data.path=...`, with which the message of a UserError begins
 
     Raises UserError, which lists the file's arrays, where they can't be told.
     """
-    held = set(counts)
+    held = set(names)
     for option_name, name in (("data.images", images), ("data.labels", labels)):
         if name is not None and name not in held:
             raise UserError(f"{option_name}={name}: {option} holds {describe(held)}")
     if images is not None:
-        keys = Keys(images, labels or usual_labels(counts, images))
+        keys = Keys(images, labels or ("labels" if "labels" in held and images != "labels" else None))
         others = {part: split_keys(keys, part, held) for part in TEST_NAMES}
         found = {part: each for part, each in others.items() if each}
         return {"train": keys, **found} if found else {WHOLE: keys}
@@ -82,18 +81,9 @@ def choose_keys(counts: Mapping[str, int], images: str | None, labels: str | Non
                 part: Keys(keys.images, labels if part not in TEST_NAMES else array_of_split(labels, part, held))
                 for part, keys in found.items()
             }
-        if WHOLE in found:
-            images = found[WHOLE].images
-            return {WHOLE: Keys(images, found[WHOLE].labels or usual_labels(counts, images))}
-        if "train" in found:
+        if found.keys() & {WHOLE, "train"}:
             return found
     raise UserError(f"{option} holds {describe(held)}: name the images, data.images=NAME, and labels, data.labels=NAME")
-
-
-def usual_labels(counts: Mapping[str, int], images: str) -> str | None:
-    """The array with a usual name of labels that has as many rows as the images; None where there is none."""
-    named = (name for label in LABELS for name in counts if name.lower() == label and name != images)
-    return next((name for name in named if counts[name] == counts[images]), None)
 
 
 def split_keys(keys: Keys, part: str, held: Iterable[str]) -> Keys | None:

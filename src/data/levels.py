@@ -105,8 +105,9 @@ def scaling_of_range(found: Range) -> Scaling | None:
         return None
     if dtype.kind == "f" and high <= 1 + TOLERANCE:
         return Scaling(0, 1, "floats of 0 to 1 taken as black to white") if high >= 0.5 else None
+    excess = TOLERANCE if dtype.kind == "f" else 0
     for white in (255, 65535):
-        if high <= white:
+        if high <= white * (1 + excess):
             said = "" if dtype == np.uint8 else f"{kind} of 0 to {white} taken as black to white"
             return Scaling(0, white, said) if high - (low if white == 255 else 0) > white / 2 else None
     return None
@@ -120,8 +121,10 @@ def refusal(found: Range, option: str) -> str:
         return f"all levels are {high:g}: images without contrast teach nothing"
     if dtype.kind == "f" and -0.5 <= low < 0 and 0.5 <= high <= 1.5:
         return f"{span} are beyond 0 to 1, as after smoothing: save images.clip(0, 1)"
+    if dtype == np.int8:
+        return f"{span} are bytes with a sign: save images.view(np.uint8)"
     if low < 0:
-        scaled = f"(images + {-low:g}) / {high - low:g}"
+        scaled = f"(images.astype(float) + {-low:g}) / {high - low:g}"
         return f"{span}, as standardised images have, do not show what is black and white: save {scaled}"
     if dtype.kind == "f" and high <= 1:
         return f"{span} are dark floats: {option}={high:g}, if that is white, or {option}=1 if they are meant to be so"

@@ -7,8 +7,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from src.data.folders import absolute_path
 from src.data.official_files import Archive, File, Published, are_on_disk, first_column, read
-from src.data.sources import DIGITS, Images, Split, absolute_path
+from src.data.sources import DIGITS, Images, Split
 from src.support.errors import UserError
 
 EmnistSplit = Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"]
@@ -189,7 +190,7 @@ def check_split(split: str, splits: tuple[str, ...]) -> None:
 def load(name: str, root: str) -> Images:
     """The images of a data set in PUBLISHED, upright, their labels from 0."""
     published = PUBLISHED[name]
-    (images, labels, test_images, test_labels), origin = read(published, absolute_path(root))
+    (images, labels, test_images, test_labels), origin = read(published, absolute_path(root, "data.root"))
     if published.transposed:
         transpose_images(images)
         transpose_images(test_images)
@@ -213,7 +214,7 @@ def transpose_images(images: np.ndarray) -> None:
 def can_read(target: str, root: str, split: str | None = None) -> bool:
     """Whether a source of this module, given by its dotted path, needs no download with these options."""
     published = published_set(target, split)
-    return published is not None and are_on_disk(published, absolute_path(root))
+    return published is not None and are_on_disk(published, absolute_path(root, "data.root"))
 
 
 def class_names(target: str, split: str | None = None) -> tuple[str, ...] | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +10,8 @@ from tqdm import tqdm
 
 from src.data.arrays import KINDS, Asked, Stack, labelled_parts, read_arrays, stack_of
 from src.data.encoded import Encoded, broken_files, choose_shape, choose_whites, decode, survey
-from src.data.folders import SUFFIXES, WHOLE, find_images, list_folder
-from src.data.formats import detect_format
+from src.data.folders import SUFFIXES, WHOLE, count_images, find_images, list_folder
+from src.data.formats import Format, detect_format
 from src.data.layouts import NONE
 from src.data.levels import choose_scaling, to_bytes
 from src.data.parquet_files import files_of_splits, read_parquet
@@ -22,11 +23,13 @@ class Parts(NamedTuple):
     """Images (N, C, H, W) uint8 of each split, or of WHOLE, with their labels, and notes for the user.
 
     classes: the names of the classes in order; None where the labels themselves decide it
+    names: those of the images in each split, by their files; none of the images of an array
     """
 
     stacks: dict[str, Stack]
     classes: tuple[str, ...] | None
     notes: list[str]
+    names: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Album(NamedTuple):
@@ -47,6 +50,7 @@ def read_parts(top: Path, asked: Asked) -> Parts:
         form = detect_format(top)
     except OSError as error:
         raise UserError(f"{asked.option} can't be read ({error.strerror or error})") from error
+    check_names(form, asked)
     if form is None or form.kind in KINDS:
         stacks, notes = read_arrays(top, asked)
         return fit_arrays(stacks, None, notes, asked)
@@ -55,15 +59,29 @@ def read_parts(top: Path, asked: Asked) -> Parts:
     if form.kind == "parquet":
         return read_parquet_parts({WHOLE: [top]}, [], asked)
     if form.kind == "image":
-        raise UserError(f"{asked.option} is {form.name}: give the folder of such images")
+        if asked.group == "data":
+            raise UserError(f"{asked.option} is {form.name}: give the folder of such images")
+        return decode_album(Album({WHOLE: [Encoded(top.name, top)]}, {WHOLE: None}, None), [], asked)
     raise UserError(f"{asked.option} is {form.name}, which is not read: {form.remedy}")
+
+
+def check_names(form: Format | None, asked: Asked) -> None:
+    """Raise UserError for names of arrays or columns that images of a form have not."""
+    if form is None or form.kind == "parquet":
+        return
+    if asked.images is not None:
+        raise UserError(f"data.images={asked.images}: {asked.option} is {form.name}, without names: leave it out")
+    if form.kind == "folder" and asked.label_name is not None:
+        raise UserError(
+            f"data.labels={asked.labels}: the classes of a folder are its sub-folders: leave it out, or give {NONE}"
+        )
 
 
 def read_folder(top: Path, asked: Asked) -> Parts:
     """Read the image files of a folder, or its Parquet files, whose names may begin with those of splits."""
     first = next(find_images(top, (*SUFFIXES, ".parquet")), None)
     if first is None or first.suffix.lower() != ".parquet":
-        listing = list_folder(top, asked.option)
+        listing = list_folder(top, asked.option, needs_train=asked.group == "data")
         files = {
             part: [Encoded(str(path.relative_to(top)), path) for path in paths] for part, paths in listing.parts.items()
         }
@@ -83,10 +101,15 @@ def read_parquet_parts(paths: Mapping[str, Sequence[Path]], notes: list[str], as
     first, labels = rows[kept[0]], {part: each.labels for part, each in rows.items()}
     classes = first.classes if first.classes and first.labels is not None else None
     if any(isinstance(each.images, np.ndarray) for each in rows.values()):
-        stacks = {part: stack_of(np.asarray(each.images), labels[part], asked, "labels") for part, each in rows.items()}
+        stacks = {
+            part: stack_of(np.asarray(each.images), labels[part], asked, "labels", notes) for part, each in rows.items()
+        }
         return fit_arrays(stacks, classes, notes, asked)
     files = {
-        part: [Encoded(f"{part} row {i}", content or b"") for i, content in enumerate(each.images, 1)]
+        part: [
+            Encoded(f"{paths[part][0].name if len(paths[part]) == 1 else part}[{i}]", content or b"")
+            for i, content in enumerate(each.images)
+        ]
         for part, each in rows.items()
     }
     return decode_album(Album(files, labels, classes), notes, asked)
@@ -96,7 +119,8 @@ def fit_arrays(
     stacks: Mapping[str, Stack], classes: tuple[str, ...] | None, notes: Sequence[str], asked: Asked
 ) -> Parts:
     """Scale the images of arrays to bytes, by one rule for all splits, and fit them to one shape."""
-    scaling = choose_scaling([each.images for each in stacks.values()], asked.white, "data.white", asked.option)
+    arrays = [each.images for each in stacks.values()]
+    scaling = choose_scaling(arrays, asked.white, f"{asked.group}.white", asked.option)
     first = next(iter(stacks.values())).images
     shape = tuple(asked.shape or first.shape[1:])
     sizes = {each.images.shape[1:] for each in stacks.values()}
@@ -131,44 +155,51 @@ def fit_stack(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def decode_album(album: Album, notes: Sequence[str], asked: Asked) -> Parts:
     """Decode the image files of each split, fitted to one shape."""
-    found = survey(album.every())
+    found, option = survey(album.every()), f"{asked.group}.white"
     shape = choose_shape(found, asked.shape)
-    whites = choose_whites(album.every(), found.kinds, asked.white, asked.option)
-    decoded = {part: decode(each, shape, whites) for part, each in album.files.items()}
+    whites = choose_whites(album.every(), found.kinds, asked.white, option, asked.option)
+    decoded = {part: decode(each, shape, whites, option) for part, each in album.files.items()}
     told = broken_note({k: v for each in decoded.values() for k, v in each.broken.items()}, album, asked)
+    if asked.white == "auto":
+        told += [f"levels of {kind}: {whites[kind]:g} is white" for kind in sorted(found.kinds - {"bits", "bytes"})]
     highest = max(each.highest for each in decoded.values())
     if asked.white == "auto" and "bytes" in found.kinds and highest < 128:
         if highest > 1 or found.kinds != {"bytes"}:
             raise UserError(
-                f"{asked.option}: no level is above {highest} of 255: data.white={highest}, if that is white, "
+                f"{asked.option}: no level is above {highest} of 255: {option}={highest}, if that is white, "
                 "or 255 if they are meant to be so"
             )
         told.append("levels 0 and 1: 1 is white")
-        decoded = {part: decode(each, shape, whites | {"bytes": 1.0}) for part, each in album.files.items()}
+        decoded = {part: decode(each, shape, whites | {"bytes": 1.0}, option) for part, each in album.files.items()}
+    elif dark := [name for each in decoded.values() for name in each.dark]:
+        told.append(f"{len(dark):,} files, such as {dark[0]}, hold the levels 0 and 1 of 255 alone: they are black")
     labels = {part: None if each is None else each[decoded[part].rows] for part, each in album.labels.items()}
     images = {part: each.images for part, each in decoded.items()}
     if asked.shape is None and shape[0] == 3 and all(map(is_gray, images.values())):
         images = {part: each[:, :1].copy() for part, each in images.items()}
         shape = 1, *shape[1:]
+    if grayed := sum(each.grayed for each in decoded.values()):
+        told.append(f"{count_images(grayed)} in color made gray")
     if shape[0] == 3 and 0 < len(found.colored) < len(album.every()):
         told.append(f"{len(found.colored):,} of {len(album.every()):,} files are in color, such as {found.colored[0]}")
     if set(found.sizes) != {shape[1:]}:
         told.append(f"{found.size_note()}, fitted to {shape[1]} x {shape[2]}")
     several = sum(int((np.bincount(each.rows) > 1).sum()) for each in decoded.values())
-    if several and WHOLE in decoded:
+    if several and WHOLE in decoded and asked.group == "data":
         told.append(f"{several:,} files hold several images: those of one file are in training and test images alike")
-    return Parts({part: Stack(each, labels[part]) for part, each in images.items()}, album.classes, [*notes, *told])
+    names = {part: each.names for part, each in decoded.items()}
+    stacks = {part: Stack(each, labels[part]) for part, each in images.items()}
+    return Parts(stacks, album.classes, [*notes, *told], names)
 
 
 def broken_note(broken: Mapping[str, str], album: Album, asked: Asked) -> list[str]:
     """A note about the files that can't be read, by names and reasons. Raises UserError unless they may be skipped."""
     count = len(album.every())
     if broken and not asked.skip_broken:
-        raise UserError(
-            f"{asked.option}: {broken_files(broken, count)}: remove them, or data.skip_broken=true leaves them out"
-        )
+        remedy = f"remove them, or {asked.group}.skip_broken=true leaves them out"
+        raise UserError(f"{asked.option}: {broken_files(broken, count)}: {remedy}")
     if len(broken) == count:
-        raise UserError(f"{asked.option}: {broken_files(broken, count)}: there is nothing to train on")
+        raise UserError(f"{asked.option}: {broken_files(broken, count)}: none is left")
     return [f"skipped: {broken_files(broken, count)}"] if broken else []
 
 

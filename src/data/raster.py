@@ -1,7 +1,6 @@
 """The levels, size and polarity of decoded images: what becomes of them in the images of a data set or a task."""
 
 import io
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +10,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from src.data.formats import detect_format
 from src.support.errors import UserError, one_line
 
+MIDDLE = 127.5  # mean level above which the border of an image is light
+GRAY = ("1", "L", "LA", "La", "I", "F")  # modes without colours, and those that begin with "I;"
 MULTIPAGE = ("GIF", "TIFF", "WEBP")  # formats with several images; a second one of others is a preview of the first
-log = logging.getLogger(__name__)
 
 
 class UnreadableError(UserError):
@@ -68,11 +68,16 @@ def kind_of(image: Image.Image) -> str:
     return {"1": "bits", "I": "32 bits", "F": "floats"}.get(image.mode, "bytes")
 
 
+def has_colors(image: Image.Image) -> bool:
+    """Whether an image is of a kind that can have colors."""
+    return not image.mode.startswith(("I;", *GRAY)) or image.mode == "LAB"
+
+
 def white_level(kind: str, high: float, name: str, option: str) -> float:
     """The level that is white in images of a kind, given their highest level `high`, which the image `name` has.
 
     It is 255 for bytes and 65535 for 16 bits; for 32 bits and floats the next above `high` of 1 (floats only), 255 and
-    65535. Except for bytes it is logged. Raises UserError where `high` is below half of it.
+    65535. Raises UserError where `high` is below half of it.
     """
     if kind == "bits" or high == 0:
         return 255.0
@@ -86,8 +91,6 @@ def white_level(kind: str, high: float, name: str, option: str) -> float:
             f"the highest level of your images ({kind}) is {high:g}, in {name}, which does not say what is white: "
             f"{option}={likely:.8g}{meant}"
         )
-    if kind != "bytes":
-        log.warning("your images (%s) have levels up to %g: %g is taken as white (%s)", kind, high, white, option)
     return white
 
 
@@ -98,7 +101,8 @@ def extremes(image: Image.Image, name: str) -> tuple[float, float]:
         return min(low for low, _ in bands), max(high for _, high in bands)
     array = np.asarray(image)
     if not np.isfinite(array).all():
-        raise UserError(f"{name} has levels that are no finite numbers")
+        reason = "levels that are no finite numbers"
+        raise UnreadableError(f"{name} has {reason}", reason)
     return float(array.min()), float(array.max())
 
 
@@ -142,9 +146,14 @@ def border(images: np.ndarray) -> np.ndarray:
 
 
 def is_negative(image: np.ndarray, ground: float) -> bool:
-    """Whether inverting an image (H, W, C) brings its border closer to `ground`, which must be dark or light."""
-    own = border(image.transpose(2, 0, 1)).mean()
-    return not 64 <= ground <= 191 and bool(abs(255 - own - ground) < abs(own - ground))
+    """Whether inverting an image (C, H, W) brings its border closer to `ground`, which must be dark or light."""
+    own = border(image).mean()
+    return is_clear(ground) and bool(abs(255 - own - ground) < abs(own - ground))
+
+
+def is_clear(ground: float) -> bool:
+    """Whether the mean level at the border of images is dark or light."""
+    return not 64 <= ground <= 191
 
 
 def fit_to_shape(image: np.ndarray, shape: tuple[int, int, int], name: str = "an image") -> np.ndarray:

@@ -113,11 +113,3 @@ def _mnist5k_table(packed: bytes) -> np.ndarray:
 
 def _cache_file() -> Path:
     return cache_folder() / "mnist5k.npz"
-
-
-def absolute_path(text: str) -> Path:
-    """The path that an option names, from the root. Raises UserError for a home folder that does not exist."""
-    try:
-        return Path(text).expanduser().absolute()
-    except (RuntimeError, TypeError) as error:
-        raise UserError(f"{text}: {one_line(error)} Give the whole path.") from error

@@ -22,7 +22,9 @@ def complete_splits(parts: Mapping[str, Split], where: str) -> tuple[Split, Spli
     missing = [name for name in ("val", "test") if name not in parts]
     if missing and len(base.labels) < FEWEST:
         shares = "80/10/10" if len(missing) == 2 else "90/10"
-        raise UserError(f"{where} holds {len(base.labels)} images, too few to split {shares}: give {FEWEST} or more")
+        raise UserError(
+            f"{where} holds {len(base.labels)} images to train on, too few to split {shares}: give {FEWEST} or more"
+        )
     tenths = tenths_of(base.labels)
     places = np.zeros(len(tenths), np.int64)
     for number, name in enumerate(missing, 1):

@@ -5,7 +5,6 @@ What was found and done is in the notes of the result; what can't be told is ref
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -13,8 +12,10 @@ from annotated_types import MaxLen, MinLen
 
 from src.data import image_cache
 from src.data.arrays import Asked
+from src.data.folders import existing_path
+from src.data.layout import CHANNELS
 from src.data.parts import Parts, describe, read_parts
-from src.data.raster import border
+from src.data.raster import MIDDLE, border
 from src.data.sources import Images, Split
 from src.data.splits import complete_splits, count_duplicates
 from src.support.errors import UserError, one_line
@@ -48,8 +49,12 @@ def images(
 
     Raises UserError that says what is wrong.
     """
-    top, where = absolute(path), f"data.path={path}"
+    top, where = existing_path(path, "data.path"), f"data.path={path}"
     fixed = None if shape == "auto" else list(shape)
+    if fixed and fixed[0] not in (1, 3):
+        raise UserError(f"data.shape={fixed} is not (C, H, W), C being 1, or 3 of colors: as in data.shape=[3,32,32]")
+    if fixed and fixed[0] not in CHANNELS:
+        raise UserError(f"data.shape={fixed} is (C, H, W), of which C is 1 for gray and 3 for color images")
     options = {"white": white, "shape": fixed, "images": images, "labels": labels, "skip_broken": skip_broken}
     found = image_cache.load(top, options)
     if found is None:
@@ -61,18 +66,6 @@ def images(
     classes, train, val, test, notes = found
     name = top.stem if top.is_file() else top.name
     return invert_images(Images(name, str(top), classes, train, val, test, numbered=False, notes=notes), invert)
-
-
-def absolute(path: str) -> Path:
-    """The absolute path of a file or folder. Raises UserError where there is none."""
-    try:
-        top = Path(path).expanduser().absolute()
-        exists = top.exists()
-    except (OSError, RuntimeError, ValueError, TypeError) as error:  # a name that is too long, or `~` of nobody
-        raise UserError(f"data.path={path}: {one_line(error)}: give the whole path") from error
-    if not exists:
-        raise UserError(f"data.path={path}: no such file or folder")
-    return top
 
 
 def split_parts(parts: Parts, where: str) -> tuple[tuple[str, ...], Split, Split, Split, tuple[str, ...]]:
@@ -134,10 +127,10 @@ def invert_images(found: Images, invert: bool | Literal["auto"]) -> Images:
         return found._replace(**inverted, notes=(*found.notes, "inverted"))
     grounds = {name: border(each.images).mean((1, 2)) for name, each in splits.items()}
     every = np.concatenate(list(grounds.values()))
-    light = every > 127.5
+    light = every > MIDDLE
     if invert == "auto":
         for name, each in splits.items():
-            turn = (grounds[name] > 127.5)[:, None, None, None]
+            turn = (grounds[name] > MIDDLE)[:, None, None, None]
             splits[name] = Split(np.where(turn, 255 - each.images, each.images), each.labels)
         return found._replace(**splits, notes=(*found.notes, f"{int(light.sum()):,} of {len(light):,} inverted"))
     is_clear = ((every > LIGHT) | (every < DARK)).mean() > MIXED

@@ -41,6 +41,13 @@ def confine_data(cfg: DictConfig, names: set[str]) -> None:
     cfg.data.root = source.root = here
 
 
+def find_images(cfg: DictConfig, record: dict[str, Any] | None) -> None:
+    """Read images whose relative path leads nowhere from the working directory from where the run read them."""
+    path, origin = cfg.data.get("path"), (record or {}).get("origin")
+    if isinstance(path, str) and isinstance(origin, str) and not Path(path).is_absolute() and not Path(path).exists():
+        cfg.data.path = cfg.data.source.path = origin
+
+
 def has_images(source: DictConfig, root: str) -> bool:
     """Whether the images of a node `source` can be read with this `root` without a download."""
     if not str(source["_target_"]).startswith("src.data.official."):

@@ -13,8 +13,11 @@ WITHOUT_EFFECT = (*REQUEST, "logger", "callbacks", "hydra", "data.root", "data.s
 IMAGE_SOURCE = ("data.path", "data.source")  # options that change no number either, in runs on the same images
 # options of groups that were added later, with the value that means what runs of before did
 ADDED = {"trainer": {"patience": None}, "model": {"start": "zero"}}
+# the same of classes
+ADDED_TO_CLASSES = {f"src.models.networks.{name}": {"depth": 1} for name in ("ConvEncoder", "ConvDecoder")}
 NEW_GROUPS = ("condition",)  # that were added later, and are empty where runs do as those of before
 ABSENT = "–"  # the value of an option that a configuration lacks
+Change = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
 Repeats = Callable[[str, list[Any], str, list[Any]], bool]
 
 
@@ -37,17 +40,15 @@ def flatten(config: dict[str, Any], within: str = "") -> dict[str, Any]:
 
 def with_added_options(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration, perhaps of an earlier version, with the options that it would have today."""
-    return config | {group: added | config[group] for group, added in ADDED.items() if group in config}
+    return _change_added_options(config, lambda node, added: added | node)
 
 
 def without_added_options(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration without the options that were added later, where they mean what runs of before did."""
     config = {name: value for name, value in config.items() if value or name not in NEW_GROUPS}
-    return config | {
-        group: {name: value for name, value in config[group].items() if name not in added or value != added[name]}
-        for group, added in ADDED.items()
-        if group in config
-    }
+    return _change_added_options(
+        config, lambda node, added: {k: value for k, value in node.items() if k not in added or value != added[k]}
+    )
 
 
 def differences(
@@ -118,6 +119,16 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _change_added_options(config: dict[str, Any], change: Change, within: str = "") -> dict[str, Any]:
+    """A configuration with change(node, added) in place of each node that was given the options `added` later."""
+    nodes = {
+        name: _change_added_options(value, change, f"{within}{name}.") if isinstance(value, dict) else value
+        for name, value in config.items()
+    }
+    added = ADDED.get(within.removesuffix("."), {}) | ADDED_TO_CLASSES.get(str(config.get("_target_")), {})
+    return change(nodes, added) if added else nodes
 
 
 def _is_among(name: str, options: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from src.support.files import atomic_path
 from src.support.folders import RunFolder
-from src.support.statistics import Estimate, Noted
+from src.support.statistics import Estimate, Interval, Noted
 
 SOURCES = [f":/{name}" for name in ("src", "callbacks", "conf", "pyproject.toml")]
 PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "omegaconf", "numpy", "wandb", "openTSNE")
@@ -63,6 +63,8 @@ def cells(numbers: Mapping[str, Any], row: str = "") -> dict[str, dict[str, str]
                 rows[row][name] = f"{cells({name: noted})[''][name]}  ({note})"
             case Estimate(mean, se):
                 rows[row][name] = number_text(mean) + ("" if se is None else f" ± {se:.2g}")
+            case Interval(mean, low, high):
+                rows[row][name] = f"{number_text(mean)} (95 %: {number_text(low)} to {number_text(high)})"
             case _ if np.ndim(value) == 0:
                 rows[row][name] = number_text(value)
     return {name: row for name, row in rows.items() if row}

@@ -18,7 +18,7 @@ from src.config.overrides import name_of, replace_null
 from src.config.plain import check_interpolations, check_override, check_resolved
 from src.run.checkpoint_file import check_run, read_containers
 from src.run.confine import confine
-from src.run.options import ADDED, REQUEST
+from src.run.options import ADDED, REQUEST, without_added_options
 from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import RunFolder
@@ -66,7 +66,8 @@ def compose(path: Path, overrides: list[str], trusted: Any = None) -> tuple[Dict
         cfg, source = hydra.compose("train", list(own.values())), "conf/ or the environment has"
     before = resolve(cfg)
     check_resolved(before, str(path))
-    changed = [name for name, value in run["config"].items() if name not in REQUEST and before.get(name) != value]
+    then, now = without_added_options(run["config"]), without_added_options(before)
+    changed = [name for name, value in then.items() if name not in REQUEST and now.get(name) != value]
     if changed:
         log.warning("%s changed since the run began, in %s", source, ", ".join(changed))
     if run.get("composition"):

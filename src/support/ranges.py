@@ -20,6 +20,7 @@ Positive = Annotated[float, Gt(0), Lt(math.inf)]
 NonNegative = Annotated[float, Ge(0), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Le(1)]
 OpenShare = Annotated[float, Gt(0), Lt(1)]
+Depth = Annotated[int, Ge(1), Le(1000)]  # layers one after the other
 Widths = Annotated[Sequence[Count], MinLen(1)]  # widths of layers
 
 STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)

@@ -14,6 +14,14 @@ class Estimate(NamedTuple):
     se: float | None
 
 
+class Interval(NamedTuple):
+    """A number and its 95 % confidence interval, for what has no symmetric error: a share near 0 or 1."""
+
+    mean: float
+    low: float
+    high: float
+
+
 class Noted(NamedTuple):
     """A number or an estimate, with a note that the console prints beside it."""
 
@@ -28,16 +36,27 @@ def estimate(values: np.ndarray) -> Estimate:
     return Estimate(float(values.mean()), se)
 
 
+def share(flags: np.ndarray) -> Interval:
+    """The share of `flags` (N,) that are true, with Wilson's interval, which has a width at 0 and 1, too."""
+    from scipy.stats import binomtest
+
+    count, total = int(np.sum(flags)), len(flags)
+    return Interval(count / total, *map(float, binomtest(count, total).proportion_ci(method="wilson")))
+
+
 def flatten(numbers: Mapping[str, Any]) -> dict[str, Any]:
     """`numbers` with flat names, as in metrics.json and W&B.
 
-    A table, which maps rows to columns, becomes `row/column`; an Estimate becomes `name` and, if it has one, `name_se`.
+    A table, which maps rows to columns, becomes `row/column`; an Estimate becomes `name` and, if it has one, `name_se`;
+    an Interval `name`, `name_low` and `name_high`.
     """
     flat: dict[str, Any] = {}
     for name, value in numbers.items():
         match value:
             case Estimate(mean, se):
                 flat |= {name: mean} | ({} if se is None else {f"{name}_se": se})
+            case Interval(mean, low, high):
+                flat |= {name: mean, f"{name}_low": low, f"{name}_high": high}
             case Noted(noted, _):
                 flat |= flatten({name: noted})
             case Mapping():

@@ -58,6 +58,7 @@ def inpaint(
     input: str | None,
     invert: Invert,
     white: White,
+    skip_broken: bool,
 ) -> dict[str, Any]:
     """Write MASK.png, and measure how well the VAE and the mean-fill predict the missing pixels.
 
@@ -67,10 +68,12 @@ def inpaint(
     mask: `half`, `box` or `random`, or several; images: how many of the test images, or all if there are fewer
     samples: codes from which an image's numbers are estimated
     draws: how many draws of p(z|visible) for each image; their mean is the fill that is measured
-    input: a file or a folder of the user's images, to take these instead; invert, white: see read_own_images
+    input: a file or a folder of the user's images, to take these instead
+    invert, white, skip_broken: see read_own_images
     """
     masks = [mask] if isinstance(mask, str) else mask
-    source, random = examples(run, input, invert, white), np.random.default_rng(seed_of(run.seed, "inpainted images"))
+    source = examples(run, input, invert, white, skip_broken)
+    random = np.random.default_rng(seed_of(run.seed, "inpainted images"))
     rows = random.permutation(len(source))[:images]
     batch = source.batch(rows)
     check_likelihood(run, batch)

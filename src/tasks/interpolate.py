@@ -50,6 +50,7 @@ def interpolate(
     input: str | None,
     invert: Invert,
     white: White,
+    skip_broken: bool,
 ) -> dict[str, Any]:
     """Write pair_NUMBER.png for each pair of test images, or of a user's own, and interpolation.gif through several
     images and back.
@@ -58,9 +59,9 @@ def interpolate(
     pairs of different classes are chosen, of images without classes the first and the second, the third and the
     fourth, and so on. path: `linear`, `spherical`, or `both`, which is linear alone for a learned prior.
 
-    input: a file or a folder of the user's images; invert, white: see read_own_images
+    input: a file or a folder of the user's images; invert, white, skip_broken: see read_own_images
     """
-    source = examples(run, input, invert, white)
+    source = examples(run, input, invert, white, skip_broken)
     chosen = choose_pairs(images, pairs, source)
     batch = source.batch(chosen.ravel())
     vae = run.vae.given(batch.y)

@@ -3,14 +3,17 @@
 import logging
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 
 from src.build import Run
 from src.data import image_files, raster
-from src.data.image_files import UserImages
+from src.data.image_files import Reading, UserImages
+from src.data.layouts import NONE
 from src.data.pixels import as_bytes, as_input, prepare
 from src.data.sources import Split
 from src.data.splits import count_known
@@ -26,13 +29,15 @@ Invert = bool | Literal["auto"]
 White = Positive | Literal["auto"]
 
 
-def read_own_images(run: Run, input: str, invert: Invert, white: White) -> UserImages:
+def read_own_images(run: Run, input: str, invert: Invert, white: White, skip_broken: bool = False) -> UserImages:
     """The images of a file or a folder, with the shape of the run's.
 
-    invert, white: how src/data/image_files.py reads them: whether dark and light change places, and the white level
+    invert, white, skip_broken: how src/data/image_files.py reads them: whether dark and light change places, the white
+        level, and whether files that can't be read are left out
     """
-    train = run.data.source.train.images
-    own = image_files.read(input, tuple(run.config.data.shape), raster.border(train).mean(), invert, white)
+    train, shape = run.data.source.train.images, tuple(run.config.data.shape)
+    known = reading_of(run.config.data)
+    own = image_files.read(input, shape, raster.border(train).mean(), invert, white, skip_broken, known)
     if count := count_known(own.images, train):
         log.warning(
             "%d of your %d images are among the run's training images, which it knows better than new ones",
@@ -40,6 +45,18 @@ def read_own_images(run: Run, input: str, invert: Invert, white: White) -> UserI
             len(own.images),
         )
     return own
+
+
+def reading_of(data: DictConfig) -> Reading:
+    """How a run's own images were read, given the run's options of its data; the usual way for published data."""
+    labels, invert = data.get("labels"), data.get("invert", False)
+    return Reading(
+        data.get("images"),
+        # a file holds the labels of the run's images alone
+        None if labels == NONE or Path(labels or "").suffix else labels,
+        data.get("white", "auto"),
+        "light" if invert == "auto" else invert,
+    )
 
 
 def prepare_own_images(run: Run, own: UserImages) -> np.ndarray:
@@ -58,14 +75,14 @@ def own_picture_rows(own: UserImages, prepared: np.ndarray, rows: Sequence[int] 
     }
 
 
-def examples(run: Run, input: str | None, invert: Invert, white: White) -> Examples:
+def examples(run: Run, input: str | None, invert: Invert, white: White, skip_broken: bool = False) -> Examples:
     """The images of a file or a folder, see `read_own_images`, or the run's test images where `input` is None.
 
     A conditional model is given the likeliest label of each of a user's images.
     """
     if input is None:
         return test_set(run)
-    own = read_own_images(run, input, invert, white)
+    own = read_own_images(run, input, invert, white, skip_broken)
     prepared = prepare_own_images(run, own)
     split = Split(prepared, infer_labels(run, prepared))
     picture_rows = partial(own_picture_rows, own, prepared)

@@ -37,15 +37,17 @@ def traverse(
     input: str | None,
     invert: Invert,
     white: White,
+    skip_broken: bool,
 ) -> dict[str, Any]:
     """Write traversal.png of a test image, traversal.gif of several, and for two latent dimensions manifold.png.
 
     Each row is an active dimension, at most `dimensions` of them: the one with the largest KL first, or the one with
     the largest variance where the KL of single dimensions has no closed form.
 
-    input: a file or a folder of the user's images, to take these instead; invert, white: see read_own_images
+    input: a file or a folder of the user's images, to take these instead
+    invert, white, skip_broken: see read_own_images
     """
-    source, test = examples(run, input, invert, white), run.data.test
+    source, test = examples(run, input, invert, white, skip_broken), run.data.test
     if image is not None and image >= len(source):
         raise UserError(f"task.image must be from 0 to {len(source) - 1}, or null, got {image}")
     batches = run.batches(test if len(test.labels) > 1 else run.train)  # codes of a single image do not vary

@@ -13,7 +13,8 @@ from torch import nn
 from src import build
 from src.config.classes import make
 from src.models import likelihoods, posteriors, priors
-from src.models.networks import ACTIVATIONS, ConvDecoder, MLPDecoder
+from src.models.networks import ConvDecoder, GatedMLPDecoder, MLPDecoder, ResNetDecoder
+from src.models.networks.layers import ACTIVATIONS
 from src.models.vae import VAE
 from src.support.errors import UserError
 from src.training.trial import warn_of_range
@@ -26,6 +27,13 @@ LIKELIHOODS = {
     "gaussian": likelihoods.Gaussian,
     "logistic256": likelihoods.Logistic256,
 }
+
+NETWORKS = [  # with values of `hidden`
+    (partial(MLPDecoder), [[], [1], [400, 400]]),
+    (partial(GatedMLPDecoder), [[], [1], [300, 300]]),
+    (partial(ConvDecoder, channels=[8, 16]), [1, 256]),
+    (partial(ResNetDecoder, channels=[8, 16], depth=2), [1, 256]),
+]
 
 
 @pytest.fixture
@@ -231,15 +239,12 @@ def test_a_sigmoid_is_right_where_the_means_are_the_raw_numbers(mine, caplog, li
 
 
 @pytest.mark.parametrize("latent_dim", [1, 64])
-@pytest.mark.parametrize("model", ["mlp", "conv"])
-def test_our_own_networks_raise_no_alarm(caplog, model, latent_dim):
+@pytest.mark.parametrize(("network", "hidden"), NETWORKS, ids=[network.func.__name__ for network, _ in NETWORKS])
+def test_our_own_networks_raise_no_alarm(caplog, network, hidden, latent_dim):
     torch.manual_seed(0)
-    widths = {"mlp": [[], [1], [400, 400]], "conv": [1, 256]}[model]
-    for activation, hidden, likelihood in itertools.product(ACTIVATIONS, widths, LIKELIHOODS):
-        if model == "mlp":
-            made = partial(MLPDecoder, hidden=hidden, activation=activation)
-        else:
-            made = partial(ConvDecoder, channels=[8, 16], hidden=hidden, activation=activation)
+    activations = [{}] if network.func is GatedMLPDecoder else [{"activation": name} for name in ACTIVATIONS]
+    for options, width, likelihood in itertools.product(activations, hidden, LIKELIHOODS):
+        made = partial(network, hidden=width, **options)
         parts = posteriors.Gaussian(latent_dim), priors.Standard(latent_dim), LIKELIHOODS[likelihood]()
         vae = VAE((1, 28, 28), latent_dim, lambda shape, out: nn.Identity(), made, *parts)
         with torch.no_grad():

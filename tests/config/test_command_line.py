@@ -108,6 +108,10 @@ def test_a_group_needs_a_choice(word):
         (["latent_dim=two"], "latent_dim must be a whole number, got two"),
         (["sample"], f"'sample' is not an option: a task is done on a trained run: {APPLY}sample"),
         (["vamp"], "'vamp' is not an option: did you mean experiment=vamp or prior=vamp?"),
+        (
+            ["data=images", "data.path=a,b"],
+            "data.path=a,b has several values: -m tries each of them; for a comma in a name: \"data.path='a,b'\"",
+        ),
         (["beta=1,2"], "beta=1,2 has several values: -m tries each of them; a list is beta=[1,2]"),
         (["foo"], "'foo' is not an option: give option=value, without a blank beside the ="),
         (["~nothing"], "Could not delete from config. 'nothing' does not exist."),

@@ -65,7 +65,7 @@ def test_data_option_trains_a_step(small, tmp_path, monkeypatch, name, options):
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 128])
-@pytest.mark.parametrize("model", ["mlp", "conv"])
+@pytest.mark.parametrize("model", [option.partition("=")[2] for option in OPTIONS if option.startswith("model=")])
 def test_latent_dim_reaches_every_part(composed, model, latent_dim):
     vae = build.vae(composed(f"model={model}", f"latent_dim={latent_dim}"))
     assert vae.prior().sample().shape == (latent_dim,)

@@ -89,9 +89,12 @@ def test_each_task_of_one_image_is_done_or_refused_in_a_line(few_run, applied, t
 
 def test_own_images_are_judged_by_the_only_validation_image(few_run, applied, caplog):
     options = ["task.scores=[-elbo]", f"task.input={few_run.parent}/few.npz", "task.invert=false"]
-    numbers, _ = applied(few_run, "task=anomaly", *options)
+    numbers, results = applied(few_run, "task=anomaly", *options)
     assert 0 <= numbers["anomalous"] <= numbers["images"] == 10
-    assert "of 1 validation images the 95 % quantile is the highest" in caplog.text
+    assert "a 95 % quantile needs 20 validation images" in caplog.text
+    assert (numbers["verdicts"], numbers["validation images needed"]) == ("unsound", 20)
+    verdicts = {row.split(",")[2] for row in (results / "scores.csv").read_text().splitlines()[1:]}
+    assert verdicts <= {"anomalous?", "normal?"}
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,16 @@
 """src/data/image_files.py: a user's own files."""
 
+import logging
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from src.data.image_files import read
+from src.data.image_files import Reading, read
 from src.data.raster import as_levels, border, fit_to_shape, is_negative
 from src.support.errors import UserError
+from tests.helpers.own_images import saved
 
 SHAPE = (1, 28, 28)
 
@@ -76,7 +80,7 @@ def test_the_border_is_each_pixel_of_it_once():
     ("paper", "ground", "turned"), [(250, 0, True), (5, 0, False), (5, 255, True), (250, 255, False), (250, 120, False)]
 )
 def test_polarity_follows_the_border(paper, ground, turned):
-    assert is_negative(np.full((5, 5, 1), paper, np.uint8), ground) is turned
+    assert is_negative(np.full((1, 5, 5), paper, np.uint8), ground) is turned
 
 
 def test_inversion_is_applied_where_it_is_due_and_told(ramp, tmp_path):
@@ -94,18 +98,17 @@ def test_inversion_is_applied_where_it_is_due_and_told(ramp, tmp_path):
 def test_a_folder_is_read_with_those_in_it_and_other_files_are_not(ramp, tmp_path):
     (tmp_path / "sub").mkdir()
     Image.fromarray(ramp).save(tmp_path / "sub" / "A.PNG")
+    pages = [Image.fromarray(image) for image in (ramp, ramp.T)]
+    pages[0].save(tmp_path / "sub" / "pages.tif", save_all=True, append_images=pages[1:])
     np.savez(tmp_path / "many.npz", images=np.stack([ramp, ramp.T]))
-    np.savez(tmp_path / "sub" / "rgb.npz", images=np.stack([ramp, ramp, ramp])[None])
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / ".hidden.png").write_text("no image")
     found = read(str(tmp_path), SHAPE, 0.0, False)
-    assert found.names == ["sub/A.PNG", "sub/rgb.npz[0]"]
-    (tmp_path / "sub" / "many.npz").symlink_to(tmp_path / "many.npz")
-    found = read(str(tmp_path / "sub"), SHAPE, 0.0, False)
-    assert found.names == ["A.PNG", "many.npz[0]", "many.npz[1]", "rgb.npz[0]"]
-    assert all(
-        np.array_equal(image[0], wanted) for image, wanted in zip(found.images, [ramp, ramp, ramp.T, ramp], strict=True)
-    )
+    assert found.names == ["sub/A.PNG", "sub/pages.tif[0]", "sub/pages.tif[1]"]
+    assert np.array_equal(found.images[:, 0], [ramp, ramp, ramp.T])
+    found = read(str(tmp_path / "many.npz"), SHAPE, 0.0, False)
+    assert found.names == ["many.npz[0]", "many.npz[1]"]
+    assert np.array_equal(found.images[:, 0], [ramp, ramp.T])
 
 
 def test_what_is_no_image_is_told_in_one_line(tmp_path):
@@ -119,120 +122,21 @@ def test_what_is_no_image_is_told_in_one_line(tmp_path):
     (tmp_path / "empty").mkdir()
     Image.fromarray(np.zeros((1, 999), np.uint8)).save(tmp_path / "thin.png")
     for name, words in {
-        "bad.png": "is a text file, but must be an image",
+        "bad.png": "is a text file, which is not read",
         "alpha.npz": "have an alpha channel",
         "none.npz": "there is no image in an array",
         "other.npz": "holds pictures: name the images",
         "table.csv": "all levels are 0: images without contrast",
-        "cut.png": "can't be read as an image",
+        "cut.png": "1 of 1 files are no readable images, cut.png",
         "empty": "no image in it",
         "missing": "no such file or folder",
-        "thin.png": "nothing is left",
+        "thin.png": "of which nothing is left",
     }.items():
         with pytest.raises(UserError, match=words) as error:
             only(tmp_path / name)
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match=r"task\.invert"):
         only(tmp_path / "bad.png", invert="maybe")
-
-
-def saved(array: np.ndarray, path) -> str:
-    """The path of an image file of an array, in the mode that Pillow gives its type."""
-    Image.fromarray(array).save(path)
-    return str(path)
-
-
-DEEP = {
-    # levels up to, type, what is white, or the words of the refusal
-    "mask of 0 and 1": (1, np.uint8, "has no level but 0 and 1"),
-    "digits of 0 to 16": (16, np.uint8, r"\(bytes\) is 16, in a.tif.*task.white=16, or 255"),
-    "percent": (100, np.uint8, "task.white=100, or 255"),
-    "bytes": (200, np.uint8, 255),
-    "16 bits": (65535, np.uint16, 65535),
-    "half of 16 bits": (40000, np.uint16, 65535),
-    "12 bits": (4095, np.uint16, "task.white=4095, or 65535"),
-    "10 bits": (900, np.uint16, "task.white=1023, or 65535"),
-    "8 bits in 16": (255, np.uint16, "task.white=255, or 65535"),
-    "8 bits in 32": (255, np.int32, 255),
-    "16 bits in 32": (65535, np.int32, 65535),
-    "12 bits in 32": (4095, np.int32, "task.white=4095"),
-    "24 bits": (2**24 - 1, np.int32, "task.white=16777215"),
-    "floats of 0 to 1": (1.0, np.float32, 1),
-    "floats of 0 to 0.9": (0.9, np.float32, 1),
-    "dark floats": (0.1, np.float32, "task.white=0.1, or 1"),
-    "floats of 0 to 16": (16.0, np.float32, "task.white=16, or 255"),
-    "floats of 0 to 255": (255.0, np.float32, 255),
-    "floats of 0 to 65535": (65535.0, np.float32, 65535),
-}
-
-
-@pytest.mark.parametrize("case", DEEP)
-def test_what_is_white_is_told_by_the_highest_level_or_asked(case, tmp_path, caplog):
-    high, kind, white = DEEP[case]
-    array = np.linspace(0, high, 28 * 28).reshape(28, 28)
-    array = (array if kind == np.float32 else array.round()).astype(kind)
-    path = saved(array, tmp_path / "a.tif")
-    if isinstance(white, str):
-        with pytest.raises(UserError, match=white):
-            only(path)
-        white = high
-    else:
-        found = only(path).astype(int)
-        assert np.abs(found - array * (255 / white)).max() <= 0.5 + 1e-3
-        assert (f"{white} is taken as white" in caplog.text) == (kind != np.uint8)
-    found = read(path, SHAPE, 0.0, False, white=float(white)).images[0].astype(int)
-    assert np.abs(found - array * (255 / white)).max() <= 0.5 + 1e-3
-    if high > 1:
-        with pytest.raises(UserError, match=r"above task\.white="):
-            read(path, SHAPE, 0.0, False, white=0.9 * high)
-
-
-@pytest.mark.parametrize(
-    ("array", "words"),
-    [
-        (np.linspace(-1, 1, 784).reshape(28, 28).astype(np.float32), "has levels from -1 to 1: shift and scale"),
-        (np.linspace(-9, 300, 784).reshape(28, 28).astype(np.int32), "has levels from -9 to 300: shift and scale"),
-        (np.full((28, 28), np.nan, np.float32), "no finite numbers"),
-        (np.full((28, 28), np.inf, np.float32), "no finite numbers"),
-    ],
-)
-def test_levels_that_are_none_are_refused(array, words, tmp_path):
-    with pytest.raises(UserError, match=words):
-        only(saved(array, tmp_path / "a.tif"))
-
-
-@pytest.mark.parametrize("mode", ["P", "LA", "RGB", "RGBA"])
-def test_a_mask_is_one_in_every_mode(mode, tmp_path):
-    Image.fromarray(np.eye(28, dtype=np.uint8)).convert(mode).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match="has no level but 0 and 1"):
-        only(tmp_path / "a.png")
-    found = read(str(tmp_path), SHAPE, 0.0, False, white=1).images[0, 0]
-    if mode in ("P", "RGB"):  # the others are not transparent, but could be
-        assert np.array_equal(found, 255 * np.eye(28))
-
-
-def test_bits_and_black_images_need_no_word(tmp_path, caplog):
-    Image.fromarray(np.eye(28, dtype=bool)).save(tmp_path / "bits.png")
-    Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "black.png")
-    found = read(str(tmp_path), SHAPE, 0.0, False).images
-    assert np.array_equal(found[0, 0], 255 * np.eye(28))
-    assert not found[1].any()
-    assert not caplog.text
-
-
-def test_dark_images_among_others_are_named(ramp, tmp_path, caplog):
-    for name, array in (("a", ramp), ("b", ramp // 8), ("c", ramp // 8)):
-        Image.fromarray(array).save(tmp_path / f"{name}.png")
-    assert np.array_equal(read(str(tmp_path), SHAPE, 0.0, False).images[1, 0], ramp // 8)
-    assert "no level of b.png and 1 others is above 64" in caplog.text
-
-
-def test_an_npz_file_has_a_range_too(tmp_path):
-    np.savez(tmp_path / "a.npz", images=np.resize(np.arange(17), (4, 28, 28)).astype(np.uint8))
-    with pytest.raises(UserError, match=r"task.white=16, or 255"):
-        only(tmp_path / "a.npz")
-    np.savez(tmp_path / "b.npz", images=np.random.default_rng(0).random((4, 28, 28)))
-    assert only(tmp_path / "b.npz").max() > 250
 
 
 @pytest.mark.parametrize("mode", ["LAB", "HSV", "YCbCr", "CMYK", "RGBX"])
@@ -245,12 +149,6 @@ def test_every_colour_space_comes_through(mode, channels):
     assert abs(int(found[0, 0, 0]) - 200) < 12
 
 
-@pytest.mark.parametrize("white", [0, -1, "bright", True, None, float("nan")])
-def test_white_is_a_number(white, ramp, tmp_path):
-    with pytest.raises(UserError, match=r"task\.white must be auto or a number above 0"):
-        read(saved(ramp, tmp_path / "a.png"), SHAPE, 0.0, False, white=white)
-
-
 def test_folders_are_no_images_and_tiffs_are(ramp, tmp_path):
     (tmp_path / "folder.png").mkdir()
     Image.fromarray(ramp).save(tmp_path / "a.tiff")
@@ -258,6 +156,7 @@ def test_folders_are_no_images_and_tiffs_are(ramp, tmp_path):
 
 
 def test_loose_images_are_left_out_of_classes_and_broken_files_are_all_named(ramp, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     for folder in ("good", "bad"):
         (tmp_path / folder).mkdir()
         saved(ramp, tmp_path / folder / "a.png")
@@ -265,8 +164,58 @@ def test_loose_images_are_left_out_of_classes_and_broken_files_are_all_named(ram
     found = read(str(tmp_path), SHAPE, 0.0, False)
     assert (found.names, found.classes) == (["bad/a.png", "good/a.png"], ("bad", "good"))
     assert found.labels.tolist() == [0, 1]
-    assert "outside the class folders are left out: 1 (loose.png)" in caplog.text
+    assert "1 image (loose.png) outside the class folders left out" in caplog.text
     for folder in ("good", "bad"):
         (tmp_path / folder / "b.png").write_text("no image")
-    with pytest.raises(UserError, match=r"2 of 4 files are no readable images, remove them: bad/b.png is .*; good/b"):
+    wanted = r"2 of 4 files are no readable images, bad/b.png \(.*\), good/b.*, or task.skip_broken=true leaves"
+    with pytest.raises(UserError, match=wanted):
         read(str(tmp_path), SHAPE, 0.0, False)
+    assert read(str(tmp_path), SHAPE, 0.0, False, skip_broken=True).names == ["bad/a.png", "good/a.png"]
+    assert "skipped: 2 of 4 files" in caplog.text
+
+
+def test_the_names_of_the_runs_arrays_are_tried_first(ramp, tmp_path):
+    np.savez(tmp_path / "a.npz", pics=[ramp, ramp.T], kind=["x", "y"])
+    known = Reading("pics", "kind")
+    assert read(str(tmp_path / "a.npz"), SHAPE, 0.0, False, known=known).classes == ("x", "y")
+    np.savez(tmp_path / "b.npz", pics=[ramp, ramp.T])
+    assert read(str(tmp_path / "b.npz"), SHAPE, 0.0, False, known=known).classes == ()
+    np.savez(tmp_path / "c.npz", images=[ramp], labels=["z"])
+    assert read(str(tmp_path / "c.npz"), SHAPE, 0.0, False, known=known).classes == ("z",)
+
+
+def test_every_form_of_a_data_set_is_read_and_what_was_done_is_said(ramp, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    for i, split in enumerate(("test", "val")):
+        for kind in ("good", "bad"):
+            (tmp_path / "own" / split / kind).mkdir(parents=True)
+            saved(np.rot90(ramp, i), tmp_path / "own" / split / kind / "a.png")
+    found = read(str(tmp_path / "own"), SHAPE, 0.0, False)
+    assert found.classes == ("bad", "good") and len(found.names) == 4
+    assert {Path(name).parts[0] for name in found.names} == {"test", "val"}
+    np.savez(tmp_path / "a.npz", x_train=[ramp], y_train=[0], x_test=[ramp.T], y_test=[1])
+    found = read(str(tmp_path / "a.npz"), SHAPE, 0.0, False)
+    assert (found.names, found.classes) == (["a.npz train[0]", "a.npz test[0]"], ("0", "1"))
+    (tmp_path / "color").mkdir()
+    Image.new("RGB", (56, 30), (255, 200, 0)).save(tmp_path / "color" / "a.png")
+    caplog.clear()
+    only(tmp_path / "color")
+    assert "1 images of 28 x 28, no classes" in caplog.text
+    assert "1 image in color made gray" in caplog.text
+    assert "30 x 56, fitted to 28 x 28" in caplog.text
+
+
+def test_images_are_inverted_and_scaled_as_those_of_the_run_were(tmp_path):
+    pixels = np.full((2, 28, 28), 6, np.uint8)
+    pixels[0, 5:9] = 16
+    pixels[1] = 12 - pixels[1] + np.eye(28, dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=pixels)
+    found = read(str(tmp_path / "a.npz"), SHAPE, 128.0, "auto", known=Reading(white=16, invert=True))
+    assert np.array_equal(found.images[:, 0], 255 - (pixels * (255 / 16)).round())
+    assert found.inverted.all()
+    mixed = np.where(np.arange(2)[:, None, None] == 0, 255 * np.eye(28), 200 * np.ones((28, 28))).astype(np.uint8)
+    np.savez(tmp_path / "b.npz", images=mixed)
+    found = read(str(tmp_path / "b.npz"), SHAPE, 100.0, "auto", known=Reading(white=16, invert="light"))
+    assert found.inverted.tolist() == [False, True]
+    assert np.array_equal(found.images[0, 0], mixed[0])  # levels above the run's white have their own
+    assert not read(str(tmp_path / "b.npz"), SHAPE, 100.0, False, known=Reading(invert=True)).inverted.any()

@@ -89,7 +89,7 @@ def test_a_folder_a_missing_file_and_a_zip_of_images(tmp_path):
     (tmp_path / "own").mkdir()
     assert "no image in it" in refusal(tmp_path / "own")
     (tmp_path / "own" / "a.png").write_bytes(pictured("PNG"))
-    assert "holds 1 images, too few" in refusal(tmp_path / "own")
+    assert "holds 1 images to train on, too few" in refusal(tmp_path / "own")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.write(tmp_path / "own" / "a.png", "a.png")
     assert "a zip archive of other files (a.png)" in refusal(tmp_path / "a.zip")
@@ -158,7 +158,7 @@ def test_a_size_that_only_the_archive_claims_is_not_believed(tmp_path):
         ({"images": np.resize(IMAGES, (40, 5, 8, 8))}, "neither 1 channel (grayscale) nor 3"),
         ({"images": IMAGES[:, :0]}, "there is no image in an array of the shape (40, 0, 6)"),
         ({"images": IMAGES[0, 0]}, "holds no images"),
-        ({"images": IMAGES[:9]}, "holds 9 images, too few to split 80/10/10"),
+        ({"images": IMAGES[:9]}, "holds 9 images to train on, too few to split 80/10/10"),
         ({"images": IMAGES.astype(np.uint16) * 16}, "levels from 0 to 4080 do not show what is white: data.white=4095"),
         ({"images": np.full((40, 8, 6), np.nan)}, "no finite numbers"),
         ({"images": (IMAGES.astype(np.float32) - 90) / 70}, "as standardised images have"),

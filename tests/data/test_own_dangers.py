@@ -85,11 +85,10 @@ def test_splits_and_labels_of_arrays_are_kept(form, tmp_path):
     assert kept(found) and found.classes == ("0", "1", "2")
 
 
-@pytest.mark.parametrize("name", ["label", "targets", "y", "Class"])
-def test_labels_of_another_usual_name_are_read_and_other_arrays_said(name, tmp_path):
-    found = images(savez(images=X, **{name: Y, "more": Y})(tmp_path))
-    assert found.classes == ("0", "1", "2")
-    assert "arrays that are not read: more" in found.notes
+def test_arrays_that_are_not_read_are_said(tmp_path):
+    unread = images(savez(images=X, label=Y)(tmp_path))
+    assert "arrays that are not read: label; data.labels=NAME reads labels" in unread.notes
+    assert "arrays that are not read: more" in images(savez(images=X, labels=Y, more=Y)(tmp_path)).notes
 
 
 def test_labels_of_one_file_are_not_given_to_another(tmp_path):
@@ -258,3 +257,42 @@ def test_the_first_row_does_not_decide_what_a_column_holds(parquet, tmp_path):
     parquet("a.parquet", [None, *X[1:]], Y.tolist())
     assert "1 of 60 files" in refusal(tmp_path / "a.parquet")
     assert len(label_of(images(tmp_path / "a.parquet", skip_broken=True))) == 59
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_rows_of_colors_are_read_in_the_order_in_which_they_are_smooth(last, tmp_path):
+    pixels = np.stack([np.outer(np.sin(np.arange(12) / 3 + i), np.cos(np.arange(10) / 3)) for i in range(20)])
+    colors = (127 + 120 * np.stack([pixels, -pixels, pixels**2], 1)).astype(np.uint8)
+    rows = (colors.transpose(0, 2, 3, 1) if last else colors).reshape(20, -1)
+    found = images(savez(images=rows)(tmp_path), shape=[3, 12, 10])
+    read = {image.tobytes() for split in found[3:6] for image in split.images}
+    assert read == {image.tobytes() for image in colors}
+    assert f"rows taken as {'(H, W, 3)' if last else '(3, H, W)'}" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"shape": [32, 32, 3]},
+            "data.shape=[32, 32, 3] is (C, H, W), of which C is 1 for gray",
+        ),
+        ({"labels": "foo"}, "data.labels=foo: the classes of a folder are its sub-folders"),
+        ({"images": "foo"}, "data.images=foo"),
+    ],
+)
+def test_options_that_a_folder_has_no_use_for_are_refused(options, message, tmp_path):
+    assert message in refusal(write_folder(tmp_path / "own"), **options)
+
+
+def test_files_of_masks_among_others_are_said(tmp_path):
+    own = write_folder(tmp_path / "own")
+    (own / "class 1" / "mask.png").write_bytes(png((X[0] > 99).astype(np.uint8)))
+    assert any(
+        note.startswith("1 files, such as class 1/mask.png, hold the levels 0 and 1") for note in images(own).notes
+    )
+
+
+def test_a_stray_file_beside_is_refused_with_the_reason_why_it_is_read(tmp_path):
+    write_files(tmp_path, {"train.npy": npy(X), "test.npy": b"junk"})
+    assert "it is read as the test images of train.npy: rename or move it" in refusal(tmp_path / "train.npy")

@@ -139,7 +139,7 @@ def test_folders_that_do_not_say_what_they_are(tmp_path):
     assert "the 12 images of test, which has no class folders, left out" in images(tmp_path / "c").notes
     write_folder(tmp_path / "d")
     (tmp_path / "d" / "loose.png").write_bytes(png(X[0]))
-    assert "1 image outside the class folders left out" in images(tmp_path / "d").notes
+    assert "1 image (loose.png) outside the class folders left out" in images(tmp_path / "d").notes
 
 
 def test_a_disk_without_images_is_not_searched_and_many_images_are_read(tmp_path, monkeypatch):

@@ -138,3 +138,21 @@ def test_hugging_face_parquet(tmp_path):
     assert len(images(tmp_path / "train-00000-of-00001.parquet").train.images) == 48
     (tmp_path / "train-00000-of-00001.parquet").write_bytes(b"PAR1" + bytes(50))
     assert "is damaged" in refusal(tmp_path)
+
+
+def test_a_shape_that_is_not_channels_first_is_told_the_order(tmp_path):
+    for shape in ([8, 8, 3], [2, 8, 8], [4, 8, 8]):
+        assert "is not (C, H, W), C being 1, or 3 of colors" in refusal(savez(images=X)(tmp_path), shape=shape)
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch):
+    write_folder(tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    assert "data.path is empty: give the path of a folder or of a file" in refusal("")
+
+
+def test_floats_just_above_255_are_of_0_to_255_and_signed_bytes_are_told_their_remedy(tmp_path):
+    wanted = images(savez(images=X, labels=Y)(tmp_path))
+    found = images(savez(images=np.where(X.max() == X, 255.001, X.astype(float)), labels=Y)(tmp_path))
+    assert found.train.images.max() == 255 and np.abs(found.train.images.astype(int) - wanted.train.images).max() < 9
+    assert "bytes with a sign: save images.view(np.uint8)" in refusal(savez(images=X.view(np.int8))(tmp_path))

@@ -8,13 +8,15 @@ import torch
 
 from src import build
 from src.config import memory
-from src.config.memory import check_training_memory, layers_of
+from src.config.layers import layers_of
+from src.config.memory import check_training_memory
 from src.config.options import check_run, to_plain_dict
-from src.models.networks import ConvEncoder
 from src.startup import as_user_errors
 from src.support.errors import UserError, is_memory_error
 from tests.helpers.command_lines import Outcome, run_case
 from tests.helpers.option_values import Case
+
+MODELS = ("conv", "gated_mlp", "mlp", "resnet")
 
 
 def start(command: str, folder: Path, *options: str) -> Outcome:
@@ -46,6 +48,9 @@ def start(command: str, folder: Path, *options: str) -> Outcome:
             ["model=conv", "model.encoder.channels=[4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4]"],
             ["model.encoder.channels=[4,4,"],
         ),
+        (["model=gated_mlp", "model.encoder.hidden=[2000000]"], ["model.encoder.hidden=[2000000]"]),
+        (["model=resnet", "model.encoder.channels=[4,90000]"], ["model.encoder.channels=[4,90000]"]),
+        (["model=conv", "model.encoder.channels=[90000]", "model.encoder.depth=2"], ["model.encoder.channels=[90000]"]),
         (["prior=vamp", "data.shape=[1,9000,9000]", "model.encoder.hidden=[1]", "model.decoder.hidden=[1]"], ["shape"]),
     ],
 )
@@ -58,7 +63,7 @@ def test_what_no_memory_holds_is_refused_at_composition(composed, small, options
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("options", [["model=conv"], ["model=mlp"], ["model=conv", "prior=vamp"]])
+@pytest.mark.parametrize("options", [[f"model={name}"] for name in MODELS] + [["model=conv", "prior=vamp"]])
 def test_networks_of_large_images_are_refused_before_they_are_made(composed, small, options, monkeypatch):
     monkeypatch.setattr(memory, "memory_of_machine", lambda: 25e9)
     cfg = composed(*small, *options, "data.shape=[1,1000,1000]")
@@ -67,18 +72,31 @@ def test_networks_of_large_images_are_refused_before_they_are_made(composed, sma
     check_training_memory(to_plain_dict(composed(*small, *options, "data.shape=[3,300,200]")))
 
 
-def test_the_weights_of_convolutions_are_counted(composed, small):
-    """Those of the layers next to the code are left out, as are biases."""
-    cfg = composed(*small, "model=conv", "data.shape=[3,30,21]")
-    layers = layers_of("encoder", to_plain_dict(cfg)["model"]["encoder"], [3, 30, 21])
-    encoder = ConvEncoder((3, 30, 21), 6, [16, 32], 256, "silu")
-    sizes = [weight.numel() for weight in encoder.parameters() if weight.dim() > 1]
-    assert [*layers.between, layers.at_image] == sizes[:-1]
-    shapes = []
-    for layer in (*encoder.convolutions, encoder.head[0]):
-        layer.register_forward_hook(lambda module, given, result: shapes.append(result[0].numel()))
-    encoder(torch.zeros(1, 3, 30, 21))
-    assert layers.outputs == [shapes[0], shapes[2], shapes[4]]
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["model=conv"],
+        ["model=conv", "model.encoder.depth=3", "model.encoder.channels=[4,5,6]"],
+        ["model=resnet", "model.encoder.depth=2", "model.encoder.channels=[4,5,6]"],
+        ["model=resnet", "model.encoder.channels=[4]"],
+        ["model=gated_mlp", "model.encoder.hidden=[7,6,5]"],
+        ["model=mlp", "model.encoder.hidden=[7,6,5]", "model.decoder.hidden=[4,3]"],
+    ],
+)
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_the_layers_of_a_network_are_counted(composed, small, options, part):
+    """All but the layer next to the code, normalisations, biases, and the decoder's output."""
+    cfg = composed(*small, *options, "data.shape=[3,30,21]")
+    layers = layers_of(part, to_plain_dict(cfg)["model"][part], [3, 30, 21])
+    network, sizes = getattr(build.vae(cfg), part), []
+    made = [layer for layer in network.modules() if hasattr(layer, "weight") and layer.weight.dim() > 1]
+    for layer in made:
+        layer.register_forward_hook(lambda module, given, result: sizes.append(result[0].numel()))
+    network(torch.zeros(1, 3, 30, 21) if part == "encoder" else torch.zeros(1, cfg.latent_dim))
+    weights = [layer.weight.numel() for layer in made]
+    del weights[-1 if part == "encoder" else 0], sizes[-1]
+    assert sorted([*layers.between, layers.at_image]) == sorted(weights)
+    assert sorted(layers.outputs) == sorted(sizes)
 
 
 def test_a_training_that_lacks_memory_ends_with_one_line(tmp_path, small):

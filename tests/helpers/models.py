@@ -30,6 +30,14 @@ LIKELIHOODS = {
     "logistic256": Logistic256,
 }
 
+# the options that make each network of conf/model small
+TINY_NETWORKS = {
+    "conv": ["model.encoder.channels=[3,4]", "model.encoder.hidden=5", "model.encoder.depth=2"],
+    "gated_mlp": ["model.encoder.hidden=[6,5]"],
+    "mlp": ["model.encoder.hidden=[6,6]", "model.decoder.hidden=[6,6]"],
+    "resnet": ["model.encoder.channels=[3,4]", "model.encoder.hidden=5", "model.encoder.depth=1"],
+}
+
 
 def linear_gaussian(
     pixels: int = 6,

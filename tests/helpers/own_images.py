@@ -96,3 +96,9 @@ def write(name: str, content: bytes | str) -> Callable[[Path], Path]:
         return top / name
 
     return write_one
+
+
+def saved(array: np.ndarray, path) -> str:
+    """The path of an image file of an array, in the mode that Pillow gives its type."""
+    Image.fromarray(array).save(path)
+    return str(path)

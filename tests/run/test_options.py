@@ -3,7 +3,18 @@
 import pytest
 from omegaconf import OmegaConf
 
-from src.run.options import as_text, differences, effective, flatten, part, repeats_in_group, repeats_or_follows
+from src.run.options import (
+    as_text,
+    differences,
+    effective,
+    flatten,
+    part,
+    repeats_in_group,
+    repeats_or_follows,
+    with_added_options,
+    without_added_options,
+)
+from src.sweeps.numbering import training_of
 
 
 def test_the_leaves_of_a_configuration_have_their_whole_names():
@@ -44,3 +55,19 @@ def test_the_effective_options_are_all_but_those_that_change_no_number(composed)
     assert effective(config) == expected
     moved = config["data"] | {"root": "/elsewhere", "source": config["data"]["source"] | {"root": "/elsewhere"}}
     assert effective(config | {"data": moved}) == expected
+
+
+def test_a_run_from_before_an_option_was_added_does_what_the_default_does(composed):
+    """Its configuration lacks `trainer.patience`, and `depth` of the convolutional networks."""
+    config = OmegaConf.to_container(composed("model=conv"), resolve=True)
+    before = OmegaConf.to_container(composed("model=conv"), resolve=True)
+    del before["trainer"]["patience"], before["model"]["encoder"]["depth"], before["model"]["decoder"]["depth"]
+    assert with_added_options(before) == with_added_options(config) == config
+    assert without_added_options(before) == without_added_options(config) == before
+    assert not differences([before, config], repeats_in_group)
+    assert training_of(before) == training_of(config)
+    deeper = OmegaConf.to_container(composed("model=conv", "model.encoder.depth=2"), resolve=True)
+    assert list(differences([before, deeper], repeats_in_group)) == ["model.encoder.depth"]
+    assert training_of(before) != training_of(deeper)
+    resnet = OmegaConf.to_container(composed("model=resnet", "model.encoder.depth=1"), resolve=True)
+    assert without_added_options(resnet)["model"] == resnet["model"]  # which always had the option

@@ -12,8 +12,8 @@ from src.build import open_run
 from src.data.image_files import UserImages, read
 from src.support.errors import UserError
 from src.support.statistics import flatten
-from src.tasks.anomaly.scores import detection, evaluate_scores, make_scores
-from src.tasks.anomaly.verdicts import find_truth, judge
+from src.tasks.anomaly.scores import auroc_interval, detection, evaluate_scores, make_scores
+from src.tasks.anomaly.verdicts import Truth, Verdicts, find_truth, judge, rates
 
 QUICK = ["task=anomaly", "task.samples=5", "task.steps=2", "task.scores=[-elbo,kl]", "task.invert=false"]
 INF = np.inf
@@ -142,8 +142,54 @@ def test_the_threshold_leaves_the_share_of_validation_images_below_it(caplog):
     infinite = judge(np.array([1.0, INF]), np.array([1.0, INF, INF]), 0.5)
     assert infinite.threshold == INF
     assert infinite.anomalous.tolist() == [False, True]
-    judge(np.ones(1), np.ones(3), 0.95)
-    assert "of 3 validation images the 95 % quantile is the highest" in caplog.text
+
+
+@pytest.mark.parametrize(("quantile", "needed"), [(0.95, 20), (0.9, 10), (0.99, 100), (0.5, 2), (0.8, 5)])
+def test_a_quantile_of_too_few_validation_images_gives_no_sound_verdict(quantile, needed, caplog):
+    assert judge(np.array([0.0, 9]), np.arange(needed) / needed, quantile).are_sound
+    assert not caplog.records
+    verdicts = judge(np.array([0.0, 9]), np.arange(needed - 1) / needed, quantile)
+    assert [verdicts.text(0), verdicts.text(1)] == ["normal?", "anomalous?"]
+    (said,) = caplog.messages
+    assert f"highest score of {needed - 1} validation images, which about 1 in {needed} normal images exceeds" in said
+    if needed > 2:
+        remedy = float(said.rpartition("task.quantile=")[2])
+        assert judge(np.array([0.0]), np.arange(needed - 1.0), remedy).are_sound
+
+
+def test_unsound_verdicts_are_marked_in_every_file(applied, finished, folder, caplog):
+    numbers, results = applied(finished, *QUICK, f"task.input={folder}", "task.quantile=0.99")
+    assert (numbers["verdicts"], numbers["validation images needed"]) == ("unsound", 100)
+    count = numbers["validation images"]
+    assert {row["verdict"] for row in rows(results / "scores.csv")} <= {"normal?", "anomalous?"}
+    assert {row["verdicts"] for row in rows(results / "classes.csv")} == {"unsound"}
+    assert "the verdicts are unsound" in caplog.text
+    assert f"highest score of {count} validation images" in caplog.text
+
+
+def test_rates_and_a_perfect_auroc_have_intervals_with_a_width():
+    separate = flatten(detection(np.arange(20.0), np.arange(20.0, 30)))
+    assert separate["auroc"] == separate["aupr"] == separate["auroc_high"] == 1
+    assert 0.8 < separate["auroc_low"] < 0.95
+    reverse = flatten(detection(np.arange(20.0, 30), np.arange(20.0)))
+    assert (reverse["auroc"], reverse["auroc_low"]) == (0, 0)
+    assert reverse["auroc_high"] == pytest.approx(1 - separate["auroc_low"])
+    tied = flatten(detection(np.zeros(20), np.zeros(20)))
+    assert tied["auroc_low"] == pytest.approx(1 - tied["auroc_high"]) and tied["auroc_low"] < 0.4
+    ten = Verdicts(np.ones(10, bool), 0.0, 0.95, 20)
+    rate = flatten(rates(ten, Truth(np.ones(10, bool), (), ("bad",))))
+    assert rate["true_positive_rate"] == rate["true_positive_rate_high"] == 1
+    assert rate["true_positive_rate_low"] == pytest.approx(0.7225, abs=1e-3)  # Wilson's
+
+
+def test_an_auroc_s_interval_holds_the_truth_in_most_samples():
+    random, held = np.random.default_rng(0), 0
+    for _ in range(200):
+        normal, anomalous = random.normal(size=15), random.normal(2.5, 1, size=8)  # the AUROC is 0.961
+        mean = (anomalous[:, None] > normal).mean()
+        interval = auroc_interval(mean, 15, 8)
+        held += interval.low <= 0.9615 <= interval.high
+    assert held >= 184  # 95 % of 200, less two standard deviations
 
 
 def test_an_image_at_the_top_of_a_folder_is_left_out(folder):

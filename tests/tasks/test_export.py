@@ -17,7 +17,7 @@ from src.models.vae import VAE
 from src.support.errors import UserError
 from src.support.statistics import flatten
 from src.tasks import export
-from tests.helpers.models import POSTERIORS
+from tests.helpers.models import POSTERIORS, TINY_NETWORKS
 from tests.helpers.project import python_block
 
 
@@ -143,8 +143,9 @@ def test_likelihoods_in_colour(likelihood, tmp_path):
     assert export.difference(export.Decoder(vae), z, path) <= 1e-5
 
 
-def test_padded_convolutions_are_exported(tmp_path):
-    vae = convolutional(shape=(3, 7, 5), strides=2)
+@pytest.mark.parametrize("model", [name for name in TINY_NETWORKS if name != "mlp"])  # which `finished` has
+def test_every_network_is_exported_for_images_of_any_size(model, composed, tmp_path):
+    vae = build.vae(composed(f"model={model}", *TINY_NETWORKS[model], "data.shape=[3,7,5]", "latent_dim=3")).eval()
     for module, file, example, names in (
         (export.Encoder(vae), "encoder.onnx", torch.rand(6, 3, 7, 5), ("images", ["mean", "scale"])),
         (export.Decoder(vae), "decoder.onnx", torch.randn(6, 3), ("codes", ["mean"])),

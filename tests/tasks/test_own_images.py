@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.text import Text
+from omegaconf import OmegaConf
 from PIL import Image
 
 from src.build import open_run
+from src.data.image_files import Reading
 from src.support.errors import UserError
 from src.tasks import walks
 from src.tasks.interpolate import choose_pairs
-from src.tasks.own_images import examples
+from src.tasks.own_images import examples, reading_of
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +109,15 @@ def test_images_of_a_user_are_traversed_and_inpainted(applied, finished, folder,
     assert np.isfinite(numbers["half/nll"])
     assert (results / "half.png").is_file()
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("data", "reading"),
+    [
+        ({"name": "mnist"}, Reading()),
+        ({"white": 16, "invert": True, "images": "x", "labels": "y"}, Reading("x", "y", 16, True)),
+        ({"white": "auto", "invert": "auto", "labels": "y.npy"}, Reading(invert="light")),
+    ],
+)
+def test_the_options_of_the_run_s_data_hold_for_a_user_s_images(data, reading):
+    assert reading_of(OmegaConf.create(data)) == reading

@@ -30,7 +30,7 @@ from src.tasks.anomaly.scores import (
     share_below,
 )
 from src.tasks.anomaly.sets import evenly_spread
-from src.tasks.anomaly.verdicts import LISTED, LONGEST, Truth, Verdicts, find_truth, judge, rates
+from src.tasks.anomaly.verdicts import LISTED, LONGEST, Truth, Verdicts, find_truth, images_for, judge, rates
 from src.tasks.own_images import own_picture_rows, prepare_own_images
 
 log = logging.getLogger(__name__)
@@ -70,10 +70,13 @@ def score_own_images(
 
     numbers: dict[str, Any] = {"images": len(prepared), "inverted": int(own.inverted.sum())}
     numbers |= {"anomalous": int(verdicts.anomalous.sum()), f"threshold of {first}": as_number(verdicts.threshold)}
+    numbers |= {"validation images": verdicts.count}
+    numbers |= {} if verdicts.are_sound else {"validation images needed": verdicts.fewest, "verdicts": "unsound"}
     numbers |= rates(verdicts, truth) if truth else {}
     for name in scores:
         numbers[name] = {"median of test": median(test[name]), "median of yours": median(yours[name])}
-        numbers[name]["yours above 95 % of test"] = (percentiles[name] > 95).mean()
+        if len(test[name]) >= images_for(0.95):
+            numbers[name]["yours above 95 % of test"] = (percentiles[name] > 95).mean()
     if truth and truth.anomalies:
         for name, values in yours.items():
             numbers[name] |= detection(values[~truth.anomalous], values[truth.anomalous])
@@ -101,6 +104,7 @@ def measure_classes(
         rows = own.labels == label
         row: dict[str, Any] = {"images": int(rows.sum()), "anomalous": int(verdicts.anomalous[rows].sum())}
         line = {"class": name, "truth": truth.kind(name) if truth else "", **row}
+        line |= {} if verdicts.are_sound else {"verdicts": "unsound"}
         if truth and name in truth.anomalies:
             separation = {each: detection(v[~truth.anomalous], v[rows]) for each, v in scores.items()}
             by_chance = {"aupr_chance": chance((~truth.anomalous).sum(), rows.sum())["aupr"]}

@@ -28,10 +28,12 @@ from src.models.draws import Draws
 from src.models.vae import VAE
 from src.support.console import stages
 from src.support.noise import Noise
-from src.support.statistics import Estimate
+from src.support.statistics import Estimate, Interval
 
 SCORES = ("-elbo", "nll", "recon", "kl", "regret", "complexity")
 BASELINES = ("mean_intensity", "png_size")
+Z95 = 1.959964  # standard errors of a normal distribution on either side that hold 95 % of it
+EDGE = 1e-9  # distance from 0 and 1 from which on an interval's end is searched
 DRAWS = 8  # codes of an image over which recon, the ELBO and the regret are averaged
 CHUNK = 125  # images at once: with the samples of `refine` they stay in the cache of a processor
 
@@ -199,31 +201,53 @@ def image_statistics(images: np.ndarray, binary: bool) -> dict[str, np.ndarray]:
     return {"mean_intensity": images.mean((1, 2, 3), dtype=float) / scale, "png_size": png_nats(images, binary)}
 
 
-def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float | Estimate]:
+def detection(normal: np.ndarray, anomalous: np.ndarray) -> dict[str, float | Estimate | Interval]:
     """Measure how well a score separates anomalies, the positive class, from normal images.
 
     Values that are not finite rank highest.
 
-    auroc: P(an anomaly scores above a normal image), ties counting half, with its standard error (DeLong et al., 1988)
+    auroc: P(an anomaly scores above a normal image), ties counting half, with its standard error (DeLong et al., 1988);
+        with a 95 % interval where that is 0, as for a perfect separation, or not known, of a single image
     aupr: average precision; chance gives the share of anomalies
     fpr95: the share of normal images that are flagged at the threshold that flags 95 % of the anomalies
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+    from sklearn.metrics import average_precision_score, roc_curve
 
     normal, anomalous = infinite_unless_finite(normal), infinite_unless_finite(anomalous)
     truth = np.repeat([0, 1], [len(normal), len(anomalous)])
     # only the order counts, and scikit-learn rejects infinite scores
     score = np.unique(np.concatenate([normal, anomalous]), return_inverse=True)[1]
     fpr, tpr, _ = roc_curve(truth, score, drop_intermediate=False)
-    se = None  # of a single image it is not known
+    auroc, se = float(share_below(anomalous, normal).mean()), 0.0
     if min(len(normal), len(anomalous)) > 1:
         pairs = ((normal, anomalous), (anomalous, normal))
         se = math.sqrt(sum(np.var(share_below(a, b), ddof=1) / len(a) for a, b in pairs))
     return {
-        "auroc": Estimate(roc_auc_score(truth, score), se),
-        "aupr": average_precision_score(truth, score),
-        "fpr95": fpr[np.argmax(tpr >= 0.95)],
+        "auroc": Estimate(auroc, se) if se else auroc_interval(auroc, len(normal), len(anomalous)),
+        "aupr": round(float(average_precision_score(truth, score)), 12),  # its sums are off by 1e-16
+        "fpr95": float(fpr[np.argmax(tpr >= 0.95)]),
     }
+
+
+def auroc_interval(auroc: float, normal: int, anomalous: int) -> Interval:
+    """The 95 % interval of an AUROC of so many images: the values from which it is 1.96 standard errors or less away.
+
+    The standard error is that of Hanley and McNeil (1982) at each value, not at the estimate, whose error is 0 for an
+    AUROC of 1 (Newcombe, 2006, method 5).
+    """
+    from scipy.optimize import brentq
+
+    mean_size = (normal + anomalous) / 2
+
+    def excess(value: float) -> float:
+        spread = (1 - value) / (2 - value) + value / (1 + value)
+        variance = value * (1 - value) * (1 + (mean_size - 1) * spread) / (normal * anomalous)
+        return (value - auroc) ** 2 - Z95**2 * variance
+
+    # 0 and 1 themselves solve the equation, too
+    low = brentq(excess, 0, min(auroc, 1 - EDGE)) if auroc > 0 else 0.0
+    high = brentq(excess, max(auroc, EDGE), 1) if auroc < 1 else 1.0
+    return Interval(auroc, low, high)
 
 
 def chance(normal: int, anomalous: int) -> dict[str, float]:

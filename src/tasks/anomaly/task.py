@@ -29,6 +29,7 @@ def anomaly(
     input: str | None,
     invert: Invert,
     white: White,
+    skip_broken: bool,
     scores: Annotated[Sequence[Literal["-elbo", "nll", "recon", "kl", "regret", "complexity"]], MinLen(1)],
     images: Several,
     samples: Count,
@@ -39,14 +40,14 @@ def anomaly(
     """Compare other images with at most `images` test images by anomaly scores: each of `scores` and the baselines.
 
     against: names of DATA and CORRUPTIONS, `held_out`, or `auto`; input: a file or a folder to score instead
-    invert, white: see read_own_images; normal: the classes of `input` that are no anomalies, or `auto`
+    invert, white, skip_broken: see read_own_images; normal: the classes of `input` that are no anomalies, or `auto`
     quantile: of the first score of validation images, above which an image of `input` is called anomalous
     Writes histograms.png, images.png, and scores.npz with arrays SET/SCORE (N,), or scores.csv and classes.csv of
     `input`. A score that is not finite is infinite in the files, and counted as `not_finite`.
     """
     functions = make_scores(scores, samples, steps)
     if input is not None:
-        own = read_own_images(run, input, invert, white)
+        own = read_own_images(run, input, invert, white, skip_broken)
         return score_own_images(run, folder, own, functions, images, normal, quantile)
     levels, prepared = (evenly_spread(each.images, images) for each in (run.data.source.test, run.data.test))
     sets = {"test": ImageSet(levels, prepared)} | make_sets(run, against, images)

@@ -1,6 +1,7 @@
 """A verdict on each image, normal or anomalous, and the truth about it where the user's images have classes."""
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from src.data.image_files import UserImages
 from src.figures.page import shorten
 from src.support.errors import UserError
-from src.support.statistics import estimate
+from src.support.statistics import share
 
 log = logging.getLogger(__name__)
 NORMAL = ("good", "normal", "ok", "inlier")  # names of classes that are normal unless the user says otherwise
@@ -19,20 +20,51 @@ NAMED, LONGEST = 10, 40  # classes that a message names, and the letters of a na
 
 class Verdicts(NamedTuple):
     """Whether each image is called anomalous, (N,): whether its score is above `threshold`, the `quantile` of the
-    scores of validation images, or not finite."""
+    scores of `count` validation images, or not finite."""
 
     anomalous: np.ndarray
     threshold: float
     quantile: float
+    count: int
+
+    @property
+    def fewest(self) -> int:
+        """The number of validation images that the quantile needs."""
+        return images_for(self.quantile)
+
+    @property
+    def are_sound(self) -> bool:
+        """Whether there are so many validation images."""
+        return self.count >= self.fewest
 
     @property
     def criterion(self) -> str:
         """What the threshold is, in words."""
-        return f"the {100 * self.quantile:g} % quantile of validation scores"
+        name = f"the {100 * self.quantile:g} % quantile"
+        if self.are_sound:
+            return f"{name} of validation scores"
+        return f"the highest of {self.count} validation scores, too few for {name}"
 
     def text(self, row: int) -> str:
-        """The verdict on an image, as a word."""
-        return "anomalous" if self.anomalous[row] else "normal"
+        """The verdict on an image, as a word; with a question mark where there are too few validation images."""
+        return ("anomalous" if self.anomalous[row] else "normal") + "?" * (not self.are_sound)
+
+    def fault(self) -> str:
+        """Why the verdicts are not sound, and the remedy; empty where they are."""
+        if self.are_sound:
+            return ""
+        highest = math.floor(100 * (1 - 1 / self.count) + 1e-9) / 100
+        lower = f", or task.quantile={highest:g}" if highest > 0 else ""
+        return (
+            f"unsound: the threshold is the highest score of {self.count} validation images, which about 1 in "
+            f"{self.count + 1} normal images exceeds: a {100 * self.quantile:g} % quantile needs {self.fewest} "
+            f"validation images{lower}"
+        )
+
+
+def images_for(quantile: float) -> int:
+    """The number of images from which on a quantile of their scores is not simply the highest one."""
+    return math.ceil(1 / (1 - quantile) - 1e-9)  # 1 - 0.9 is a bit less than 0.1
 
 
 class Truth(NamedTuple):
@@ -84,13 +116,14 @@ def judge(scores: np.ndarray, validation: np.ndarray, quantile: float) -> Verdic
 
     The threshold is the lowest validation score that at least the share `quantile` of them does not exceed.
     """
-    if len(validation) * (1 - quantile) < 1:
-        log.warning("of %d validation images the %g %% quantile is the highest", len(validation), 100 * quantile)
     threshold = float(np.quantile(validation, quantile, method="inverted_cdf"))
-    return Verdicts((scores > threshold) | ~np.isfinite(scores), threshold, quantile)
+    verdicts = Verdicts((scores > threshold) | ~np.isfinite(scores), threshold, quantile, len(validation))
+    if not verdicts.are_sound:
+        log.warning("the verdicts are %s", verdicts.fault())
+    return verdicts
 
 
 def rates(verdicts: Verdicts, truth: Truth) -> dict[str, Any]:
     """The share of the anomalies, and of the normal images, that are called anomalous."""
     shares = {"true_positive_rate": truth.anomalous, "false_positive_rate": ~truth.anomalous}
-    return {name: estimate(verdicts.anomalous[rows]) for name, rows in shares.items() if rows.any()}
+    return {name: share(verdicts.anomalous[rows]) for name, rows in shares.items() if rows.any()}
