@@ -171,13 +171,17 @@ def test_only_what_can_be_compared_has_a_best(capsys):
     make_run("runs/a", elbo=-90)
     make_run("runs/grey", elbo=300, likelihood="Gaussian")
     make_run("runs/other split", elbo=-10, images="0123456789")
+    given = make_run("runs/given the label", elbo=-20) / "config.yaml"
+    condition = {"condition": {"_target_": "src.models.conditions.Label"}}
+    given.write_text(yaml.safe_dump(yaml.safe_load(given.read_text()) | condition))
     code, out, err = command(capsys, "best")
     assert (code, out) == (1, "")
     assert "these runs can't be compared" in err
     chosen = [group.rpartition("(")[2].rstrip(")\n").split() for group in err.split("; ")]
-    assert len(chosen) == 3
+    assert len(chosen) == 4
     best = [command(capsys, "best", *words)[1] for words in chosen]
-    assert sorted(best) == ["outputs/runs/a\n", "outputs/runs/grey\n", "outputs/runs/other split\n"]
+    runs = ["a", "given the label", "grey", "other split"]
+    assert sorted(best) == [f"outputs/runs/{name}\n" for name in runs]
     (make_run("runs/unknown") / "config.yaml").unlink()
     table = command(capsys, "--sort", "elbo")[1]
     assert "\n\nothers:\noutputs/runs/unknown" in table

@@ -242,6 +242,8 @@ def check_edges(plan: Plan) -> DictConfig:
         raise UserError(f"{misread[0]}: a space is interval(0.5,8), range(2,33), choice(a,b), of numbers or names")
     if not dimensions:
         raise UserError("there is nothing to search: give an option a space, such as beta=interval(0.5,8)")
+    if any(each.option == "condition" for each in dimensions):
+        raise UserError("condition can't be searched: log p(x|y) and log p(x) can't be compared; fix it to one choice")
     first = [each.edges()[0] for each in dimensions]
     for i, each in enumerate(dimensions):
         for edge in each.edges():

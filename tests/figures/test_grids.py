@@ -19,6 +19,20 @@ def test_nearest_training_images_only_when_there(tmp_path):
     assert len(grids.samples(trace)[0].artists) == len(without.artists)
 
 
+def test_samples_of_a_conditional_model_are_a_row_for_each_class():
+    trace = make_trace(samples=9, classes=4)
+    trace.fixed["samples_labels"] = np.array([0, 0, 0, 1, 1, 2, 2, 3, 3])
+    figure, show = grids.samples(trace)
+    show(Moment(0))
+    words = [text.get_text() for text in figure.texts]
+    assert [word for word in words if word.startswith("class")] == [f"class {i}" for i in range(4)]
+    assert "mean of p(x | z, y), z from the prior" in words
+    assert any("ELBO given the label" in word for word in words)
+    shown, classes = grids.class_rows(trace.fixed["samples_labels"], 3, 8)
+    assert shown.tolist() == [[0, 1], [3, 4], [5, 6]]
+    assert classes.tolist() == [0, 1, 2]
+
+
 def test_worst_images_carry_their_elbo():
     trace = make_trace()
     figure, _ = grids.reconstructions(trace, worst=True)

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from src import build
 from src.run.automatic import choose_length, settle_options
+from src.run.class_names import class_names, plain_name
 from src.support.errors import UserError
 from tests.helpers.own_images import X, png, write_folder
 
@@ -91,3 +92,17 @@ def test_images_that_one_job_can_not_read_fail_that_job_alone(sweep, tmp_path, c
     assert "1 of 2 jobs finished" in said and "failed" in said and "1 of 60 files are no readable images" in said
     assert "1 of 60 files are no readable images" in sweep(*words, "data.path=bad", "beta=1,2", "sweep_name=other")
     assert not (tmp_path / "outputs" / "sweeps" / "other").exists()
+
+
+@pytest.mark.parametrize(("data", "count", "first"), [("mnist", 10, "0"), ("fashion_mnist", 10, "T-shirt")])
+def test_the_classes_of_a_known_data_set_need_no_images(composed, monkeypatch, data, count, first):
+    monkeypatch.setenv("DATA_ROOT", "/nowhere")
+    names = class_names(composed(f"data={data}", "condition=label"))
+    assert (len(names), names[0]) == (count, first)
+
+
+def test_labels_are_the_names_of_the_classes(composed, tmp_path):
+    cfg = composed("data=images", f"data.path={write_folder(tmp_path / 'own')}", "condition=label")
+    settle_options(cfg)
+    assert cfg.condition.labels == ["class 0", "class 1", "class 2"]
+    assert plain_name("a${oc.env:HOME}\n") == "a$ {oc.env:HOME}\\n"

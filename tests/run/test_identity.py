@@ -167,5 +167,10 @@ def test_a_new_option_at_its_default_keeps_the_fingerprint_of_a_job(composed):
     then = now.copy()
     OmegaConf.set_struct(then, False)
     del then.data["white"], then.data.source["white"]
-    assert fingerprint(then) == fingerprint(now)
+    for old in (None, "absent"):
+        then.condition = None
+        if old == "absent":
+            del then.condition
+        assert fingerprint(then) == fingerprint(now)
     assert fingerprint(composed("data=npz", "data.path=a.npz", "data.white=16")) != fingerprint(now)
+    assert fingerprint(composed("data=npz", "data.path=a.npz", "condition=label")) != fingerprint(now)

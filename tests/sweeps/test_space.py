@@ -79,6 +79,7 @@ def test_a_space_is_what_hydra_understands(word, method, arguments):
         (["name=x", "beta=interval(2,1)"], "the end must be above the start"),
         (["name=x", "latent_dim=range(4,4)"], "nothing in that range"),
         (["name=x", "beta=interval(1,2)", "beta=4"], "beta is given twice"),
+        (["name=x", "condition=choice(none,label)"], "condition can't be searched"),
         (["name=x", *SPACE, "trainer.devices=2"], "one process a trial"),
         (["name=x", *SPACE, "trainer=ddp"], "one process a trial"),
         (["name=x", *SPACE, "hydra.run.dir=y"], "hydra.run.dir=y: trials are in outputs/sweeps/NAME/NUMBER"),

@@ -10,6 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from src import build
+from src.config.options import check_run
 from src.evaluation import samplers
 from src.evaluation.labels import SAMPLES, infer_labels, log_likelihoods, log_prior
 from src.inference.labels import log_marginal
@@ -76,6 +77,13 @@ def test_images_without_labels_are_refused(run, tmp_path):
     with pytest.raises(UserError, match="condition=label needs images of two classes or more, and npz has no labels"):
         run("condition=label", f"data.path={tmp_path}/plain.npz", "data.shape=[1,8,8]")
     assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.parametrize("own", ["gaussian", "flow"])
+def test_a_prior_that_would_be_ignored_is_refused(composed, own):
+    with pytest.raises(UserError, match=f"condition.prior={own} replaces prior=vamp, which would be ignored"):
+        check_run(composed("condition=label", f"condition.prior={own}", "prior=vamp"))
+    check_run(composed("condition=label", "prior=vamp"))
 
 
 def test_all_classes_but_one_excluded_are_refused(run):
