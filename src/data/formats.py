@@ -13,7 +13,6 @@ from zipfile import BadZipFile, ZipFile
 HEAD = 1 << 16  # bytes at the beginning of a file that are read to recognise it
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 SAVE = 'np.savez("my.npz", images=images)'
-TO_ARRAY = 'np.asarray(Image.open(file).convert("L").resize((28, 28)))'
 UNPACK: dict[bytes, tuple[str, Callable]] = {
     b"\x1f\x8b": ("gzip", gzip.open),
     b"BZh": ("bzip2", bz2.open),
@@ -85,7 +84,7 @@ def archive_format(path: Path) -> Format | None:
         few = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         return Format(
             f"a zip archive of other files ({few})",
-            f"unpack it; images = np.stack([{TO_ARRAY} for file in files]); {SAVE}",
+            "unpack it and give its folder",
         )
     return None
 

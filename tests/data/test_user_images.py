@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -161,3 +162,9 @@ def test_floats_just_above_255_are_of_0_to_255_and_signed_bytes_are_told_their_r
 def test_images_in_several_classes_are_counted(tmp_path):
     twice = savez(images=np.concatenate([X, X[:7]]), labels=np.concatenate([Y, (Y[:7] + 1) % 3]))(tmp_path)
     assert "7 images are in several classes" in images(twice).notes
+
+
+def test_an_archive_of_images_is_refused_with_the_remedy(tmp_path):
+    with ZipFile(tmp_path / "pics.zip", "w") as archive:
+        archive.writestr("cat/0.png", png(X[0]))
+    assert refusal(tmp_path / "pics.zip").endswith("which is not read: unpack it and give its folder")
