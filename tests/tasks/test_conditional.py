@@ -10,6 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from src import build
+from src.config.choices import choices
 from src.config.options import check_run
 from src.evaluation import samplers
 from src.evaluation.labels import SAMPLES, infer_labels, log_likelihoods, log_prior
@@ -34,7 +35,7 @@ OPTIONS += [
     "callbacks.recorder.images=20",
     "callbacks.recorder.samples=5",
 ]
-OF_TEST = (None, "auto", "auto")  # no images of a user's own
+OF_TEST = (None, "auto", "auto", False)  # no images of a user's own
 CLASSES = ["0", "1", "2", "3"]
 
 
@@ -77,6 +78,19 @@ def test_images_without_labels_are_refused(run, tmp_path):
     with pytest.raises(UserError, match="condition=label needs images of two classes or more, and npz has no labels"):
         run("condition=label", f"data.path={tmp_path}/plain.npz", "data.shape=[1,8,8]")
     assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.parametrize("network", sorted(choices("model")))
+def test_every_network_takes_labels(composed, network):
+    """A step on noise trains both networks and the condition, and the encoder's first layer sees one channel more."""
+    cfg = composed(f"model={network}", "condition=label", "condition.labels=[a,b,c]", "latent_dim=3")
+    vae = build.module(cfg, []).vae
+    y = torch.tensor([0, 2])
+    terms = vae.given(y).draw(torch.rand(2, 1, 28, 28).round(), torch.randn(1, 2, 3))
+    (terms.recon() + terms.kl("closed")).sum().backward()
+    assert vae.condition.images.grad[y].flatten(1).any(1).all()
+    other = vae.given(y.flip(0)).decode(terms.z).mean
+    assert not torch.equal(other, terms.px.mean)
 
 
 @pytest.mark.parametrize("own", ["gaussian", "flow"])
