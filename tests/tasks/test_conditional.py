@@ -66,6 +66,7 @@ def test_samples_of_a_training_are_equally_many_of_each_class(conditional):
     assert trace.frames["samples_mean"].shape[1] == 24
 
 
+@pytest.mark.slow
 def test_a_run_that_is_resumed_has_the_weights_of_one_that_was_not(run, resume, tmp_path):
     options = ("condition=label", "condition.prior=gaussian")
     straight = run(*options, "trainer.max_epochs=3", "lr_schedule=constant", folder="straight")
@@ -97,7 +98,10 @@ def test_every_network_takes_labels(composed, network):
 def test_a_prior_that_would_be_ignored_is_refused(composed, own):
     with pytest.raises(UserError, match=f"condition.prior={own} replaces prior=vamp, which would be ignored"):
         check_run(composed("condition=label", f"condition.prior={own}", "prior=vamp"))
-    check_run(composed("condition=label", "prior=vamp"))
+    cfg = composed("condition=label", "prior=vamp")
+    check_run(cfg)
+    assert " prior=vamp condition=label on " in cfg.title
+    assert f" condition=label condition.prior={own} on " in composed("condition=label", f"condition.prior={own}").title
 
 
 def test_all_classes_but_one_excluded_are_refused(run):
