@@ -109,6 +109,11 @@ def test_all_classes_but_one_excluded_are_refused(run):
         run("condition=label", "data.exclude_labels=[0,1,2]")
 
 
+def test_labels_of_other_images_are_refused(run):
+    with pytest.raises(UserError, match=r"condition.labels are 3 names, but \w+ has 4 classes: leave it out"):
+        run("condition=label", "condition.labels=[a,b,c]")
+
+
 def test_an_evaluation_names_what_is_given_the_label(applied, conditional, opened):
     few = ("task.samples=20", "task.tight_images=5", "task.images=30", "task.sample_quality=false")
     numbers = flatten(applied(conditional, "task=evaluate", *few)[0])
