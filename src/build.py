@@ -136,13 +136,21 @@ def data(
     if tuple(cfg.data.shape) != shape:
         raise UserError(f"data.shape={list(cfg.data.shape)}, but the images of {images.name} are {list(shape)}")
     images = exclude_labels(images, cfg.data.exclude_labels, by_place)
-    if vae.condition is not None and len(np.unique(images.train.labels)) < 2:
-        name = option_name(cfg.condition._target_)
-        raise UserError(f"condition={name} needs training images of two classes or more: leave it out")
+    if vae.condition is not None:
+        check_labels(images, vae.condition.labels)
     try:
         return ImageData(images, pixels, cfg.data.batch_size, cfg.seed, with_test)
     except (TypeError, ValueError) as error:
         raise UserError(f"data: {error}") from error
+
+
+def check_labels(images: Images, labels: Sequence[str]) -> None:
+    """Raise UserError unless a conditional model has a label for each class of the images, two of which train it."""
+    if len(labels) != len(images.classes):
+        found = f"{images.name} has {len(images.classes)} classes"
+        raise UserError(f"condition.labels are {len(labels)} names, but {found}: leave it out")
+    if len(np.unique(images.train.labels)) < 2:
+        raise UserError("condition=label needs training images of two classes or more: leave it out")
 
 
 def module(cfg: DictConfig, overrides: list[str]) -> VAEModule:

@@ -32,7 +32,9 @@ def title_of_parts(*, _root_: DictConfig) -> str:
     choices = {group: option_name(_root_[group]._target_) for group in PLAIN}
     others = [f" {group}={name}" for group, name in choices.items() if name != PLAIN[group]]
     condition = OmegaConf.select(_root_, "condition._target_")  # null, or of an earlier version, without it
-    return "".join([*own, *others, *([f" condition={option_name(condition)}"] if condition else [])])
+    others += [f" condition={option_name(condition)}"] if condition else []
+    prior = OmegaConf.select(_root_, "condition.prior") or "none"
+    return "".join([*own, *others, *([f" condition.prior={prior}"] if prior != "none" else [])])
 
 
 def images_name(*, _root_: DictConfig) -> str:

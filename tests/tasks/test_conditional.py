@@ -10,6 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from src import build
+from src.config.choices import choices
 from src.config.options import check_run
 from src.evaluation import samplers
 from src.evaluation.labels import SAMPLES, infer_labels, log_likelihoods, log_prior
@@ -34,7 +35,7 @@ OPTIONS += [
     "callbacks.recorder.images=20",
     "callbacks.recorder.samples=5",
 ]
-OF_TEST = (None, "auto", "auto")  # no images of a user's own
+OF_TEST = (None, "auto", "auto", False)  # no images of a user's own
 CLASSES = ["0", "1", "2", "3"]
 
 
@@ -65,6 +66,7 @@ def test_samples_of_a_training_are_equally_many_of_each_class(conditional):
     assert trace.frames["samples_mean"].shape[1] == 24
 
 
+@pytest.mark.slow
 def test_a_run_that_is_resumed_has_the_weights_of_one_that_was_not(run, resume, tmp_path):
     options = ("condition=label", "condition.prior=gaussian")
     straight = run(*options, "trainer.max_epochs=3", "lr_schedule=constant", folder="straight")
@@ -79,16 +81,37 @@ def test_images_without_labels_are_refused(run, tmp_path):
     assert not list((tmp_path / "run").iterdir())
 
 
+@pytest.mark.parametrize("network", sorted(choices("model")))
+def test_every_network_takes_labels(composed, network):
+    """A step on noise trains both networks and the condition, and the encoder's first layer sees one channel more."""
+    cfg = composed(f"model={network}", "condition=label", "condition.labels=[a,b,c]", "latent_dim=3")
+    vae = build.module(cfg, []).vae
+    y = torch.tensor([0, 2])
+    terms = vae.given(y).draw(torch.rand(2, 1, 28, 28).round(), torch.randn(1, 2, 3))
+    (terms.recon() + terms.kl("closed")).sum().backward()
+    assert vae.condition.images.grad[y].flatten(1).any(1).all()
+    other = vae.given(y.flip(0)).decode(terms.z).mean
+    assert not torch.equal(other, terms.px.mean)
+
+
 @pytest.mark.parametrize("own", ["gaussian", "flow"])
 def test_a_prior_that_would_be_ignored_is_refused(composed, own):
     with pytest.raises(UserError, match=f"condition.prior={own} replaces prior=vamp, which would be ignored"):
         check_run(composed("condition=label", f"condition.prior={own}", "prior=vamp"))
-    check_run(composed("condition=label", "prior=vamp"))
+    cfg = composed("condition=label", "prior=vamp")
+    check_run(cfg)
+    assert " prior=vamp condition=label on " in cfg.title
+    assert f" condition=label condition.prior={own} on " in composed("condition=label", f"condition.prior={own}").title
 
 
 def test_all_classes_but_one_excluded_are_refused(run):
     with pytest.raises(UserError, match="condition=label needs training images of two classes or more"):
         run("condition=label", "data.exclude_labels=[0,1,2]")
+
+
+def test_labels_of_other_images_are_refused(run):
+    with pytest.raises(UserError, match=r"condition.labels are 3 names, but \w+ has 4 classes: leave it out"):
+        run("condition=label", "condition.labels=[a,b,c]")
 
 
 def test_an_evaluation_names_what_is_given_the_label(applied, conditional, opened):

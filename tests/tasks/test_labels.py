@@ -9,7 +9,7 @@ from src.tasks.interpolate import interpolate
 from src.tasks.traverse import traverse
 from tests.helpers.labelled import with_labels
 
-OF_TEST = (None, "auto", "auto")  # no images of a user's own
+OF_TEST = (None, "auto", "auto", False)  # no images of a user's own
 TASKS = {
     "interpolate": lambda run, folder: interpolate(run, folder, 1, [[0, 1]], 3, "linear", *OF_TEST),
     "traverse": lambda run, folder: traverse(run, folder, 0, 2, 1, *OF_TEST),

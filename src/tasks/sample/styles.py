@@ -23,7 +23,8 @@ def styles(run: Run) -> Figure:
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
         torch.manual_seed(Noise(run.seed).at("styles").seed)
         z = vae.given(y).sample_codes(COLUMNS)
-    caption = f"means of p(x | z, y), a row for each class y{more(run)}: in a column the same code z from the prior"
+    same = "the same noise of p(z | y)" if run.vae.condition.has_prior else "the same code z from the prior"
+    caption = f"means of p(x | z, y), a row for each class y{more(run)}: in a column {same}"
     return sheet(run.config.title, caption, relabel(run, z, y, labels))
 
 
@@ -36,7 +37,8 @@ def transfer(run: Run) -> Figure:
     z = run.vae.given(batch.y).embed(batch.x)
     images = [*source.picture_rows(rows).items(), *relabel(run, z, batch.y, labels)]
     classes = [run.data.source.classes[label] for label in batch.y.tolist()]
-    caption = f"the code z of a test image, decoded with the label of each class{more(run)}; beneath, the image's own"
+    code = "noise of p(z | y)" if run.vae.condition.has_prior else "code z"
+    caption = f"the {code} of a test image, decoded with the label of each class{more(run)}; beneath, the image's own"
     return sheet(run.config.title, caption, images, classes)
 
 
