@@ -128,8 +128,8 @@ def test_a_diverged_training_says_so(run):
         ),
         (["data.binarize=sometimes"], "data.binarize must be auto or dynamic or none"),
         (["data.white=9"], r"the levels go up to .*, above data\.white=9"),
-        (["data.batch_size=0"], "batch_size must be a whole number, 1 or more, got 0"),
-        (["data.batch_size=few"], "batch_size must be a whole number, 1 or more, got few"),
+        (["data.batch_size=0"], "batch_size must be a whole number, 1 or more or auto, got 0"),
+        (["data.batch_size=few"], "batch_size must be a whole number, 1 or more or auto, got few"),
         (["model.encoder.activation=swish"], "model.encoder.activation must be relu or .*, got swish"),
         (
             ["likelihood=gaussian", "likelihood.sigma=0"],
