@@ -64,7 +64,9 @@ def test_training(command, options, tmp_path):
     for i, image in enumerate(np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)):
         (folder := Path("my_images") / ("cats", "dogs")[i % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{i}.png")
-    command(*options, *SMALL["model=conv" in options :])
+    # the replaced MNIST has four classes
+    labels = ["condition.labels=['1','4','7','9']"] if "condition=label" in options else []
+    command(*options, *labels, *SMALL["model=conv" in options :])
     (metrics,) = tmp_path.glob("outputs/runs/*/metrics.json")
     likelihood = json.loads(metrics.read_text())["likelihood"]
     assert likelihood == {"gaussian": "Gaussian", "continuous_bernoulli": "ContinuousBernoulli"}.get(

@@ -58,11 +58,12 @@ def test_the_effective_options_are_all_but_those_that_change_no_number(composed)
 
 
 def test_a_run_from_before_an_option_was_added_does_what_the_default_does(composed):
-    """Its configuration lacks `trainer.patience`, and `depth` of the convolutional networks."""
+    """Its configuration lacks `trainer.patience`, `model.start`, the `depth` of convolutions, and `condition`."""
     config = OmegaConf.to_container(composed("model=conv"), resolve=True)
     before = OmegaConf.to_container(composed("model=conv"), resolve=True)
     del before["trainer"]["patience"], before["model"]["encoder"]["depth"], before["model"]["decoder"]["depth"]
-    assert with_added_options(before) == with_added_options(config) == config
+    del before["model"]["start"], before["condition"]
+    assert with_added_options(before) | {"condition": {}} == with_added_options(config) == config
     assert without_added_options(before) == without_added_options(config) == before
     assert not differences([before, config], repeats_in_group)
     assert training_of(before) == training_of(config)
@@ -70,4 +71,4 @@ def test_a_run_from_before_an_option_was_added_does_what_the_default_does(compos
     assert list(differences([before, deeper], repeats_in_group)) == ["model.encoder.depth"]
     assert training_of(before) != training_of(deeper)
     resnet = OmegaConf.to_container(composed("model=resnet", "model.encoder.depth=1"), resolve=True)
-    assert without_added_options(resnet)["model"] == resnet["model"]  # which always had the option
+    assert without_added_options(resnet)["model"]["encoder"] == resnet["model"]["encoder"]  # which always had the option
