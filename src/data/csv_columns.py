@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPLITS = ("usage", "split", "subset", "partition")  # names of the column of splits
+SAMPLE = 1000  # rows by which columns are told
 COMMON = 0.95  # share of one value in a column, from which on it is the border of images rather than labels
 
 
@@ -133,8 +134,10 @@ def first_or_last(rows: "pd.DataFrame", places: Sequence[int], option: str) -> i
     few, many = sorted((first, last), key=distinct.__getitem__)
     if fitting and 2 < distinct[few] <= distinct[many] / 2:
         return few
-    if not fitting and distinct[few] == 1:
-        return many if distinct[many] > 1 else first
+    if distinct[many] == 1:
+        return first
+    if not fitting and distinct[few] == 1 and len(rows) < SAMPLE - 1:  # of the whole file, not of its first class
+        return many
     raise UserError(
         f"{option}: labels may be in the first or in the last column: data.labels={first} or data.labels={last}"
     )

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from src.data.csv_columns import Columns, columns_of, is_header, some
+from src.data.csv_columns import SAMPLE, Columns, columns_of, is_header, some
 from src.data.folders import SPLIT_NAMES
 from src.data.formats import is_number
 from src.data.layouts import LABELS
@@ -23,7 +23,6 @@ SPLIT_WORDS = SPLIT_NAMES | {"training": "train", "publictest": "val", "privatet
 MISSING = ("", "nan", "NaN")  # cells without a value
 LONGEST_LINE = 50_000_000  # characters
 LARGEST = 4_000_000_000  # characters of a table; gzip could make more of a small file
-SAMPLE = 1000  # rows by which columns are told
 
 
 class Table(NamedTuple):

@@ -118,6 +118,14 @@ def test_other_text_is_refused_with_its_remedy(content, text, tmp_path):
     assert re.search(text, refusal(tmp_path / "a.csv"))
 
 
+def test_labels_in_their_order_are_not_taken_for_a_border(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (1500, 16))
+    pixels[:, -1] = np.arange(1500) % 300 == 0  # the corner of images, nearly always black
+    lines = [",".join(map(str, [label, *row])) for label, row in zip(np.arange(1500) // 1200, pixels, strict=True)]
+    assert "data.labels=0 or data.labels=16" in refusal(table(*lines)(tmp_path))
+    assert images(tmp_path / "a.csv", labels="0").classes == ("0", "1")
+
+
 def test_a_table_whose_labels_can_not_be_told_is_refused(tmp_path):
     binary = (X > 127).astype(int).reshape(60, 64)
     binary[:, 0], label = np.arange(60) % 2, np.arange(60) // 30

@@ -71,4 +71,6 @@ def test_a_run_from_before_an_option_was_added_does_what_the_default_does(compos
     assert list(differences([before, deeper], repeats_in_group)) == ["model.encoder.depth"]
     assert training_of(before) != training_of(deeper)
     resnet = OmegaConf.to_container(composed("model=resnet", "model.encoder.depth=1"), resolve=True)
-    assert without_added_options(resnet)["model"]["encoder"] == resnet["model"]["encoder"]  # which always had the option
+    assert (
+        without_added_options(resnet)["model"]["encoder"] == resnet["model"]["encoder"]
+    )  # which always had the option
