@@ -63,7 +63,7 @@ class Listing(NamedTuple):
 def absolute_path(text: str, option: str) -> Path:
     """The path that an option names, from the root. Raises UserError where it names none."""
     if not str(text).strip():
-        raise UserError(f"{option} is empty: give a path")
+        raise UserError(f"{option} is empty: give the path of a folder or of a file")
     try:
         return Path(text).expanduser().absolute()
     except (RuntimeError, TypeError) as error:  # `~` of nobody
@@ -72,8 +72,6 @@ def absolute_path(text: str, option: str) -> Path:
 
 def existing_path(text: str, option: str) -> Path:
     """The path of the file or the folder that an option names. Raises UserError where there is none."""
-    if not str(text).strip():
-        raise UserError(f"{option} is empty: give the path of a folder or of a file")
     path = absolute_path(text, option)
     try:
         if path.exists():

@@ -37,18 +37,8 @@ LABEL_NAMES = (
     *((old, new + old[1:]) for old in ("x_", "X_", "x.", "X.") for new in "yY"),
     *((old, old[0] + new + old[2:]) for old in ("_x.", "_X.", "_x_", "_X_") for new in "yY"),
 )
-LABELS = (
-    "label",
-    "labels",
-    "class",
-    "classes",
-    "target",
-    "targets",
-    "y",
-    "digit",
-    "emotion",
-    "fine_label",
-)  # of arrays and columns
+# of arrays and columns
+LABELS = ("label", "labels", "class", "classes", "target", "targets", "y", "digit", "emotion", "fine_label")
 NONE = "none"  # data.labels=none: labels are not read
 
 
