@@ -21,7 +21,8 @@ SPLIT_NAMES = {
 }
 WORDS = re.compile(r"[\W_]+")
 NAMED = 4  # suffixes that a note names
-HIDDEN = (".", "__MACOSX")  # how names begin of what the system or an editor keeps beside images
+# how names begin of what the system or an editor keeps beside images, and of what src/data/metadata.py reads
+HIDDEN = (".", "__MACOSX", "metadata.csv")
 DEEPEST = 50  # folders within one another
 MOST_OTHERS = 20_000  # files that are looked at before the first image is found
 WHOLE = "all"  # the part of a collection that has no splits

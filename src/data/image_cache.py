@@ -15,6 +15,7 @@ import numpy as np
 
 from src.data.folders import SUFFIXES, find_images
 from src.data.layouts import all_files
+from src.data.metadata import metadata_files
 from src.data.sources import Split
 from src.support.files import cache_folder, write_to_cache
 
@@ -71,6 +72,8 @@ def store(top: Path, options: Mapping[str, Any], content: Content) -> None:
 def entry_of(top: Path, options: Mapping[str, Any]) -> Path:
     """The file of the cache for the images at a path."""
     files = list(find_images(top, (*SUFFIXES, ".parquet"))) if top.is_dir() else all_files(top, options["labels"])
+    if top.is_dir():
+        files += metadata_files(top, files)
     digest = hashlib.sha256(
         repr((VERSION, str(top), sorted(options.items(), key=str))).encode("utf-8", "surrogateescape")
     )

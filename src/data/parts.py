@@ -14,9 +14,11 @@ from src.data.folders import SUFFIXES, WHOLE, count_images, find_images, list_fo
 from src.data.formats import Format, detect_format
 from src.data.layouts import NONE
 from src.data.levels import choose_scaling, to_bytes
+from src.data.metadata import metadata_labels
 from src.data.parquet_files import files_of_splits, read_parquet
 from src.data.raster import fit_to_shape
 from src.support.errors import UserError
+from src.support.texts import natural_key
 
 
 class Parts(NamedTuple):
@@ -86,8 +88,14 @@ def read_folder(top: Path, asked: Asked) -> Parts:
             part: [Encoded(str(path.relative_to(top)), path) for path in paths] for part, paths in listing.parts.items()
         }
         known = {} if asked.labels == NONE else listing.labels
+        classes = listing.classes
+        if asked.labels != NONE and not any(known.values()):
+            known = {part: metadata_labels(top, paths, asked.option) for part, paths in listing.parts.items()}
+            classes = tuple(sorted({label for each in known.values() for label in each or ()}, key=natural_key))
         labels = {part: np.array(each) if (each := known.get(part)) else None for part in listing.parts}
-        return decode_album(Album(files, labels, listing.classes or None), listing.notes, asked)
+        kept = labelled_parts(labels, asked.option, listing.notes)
+        album = Album({part: files[part] for part in kept}, {part: labels[part] for part in kept}, classes or None)
+        return decode_album(album, listing.notes, asked)
     notes: list[str] = []
     tables = files_of_splits(top, list(find_images(top, (".parquet",))), asked.option, notes)
     return read_parquet_parts(tables, notes, asked)

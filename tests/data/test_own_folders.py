@@ -149,3 +149,40 @@ def test_a_disk_without_images_is_not_searched_and_many_images_are_read(tmp_path
     for i in range(20):
         (tmp_path / f"{i}.txt").touch()
     assert "no image is among its first 10 files" in refusal(tmp_path)
+
+
+def write_metadata(top, rows, column="label"):
+    top.mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(X):
+        (top / f"{i}.png").write_bytes(png(image))
+    (top / "metadata.csv").write_text("\n".join([f"file_name,{column}", *rows]))
+
+
+def test_labels_in_hugging_faces_metadata_are_read(tmp_path):
+    write_metadata(tmp_path / "own", [f"{i}.png,class {10 * label}" for i, label in enumerate(Y)])
+    found = images(tmp_path / "own")
+    assert found.classes == ("class 0", "class 10", "class 20")
+    labels = {image.tobytes(): label for split in found[3:6] for image, label in zip(*split, strict=True)}
+    assert labels == {image.tobytes(): label for image, label in zip(X, Y, strict=True)}
+    assert images(tmp_path / "own", labels="none").classes == ("all",)
+    write_metadata(tmp_path / "splits" / "train", [f"{i}.png,{label}" for i, label in enumerate(Y)])
+    write_metadata(tmp_path / "splits" / "test", [f"{i}.png,{label}" for i, label in enumerate(Y)])
+    found = images(tmp_path / "splits")
+    assert found.classes == ("0", "1", "2") and np.array_equal(np.bincount(found.test.labels), np.bincount(Y))
+
+
+def test_metadata_without_labels_or_with_gaps(tmp_path):
+    write_metadata(tmp_path / "own", [f"{i}.png,words" for i in range(60)], column="text")
+    assert images(tmp_path / "own").classes == ("all",)
+    write_metadata(tmp_path / "own", [f"{i}.png,{label}" for i, label in enumerate(Y[:-1])])
+    assert "metadata.csv has no label for 59.png" in refusal(tmp_path / "own")
+    (tmp_path / "own" / "metadata.csv").write_bytes(b"file_name,label\n0.png,\xff\n")
+    assert "metadata.csv can't be read" in refusal(tmp_path / "own")
+
+
+def test_the_cache_notices_new_labels_in_metadata(tmp_path, monkeypatch):
+    monkeypatch.setattr(user_images, "SLOW", 0.0)
+    for names in (("a", "b", "c"), ("c", "d", "e")):
+        write_metadata(tmp_path / "own", [f"{i}.png,{names[label]}" for i, label in enumerate(Y)])
+        image_cache.latest.clear()
+        assert images(tmp_path / "own").classes == names
