@@ -79,8 +79,10 @@ def test_after_an_epoch_the_run_is_interrupted_and_goes_on(command, small, monke
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_each_signal_has_its_code(command, small, monkeypatch, number):
+    before = signal.signal(number, signal.default_int_handler)  # nohup has SIGHUP ignored, which this program respects
     send_at(monkeypatch, "src.training.module:VAEModule.test_step", number)
     code, _said = command(*small, "run_name=mine")
+    signal.signal(number, before)
     assert code == CODES[number]
     assert status.read(RUN)["state"] == "interrupted"
 
