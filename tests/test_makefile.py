@@ -23,6 +23,7 @@ case "$1 $2" in
 *) echo "3.{minor} $*" >> calls ;;
 esac
 """
+VARIABLES = ("ARGS", "PYTHON", "TORCH_INDEX", "LOCK")
 SHIM = "#!/bin/sh\necho 'pyenv: command not found' >&2; exit 127\n"  # pyenv's, where it is not activated
 
 
@@ -47,7 +48,8 @@ class Folder:
 
     def make(self, *words: str) -> subprocess.CompletedProcess[str]:
         """The end of `make` with these words."""
-        env = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+        # make gives what it runs, perhaps this test, its own variables
+        env = {key: value for key, value in os.environ.items() if not key.startswith("MAKE") and key not in VARIABLES}
         env["PATH"] = f"{self.bin}:{env['PATH']}"
         return subprocess.run(["make", *words], cwd=self.path, env=env, capture_output=True, text=True, check=False)
 

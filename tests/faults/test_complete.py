@@ -64,8 +64,8 @@ def check_alike(folder: Path, whole: Path) -> None:
     ("event", "name", "count"),
     [
         ("os.rename", "last.ckpt", 2),  # the trace has an epoch that no checkpoint has
-        ("call", "src.figures.embedding.embed_backwards", 1),
         ("os.rename", "latent.gif", 1),
+        pytest.param("call", "src.figures.embedding.embed_backwards", 1, marks=pytest.mark.slow),
         *(
             pytest.param("os.rename", *point, marks=pytest.mark.slow)
             for point in (
