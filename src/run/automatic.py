@@ -21,7 +21,7 @@ from src.support.errors import UserError
 SOURCE = "src.data.user_images.images"
 USUAL = {name: AUTOMATIC[name] for name in ("batch_size", "epochs")}  # 3,720 steps on 4,000 images
 STEPS_AN_EPOCH = 25  # for which batches become smaller, and, where they are the smallest, epochs more
-SMALLEST_BATCH, MOST_EPOCHS = 8, 250  # in more epochs, 60 images are only remembered better
+SMALLEST_BATCH, MOST_EPOCHS = 8, 100  # in more epochs, 60 images are only remembered better
 
 
 class SettleOptions(Callback):

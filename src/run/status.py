@@ -156,27 +156,42 @@ def has_ended(status: dict[str, Any]) -> bool:
 def divergence(epochs: list[dict[str, float]]) -> str | None:
     """Describe a training that ended with a higher validation loss than it started with, by the rows of metrics.csv.
 
-    None for any other training.
+    None for any other training, among them one that has overfitted.
     """
     losses = [row["val/loss"] for row in epochs if "val/loss" in row]
     if losses and not math.isfinite(losses[-1]):
         return f"the last validation loss is {losses[-1]}"
-    if len(losses) > 1 and epochs[0].get("epoch") == 0 and losses[-1] > losses[0]:
+    if len(losses) > 1 and epochs[0].get("epoch") == 0 and losses[-1] > losses[0] and overfitting(epochs) is None:
         return f"the last validation loss, {losses[-1]:.2f}, is above the untrained model's, {losses[0]:.2f}"
     return None
+
+
+def overfitting(epochs: list[dict[str, float]]) -> str | None:
+    """Describe a training whose validation loss rose above the untrained model's while its training loss is below it.
+
+    None for any other training, or one whose validation loss was never lower.
+    """
+    rows = [row for row in epochs if {"val/loss", "train/loss"} <= row.keys()]
+    if len(rows) < 2 or rows[0].get("epoch") != 0:
+        return None
+    first, last, best = rows[0], rows[-1], min(rows, key=lambda row: row["val/loss"])
+    if not (best["val/loss"] < first["val/loss"] < last["val/loss"] and last["train/loss"] < first["train/loss"]):
+        return None
+    rise = f"{best['val/loss']:.2f} at epoch {best['epoch']:.0f} to {last['val/loss']:.2f}"
+    return f"it has overfitted, the validation loss rose from {rise}: fewer epochs, trainer.patience=5, or more images"
 
 
 def warnings(epochs: list[dict[str, float]], metrics: dict[str, Any]) -> list[str]:
     """Problems of a training that ended without an error, one line each, by metrics.csv and metrics.json.
 
-    They are a collapsed code, a model no better than the mean image, and a loss that did not improve.
+    They are a collapsed code, a model no better than the mean image, a loss that did not improve, and overfitting.
     """
     metrics = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
     trained = [row for row in epochs if row.get("epoch", 0) > 0 and "val/loss" in row]
     # the code of a single validation image has no variance, so that no unit could be active
     is_single = bool(trained) and "train/elbo_se" in trained[-1] and "val/elbo_se" not in trained[-1]
     collapsed = None if is_single else collapse(trained, metrics)
-    problems = [collapsed, no_gain_over_mean_image(metrics), no_improvement(epochs, trained)]
+    problems = [collapsed, no_gain_over_mean_image(metrics), no_improvement(epochs, trained), overfitting(epochs)]
     infinite = [name for name in ("test/loss", "test/recon", "test/kl") if not math.isfinite(metrics.get(name, 0))]
     problems += [f"{', '.join(infinite)}: no finite number"] if infinite else []
     return [line for line in problems if line]

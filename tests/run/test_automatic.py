@@ -48,8 +48,8 @@ def test_a_shape_is_found_for_own_images_only(composed, tmp_path):
 @pytest.mark.parametrize(
     ("count", "batch_size", "epochs"),
     [
-        (8, 8, 250),
-        (48, 8, 250),
+        (8, 8, 100),
+        (48, 8, 100),
         (120, 8, 100),
         (240, 8, 60),
         (400, 16, 60),
@@ -67,11 +67,11 @@ def test_a_run_keeps_and_says_the_length_that_was_chosen(run, composed, tmp_path
     own = write_folder(tmp_path / "own")
     folder = run("data=images", f"data.path={own}", "data.batch_size=auto", *SMALL)
     config = OmegaConf.load(folder / "config.yaml")
-    assert (config.data.batch_size, config.data.epochs, config.trainer.max_epochs) == (8, 250, 1)
+    assert (config.data.batch_size, config.data.epochs, config.trainer.max_epochs) == (8, 100, 1)
     assert "steps   8 images each, 1 epoch, as few images need (data.batch_size=auto)" in caplog.text
     cfg = composed("data=images", f"data.path={own}", "data.batch_size=16", "data.exclude_labels=[class 2]")
     settle_options(cfg)
-    assert (cfg.data.batch_size, cfg.data.epochs, cfg.trainer.max_epochs) == (16, 250, 250)
+    assert (cfg.data.batch_size, cfg.data.epochs, cfg.trainer.max_epochs) == (16, 100, 100)
     with pytest.raises(UserError, match=r"data\.batch_size=auto is for images of your own: give data\.batch_size=128"):
         settle_options(composed("data=mnist5k", "data.batch_size=auto"))
 

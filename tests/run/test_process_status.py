@@ -3,6 +3,8 @@
 import os
 import subprocess
 
+import pytest
+
 from src.run import status
 from src.support.locks import is_alive
 
@@ -37,3 +39,21 @@ def test_a_training_that_makes_it_worse_has_diverged(run):
     assert told["state"] == "diverged"
     assert "is above the untrained model's" in told["reason"]
     assert (folder / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("validation", "training", "is_overfitted"),
+    [
+        ((10, 5, 12), (10, 4, 1), True),
+        ((10, 5, 12), (10, 4, 11), False),  # diverged
+        ((10, 11, 12), (10, 4, 1), False),  # never better
+        ((10, 5, 9), (10, 4, 1), False),  # still better than untrained
+    ],
+)
+def test_overfitting_is_no_divergence(validation, training, is_overfitted):
+    losses = zip(validation, training, strict=True)
+    rows = [{"epoch": i, "val/loss": float(v), "train/loss": float(t)} for i, (v, t) in enumerate(losses)]
+    assert (status.overfitting(rows) is not None) == is_overfitted
+    assert (status.divergence(rows) is None) == (is_overfitted or validation[-1] < validation[0])
+    told = "it has overfitted, the validation loss rose from 5.00 at epoch 1 to 12.00"
+    assert any(line.startswith(told) for line in status.warnings(rows, {})) == is_overfitted
