@@ -1,4 +1,4 @@
-"""Points of classes in a plane: their colours and markers, their names at the centroids, and a legend."""
+"""Points of classes in a plane: their colours and markers, their names where they are densest, and a legend."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -41,10 +41,21 @@ def enclose(axes: Axes, positions: np.ndarray) -> None:
     axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half))
 
 
+def densest_half(positions: np.ndarray) -> np.ndarray:
+    """The half of some positions (N, 2) that lies nearest to one of them: the smallest disc around one that holds half.
+
+    The centroid of a class in two clusters would be between them, perhaps within another class.
+    """
+    distances = np.linalg.norm(positions[:, None] - positions, axis=-1)
+    half = (len(positions) + 1) // 2
+    centre = np.partition(distances, half - 1)[:, half - 1].argmin()
+    return distances[centre].argsort(kind="stable")[:half]
+
+
 def name_classes(
     axes: Axes, labels: np.ndarray, classes: np.ndarray, planes: Mapping[int, np.ndarray], points: float
 ) -> tuple[list[Text], Callable[[int], np.ndarray]]:
-    """Write the name of each class in `points` at the centroid of its images, for each frame of `planes` (P, 2).
+    """Write the name of each class in `points` amid its `densest_half`, for each frame of `planes` (P, 2).
 
     Names of up to NAMED classes are pushed apart where they would overlap. Of more classes, those are written that have
     room at the last frame. The limits of the axes must be set.
@@ -62,8 +73,10 @@ def name_classes(
     renderer, whole = figure.canvas.get_renderer(), np.array(page.size(figure))
     sizes = np.array([[box.width + 4, box.height + 1] for box in (t.get_window_extent(renderer) for t in texts)])
     above = [0, 0.7 * sizes[:, 1].max()] if len(labels) < FEW * len(present) else [0, 0]  # a name would hide its images
+    of_class = [np.flatnonzero(labels == y) for y in present]
+    core = [rows[densest_half(planes[max(planes)][rows])] for rows in of_class]
     centroids = {
-        frame: axes.transData.transform(np.stack([plane[labels == y].mean(0) for y in present])) + above
+        frame: axes.transData.transform(np.stack([plane[rows].mean(0) for rows in core])) + above
         for frame, plane in planes.items()
     }
     inside = axes.bbox.min + sizes / 2, axes.bbox.max - sizes / 2

@@ -160,7 +160,25 @@ def test_a_legend_fits_or_says_that_there_is_none(count, name):
     assert fits or f"{count} classes" in figure.texts[0].get_text()
 
 
-def test_names_stand_at_the_centroids_and_do_not_overlap():
+def test_a_name_stands_in_a_cluster_of_its_class_and_not_between_two():
+    """Five images at the left, four at the right; in the frame before they were elsewhere, in the same order."""
+    figure = page.page(400, 400)
+    axes = page.box(figure, page.Area(0, 0, 400, 400))
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    clusters = np.array([[0.2, 0.2]] * 5 + [[0.8, 0.8]] * 4 + [[0.5, 0.5]] * 5) + RANDOM.normal(size=(14, 2)) * 0.01
+    before = np.tile(np.linspace(0.1, 0.9, 14)[:, None], 2)
+    _, places = points.name_classes(axes, np.repeat([0, 1], [9, 5]), np.array(["a", "b"]), {0: before, 1: clusters}, 9)
+    np.testing.assert_allclose(places(1)[0], clusters[:5].mean(0), atol=1e-9)
+    np.testing.assert_allclose(places(0)[0], before[:5].mean(0), atol=1e-9)  # the same images
+
+
+@pytest.mark.parametrize(("count", "half"), [(1, 1), (2, 1), (5, 3)])
+def test_half_of_the_images_are_the_densest(count, half):
+    assert len(points.densest_half(RANDOM.normal(size=(count, 2)))) == half
+    assert set(points.densest_half(np.zeros((count, 2)))) <= set(range(count))
+
+
+def test_names_stand_amid_their_classes_and_do_not_overlap():
     figure = page.page(400, 400)
     axes = page.box(figure, page.Area(0, 0, 400, 400))
     axes.set(xlim=(0, 1), ylim=(0, 1))
@@ -170,7 +188,8 @@ def test_names_stand_at_the_centroids_and_do_not_overlap():
     classes = np.array(["first", "second", "third"])
     texts, places = points.name_classes(axes, labels, classes, planes, points=9)
     assert [text.get_text() for text in texts] == ["first", "second", "third"]
-    np.testing.assert_allclose(places(1), [apart[labels == y].mean(0) for y in range(3)], atol=1e-9)
+    groups = [apart[labels == y] for y in range(3)]
+    np.testing.assert_allclose(places(1), [group[points.densest_half(group)].mean(0) for group in groups], atol=1e-9)
     for text, place in zip(texts, places(0), strict=True):
         text.set_position(place)
     boxes = [text.get_window_extent(figure.canvas.get_renderer()) for text in texts]
