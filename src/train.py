@@ -253,8 +253,9 @@ def judge(rows: list[Row], metrics: dict[str, Any]) -> dict[str, str]:
 
     rows: those of metrics.csv
 
-    The state is `diverged` if the model is worse than it was untrained. There is a `warning` if it is no better than
-    one that has learned nothing, and a `reason` if the training has ended before its last epoch.
+    The state is `diverged` if the model is worse than it was untrained, on its training images, too. There is a
+    `warning` if it is no better than one that has learned nothing, and a `reason` if the training has ended before its
+    last epoch.
     """
     if reason := status.divergence(rows):
         log.warning("the training has diverged: %s", reason)

@@ -60,7 +60,7 @@ def log_opening(
     if 0 < steps < FEW_STEPS:
         counted = "1 step in all is" if steps == 1 else f"{steps} steps in all are"
         smaller = "data.batch_size=8 or " if data.step_size() > 8 else ""
-        log.info("note: %s few: %strainer.max_epochs=250 makes more", counted, smaller)
+        log.info("note: %s few: %strainer.max_epochs=100 makes more", counted, smaller)
 
 
 def parameters(vae: "VAE") -> str:

@@ -156,12 +156,16 @@ def has_ended(status: dict[str, Any]) -> bool:
 def divergence(epochs: list[dict[str, float]]) -> str | None:
     """Describe a training that ended with a higher validation loss than it started with, by the rows of metrics.csv.
 
-    None for any other training, among them one that has overfitted.
+    None for any other training, among them one whose training loss fell: it has learned its images, if nothing else.
     """
     losses = [row["val/loss"] for row in epochs if "val/loss" in row]
     if losses and not math.isfinite(losses[-1]):
         return f"the last validation loss is {losses[-1]}"
-    if len(losses) > 1 and epochs[0].get("epoch") == 0 and losses[-1] > losses[0] and overfitting(epochs) is None:
+    if len(losses) < 2 or epochs[0].get("epoch") != 0:
+        return None
+    last = next(row for row in reversed(epochs) if "val/loss" in row)
+    has_learned = last.get("train/loss", math.inf) < epochs[0].get("train/loss", -math.inf)
+    if losses[-1] > losses[0] and not has_learned:
         return f"the last validation loss, {losses[-1]:.2f}, is above the untrained model's, {losses[0]:.2f}"
     return None
 

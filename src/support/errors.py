@@ -35,7 +35,7 @@ class UserError(CompactHydraException):
 
 
 class DivergedError(UserError):
-    """The training diverged: its loss is not a finite number, or higher than at the start."""
+    """The training diverged: its loss is not a finite number, or higher than at the start, also on training images."""
 
     exit_code = 3  # a scheduler that tries failed runs again should leave this one
 
