@@ -3,7 +3,7 @@
 python -m benchmarks.contestants pythae --folder FOLDER --val FILE [--recipe conv]
 
 A peer keeps its loop and its data path. By its own settings it keeps network, optimiser and batch too; with --recipe
-these are those of `python -m src.train data=mnist model=RECIPE`. Its likelihood is
+these are those of `python -m src.train data=mnist model=RECIPE`, without its start at the mean image. Its likelihood is
 made ours in both: Bernoulli, of binary images that are drawn anew as each is loaded, with codes of 16 dimensions.
 """
 

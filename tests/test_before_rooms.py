@@ -22,6 +22,7 @@ OPTIONS = [  # of the sweep, as in the command that began it
     *("data=npz", "data.path=blobs.npz", "data.shape=[1,8,8]", "data.batch_size=8", "optimizer.lr=0.02"),
     *("trainer.accelerator=cpu", "model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "trainer.max_epochs=4"),
     *("callbacks=none", "logger=csv"),
+    *("model.start=zero", "data.lr=3e-3"),  # the defaults of then
 ]
 
 

@@ -97,11 +97,13 @@ def test_without_a_test_no_test_image_is_measured_until_a_resume_asks_for_it(run
 
 
 def test_a_run_that_starts_at_the_mean_keeps_its_offset(run, resume):
-    folder = run("model.start=data", "trainer.max_epochs=1")
+    folder = run("trainer.max_epochs=1")
     images = build.open_run(folder).data.source.train.images
     expected = torch.logit(torch.from_numpy(smoothed_mean(images))).float()
     torch.testing.assert_close(build.load(folder).offset, expected)
     resume(folder, "trainer.max_epochs=2")
     torch.testing.assert_close(build.load(folder, "last").offset, expected)
-    at_zero, at_mean = (epochs.read(each).rows[0]["val/elbo"] for each in (run(folder="zero"), folder))
+    at_zero, at_mean = (
+        epochs.read(each).rows[0]["val/elbo"] for each in (run("model.start=zero", folder="zero"), folder)
+    )
     assert at_mean > at_zero + 20

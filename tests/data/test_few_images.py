@@ -100,7 +100,7 @@ def few_run(tmp_path_factory):
     root = tmp_path_factory.mktemp("few")
     np.savez(root / "few.npz", images=blobs(10, 0, 16).images)
     options = ["data=npz", f"data.path={root}/few.npz", "data.shape=[1,16,16]", "trainer.max_epochs=30", "latent_dim=2"]
-    small = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "trainer.accelerator=cpu"]
+    small = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "optimizer.lr=1e-2", "trainer.accelerator=cpu"]
     return train_run([*options, *small, "beta=0.1", "logger=csv", "callbacks=none"], root / "run")
 
 

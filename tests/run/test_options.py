@@ -57,17 +57,18 @@ def test_the_effective_options_are_all_but_those_that_change_no_number(composed)
     assert effective(config | {"data": moved}) == expected
 
 
-def test_a_run_from_before_an_option_was_added_does_what_the_default_does(composed):
+def test_a_run_from_before_an_option_was_added_is_one_with_its_value_of_then(composed):
     """Its configuration lacks `trainer.patience`, `model.start`, the `depth` of convolutions, and `condition`."""
-    config = OmegaConf.to_container(composed("model=conv"), resolve=True)
-    before = OmegaConf.to_container(composed("model=conv"), resolve=True)
+    then = ("model=conv", "model.start=zero", "model.encoder.depth=1")
+    config = OmegaConf.to_container(composed(*then), resolve=True)
+    before = OmegaConf.to_container(composed(*then), resolve=True)
     del before["trainer"]["patience"], before["model"]["encoder"]["depth"], before["model"]["decoder"]["depth"]
     del before["model"]["start"], before["condition"]
     assert with_added_options(before) | {"condition": {}} == with_added_options(config) == config
     assert without_added_options(before) == without_added_options(config) == before
     assert not differences([before, config], repeats_in_group)
     assert training_of(before) == training_of(config)
-    deeper = OmegaConf.to_container(composed("model=conv", "model.encoder.depth=2"), resolve=True)
+    deeper = OmegaConf.to_container(composed(*then, "model.encoder.depth=2"), resolve=True)
     assert list(differences([before, deeper], repeats_in_group)) == ["model.encoder.depth"]
     assert training_of(before) != training_of(deeper)
     resnet = OmegaConf.to_container(composed("model=resnet", "model.encoder.depth=1"), resolve=True)

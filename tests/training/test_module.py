@@ -32,7 +32,7 @@ def test_numbers_of_a_run(trained):
         assert sum(per_dim) == pytest.approx(float(row["val/kl"]), rel=1e-4)
     # at the last of an epoch's ten steps; the warm-up of beta=4 takes 40
     assert [float(row["beta"]) for row in table] == pytest.approx([0, 0.9, 1.9])
-    assert float(table[-1]["val/elbo"]) > float(table[0]["val/elbo"]) + 100
+    assert float(table[-1]["val/elbo"]) > float(table[0]["val/elbo"]) + 50
     assert float(table[-1]["images_per_second"]) == pytest.approx(320 / float(table[-1]["seconds"]))
 
 

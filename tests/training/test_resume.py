@@ -106,7 +106,7 @@ def test_weights_that_do_not_fit_are_refused_on_resume(run, resume):
 def test_a_batch_size_that_changes_on_resume_leaves_the_schedule_where_it_was(run, interrupt, resume, tmp_path):
     interrupt(run, "trainer.max_epochs=4", "lr_schedule=cosine", at=2, folder="part")
     table = rows(resume(tmp_path / "part", "data.batch_size=82"))  # 4 steps an epoch instead of 10
-    expected = [3e-3 * (1 + math.cos(math.pi * (1 - 1 / 16))) / 2, 3e-3 * (1 + math.cos(math.pi * (3 - 0.25) / 4)) / 2]
+    expected = [2e-3 * (1 + math.cos(math.pi * (1 - 1 / 16))) / 2, 2e-3 * (1 + math.cos(math.pi * (3 - 0.25) / 4)) / 2]
     assert [float(table[i]["lr"]) for i in (4, 3)] == pytest.approx(expected)
 
 

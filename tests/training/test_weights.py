@@ -30,7 +30,7 @@ def test_ema_is_what_is_measured_seen_and_kept(run, resume):
     folder = run(*options, "posterior=full", "callbacks=default", "~callbacks.pictures", "~callbacks.progress")
     elbo = [float(row["val/elbo"]) for row in rows(folder)]
     assert abs(elbo[-1] - elbo[0]) < 3
-    assert float(rows(run("optimizer.lr=1e-3", folder="plain"))[-1]["val/elbo"]) > elbo[-1] + 100
+    assert float(rows(run("optimizer.lr=1e-3", folder="plain"))[-1]["val/elbo"]) > elbo[-1] + 20
     state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     key = "vae.encoder.layers.0.weight"
     assert (state["current_model_state"][key] - state["state_dict"][key]).abs().max() > 1e-3
