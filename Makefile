@@ -1,5 +1,6 @@
 # `make` prints the comments after ## beside the targets and variables.
 ARGS ?=#         ## options: make train ARGS="model=conv latent_dim=16", make test ARGS="-m slow"
+ROW ?=#          ## make results ROW="minutes_3 burda": the rows to repeat; none: print those that are complete
 PYTHON ?=#       ## the Python that .venv is made with: PYTHON=python3.12; else the newest of 3.11 to 3.13 that is there
 TORCH_INDEX ?=#  ## TORCH_INDEX=https://download.pytorch.org/whl/cpu: PyTorch without CUDA, 1 GB instead of 6
 LOCK ?=#         ## LOCK=1: the versions of requirements.lock instead of the newest that pyproject.toml allows
@@ -12,7 +13,7 @@ CANDIDATES = $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 VERSION := -c 'import sys; print(sys.version_info[:2])'
 
-.PHONY: help train test faults bench docs audit lock hooks format clean FORCE
+.PHONY: help train test faults bench results docs audit lock hooks format clean FORCE
 
 help:  ## this list
 	@echo 'make TARGET VARIABLE=VALUE ...    the first time, train, test and what follows set up .venv'
@@ -36,6 +37,9 @@ faults: $(READY)  ## kill, fill the disk and damage files at every point: 25 min
 bench: $(READY)  ## measure how fast it trains, beside a bare loop and its peers: half an hour
 	$(PIP) -e '.[bench]'
 	$(BIN)/python -m benchmarks.train $(ARGS)
+
+results: $(READY)  ## repeat rows of docs/results.md: train, evaluate on the test images, print
+	$(BIN)/python -m benchmarks.results $(ROW) $(ARGS)
 
 docs: $(READY)  ## build the site of the documentation into site/
 	$(PIP) -e '.[docs]'

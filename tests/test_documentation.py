@@ -66,7 +66,8 @@ def test_training(command, options, tmp_path):
         Image.fromarray(image).save(folder / f"{i}.png")
     # the replaced MNIST has four classes
     labels = ["condition.labels=['1','4','7','9']"] if "condition=label" in options else []
-    command(*options, *labels, *SMALL["model=conv" in options :])
+    has_widths = not any(word == "model=conv" or word.startswith("experiment=minutes") for word in options)
+    command(*options, *labels, *SMALL[not has_widths :])
     (metrics,) = tmp_path.glob("outputs/runs/*/metrics.json")
     likelihood = json.loads(metrics.read_text())["likelihood"]
     assert likelihood == {"gaussian": "Gaussian", "continuous_bernoulli": "ContinuousBernoulli"}.get(

@@ -23,7 +23,7 @@ case "$1 $2" in
 *) echo "3.{minor} $*" >> calls ;;
 esac
 """
-VARIABLES = ("ARGS", "PYTHON", "TORCH_INDEX", "LOCK")
+VARIABLES = ("ARGS", "ROW", "PYTHON", "TORCH_INDEX", "LOCK")
 SHIM = "#!/bin/sh\necho 'pyenv: command not found' >&2; exit 127\n"  # pyenv's, where it is not activated
 
 

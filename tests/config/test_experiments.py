@@ -1,4 +1,4 @@
-"""The table of models in docs/models.md says what conf/experiment/ does."""
+"""The tables in docs/models.md and docs/results.md say what conf/experiment/ does."""
 
 import re
 from pathlib import Path
@@ -10,10 +10,10 @@ from src.config.options import CONF
 from tests.helpers.project import PAGES, ROOT
 
 ROW = re.compile(r"^\| ([^|]+) \| (?:`([^`]*)`|\(the default\)) \| `(\w+)` \|$", re.MULTILINE)
-ROWS = ROW.findall(PAGES["models.md"])
+ROWS = ROW.findall(PAGES["models.md"] + PAGES["results.md"])
 
 
-def test_the_table_holds_every_experiment():
+def test_the_tables_hold_every_experiment():
     assert sorted(name for *_, name in ROWS) == sorted(path.stem for path in Path(CONF, "experiment").glob("*.yaml"))
     assert len(ROWS) >= 20
 
