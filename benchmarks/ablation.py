@@ -21,12 +21,12 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from benchmarks import command
+from benchmarks.quality import ENV
 from src.run import record, status
 from src.support.errors import UserError
 from src.support.folders import ResultsFolder, RunFolder
 
 BASE = ("data=mnist", "model=conv", "test=false", "callbacks=none", "logger=csv", "trainer.accelerator=cpu")
-ENV = os.environ | {"GOMP_SPINCOUNT": "2000", "OMP_NUM_THREADS": "1"}
 IMAGES, SAMPLES = 500, 100  # validation images of the NLL, and its K
 NEAR = 0.5  # nats
 VARIANTS = {

@@ -1,9 +1,9 @@
 """A peer in the benchmark of time to quality: trains, and writes its validation ELBO after each epoch.
 
-python -m benchmarks.contestants pythae --folder FOLDER --val FILE [--recipe conv]
+python -m benchmarks.contestants pythae --folder FOLDER --val FILE [--recipe model=conv ...]
 
 A peer keeps its loop and its data path. By its own settings it keeps network, optimiser and batch too; with --recipe
-these are those of `python -m src.train data=mnist model=RECIPE`, without its start at the mean image. Its likelihood is
+these are those of `python -m src.train data=mnist RECIPE`, without its start at the mean image. Its likelihood is
 made ours in both: Bernoulli, of binary images that are drawn anew as each is loaded, with codes of 16 dimensions.
 """
 
@@ -64,13 +64,13 @@ class Recipe(NamedTuple):
     epochs: int
 
 
-def recipe(model: str) -> Recipe:
-    """The recipe of `python -m src.train data=mnist model=...`."""
+def recipe(options: list[str]) -> Recipe:
+    """The recipe of `python -m src.train data=mnist`, with more options."""
     from benchmarks.configuration import composed  # imports all of this project, which a peer does not need
     from src import build
     from src.config.classes import make
 
-    cfg = composed(f"model={model}", f"latent_dim={LATENT_DIM}")
+    cfg = composed(*options, f"latent_dim={LATENT_DIM}")
     vae = build.vae(cfg)
     optimizer = make(cfg.optimizer, "optimizer")
     curve = make(cfg.lr_schedule, "lr_schedule")
@@ -145,7 +145,8 @@ def main() -> None:
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("--folder", type=Path, required=True, help="for metrics.csv, and what the peer leaves")
     parser.add_argument("--val", type=Path, required=True, help="npy file of binary validation images, 0 and 1")
-    parser.add_argument("--recipe", choices=("mlp", "conv"), help="our network, batch, optimiser and its schedule")
+    words = "of our recipe: the peer gets its network, batch, optimiser and schedule"
+    parser.add_argument("--recipe", nargs="+", metavar="OPTION", help=words)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)

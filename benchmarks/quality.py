@@ -29,14 +29,18 @@ LOOK = 0.05  # seconds between two looks at the file
 ENV = os.environ | {"GOMP_SPINCOUNT": "2000", "OMP_NUM_THREADS": "1"}  # the same for all sides: see src/__init__.py
 OURS = ("-m", "src.train", "data=mnist", "latent_dim=16", "logger=csv", "trainer.accelerator=cpu")
 OURS += ("hydra.run.dir={folder}", "seed={seed}")
+FIRST = ("model=conv", "model.encoder.depth=1", "model.encoder.activation=silu")  # the network of version 0.1.0
 PEER = ("-m", "benchmarks.contestants", "--folder={folder}", "--seed={seed}", "--val={val}")
 SIDES = {
     "this project, model=conv": (*OURS, "model=conv"),
     "this project, model=mlp": (*OURS, "model=mlp"),
+    "this project, model=conv, 6 epochs, EMA": (*OURS, "model=conv", "trainer.max_epochs=6", "trainer.ema=0.97"),
+    "this project, conv of version 0.1.0": (*OURS, *FIRST, "model.start=zero"),
     "pytorch/examples": (*PEER, "pytorch_examples"),
-    "pytorch/examples, our mlp and schedule": (*PEER, "pytorch_examples", "--recipe=mlp"),
+    "pytorch/examples, our mlp and schedule": (*PEER, "pytorch_examples", "--recipe", "model=mlp"),
     "pythae": (*PEER, "pythae"),
-    "pythae, our conv, cosine": (*PEER, "pythae", "--recipe=conv"),
+    "pythae, our conv, cosine": (*PEER, "pythae", "--recipe", "model=conv"),
+    "pythae, conv of version 0.1.0, cosine": (*PEER, "pythae", "--recipe", *FIRST),
 }
 
 
@@ -142,7 +146,7 @@ def operations(side: str) -> float:
     from benchmarks.configuration import composed
     from src import build
 
-    cfg = composed(f"model={'conv' if 'conv' in side else 'mlp'}", "latent_dim=16")
+    cfg = composed(*(word for word in SIDES[side] if word.startswith("model")), "latent_dim=16")
     x = torch.rand(8, 1, 28, 28)
     if side == "pytorch/examples":
         vae = peers.SmallVAE(16)
@@ -194,7 +198,7 @@ def main() -> None:
     add("--peer-seeds", type=int, default=1, help="of each peer; default: %(default)s")
     add("--jobs", type=int, default=os.cpu_count(), help="processes at a time; default: %(default)s, the cores")
     add("--limit", type=float, default=600, help="seconds of a run; default: %(default)s")
-    add("--sides", nargs="+", choices=SIDES, default=list(SIDES), metavar="SIDE", help=f"of {', '.join(SIDES)}")
+    add("--sides", nargs="+", choices=SIDES, default=list(SIDES), metavar="SIDE", help=f"of {'; '.join(SIDES)}")
     add("--out", type=Path, default=Path("outputs/benchmarks/quality"), help="folder; default: %(default)s")
     args = parser.parse_args()
     count = {side: args.seeds if side.startswith("this") else args.peer_seeds for side in args.sides}

@@ -40,6 +40,9 @@ ROWS = {
     "minutes_3": Row(3),
     "minutes_10": Row(1),
     "minutes_10_prior": Row(1),
+    "minutes_15_fashion": Row(1, "227.35, gated MLP, VampPrior (Norouzi et al., 2020)"),
+    "minutes_40": Row(1, "84.45, gated MLP (Norouzi et al., 2020)"),
+    "minutes_40_prior": Row(1, "82.43, gated MLP, VampPrior (Norouzi et al., 2020)"),
     "burda": Row(1, "86.76, 3,280 epochs (Burda et al., 2016)"),
 }
 

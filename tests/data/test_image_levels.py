@@ -13,11 +13,6 @@ from tests.helpers.own_images import saved
 SHAPE = (1, 28, 28)
 
 
-@pytest.fixture
-def ramp() -> np.ndarray:
-    return np.linspace(0, 255, 28 * 28).round().astype(np.uint8).reshape(28, 28)
-
-
 def only(path, shape=SHAPE, ground=0.0, invert=False):
     return read(str(path), shape, ground, invert).images[0]
 
