@@ -248,10 +248,17 @@ class VAE(nn.Module):
             expected = Normal(0.0, 1.0).log_prob(z).sum(-1)
             return torch.allclose(prior.log_prob(z), expected, rtol=1e-4, atol=1e-4)
 
+    @property
+    def averages_draws(self) -> bool:
+        """Whether the mean of p(x|z) is the average of some draws, and differs each time."""
+        parameter = next(self.parameters())
+        with torch.no_grad():
+            return self.given_each_label(1).decode(parameter.new_zeros(1, self.latent_dim)).averages_draws
+
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """The means of p(x|z) at n codes from the prior, (n, C, H, W)."""
-        return self.decode(self.sample_codes(n)).mean
+        """The means of p(x|z) at n codes from the prior, (n, C, H, W); draws where it has no mean in closed form."""
+        return self.decode(self.sample_codes(n)).typical()
 
     @torch.no_grad()
     def embed(self, x: Tensor) -> Tensor:

@@ -68,10 +68,14 @@ def export(run: Run, folder: Path) -> dict[str, Any]:
     `mean` and, by the posterior, `scale` (N, D) or `scale_tril` (N, D, D) of q(z|x); `mean` (N, C, H, W) of p(x|z).
 
     The networks are compared with PyTorch's on test images and on codes from the prior. Raises UserError where they
-    differ, or where a package is missing.
+    differ, where a package is missing, or where the decoder has no mean in closed form.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise UserError(f"task=export needs {', '.join(missing)}: pip install -e '.[export]'")
+    if run.vae.averages_draws:
+        raise UserError(
+            "task=export needs a decoder that gives images; this run's likelihood draws them pixel by pixel"
+        )
     vae = copy.deepcopy(run.vae).cpu()
     batch = next(iter(run.batches(run.data.test)))
     images, y = batch.x[:COMPARED].cpu(), batch.y[:COMPARED].cpu()

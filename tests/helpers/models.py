@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from src.models import priors
+from src.models.autoregressive import Autoregressive
 from src.models.conditions import Label
 from src.models.likelihoods import Bernoulli, ContinuousBernoulli, Logistic256
 from src.models.likelihoods import Gaussian as GaussianLikelihood
@@ -23,11 +24,15 @@ PRIORS = {
     "coupling": lambda latent_dim: priors.Flow(latent_dim, "coupling", 3, (8,)),
     "autoregressive": lambda latent_dim: priors.Flow(latent_dim, "autoregressive", 2, (8,)),
 }
-LIKELIHOODS = {
+FACTORISED = {
     "bernoulli": Bernoulli,
     "continuous_bernoulli": ContinuousBernoulli,
     **{f"gaussian_{s}": lambda s=s: GaussianLikelihood(s) for s in ("learned", "per_pixel", "optimal", 0.002)},
     "logistic256": Logistic256,
+}
+LIKELIHOODS = {
+    **FACTORISED,
+    **{f"autoregressive_{p}": lambda p=p: Autoregressive(p, features=3, field=3) for p in ("bernoulli", "logistic256")},
 }
 
 # the options that make each network of conf/model small

@@ -24,7 +24,7 @@ from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.divergences import kl, kl_per_dim
 from src.models.gaussians import DiagonalGaussian, FullGaussian
 from src.training.objectives import MMD
-from tests.helpers.models import LIKELIHOODS, POSTERIORS, PRIORS, linear_gaussian, small
+from tests.helpers.models import FACTORISED, POSTERIORS, PRIORS, linear_gaussian, small
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -87,9 +87,9 @@ def test_a_prior_of_ones_own_is_standard_only_where_it_is_so_in_all_but_name(dis
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
-def test_every_likelihood_factorises(name):
-    head = LIKELIHOODS[name]().double().eval()
+@pytest.mark.parametrize("name", FACTORISED)
+def test_every_likelihood_of_independent_pixels_factorises(name):
+    head = FACTORISED[name]().double().eval()
     px, x = image_distribution(head(torch.randn(2, 5, head.channels, 4, 4))), torch.ones(5, 1, 4, 4)
     torch.testing.assert_close(px.factors().log_prob(x.expand(2, 5, 1, 4, 4)).sum((-3, -2, -1)), px.log_prob(x))
 

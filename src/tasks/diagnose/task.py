@@ -86,7 +86,8 @@ def diagnose(
     numbers["coverage_90"] = estimate(coverage(active_ranks))
     off = int((p_values(active_ranks) < SIGNIFICANT / len(active)).sum())
     numbers["dimensions_off"] = f"{off} of {len(active)}"
-    pixels = pixel_reliability(run) if run.data.pixels == Pixels.BINARY else None
+    has_probabilities = run.data.pixels == Pixels.BINARY and not run.vae.averages_draws
+    pixels = pixel_reliability(run) if has_probabilities else None
     if pixels is not None:
         numbers["calibration_error"] = pixels.error()
     images = f"{len(rows)} validation images{given_labels(run)}"

@@ -95,7 +95,7 @@ def generate(vae: VAE, densities: dict[int, MultivariateNormal], per_class: int,
         z = (density.loc + eps @ density.scale_tril.T).to(parameter)
         for chunk in z.split(EVALUATION_BATCH):
             y = torch.full((len(chunk),), label, device=z.device)
-            images.append(as_bytes(vae.given(y).decode(chunk).mean))
+            images.append(as_bytes(vae.given(y).decode(chunk).typical()))
     return Split(np.concatenate(images), np.repeat(list(densities), per_class).astype(np.int64))
 
 
