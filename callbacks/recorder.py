@@ -68,6 +68,7 @@ class Recorder(Callback):
                 "labels": data.val.labels[self.followed],
                 **({"originals": originals} if data.pixels == Pixels.BINARY else {}),
                 **({} if module.vae.condition is None else {"samples_labels": self.labels}),
+                **({"averages_draws": np.array(True)} if module.vae.averages_draws else {}),
             }
         )
         if trainer.ckpt_path and self.path.is_file():

@@ -19,6 +19,7 @@ PER_WEIGHT_AT_END = PER_WEIGHT + 3 * 3 * FLOAT
 PER_OUTPUT = 2 * FLOAT  # of a layer's output there is its value before and after the activation
 SIZES = ("data.batch_size", "objective.samples", "latent_dim")
 SIZES += ("model.encoder.hidden", "model.encoder.channels", "model.encoder.depth")
+SIZES += ("likelihood.features",)
 SIZES += ("prior.components", "prior.transforms", "prior.hidden", "posterior.transforms", "posterior.hidden")
 OF_TASKS = (
     "images",
@@ -81,6 +82,8 @@ def arrays(options: Mapping[str, Any]) -> Iterator[tuple[float, list[str]]]:
     shape, drawn = f"data.shape={data['shape']}".replace(" ", ""), [f"objective.samples={samples}", *batch]
     yield FLOAT * samples * size * pixels, [*drawn, shape]
     yield FLOAT * samples * size * latents, [*drawn, f"latent_dim={latents}"]
+    if is_count(features := (options.get("likelihood") or {}).get("features")):
+        yield FLOAT * samples * size * pixels * features, [*drawn, shape, f"likelihood.features={features}"]
     for name in ("encoder", "decoder"):
         if (layers := layers_of(name, options["model"].get(name), data["shape"])) is None:
             continue

@@ -31,6 +31,8 @@ def title_of_parts(*, _root_: DictConfig) -> str:
     own = [f" {name}={target}" for name, target in targets.items() if not str(target or "src.").startswith("src.")]
     choices = {group: option_name(_root_[group]._target_) for group in PLAIN}
     others = [f" {group}={name}" for group, name in choices.items() if name != PLAIN[group]]
+    pixel = OmegaConf.select(_root_, "likelihood.pixel") or "bernoulli"
+    others += [f" likelihood.pixel={pixel}"] if pixel != "bernoulli" else []
     condition = OmegaConf.select(_root_, "condition._target_")  # null, or of an earlier version, without it
     others += [f" condition={option_name(condition)}"] if condition else []
     prior = OmegaConf.select(_root_, "condition.prior") or "none"

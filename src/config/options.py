@@ -224,7 +224,7 @@ def check_sizes(options: dict[str, Any]) -> None:
     """Raise UserError for a part whose size is not that of the whole, which it follows where it is left out."""
     for option, whole in (("latent_dim", "latent_dim"), ("shape", "data.shape")):
         wanted = options["data"]["shape"] if option == "shape" else options[option]
-        for part in ("posterior", "prior", "condition"):
+        for part in ("posterior", "prior", "likelihood", "condition"):
             if (value := (options.get(part) or {}).get(option, wanted)) != wanted:
                 raise UserError(
                     f"{part}.{option}={as_argument(value)}, but {whole} is {as_argument(wanted)}: give {whole} alone"

@@ -40,6 +40,7 @@ CHOICES = {
     "likelihood": {
         **dict.fromkeys(("mse", "l2", "normal"), "likelihood=gaussian"),
         **dict.fromkeys(("bce", "binary"), "likelihood=bernoulli"),
+        **dict.fromkeys(("pixelcnn", "pixelvae", "ar"), "likelihood=autoregressive"),
     },
     "objective": {"vae": "objective=elbo", "infovae": "objective=mmd", "wae": "objective=mmd"},
     "trainer": {"cpu": "trainer.accelerator=cpu", "cuda": "trainer=gpu"},

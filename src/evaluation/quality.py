@@ -21,6 +21,7 @@ from src.evaluation.classifier import Classifier, accuracy, features, load_or_tr
 from src.support.errors import UserError
 from src.support.statistics import Estimate, estimate
 
+Kind = Literal["means", "draws"]
 Distances = dict[str, float | Estimate]
 MOST, FEWEST = 10_000, 20  # the most samples that are compared; the fewest test images that a comparison needs
 BLOCKS = 10  # number of blocks of images, whose kernel distances are averaged
@@ -87,6 +88,11 @@ def obstacle(run: Run) -> str | None:
     return None
 
 
+def kinds(run: Run) -> tuple[Kind, ...]:
+    """What of p(x|z) is compared: its means and draws from it, or draws alone where the means are averages of these."""
+    return ("draws",) if run.vae.averages_draws else ("means", "draws")
+
+
 def count(run: Run) -> int:
     """The number of samples, and of test images, that are compared: all test images, but 10,000 at most."""
     source = run.data.source
@@ -128,7 +134,7 @@ def distances(real: np.ndarray, fake: np.ndarray) -> Distances:
 
 
 def references(run: Run) -> dict[str, Reference]:
-    """The test images that `means` and `draws` of a run are compared with. Raises UserError if there is an `obstacle`.
+    """The test images that each of the `kinds` of a run is compared with. Raises UserError if there is an `obstacle`.
 
     Trains a classifier for each kind of images unless the cache has it, which takes a minute for 50,000 images of
     28 x 28.
@@ -137,12 +143,14 @@ def references(run: Run) -> dict[str, Reference]:
         raise UserError(reason)
     n, source = count(run), run.data.source
     train, test = (np.linspace(0, len(split.images) - 1, n).astype(int) for split in (source.train, source.test))
-    grey = _reference(run, "grey", source.train.images[train], source.test.take(test))
-    if run.data.pixels != Pixels.BINARY:
-        return {"means": grey, "draws": grey}
-    drawn = prepare(source.train.images[train], Pixels.BINARY, SEEDS["train"])
-    binary = _reference(run, "binary", drawn, run.data.test.take(test))
-    return {"means": grey, "draws": binary}
+    found: dict[str, Reference] = {}
+    if "means" in kinds(run) or run.data.pixels != Pixels.BINARY:
+        grey = _reference(run, "grey", source.train.images[train], source.test.take(test))
+        found = dict.fromkeys(kinds(run), grey)
+    if run.data.pixels == Pixels.BINARY:
+        drawn = prepare(source.train.images[train], Pixels.BINARY, SEEDS["train"])
+        found["draws"] = _reference(run, "binary", drawn, run.data.test.take(test))
+    return found
 
 
 def _reference(run: Run, pixels: Literal["grey", "binary"], train: np.ndarray, test: Split) -> Reference:
@@ -166,8 +174,9 @@ def floors(references: Mapping[str, Reference], with_labels: bool = False) -> di
 def sample_quality(run: Run, means: np.ndarray, draws: np.ndarray, labels: np.ndarray | None = None) -> dict[str, Any]:
     """The distances of `count(run)` samples, the means of p(x|z) and the draws, (N, C, H, W) uint8, with their floors.
 
-    A table: `means`, `draws` and, in a table of its own, `floor`. labels: those that a conditional model was given
+    A table: a row for each of `kinds` and, in a table of its own, `floor`. labels: those given to a conditional model
     """
     against = references(run)
-    distances = {kind: against[kind].distances(images, labels) for kind, images in (("means", means), ("draws", draws))}
+    samples = {"means": means, "draws": draws}
+    distances = {kind: against[kind].distances(samples[kind], labels) for kind in against}
     return {**distances, "floor": floors(against, with_labels=labels is not None)}

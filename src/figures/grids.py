@@ -18,7 +18,7 @@ TOP = page.HEADER + 32
 LABELS, BAND = 126, 18  # pixels of the page left of the bands of reconstructions, and between two bands
 MAX_IMAGES, COMPACT_IMAGES = 12, 6  # images in a band; the latter in an animation, which has two bands at most
 IMAGE, ORIGINAL, BINARY = "image,\nthe model's input", "original", "binary pixels,\nthe model's input"
-RECONSTRUCTIONS = ("mean at the\nposterior's mean", "mean at a draw\nfrom the posterior")
+ENCODED = ("the\nposterior's mean", "a draw\nfrom the posterior")  # the codes of an image
 THICKEST = 14  # pixels of the page along a pixel of small images, and so of the lines between them
 SEPARATOR = 80  # gray level of the lines between the images
 
@@ -42,8 +42,9 @@ def samples(trace: Trace, nearest: bool = False, compact: bool = False) -> tuple
         columns = max(1, min(int(np.sqrt(means.shape[1])), most))
         shown, names, left = np.arange(columns * min(MAX_ROWS, means.shape[1] // columns)), [], page.MARGIN
     means, draws, of_label = means[:, shown.ravel()], draws[:, shown.ravel()], ", y" if names else ""
+    mean = "average of draws from" if "averages_draws" in trace.fixed else "mean of"
     grids = [
-        (f"mean of p(x | z{of_label}), z from the prior", means[-1]),
+        (f"{mean} p(x | z{of_label}), z from the prior", means[-1]),
         (f"draw from p(x | z{of_label}), the same z", draws[-1]),
     ]
     if nearest and "samples_nearest" in trace.last:
@@ -89,7 +90,7 @@ def reconstructions(
     bands = np.array_split(np.arange(count), -(-count // across))
     step_across, step_down = (scale * (pixels + 1) for pixels in means.shape[:2:-1])
     columns = max(len(bands[0]), len(trace.last["worst_elbo"]) if worst else 0)
-    names = [*still, *RECONSTRUCTIONS]
+    names = [*still, *reconstruction_names(trace)]
 
     below = TOP - 24 + len(bands) * (len(names) * step_down + BAND)
     of_worst = data_rows(trace.last["worst_x"], trace.last.get("worst_original")) if worst else {}
@@ -118,6 +119,12 @@ def reconstructions(
         head(*progress(trace, moment))
 
     return figure, show
+
+
+def reconstruction_names(trace: Trace) -> list[str]:
+    """The names of an image's two reconstructions."""
+    mean = "average at" if "averages_draws" in trace.fixed else "mean at"
+    return [f"{mean} {code}" for code in ENCODED]
 
 
 def data_rows(pixels: np.ndarray, originals: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -161,7 +168,7 @@ def _draw_worst(figure: Figure, trace: Trace, still: dict[str, np.ndarray], top:
     title = f"the {len(elbos)} validation images with the worst ELBO, in nats"
     room = page.size(figure)[0] - 2 * page.MARGIN - LABELS
     page.shrink(page.write(figure, page.MARGIN + LABELS, top, title, color=page.INK), room)
-    name_rows(figure, top + 24, step_down, [*still, RECONSTRUCTIONS[0]])
+    name_rows(figure, top + 24, step_down, [*still, reconstruction_names(trace)[0]])
     rows = np.concatenate([*still.values(), means])
     page.paste(figure, page.MARGIN + LABELS, top + 24, tile(rows, len(means)), scale)
     for i, elbo in enumerate(elbos):

@@ -4,8 +4,9 @@ The order is row by row, from the upper left, and within a pixel channel by chan
 `field` rows and columns around a pixel, of what comes before it. What is global is left to the code.
 """
 
+import itertools
 from collections.abc import Sequence
-from typing import Annotated, Literal, cast, final
+from typing import Annotated, Literal, NamedTuple, cast, final
 
 import torch
 from annotated_types import Ge, Le
@@ -16,12 +17,14 @@ from src.models.distributions import ImageDistribution
 from src.models.likelihoods import Bernoulli, Logistic256
 from src.support.ranges import Count, check_arguments
 
-PIXELS = {"bernoulli": Bernoulli, "logistic256": Logistic256}
+PIXELS = {"bernoulli": Bernoulli, "logistic256": Logistic256}  # by the option `pixel`
 WIDEST = 2  # field of the first layer at most; each layer behind it adds a row and a column
 FAR = 1e4  # bound of a feature
 START = 0.1  # scale of the last layer before training, at which the pixels still are nearly independent
+AT_ONCE = 1000  # images that are drawn at a time, which bounds the memory
 Pixel = Literal["bernoulli", "logistic256"]
 Field = Annotated[int, Ge(1), Le(16)]
+Features = Annotated[int, Ge(1), Le(1024)]
 
 
 class MaskedConvolution(nn.Module):
@@ -50,15 +53,33 @@ class MaskedConvolution(nn.Module):
         x = functional.pad(x, (self.field, self.field, self.field, 0))
         return functional.conv2d(x, self.weight * self.mask, self.bias)
 
-    def at(self, x: Tensor, row: int, column: int) -> Tensor:
-        """The output (B, channels) at one pixel, from inputs that are padded, (B, channels, H + field, W + 2 field)."""
-        seen = x[..., row : row + self.field + 1, column : column + 2 * self.field + 1]
-        return functional.linear(seen.flatten(1), (self.weight * self.mask).flatten(1), self.bias)
+    def by_pixel(self, like: Tensor) -> "PixelByPixel":
+        """The convolution for inputs like (B, channels, H, W), zero until they are set pixel by pixel."""
+        batch, channels, height, width = like.shape
+        inputs = like.new_zeros(batch, channels, height + self.field, width + 2 * self.field)
+        return PixelByPixel(inputs, (self.weight * self.mask).flatten(1), self.bias, self.field)
 
-    def padded(self, x: Tensor) -> Tensor:
-        """Zeros of the form that `at` reads, for inputs like x (B, channels, H, W)."""
-        batch, channels, height, width = x.shape
-        return x.new_zeros(batch, channels, height + self.field, width + 2 * self.field)
+
+class PixelByPixel(NamedTuple):
+    """A masked convolution that computes its output at one pixel.
+
+    inputs: those that are known, surrounded by `field` zeros above and on both sides, (B, channels, H + field, W + 2
+        field); weight: masked, (outputs, inputs of a pixel's field); bias: (outputs,)
+    """
+
+    inputs: Tensor
+    weight: Tensor
+    bias: Tensor
+    field: int
+
+    def set(self, row: int, column: int, value: Tensor, channel: slice | int = slice(None)) -> None:
+        """Set the inputs (B, channels) of a pixel, or of one of its channels."""
+        self.inputs[:, channel, row + self.field, column + self.field] = value
+
+    def at(self, row: int, column: int) -> Tensor:
+        """The output (B, channels) at a pixel."""
+        field = self.inputs[..., row : row + self.field + 1, column : column + 2 * self.field + 1]
+        return functional.linear(field.flatten(1), self.weight, self.bias)
 
 
 @check_arguments
@@ -70,31 +91,24 @@ class Autoregressive(nn.Module):
     independent ones, and `features` that the network sees beside the pixels before. So the head starts where
     independent pixels start.
 
-    pixels: the distribution of a pixel, `bernoulli` for binary images, `logistic256` for 256 gray levels
-    colors: C, the channels of an image
+    pixel: the distribution of a pixel, `bernoulli` for binary images, `logistic256` for 256 gray levels
+    shape: of an image, (C, H, W)
     features: of the decoder, and channels of the network's layers, for each channel of the image
     field: the rows above and the columns to the left and right that a pixel depends on
-    samples: the images that the mean of p(x | z) is averaged over
+    samples: the draws that stand for the mean of p(x | z)
     """
 
-    def __init__(
-        self,
-        pixels: Pixel = "bernoulli",
-        colors: Count = 1,
-        features: Count = 24,
-        field: Field = 4,
-        samples: Count = 8,
-    ) -> None:
+    def __init__(self, pixel: Pixel, shape: Sequence[Count], features: Features, field: Field, samples: Count) -> None:
         super().__init__()
-        self.pixels = PIXELS[pixels]()
-        self.colors, self.features, self.field, self.samples = colors, features, field, samples
-        self.channels, self.support = self.pixels.channels + features, self.pixels.support
-        image = list(range(colors))
+        self.pixel = PIXELS[pixel]()
+        self.colors, self.features, self.samples = shape[0], features, samples
+        self.channels, self.support = self.pixel.channels + features, self.pixel.support
+        image = list(range(self.colors))
         hidden = [color for color in image for _ in range(features)]
         first = min(WIDEST, field)
         self.first = MaskedConvolution(image, hidden, first, own=False)
         self.layers = nn.ModuleList(MaskedConvolution(hidden, hidden, 1, own=True) for _ in range(field - first))
-        self.last = MaskedConvolution(hidden, image * self.pixels.channels, 0, own=True)
+        self.last = MaskedConvolution(hidden, image * self.pixel.channels, 0, own=True)
         with torch.no_grad():
             self.last.weight.mul_(START)
             self.last.bias.zero_()
@@ -105,16 +119,12 @@ class Autoregressive(nn.Module):
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """The numbers of the pixels' distributions and the features, of raw (..., channels C, H, W)."""
-        numbers, features = raw.split([self.pixels.channels * self.colors, self.features * self.colors], -3)
+        numbers, features = raw.split([self.pixel.channels * self.colors, self.features * self.colors], -3)
         return numbers, features.clamp(-FAR, FAR)
-
-    def masked_layers(self) -> list[MaskedConvolution]:
-        """The layers between the first and the last."""
-        return cast(list[MaskedConvolution], list(self.layers))
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
         """The raw numbers of independent pixels with this mean (C, H, W), and features of zero."""
-        return torch.cat([self.pixels.raw_of_mean(mean), mean.new_zeros(self.features * self.colors, *mean.shape[1:])])
+        return torch.cat([self.pixel.raw_of_mean(mean), mean.new_zeros(self.features * self.colors, *mean.shape[1:])])
 
     def log_prob(self, raw: Tensor, x: Tensor) -> Tensor:
         """log p(x | z), (...), of images (..., C, H, W), all of whose pixels are known, in one pass.
@@ -128,35 +138,44 @@ class Autoregressive(nn.Module):
         for layer in self.layers:
             hidden = hidden + layer(functional.silu(hidden))
         added = self.last(functional.silu(hidden))
-        return self.pixels(numbers + added.reshape(*shape[:-3], *added.shape[1:])).log_prob(x)
+        return self.pixel(numbers + added.reshape(*shape[:-3], *added.shape[1:])).log_prob(x)
 
     @torch.no_grad()
-    def sample(self, raw: Tensor) -> Tensor:
-        """Images (N, C, H, W) drawn pixel by pixel from raw (N, channels C, H, W).
+    def sample(self, raw: Tensor, noise: Tensor) -> Tensor:
+        """Images (N, C, H, W) drawn pixel by pixel from raw (N, channels C, H, W) and noise, uniform on [0, 1), of the
+        shape of the images."""
+        pairs = zip(raw.split(AT_ONCE), noise.split(AT_ONCE), strict=True)
+        return torch.cat([self._sample(*pair) for pair in pairs]) if len(raw) else noise
 
-        At each pixel only its own numbers are computed, from those that each layer has left at the pixels before.
-        """
+    def _sample(self, raw: Tensor, noise: Tensor) -> Tensor:
         numbers, features = self.split(raw)
-        x = numbers[:, : self.colors].new_zeros(len(raw), self.colors, *raw.shape[-2:])
-        image = self.first.padded(x)
-        hidden = [layer.padded(features) for layer in self.masked_layers()]
-        for row in range(raw.shape[-2]):
-            for column in range(raw.shape[-1]):
-                for color in range(self.colors):
-                    out = self.at(image, hidden, features, row, column) + numbers[..., row, column]
-                    drawn = self.pixels(out[..., None, None]).sample()[..., 0, 0]
-                    x[:, color, row, column] = drawn[:, color]
-                    image[:, color, row + self.first.field, column + self.first.field] = drawn[:, color] - 0.5
+        first, last = self.first.by_pixel(noise.to(raw)), self.last.by_pixel(features)
+        layers = [cast(MaskedConvolution, layer).by_pixel(features) for layer in self.layers]
+        x = torch.empty_like(noise, dtype=raw.dtype)
+        for row, column in itertools.product(range(x.shape[-2]), range(x.shape[-1])):
+            for color in range(self.colors):  # of which the next one depends on this
+                hidden = features[..., row, column] + first.at(row, column)
+                for layer in layers:
+                    layer.set(row, column, functional.silu(hidden))
+                    hidden = hidden + layer.at(row, column)
+                last.set(row, column, functional.silu(hidden))
+                found = numbers[..., row, column] + last.at(row, column)
+                drawn = self.pixel.from_uniform(found[..., None, None], noise[..., row, column, None, None])
+                x[:, color, row, column] = drawn[:, color, 0, 0]
+                first.set(row, column, x[:, color, row, column] - 0.5, color)
         return x
 
-    def at(self, image: Tensor, hidden: list[Tensor], features: Tensor, row: int, column: int) -> Tensor:
-        """What the network adds to the numbers (N, ...) of one pixel; its layers' inputs there are left in `hidden`."""
-        value = features[..., row, column] + self.first.at(image, row, column)
-        for layer, inputs in zip(self.masked_layers(), hidden, strict=True):
-            inputs[..., row + 1, column + 1] = functional.silu(value)
-            value = value + layer.at(inputs, row, column)
-        weight = (self.last.weight * self.last.mask)[..., 0, 0]
-        return functional.linear(functional.silu(value), weight, self.last.bias)
+    def mean(self, raw: Tensor) -> Tensor:
+        """The average (N, C, H, W) of `samples` draws from raw (N, channels C, H, W).
+
+        All codes share their noise, which is the same at every call: so the average is a function of the code, and
+        differs between two codes by what the code does.
+        """
+        total, shape = 0.0, (self.colors, *raw.shape[-2:])
+        for seed in range(self.samples):
+            noise = torch.rand(shape, generator=torch.Generator().manual_seed(seed)).to(raw)
+            total = total + self.sample(raw, noise.expand(len(raw), *shape))
+        return cast(Tensor, total) / self.samples
 
 
 @final
@@ -174,15 +193,16 @@ class AutoregressiveImage(ImageDistribution):
         return self.head.log_prob(self.raw, x)
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
-        """Images drawn pixel by pixel, all at a time."""
+        """Images drawn pixel by pixel."""
         raw = self.raw.expand(*sample_shape, *self.raw.shape)
-        return self.head.sample(raw.reshape(-1, *raw.shape[-3:])).reshape(*raw.shape[:-3], *self.event_shape)
+        noise = torch.rand(*raw.shape[:-3], *self.event_shape, dtype=raw.dtype, device=raw.device)
+        drawn = self.head.sample(raw.reshape(-1, *raw.shape[-3:]), noise.flatten(0, -4))
+        return drawn.reshape(noise.shape)
 
     @property
     def mean(self) -> Tensor:
-        """The average of the head's `samples` images: what the network predicts has seen the pixels before, and is no
-        mean given the code."""
-        return self.sample(torch.Size([self.head.samples])).mean(0)
+        """The average of some draws. It can't be read off the network, whose output at a pixel depends on an image."""
+        return self.head.mean(self.raw.reshape(-1, *self.raw.shape[-3:])).reshape(*self.batch_shape, *self.event_shape)
 
     def factors(self) -> None:
         """None: a pixel depends on those before it."""

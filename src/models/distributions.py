@@ -88,7 +88,7 @@ class ImageDistribution(Distribution, ABC):
 
     fits_batch: whether `log_prob(x)` takes its scale from the batch x. This is exact only for objectives that weight
         all samples equally, and the likelihood must be updated after each training step
-    averages_draws: whether `mean` is the average of some draws, and differs each time, as it has no closed form
+    averages_draws: whether `mean` is an average of draws, since it has no closed form
     """
 
     arg_constraints = {}  # pyright: ignore[reportAssignmentType]
@@ -100,8 +100,7 @@ class ImageDistribution(Distribution, ABC):
         """The distributions of single pixels whose product this is; None where pixels depend on each other."""
 
     def typical(self) -> Tensor:
-        """Images that stand for the distribution, (..., C, H, W): its mean, or draws where that would be an average of
-        draws, and blurred."""
+        """An image for each code, (..., C, H, W): the mean, or a single draw where the mean is a blurred average."""
         return self.sample() if self.averages_draws else self.mean
 
 

@@ -132,8 +132,13 @@ class DiscretizedLogistic(Distribution):
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
         """A logistic draw, rounded to its level."""
-        u = torch.rand(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
-        drawn = self.loc.detach() + self.scale.detach() * torch.logit(u, eps=1e-7)
+        return self.from_uniform(
+            torch.rand(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
+        )
+
+    def from_uniform(self, noise: Tensor) -> Tensor:
+        """The draw of noise (...), uniform on [0, 1)."""
+        drawn = self.loc.detach() + self.scale.detach() * torch.logit(noise, eps=1e-7)
         return (drawn * 255).round().clamp(0, 255) / 255
 
 

@@ -51,6 +51,10 @@ class Bernoulli(nn.Module):
         """logit(mean), (..., C, H, W)."""
         return torch.logit(mean)
 
+    def from_uniform(self, raw: Tensor, noise: Tensor) -> Tensor:
+        """Pixels (..., C, H, W) drawn by noise of that shape, uniform on [0, 1)."""
+        return (noise < torch.sigmoid(raw)).to(raw.dtype)
+
 
 class ContinuousBernoulli(nn.Module):
     """p(x | z) = prod_i C(pi_i) pi_i^x_i (1 - pi_i)^(1 - x_i) for x in [0, 1] (Loaiza-Ganem & Cunningham, 2019).
@@ -139,11 +143,15 @@ class Logistic256(nn.Module):
 
     def forward(self, raw: Tensor) -> FactorisedImage:
         """raw (..., 2 C, H, W) -> distribution over (..., C, H, W), log_prob (...)."""
+        return FactorisedImage(self.pixels(raw))
+
+    def pixels(self, raw: Tensor) -> DiscretizedLogistic:
+        """The distributions of the single pixels (..., C, H, W)."""
         loc, raw_scale = raw.chunk(2, -3)
         # a scale far below the distance of two levels changes no probability, and a scale of zero divides by zero
         scale = FLOOR / 10 + self.START * raw_scale.clamp(max=LOG_FAR).exp()
         loc = loc.clamp(-FAR_PIXEL, FAR_PIXEL)
-        return FactorisedImage(DiscretizedLogistic(loc, scale))
+        return DiscretizedLogistic(loc, scale)
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
         """The locations with this mean, (..., 2 C, H, W), beside zeros for the scales.
@@ -154,3 +162,7 @@ class Logistic256(nn.Module):
         scale = FLOOR / 10 + self.START
         loc = scale * (torch.expm1(mean / scale).log() - (-torch.expm1((mean - 1) / scale)).log())
         return torch.cat([loc, torch.zeros_like(mean)], -3)
+
+    def from_uniform(self, raw: Tensor, noise: Tensor) -> Tensor:
+        """Pixels (..., C, H, W) drawn by noise of that shape, uniform on [0, 1)."""
+        return self.pixels(raw).from_uniform(noise)

@@ -250,10 +250,10 @@ class VAE(nn.Module):
 
     @property
     def averages_draws(self) -> bool:
-        """Whether the mean of p(x|z) is the average of some draws, and differs each time."""
-        parameter = next(self.parameters())
-        with torch.no_grad():
-            return self.given_each_label(1).decode(parameter.new_zeros(1, self.latent_dim)).averages_draws
+        """Whether the mean of p(x|z) is an average of draws, since it has no closed form."""
+        channels, height, width = self.shape
+        raw = next(self.parameters()).new_zeros(1, self.likelihood.channels * channels, height, width)
+        return image_distribution(self.likelihood(raw)).averages_draws
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

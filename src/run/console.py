@@ -53,7 +53,8 @@ def log_opening(
     log.info("  device  %s%s, precision %s", device(trainer), processes, trainer.precision)
     log.info("  folder  %s", printable(shorter_path(run)))
     if channels > 1 and data.pixels == "binary":
-        log.info("note: colors are drawn as binary pixels: likelihood=gaussian or logistic256 keeps their levels")
+        keeps = "likelihood.pixel=logistic256" if vae.averages_draws else "likelihood=gaussian or logistic256"
+        log.info("note: colors are drawn as binary pixels: %s keeps their levels", keeps)
     if data.step_size() < data.batch_size:
         text = "note: a step takes all %d training images, fewer than data.batch_size=%d"
         log.info(text, data.step_size(), data.batch_size)

@@ -7,9 +7,6 @@ from src.support.texts import natural_key
 
 PIXELS = {"Bernoulli": "binary", "Logistic256": "levels"}  # how images are prepared; for a density, dequantized
 
-# the likelihood whose images another one is a distribution over, by its option `pixels`
-INDEPENDENT = {"bernoulli": "Bernoulli", "logistic256": "Logistic256"}
-
 
 class Trained(Protocol):
     """What is read from a run's folder: its configuration, metrics.json and data.json."""
@@ -25,15 +22,9 @@ AnyRun = TypeVar("AnyRun", bound=Trained)
 def kind(run: Trained) -> tuple[str, str, str]:
     """The names of a run's data, pixels and likelihood; of that of p(x|y) the name says so.
 
-    An autoregressive likelihood has the name of that of independent pixels, since both give the same images
-    probabilities.
-
     Raises KeyError, TypeError or AttributeError for a configuration without them.
     """
-    data, node = run.config["data"], run.config["likelihood"]
-    likelihood = node["_target_"].rpartition(".")[2]
-    if likelihood == "Autoregressive":
-        likelihood = INDEPENDENT.get(node.get("pixels"), likelihood)
+    data, likelihood = run.config["data"], run.config["likelihood"]["_target_"].rpartition(".")[2]
     name = option_name(data["source"]["_target_"])
     path = data.get("path") or data["source"].get("path")
     excluded = data.get("exclude_labels") or []

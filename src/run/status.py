@@ -190,7 +190,7 @@ def warnings(epochs: list[dict[str, float]], metrics: dict[str, Any]) -> list[st
 
     They are a collapsed code, a model no better than the mean image, a loss that did not improve, and overfitting.
     """
-    metrics = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    metrics = {k: value for k, value in metrics.items() if isinstance(value, int | float) or k == "likelihood"}
     trained = [row for row in epochs if row.get("epoch", 0) > 0 and "val/loss" in row]
     # the code of a single validation image has no variance, so that no unit could be active
     is_single = bool(trained) and "train/elbo_se" in trained[-1] and "val/elbo_se" not in trained[-1]
@@ -204,6 +204,8 @@ def warnings(epochs: list[dict[str, float]], metrics: dict[str, Any]) -> list[st
 def collapse(trained: list[dict[str, float]], metrics: dict[str, Any]) -> str | None:
     """A warning if the code carries no information about the image, in the tested checkpoint or the last epoch."""
     remedy = "a smaller beta or optimizer.lr, or schedule=linear, may help"
+    if metrics.get("likelihood") == "Autoregressive":
+        remedy += ", and a smaller likelihood.field"
     if metrics.get("val/active_units") == 0:
         cost = f" (KL {metrics['val/kl']:.2f} nats)" if "val/kl" in metrics else ""
         return f"no latent dimension is active{cost}, the code says nothing of the image: {remedy}"

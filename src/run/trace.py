@@ -21,7 +21,8 @@ class Trace:
     fixed   written once. `title` ("mlp d=16 beta=1 on mnist5k"), `classes` (their names), and of P class-balanced
             validation images `pixels` (P, C, H, W) uint8 as the model gets them and `labels` (P,); where these pixels
             are binary, the gray levels that they were drawn from as `originals` (R, C, H, W), of the first R; of a
-            conditional model `samples_labels` (S,), those that the samples are given
+            conditional model `samples_labels` (S,), those that the samples are given; `averages_draws`, where the means
+            of p(x|z) are averages of draws
     epochs  one row for each epoch, from the untrained model on. `epoch`, `images_seen`,
             `{train,val}/{loss,elbo,recon,kl}` (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `lr`, and
             by its name the effective value of what the objective schedules, `beta`, `capacity` or another

@@ -72,7 +72,7 @@ def interpolate(
     codes = {name: between(z[:, 0], z[:, 1], t) for name, between in paths.items()}
     labels = nearer_label(y[:, 0], y[:, 1], t)
     means = decode_paths(run.vae, codes, labels)
-    nats = {name: path_nll(run, mean, labels, name) for name, mean in means.items()}
+    nats = {} if run.vae.averages_draws else {k: path_nll(run, mean, labels, k) for k, mean in means.items()}
     prior = {name: prior_nll(run.vae, code, labels) for name, code in codes.items()}
     heading = f"{HEADINGS[run.data.pixels]}{given_labels(run)}: bound of {SAMPLES} samples, nats"
     for i, (a, b) in enumerate(chosen):
@@ -81,8 +81,8 @@ def interpolate(
             f"from {source.describe(a)} to {source.describe(b)}: means of p(x | z) along the path, or faded in between",
             source.picture_rows(chosen[i]),
             {name: as_bytes(mean[i]) for name, mean in means.items()},
-            {
-                heading: {k: v[i] for k, v in nats.items()},
+            ({heading: {k: v[i] for k, v in nats.items()}} if nats else {})
+            | {
                 "−log p(z) of the prior, nats": {k: v[i] for k, v in prior.items()},
             },
         )
@@ -210,13 +210,19 @@ def write_tour(source: Examples, folder: Path, rows: list[int], paths: dict[str,
 def summary(nats: dict[str, np.ndarray], prior: dict[str, np.ndarray]) -> dict[str, Any]:
     """Means over the pairs: at the ends, along each path and at its highest point, and the cost of the fade.
 
-    nats, prior: -log p(x) and -log p(z) along each path, (P, S)
+    nats, prior: -log p(x) and -log p(z) along each path, (P, S); the former only where the mean of p(x|z) is an image
+        that has a probability
     """
-    numbers: dict[str, Any] = {"pairs": len(nats[FADE]), "nll_ends": estimate(nats[FADE][:, [0, -1]].mean(1))}
+    numbers: dict[str, Any] = {"pairs": len(next(iter(prior.values())))}
+    if FADE in nats:
+        numbers["nll_ends"] = estimate(nats[FADE][:, [0, -1]].mean(1))
     if "linear" in nats:
         numbers["fade_minus_linear"] = estimate((nats[FADE] - nats["linear"]).mean(1))
-    for name, curve in nats.items():
-        numbers[name] = {"nll_mean": estimate(curve.mean(1)), "nll_highest": estimate(curve.max(1))}
+    for name in {**nats, **prior}:
+        numbers[name] = {}
+        if name in nats:
+            curve = nats[name]
+            numbers[name] = {"nll_mean": estimate(curve.mean(1)), "nll_highest": estimate(curve.max(1))}
         if name in prior:
             numbers[name]["prior_mean"] = estimate(prior[name].mean(1))
     return numbers

@@ -32,7 +32,10 @@ FACTORISED = {
 }
 LIKELIHOODS = {
     **FACTORISED,
-    **{f"autoregressive_{p}": lambda p=p: Autoregressive(p, features=3, field=3) for p in ("bernoulli", "logistic256")},
+    **{
+        f"autoregressive_{p}": lambda p=p: Autoregressive(p, (1, 4, 4), features=3, field=3, samples=2)
+        for p in ("bernoulli", "logistic256")
+    },
 }
 
 # the options that make each network of conf/model small

@@ -61,7 +61,7 @@ def diagnose(
 
     coverage_90: the share of true codes in the central 90 % of q, for images drawn from the model
     dimensions_off: the number of active dimensions with ranks that are not uniform
-    calibration_error: the error of the pixels' probabilities, for binary images only
+    calibration_error: the error of the pixels' probabilities, for binary images only, whose pixels are independent
     """
     train, val = run.train, run.data.val
     if len(val.images) < 2:
@@ -86,8 +86,7 @@ def diagnose(
     numbers["coverage_90"] = estimate(coverage(active_ranks))
     off = int((p_values(active_ranks) < SIGNIFICANT / len(active)).sum())
     numbers["dimensions_off"] = f"{off} of {len(active)}"
-    has_probabilities = run.data.pixels == Pixels.BINARY and not run.vae.averages_draws
-    pixels = pixel_reliability(run) if has_probabilities else None
+    pixels = pixel_reliability(run) if has_pixel_probabilities(run) else None
     if pixels is not None:
         numbers["calibration_error"] = pixels.error()
     images = f"{len(rows)} validation images{given_labels(run)}"
@@ -129,7 +128,7 @@ def batch_parts(run: Run, density: Any, batch: Batch, grayscale: Tensor, estimat
     density: fitted to codes of training images; grayscale: the images before binarisation
     """
     parts = {}
-    if run.data.pixels == Pixels.BINARY:
+    if has_pixel_probabilities(run):
         parts["decoder"] = best_code_cost(run.vae, batch, grayscale)
         parts["noise_floor"] = noise_floor(grayscale)
         parts["decoder"] = parts["decoder"] - parts["noise_floor"]
@@ -142,6 +141,11 @@ def batch_parts(run: Run, density: Any, batch: Batch, grayscale: Tensor, estimat
         parts["family"] = estimates.refined - estimates.nll
         parts["amortisation"] = estimates.encoder - estimates.refined
     return parts | {"total": estimates.encoder, "effective": estimates.effective}
+
+
+def has_pixel_probabilities(run: Run) -> bool:
+    """Whether the mean of p(x|z) is the probability of each binary pixel, whatever the others are."""
+    return run.data.pixels == Pixels.BINARY and not run.vae.averages_draws
 
 
 def training_codes(run: Run, train: Split) -> np.ndarray:

@@ -81,7 +81,8 @@ def evaluate(
     warn(numbers, samples)
     if run.data.pixels != Pixels.BINARY:
         numbers |= bits(numbers, run.data.pixels == Pixels.DEQUANTIZED, chosen.images[0].size)
-    numbers |= latent_use(run, chosen, terms["kl"], means) | reconstruction(run, chosen, grayscale)
+    numbers |= latent_use(run, chosen, terms["kl"], means)
+    numbers |= {} if run.vae.averages_draws else reconstruction(run, chosen, grayscale)
     numbers |= representation(run, means, chosen.labels)
     if sample_quality:
         numbers |= generation(run)

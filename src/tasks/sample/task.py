@@ -68,18 +68,20 @@ def sample(
         for name, made in tqdm(images.items(), "comparing", unit="sampler", disable=None, leave=False, delay=1):
             some = made.take(slice(quality.count(run)))
             labels, kinds = some.labels if is_conditional else None, {"means": some.means, "draws": some.draws}
-            distances[name] = {kind: references[kind].distances(each, labels) for kind, each in kinds.items()}
+            distances[name] = {kind: against.distances(kinds[kind], labels) for kind, against in references.items()}
         distances["floor"] = quality.floors(references, with_labels=is_conditional)
     write_image(overview(run, images, distances), folder / "samplers.png", scale=1)
     return {"count": count} | distances
 
 
 def overview(run: Run, images: Mapping[str, Generated], distances: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Some means of each sampler over training images, with their Fréchet distances if there are any."""
-    rows = {name: made.means[:STRIP] for name, made in images.items()}
+    """Some means of each sampler, or draws where these are compared alone, over training images, with their Fréchet
+    distances if there are any."""
+    kind = quality.kinds(run)[0]
+    rows = {name: getattr(made, kind)[:STRIP] for name, made in images.items()}
     rows["training images"] = run.data.source.train.images[:STRIP]
-    frechet = {name: table["means"]["frechet"] for name, table in distances.items()}
-    caption = "means of p(x | z), by what z is drawn from"
+    frechet = {name: table[kind]["frechet"] for name, table in distances.items()}
+    caption = f"{'means of' if kind == 'means' else 'draws from'} p(x | z), by what z is drawn from"
     if distances:
         frechet["training images"] = frechet.pop("floor")
         caption += f"; Fréchet distance of {quality.count(run):,} to as many test images"
@@ -91,8 +93,9 @@ def write_samples(run: Run, folder: Path, images: Generated, name: str) -> None:
     train = run.data.source.train.images
     index = nearest(images.means, train)
     of_label = "" if run.vae.condition is None else ", y"
+    mean = "average of draws from" if run.vae.averages_draws else "mean of"
     grids = [
-        (f"mean of p(x | z{of_label}), z from the {name}", images.means),
+        (f"{mean} p(x | z{of_label}), z from the {name}", images.means),
         (f"draw from p(x | z{of_label}), the same z", images.draws),
         ("training image nearest to the mean", train[index]),
     ]

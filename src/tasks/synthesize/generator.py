@@ -85,17 +85,19 @@ def class_densities(vae: VAE, train: Split, pixels: str, seed: int) -> dict[int,
 
 @torch.no_grad()
 def generate(vae: VAE, densities: dict[int, MultivariateNormal], per_class: int, seed: int) -> Split:
-    """Make `per_class` images (uint8) of each class, one class after the other: the means of p(x|z) at codes drawn from
-    the density of the class. The first ones do not depend on `per_class`."""
+    """Make `per_class` images (uint8) of each class, one class after the other, at codes drawn from the density of the
+    class: the means of p(x|z), or draws where they have no closed form. The first ones do not depend on `per_class`."""
     parameter = next(vae.parameters())
+    # whole batches, so that the draws of an image do not depend on how many are made
+    count = -(-per_class // EVALUATION_BATCH) * EVALUATION_BATCH if vae.averages_draws else per_class
     images = []
-    for label, density in densities.items():
-        rows = torch.arange(per_class)
-        eps = Noise(seed).at("synthetic", label).normal(rows, vae.latent_dim, like=density.loc)
-        z = (density.loc + eps @ density.scale_tril.T).to(parameter)
-        for chunk in z.split(EVALUATION_BATCH):
-            y = torch.full((len(chunk),), label, device=z.device)
-            images.append(as_bytes(vae.given(y).decode(chunk).typical()))
+    with torch.random.fork_rng(devices=[parameter.device] if parameter.is_cuda else []):
+        for label, density in densities.items():
+            torch.manual_seed(Noise(seed).at("synthetic", label).seed)
+            eps = Noise(seed).at("synthetic", label).normal(torch.arange(count), vae.latent_dim, like=density.loc)
+            z = (density.loc + eps @ density.scale_tril.T).to(parameter)
+            chunks = [as_bytes(vae.decode(chunk).typical()) for chunk in z.split(EVALUATION_BATCH)]
+            images.append(np.concatenate(chunks)[:per_class])
     return Split(np.concatenate(images), np.repeat(list(densities), per_class).astype(np.int64))
 
 
@@ -109,7 +111,7 @@ def make_images(vae: VAE, train: Split, pixels: str, per_class: int, seed: int) 
 
 @torch.no_grad()
 def generate_from_prior(vae: VAE, labels: np.ndarray, per_class: int, seed: int) -> Split:
-    """What `generate` makes, by a conditional model: the means of p(x|z, y) at codes from its prior."""
+    """What `generate` makes, by a conditional model: the means of p(x|z, y), or draws, at codes from its prior."""
     device, images = next(vae.parameters()).device, []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for label in labels.tolist():

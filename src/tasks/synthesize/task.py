@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from src.build import Run
 from src.data.labels import labels_for_npz
-from src.data.pixels import as_bytes
+from src.data.pixels import Pixels, as_bytes
 from src.data.selection import class_balanced_subset, evenly_spread_rows
 from src.data.sources import Split
 from src.evaluation import classifier
@@ -44,7 +44,8 @@ def synthesize(
     classifier_steps: Count,
 ) -> dict[str, Any]:
     """Make `per_class` images of each class: means of p(x|z) at codes from a Gaussian of the codes of the class, or of
-    p(x|z, y) at codes from the prior of a conditional model, with whose labels `agreement` is a classifier's.
+    p(x|z, y) at codes from the prior of a conditional model, with whose labels `agreement` is a classifier's. Where the
+    means have no closed form, draws take their place.
 
     Writes synthetic.npz (`images` uint8, `labels` as the data set has them, `classes`), which data=images reads, and
     pictures of the images and of their distances from training images. With `judge`, `contest` measures the accuracy of
@@ -54,6 +55,10 @@ def synthesize(
     vae_steps, classifier_steps: the steps of each training
     """
     source = run.data.source
+    if run.vae.averages_draws and run.data.pixels == Pixels.BINARY:
+        raise UserError(
+            "task=synthesize makes gray images, this run binary ones: train it with likelihood.pixel=logistic256"
+        )
     check_classes(source.train)
     counts = numbers_of_images(source.train, sizes) if judge else []
     made = make_images(run.vae, source.train, run.data.pixels, per_class, run.seed)
