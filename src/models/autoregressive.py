@@ -196,7 +196,7 @@ class AutoregressiveImage(ImageDistribution):
         """Images drawn pixel by pixel."""
         raw = self.raw.expand(*sample_shape, *self.raw.shape)
         noise = torch.rand(*raw.shape[:-3], *self.event_shape, dtype=raw.dtype, device=raw.device)
-        drawn = self.head.sample(raw.reshape(-1, *raw.shape[-3:]), noise.flatten(0, -4))
+        drawn = self.head.sample(raw.reshape(-1, *raw.shape[-3:]), noise.reshape(-1, *self.event_shape))
         return drawn.reshape(noise.shape)
 
     @property

@@ -147,12 +147,15 @@ def test_many_images_are_drawn_in_parts(monkeypatch):
 
 
 @pytest.mark.parametrize(("of_codes", "of_images"), [((), ()), ((3,), ()), ((2, 3), (3,)), ((2, 3), (2, 3))])
-def test_densities_have_the_shape_of_the_codes(of_codes, of_images):
+def test_densities_and_draws_have_the_shape_of_the_codes(of_codes, of_images):
     head = head_of()
     raw = torch.randn(*of_codes, head.channels, 2, 2)
     x = (torch.rand(*of_images, 1, 2, 2) > 0.5).double()
-    log_p = head(raw).log_prob(x)
+    px = head(raw)
+    log_p = px.log_prob(x)
     assert log_p.shape == of_codes
+    assert px.mean.shape == px.sample().shape == (*of_codes, 1, 2, 2)
+    assert px.sample((4,)).shape == (4, *of_codes, 1, 2, 2)
     each = zip(raw.reshape(-1, *raw.shape[-3:]), x.expand(*of_codes, 1, 2, 2).reshape(-1, 1, 1, 2, 2), strict=True)
     torch.testing.assert_close(log_p.flatten(), torch.cat([head(one[None]).log_prob(image) for one, image in each]))
 
