@@ -67,7 +67,8 @@ def test_training(command, options, tmp_path):
     # the replaced MNIST has four classes
     labels = ["condition.labels=['1','4','7','9']"] if "condition=label" in options else []
     has_widths = not any(word == "model=conv" or word.startswith("experiment=minutes") for word in options)
-    command(*options, *labels, *SMALL[not has_widths :])
+    head = ["likelihood.features=3", "likelihood.samples=1"] if "likelihood=autoregressive" in options else []
+    command(*options, *labels, *head, *SMALL[not has_widths :])
     (metrics,) = tmp_path.glob("outputs/runs/*/metrics.json")
     likelihood = json.loads(metrics.read_text())["likelihood"]
     given = next((word.partition("=")[2] for word in options if word.startswith("likelihood=")), "bernoulli")

@@ -82,6 +82,7 @@ def test_gray_levels_are_drawn_and_make_labelled_images(run):
     assert "val/bits_per_dim" in json.loads((folder / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_resumed_run_with_averaged_weights_equals_one_that_was_not_stopped(run, resume):
     options = [*OPTIONS, "trainer.ema=0.9", "lr_schedule=constant"]
     part, whole = run(*options, "trainer.max_epochs=1", folder="part"), run(*options, folder="whole")
