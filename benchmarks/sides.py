@@ -35,7 +35,7 @@ from src.config.classes import make
 from src.models.vae import VAE
 from src.run.loggers import build_loggers
 from src.startup import quieten
-from src.training.trainer import make_trainer
+from src.training.trainer import NOT_LIGHTNINGS, make_trainer
 
 RSS = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 
@@ -52,7 +52,7 @@ def default(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
 def lean(cfg: DictConfig, folder: Path, watch: Stopwatch) -> nn.Module:
     """This project's module and data in Lightning's Trainer, without callbacks or loggers: training steps alone."""
     module = build.module(cfg, [])
-    options = OmegaConf.masked_copy(cfg.trainer, [name for name in cfg.trainer if name != "ema"])  # read by build alone
+    options = OmegaConf.masked_copy(cfg.trainer, [name for name in cfg.trainer if name not in NOT_LIGHTNINGS])
     trainer = make(
         options,
         "trainer",

@@ -17,6 +17,8 @@ from src.training import checkpoints
 from src.training.cluster import environment
 from src.training.early_stopping import Patience
 
+NOT_LIGHTNINGS = ("ema", "max_time", "patience")  # options of conf/trainer that are read here
+
 
 def make_trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
     """Lightning's trainer with the callbacks of the configuration and checkpoints/{best,last}.ckpt."""
@@ -37,7 +39,7 @@ def make_trainer(cfg: DictConfig, run: Path, loggers: list[Logger]) -> Trainer:
         savers.insert(0, Timer(limit, interval="epoch"))
     if (patience := cfg.trainer.get("patience")) is not None:
         savers.insert(0, Patience(patience, cfg.trainer.get("min_epochs")))
-    options = {name: value for name, value in cfg.trainer.items() if name not in ("ema", "max_time", "patience")}
+    options = {name: value for name, value in cfg.trainer.items() if name not in NOT_LIGHTNINGS}
     nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
     watchers = [make(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
     try:
