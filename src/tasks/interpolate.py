@@ -23,6 +23,7 @@ from src.support.noise import Noise, generator
 from src.support.ranges import Count, Whole
 from src.support.statistics import estimate
 from src.tasks import walks
+from src.tasks.captions import means_of
 from src.tasks.conditional import given_labels, mark_conditional
 from src.tasks.examples import Examples
 from src.tasks.own_images import Invert, White, examples
@@ -75,10 +76,11 @@ def interpolate(
     nats = {} if run.vae.averages_draws else {k: path_nll(run, mean, labels, k) for k, mean in means.items()}
     prior = {name: prior_nll(run.vae, code, labels) for name, code in codes.items()}
     heading = f"{HEADINGS[run.data.pixels]}{given_labels(run)}: bound of {SAMPLES} samples, nats"
+    shown = f"{means_of(run.vae)} p(x | z)"
     for i, (a, b) in enumerate(chosen):
         figure = walks.strip(
             run.config.title,
-            f"from {source.describe(a)} to {source.describe(b)}: means of p(x | z) along the path, or faded in between",
+            f"from {source.describe(a)} to {source.describe(b)}: {shown} along the path, or faded in between",
             source.picture_rows(chosen[i]),
             {name: as_bytes(mean[i]) for name, mean in means.items()},
             ({heading: {k: v[i] for k, v in nats.items()}} if nats else {})
@@ -202,7 +204,7 @@ def write_tour(source: Examples, folder: Path, rows: list[int], paths: dict[str,
     means = decode_paths(run.vae, codes, nearer_label(batch.y, batch.y.roll(-1, 0), t))
     # the last frame of a leg is the first of the next, which is dropped from all legs but the last
     frames = {name: as_bytes(torch.cat([m[:, :-1].flatten(0, 1), m[-1, -1:]])) for name, m in means.items()}
-    caption = f"means of p(x | z) along the paths between {len(rows)} {source.kind} and back"
+    caption = f"{means_of(run.vae)} p(x | z) along the paths between {len(rows)} {source.kind} and back"
     figure, show = walks.tour(run.config.title, caption, source.picture_rows(rows), frames, source.short_names(rows))
     write_animation(figure, show, range(len(frames[FADE])), folder / "interpolation.gif")
 

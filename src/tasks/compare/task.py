@@ -28,6 +28,7 @@ from src.support.folders import ResultsFolder
 from src.support.noise import Noise
 from src.support.ranges import Count
 from src.support.statistics import estimate
+from src.tasks.captions import mean_of
 from src.tasks.compare import pictures
 from src.tasks.compare.pictures import Table
 from src.tasks.conditional import mark_conditional
@@ -161,7 +162,8 @@ def side_by_side(title: str, runs: dict[str, Run], split: str, count: int) -> Fi
         rows = [(who, as_bytes(vae.decode(codes[who]).mean)) for who, vae in vaes.items()]
     same = torch.equal(*codes.values())
     source = "the same codes, decoded by both" if same else "the same noise, through the prior and decoder of each"
-    return sheet(title, f"mean of p(x | z): {source}", rows)
+    shown = {mean_of(vae): None for vae in vaes.values()}  # in the order of the rows
+    return sheet(title, f"{' and '.join(shown)} p(x | z): {source}", rows)
 
 
 @torch.no_grad()

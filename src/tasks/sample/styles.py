@@ -10,6 +10,7 @@ from src.build import Run
 from src.data.pixels import as_bytes
 from src.figures.grids import MAX_CLASSES, sheet
 from src.support.noise import Noise
+from src.tasks.captions import means_of
 from src.tasks.examples import test_set
 
 COLUMNS = 12  # codes in a picture
@@ -24,7 +25,7 @@ def styles(run: Run) -> Figure:
         torch.manual_seed(Noise(run.seed).at("styles").seed)
         z = vae.given(y).sample_codes(COLUMNS)
     same = "the same noise of p(z | y)" if run.vae.condition.has_prior else "the same code z from the prior"
-    caption = f"means of p(x | z, y), a row for each class y{more(run)}: in a column {same}"
+    caption = f"{means_of(vae)} p(x | z, y), a row for each class y{more(run)}: in a column {same}"
     return sheet(run.config.title, caption, relabel(run, z, y, labels))
 
 
