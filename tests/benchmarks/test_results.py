@@ -63,6 +63,7 @@ def test_a_row_is_trained_evaluated_once_and_printed(calls, monkeypatch, capsys)
     (train, *apply) = calls
     assert train == ("src.train", "-m", "experiment=minutes_3", "seed=0,1,2", "sweep_name=minutes_3", "logger=csv")
     assert [options[1] for options in apply] == [f"run=outputs/sweeps/minutes_3/{seed}" for seed in range(3)]
+    assert all("task.tight_images=1000" in options for options in apply)
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "minutes_3" in line]
     assert row.startswith("| `minutes_3` | 1,200 | 4 | 1.5 | -94.00 ± 0.00 | 90.50 ± 0.00 | 90.00 ± 0.00 | 3 |")
     calls.clear()
@@ -83,7 +84,7 @@ def test_without_a_row_those_that_are_complete_are_printed(calls, monkeypatch, c
     results.train("burda", 1)
     results.main()
     assert capsys.readouterr().out.startswith("no row is complete")
-    results.evaluate(Path("outputs/sweeps/burda/0"))
+    results.evaluate(Path("outputs/sweeps/burda/0"), 1000)
     results.main()
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "`burda`" in line]
     assert "86.76, 3,280 epochs (Burda et al., 2016)" in row
@@ -96,6 +97,11 @@ def test_an_unknown_row_is_refused(calls, monkeypatch, capsys):
         results.main()
     assert "there is no row burda2: choose from minutes_1" in capsys.readouterr().err
     assert not calls
+
+
+def test_a_number_that_runs_of_a_kind_do_not_have_is_a_dash():
+    assert results.mean([{"nll_tight_all": 90.0, "nll_tight_all_se": 0.3}], "nll_tight_all") == "90.00 ± 0.30"
+    assert results.mean([{}], "nll_tight_all") == "–"
 
 
 def test_a_command_that_fails_ends_the_row():

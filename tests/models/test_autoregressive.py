@@ -59,12 +59,13 @@ def test_samples_have_the_probabilities_that_the_density_says(colors, height, wi
     assert abs(chi_square.item() - degrees) < 5 * math.sqrt(2 * degrees)
 
 
-def test_samples_of_gray_levels_have_the_mean_log_density_of_the_head():
-    """The entropy of two pixels, summed over all pairs of levels, against samples."""
-    head = head_of("logistic256")
-    raw = raw_for(head, 1, 2) / 4
+@pytest.mark.parametrize(("colors", "width"), [(1, 2), (2, 1)])
+def test_samples_of_gray_levels_have_the_mean_log_density_of_the_head(colors, width):
+    """The entropy of two pixels, or of the two colors of one, summed over all pairs of levels, against samples."""
+    head = head_of("logistic256", colors=colors)
+    raw = raw_for(head, 1, width) / 4
     levels = torch.arange(256) / 255
-    pairs = torch.cartesian_prod(levels, levels).view(-1, 1, 1, 2)
+    pairs = torch.cartesian_prod(levels, levels).view(-1, colors, 1, width)
     log_p = head(raw.expand(len(pairs), -1, -1, -1)).log_prob(pairs)
     assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-9)
     px = head(raw.expand(20_000, -1, -1, -1))
@@ -158,16 +159,3 @@ def test_densities_and_draws_have_the_shape_of_the_codes(of_codes, of_images):
     assert px.sample((4,)).shape == (4, *of_codes, 1, 2, 2)
     each = zip(raw.reshape(-1, *raw.shape[-3:]), x.expand(*of_codes, 1, 2, 2).reshape(-1, 1, 1, 2, 2), strict=True)
     torch.testing.assert_close(log_p.flatten(), torch.cat([head(one[None]).log_prob(image) for one, image in each]))
-
-
-def test_samples_of_gray_levels_of_two_colors_have_the_mean_log_density_of_the_head():
-    """The entropy of the second color's level given the first, by the density and by samples."""
-    head = head_of("logistic256", colors=2)
-    raw = raw_for(head, 1, 1) / 4
-    levels = torch.arange(256) / 255
-    pairs = torch.cartesian_prod(levels, levels).view(-1, 2, 1, 1)
-    log_p = head(raw.expand(len(pairs), -1, -1, -1)).log_prob(pairs)
-    assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-9)
-    px = head(raw.expand(20_000, -1, -1, -1))
-    found = px.log_prob(px.sample())
-    assert found.mean().item() == pytest.approx((log_p.exp() * log_p).sum().item(), abs=5 * found.std().item() / 141)
