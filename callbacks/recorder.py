@@ -2,13 +2,14 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
+from torch import Tensor
 
 from src.data.pixels import Pixels, as_bytes, as_input
 from src.data.selection import class_balanced_rows, labels_by_class
@@ -40,10 +41,12 @@ class Recorder(Callback):
     images: the number of class-balanced validation images whose codes are recorded
     samples: the number of codes from the prior whose images are recorded, of a conditional model EACH a class at least
     reconstructions: the number of recorded images that are reconstructed
+    level: of a hierarchy the level whose codes are recorded, 1 the top
     """
 
-    def __init__(self, images: Count, samples: Count, reconstructions: Count) -> None:
+    def __init__(self, images: Count, samples: Count, reconstructions: Count, level: Count = 1) -> None:
         self.images, self.samples, self.reconstructions = images, samples, reconstructions
+        self.level = level
 
     def on_fit_start(self, trainer: Trainer, module: VAEModule) -> None:
         self.folder, self.is_trained = RunFolder(Path(trainer.default_root_dir)), False
@@ -56,7 +59,7 @@ class Recorder(Callback):
         self.prior_is_standard, self.fixed_codes = module.vae.prior_is_standard, None
         if module.vae.prior_is_fixed and not self.prior_is_standard:
             with evaluation_mode(module.vae, seed=module.seed):
-                self.fixed_codes = prior_codes(module.vae)
+                self.fixed_codes = self.prior_codes(module.vae)
         self.labels = data.val.labels[self.followed][np.arange(self.samples) % len(self.followed)]
         if module.vae.condition is not None:
             self.labels = labels_by_class(data.source.train.labels, max(self.samples, EACH * len(data.source.classes)))
@@ -69,6 +72,7 @@ class Recorder(Callback):
                 **({"originals": originals} if data.pixels == Pixels.BINARY else {}),
                 **({} if module.vae.condition is None else {"samples_labels": self.labels}),
                 **({"averages_draws": np.array(True)} if module.vae.averages_draws else {}),
+                **self.describe_level(module.vae),
             }
         )
         if trainer.ckpt_path and self.path.is_file():
@@ -87,6 +91,7 @@ class Recorder(Callback):
                 and set(old.scheduled) == set(module.objective.scheduled)
                 and ("prior_codes" in old.frames) != self.prior_is_standard
                 and old.frames["samples_mean"].shape[1] == self.samples
+                and all(old.fixed[k] == v for k, v in self.describe_level(module.vae).items())
                 and old.frames["recon_mean"].shape[1] == min(self.reconstructions, len(self.followed))
             )
         except (UserError, KeyError):
@@ -96,7 +101,13 @@ class Recorder(Callback):
             self.trace = old
         else:
             aside = self.path.replace(self.folder.previous_trace)
-            log.warning("pictures begin anew: the trace, now %s, is damaged or followed other images", aside)
+            log.warning(
+                "pictures begin anew: the trace, now %s, is damaged or followed other images or another level", aside
+            )
+
+    def describe_level(self, vae: VAE) -> dict[str, np.ndarray]:
+        """What the trace keeps of a hierarchy: the level whose codes it has, and the dimensions of all levels."""
+        return {"level": np.array(self.level), "latent_dim": np.array(vae.latent_dim)} if vae.levels else {}
 
     def on_train_start(self, trainer: Trainer, module: VAEModule) -> None:
         self.is_trained = True
@@ -145,7 +156,8 @@ class Recorder(Callback):
 
     def append_numbers(self, module: VAEModule) -> None:
         """Add the numbers of an epoch."""
-        names = ("epoch", "images_seen", *module.objective.scheduled, "lr", "val/active_units", "val/kl_per_dim")
+        names = ("epoch", "images_seen", *module.objective.scheduled, "lr", "val/active_units")
+        names += ("val/kl_per_dim", "val/kl_per_level")
         losses = (f"{split}/{name}" for split in ("train", "val") for name in ("loss", "elbo", "recon", "kl"))
         self.trace.append("epochs", **{k: module.numbers[k] for k in (*names, *losses) if k in module.numbers})
 
@@ -166,7 +178,7 @@ class Recorder(Callback):
             self.trace.append(
                 "frames",
                 epoch=module.numbers["epoch"],
-                codes=codes.float().cpu().numpy(),
+                codes=of_level(codes, vae.levels, self.level).float().cpu().numpy(),
                 samples_mean=as_bytes(px.mean),
                 samples_draw=as_bytes(px.sample()),
                 recon_mean=as_bytes(reconstructing.decode(head).mean),
@@ -183,12 +195,17 @@ class Recorder(Callback):
 
     def codes_of_prior(self, vae: VAE) -> np.ndarray:
         """Codes from the prior, (PRIOR_CODES, D): of one that is fixed, the same in each frame."""
-        return prior_codes(vae) if self.fixed_codes is None else self.fixed_codes
+        return self.prior_codes(vae) if self.fixed_codes is None else self.fixed_codes
+
+    def prior_codes(self, vae: VAE) -> np.ndarray:
+        """Codes from the prior, (PRIOR_CODES, D), of the recorded level."""
+        codes = vae.given_each_label(PRIOR_CODES).sample_codes(PRIOR_CODES)
+        return of_level(codes, vae.levels, self.level).float().cpu().numpy()
 
 
-def prior_codes(vae: VAE) -> np.ndarray:
-    """Codes from the prior, (PRIOR_CODES, D)."""
-    return vae.given_each_label(PRIOR_CODES).sample_codes(PRIOR_CODES).float().cpu().numpy()
+def of_level(codes: Tensor, levels: Sequence[int], level: int) -> Tensor:
+    """The codes (N, D) of one level of a hierarchy; of codes of one level all."""
+    return codes.split(levels, 1)[level - 1] if levels else codes
 
 
 def is_recorded(epoch: int) -> bool:

@@ -68,7 +68,10 @@ def test_multirun_leaves_separate_runs_in_one_group(command, tmp_path):
         (["latent_dim=0"], "latent_dim must be at least 1, got 0"),
         (["beta=-1"], "beta must be a finite number, 0 or more, got -1"),
         (["beta=much"], "beta must be a number, got much"),
-        (["model=transformer"], "model=transformer: there is no such choice; model has conv, gated_mlp, mlp, resnet"),
+        (
+            ["model=transformer"],
+            "model=transformer: there is no such choice; model has conv, gated_mlp, ladder, mlp, resnet",
+        ),
         (["latentdim=2"], "there is no option latentdim; did you mean latent_dim?"),
         (
             ["model.encoder.norm=2"],

@@ -66,7 +66,9 @@ def test_training(command, options, tmp_path):
         Image.fromarray(image).save(folder / f"{i}.png")
     # the replaced MNIST has four classes
     labels = ["condition.labels=['1','4','7','9']"] if "condition=label" in options else []
-    has_widths = not any(word == "model=conv" or word.startswith("experiment=minutes") for word in options)
+    has_widths = not any(
+        word in ("model=conv", "model=ladder") or word.startswith("experiment=minutes") for word in options
+    )
     head = ["likelihood.features=3", "likelihood.samples=1"] if "likelihood=autoregressive" in options else []
     command(*options, *labels, *head, *SMALL[not has_widths :])
     (metrics,) = tmp_path.glob("outputs/runs/*/metrics.json")

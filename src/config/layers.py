@@ -22,6 +22,8 @@ class Layers(NamedTuple):
 
 def layers_of(part: str, network: Any, shape: list[int]) -> Layers | None:
     """The layers of an encoder or a decoder, as far as they are known from its options; None if nothing is."""
+    if isinstance(network, Mapping) and str(network.get("_target_")).endswith((".BottomUp", ".TopDown")):
+        return levels_of(part, network, shape)
     hidden = network.get("hidden") if isinstance(network, Mapping) else None
     widths = hidden if isinstance(hidden, list) else [hidden]
     if not widths or not is_count(*widths):
@@ -39,6 +41,20 @@ def layers_of(part: str, network: Any, shape: list[int]) -> Layers | None:
     if kind == "ResNet" and len(channels) > 1:
         same_size[0] = 0
     return convolutions(channels, same_size, hidden, shape, [*names, option(part, "hidden", hidden)])
+
+
+def levels_of(part: str, network: Mapping[str, Any], shape: list[int]) -> Layers | None:
+    """The convolutions of a hierarchy: in the encoder as many of a size as its depth, in the decoder one for each level
+    and one beside it in the posterior."""
+    channels, levels = network.get("channels"), network.get("levels", [])
+    depth = network.get("depth", 1)
+    if not (isinstance(channels, list) and channels and is_count(*channels, depth) and isinstance(levels, list)):
+        return None
+    if not all(count == 0 or is_count(count) for count in levels):
+        return None
+    same_size = [2 * count for count in levels] if levels else [depth - 1] * len(channels)
+    names = [option(part, "channels", channels), *([option(part, "levels", levels)] if levels else [])]
+    return convolutions(channels, same_size, 0, shape, names)
 
 
 def linear_layers(part: str, kind: str, hidden: list[int], shape: list[int]) -> Layers:

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from src.config.layers import is_count, layers_of
+from src.config.names import has_levels
 from src.support.errors import UserError
 
 LARGEST = 32e9  # most bytes of a single array, or less where the machine has less memory
@@ -19,7 +20,7 @@ PER_WEIGHT_AT_END = PER_WEIGHT + 3 * 3 * FLOAT
 PER_OUTPUT = 2 * FLOAT  # of a layer's output there is its value before and after the activation
 SIZES = ("data.batch_size", "objective.samples", "latent_dim")
 SIZES += ("model.encoder.hidden", "model.encoder.channels", "model.encoder.depth")
-SIZES += ("likelihood.features",)
+SIZES += ("model.decoder.levels", "model.decoder.latents", "likelihood.features")
 SIZES += ("prior.components", "prior.transforms", "prior.hidden", "posterior.transforms", "posterior.hidden")
 OF_TASKS = (
     "images",
@@ -130,7 +131,8 @@ def has_sizes(options: Mapping[str, Any]) -> bool:
 
 def remedy(cfg: Any) -> str:
     """What to do where a run or a task lacks memory: its options that decide how much it needs, with their values."""
-    names = [*SIZES, *(f"task.{name}" for name in OF_TASKS)]
+    sizes = SIZES if not has_levels(cfg) else [name for name in SIZES if name != "latent_dim"]  # which follows
+    names = [*sizes, *(f"task.{name}" for name in OF_TASKS)]
     values = {name: OmegaConf.select(cfg, name) for name in names}
     given = [f"{name}={value}".replace(" ", "") for name, value in values.items() if value is not None]
     return f"lower {', '.join(given)}" if given else "give it smaller numbers"

@@ -1,13 +1,16 @@
 """The names of parts, titles and folders of runs."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from src.models.levels import maps
 from src.support.errors import UserError, printable
 
+HIERARCHY = "src.models.hierarchy."  # the module of a hierarchy's parts
 LONGEST_NAME = 40  # letters of the name of a user's images in a title
 # the choices of the plain VAE, which a title leaves out
 PLAIN = {
@@ -24,19 +27,37 @@ def option_name(target: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", target.rpartition(".")[2]).lower()
 
 
+def has_levels(cfg: DictConfig) -> bool:
+    """Whether the model is a hierarchy, which has a posterior of its own."""
+    return str(OmegaConf.select(cfg, "model.decoder._target_")).startswith(HIERARCHY)
+
+
 def title_of_parts(*, _root_: DictConfig) -> str:
     """The parts in a run's title, " encoder=mine.Net prior=vamp": networks of one's own, and those that differ from the
     plain VAE's."""
     targets = {name: OmegaConf.select(_root_, f"model.{name}._target_") for name in ("encoder", "decoder")}
     own = [f" {name}={target}" for name, target in targets.items() if not str(target or "src.").startswith("src.")]
     choices = {group: option_name(_root_[group]._target_) for group in PLAIN}
-    others = [f" {group}={name}" for group, name in choices.items() if name != PLAIN[group]]
+    usual = PLAIN | {"posterior": "ladder"} if has_levels(_root_) else PLAIN
+    others = [f" {group}={name}" for group, name in choices.items() if name != usual[group]]
     pixel = OmegaConf.select(_root_, "likelihood.pixel") or "bernoulli"
     others += [f" likelihood.pixel={pixel}"] if pixel != "bernoulli" else []
     condition = OmegaConf.select(_root_, "condition._target_")  # null, or of an earlier version, without it
     others += [f" condition={option_name(condition)}"] if condition else []
     prior = OmegaConf.select(_root_, "condition.prior") or "none"
     return "".join([*own, *others, *([f" condition.prior={prior}"] if prior != "none" else [])])
+
+
+def latents_of_levels(usual: int, *, _root_: DictConfig) -> int:
+    """The dimensions of all levels of a hierarchy; `usual` for other models, and where its options are wrong."""
+    if not has_levels(_root_):
+        return usual
+    levels, latents = (OmegaConf.select(_root_, f"model.decoder.{name}") for name in ("levels", "latents"))
+    try:
+        each = zip(maps(OmegaConf.select(_root_, "data.shape"), latents), levels, strict=True)
+        return max(0, sum(count * math.prod(size) for size, count in each)) or usual
+    except (TypeError, ValueError):  # the checks of these options say what is wrong
+        return usual
 
 
 def images_name(*, _root_: DictConfig) -> str:
@@ -65,5 +86,6 @@ def run_folder(ckpt_path: str | None, fresh: str, run_name: str | None = None) -
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+OmegaConf.register_new_resolver("latents", latents_of_levels, replace=True)
 OmegaConf.register_new_resolver("images_name", images_name, replace=True)
 OmegaConf.register_new_resolver("parts", title_of_parts, replace=True)  # checkpoints hold titles with ${parts:}

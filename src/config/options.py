@@ -13,8 +13,9 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import choices, shared  # noqa: F401 - shared registers the resolver that conf/train.yaml needs
+from src.config.hierarchy import check_levels, check_posterior
 from src.config.memory import check_memory
-from src.config.names import PLAIN, option_name, trusted_names
+from src.config.names import PLAIN, has_levels, option_name, trusted_names
 from src.config.overrides import format_option
 from src.config.packages import check_packages
 from src.config.plain import texts
@@ -124,8 +125,10 @@ def check_run(cfg: DictConfig) -> None:
         if OmegaConf.select(cfg, part) is None:
             raise UserError(f"{part} must be given: {part}=..." if part in PARTS else f"{part} must name a class")
     cfg = with_usual_values(cfg)
+    check_posterior(cfg)
     options = to_plain_dict(cfg)
-    check_flat({name: options[name] for name in FLAT})
+    is_hierarchy = has_levels(cfg)  # whose latents are checked with its levels
+    check_flat({name: options[name] for name in FLAT if not (is_hierarchy and name == "latent_dim")})
     trusted_names(cfg.get("trust"))
     check_names(options, cfg, Config)
     for part in PARTS:
@@ -136,6 +139,7 @@ def check_run(cfg: DictConfig) -> None:
     check_memory(options)
     check_parts(options, cfg)
     check_trainer(options["trainer"])
+    check_levels(options)
     check_sizes(options)
     check_condition(options)
     check_beta(cfg)

@@ -47,28 +47,37 @@ class Generated(NamedTuple):
         return Generated(*(array[rows] for array in self))
 
 
-def check_samplers(run: Run, names: Sequence[str], temperature: float) -> None:
-    """Raise UserError for a sampler that is named twice, or has no noise that a temperature could scale."""
+Temperature = float | Sequence[float]
+
+
+def check_samplers(run: Run, names: Sequence[str], temperature: Temperature) -> None:
+    """Raise UserError for a sampler that is named twice, or has no noise that a temperature could scale, and for
+    temperatures that are not as many as the levels of a hierarchy."""
     if len(set(names)) < len(names):
         raise UserError(f"task.samplers must name each sampler once, got {list(names)}")
     with torch.no_grad():
         has_noise = run.vae.given(draw_labels(run, 1)).prior().has_rsample
     scalable = ["prior", "flow"] if has_noise else ["flow"]
+    if isinstance(temperature, Sequence) and len(temperature) != len(run.vae.levels):
+        has = f"has {len(run.vae.levels)} levels" if run.vae.levels else "has codes of one level"
+        raise UserError(f"task.temperature={list(temperature)}: this run {has}; give a number for each, or one")
+    if isinstance(temperature, Sequence) and not run.vae.prior_factorises:
+        raise UserError("task.temperature of each level needs a prior that factorises over the levels: give one number")
     if temperature != 1 and (others := [name for name in names if name not in scalable]):
         advice = f"leave out {', '.join(others)}, which have no noise to scale: task.samplers=[{','.join(scalable)}]"
         raise UserError(f"task.temperature={temperature}: {advice}")
 
 
-def make_samplers(run: Run, names: Sequence[str], temperature: float = 1.0) -> dict[str, Sampler]:
+def make_samplers(run: Run, names: Sequence[str], temperature: Temperature = 1.0) -> dict[str, Sampler]:
     """Make the samplers of these names, fitting those that need it.
 
-    `prior` and `flow` scale their noise by the temperature.
+    `prior` and `flow` scale their noise by the temperature; of a hierarchy `prior` that of each level by its own.
     """
     data, of_label = codes(run) if {"gmm", "flow"} & set(names) else None, None
     if data is not None and run.vae.condition is not None:
         data, of_label = standardise_each_label(run, data)
     makers: dict[str, Callable[[], Sampler]] = {
-        "prior": lambda: prior(run, temperature),
+        "prior": lambda: prior(run, of_dimensions(run, temperature)),
         "gmm": lambda: from_density(gmm(data, run.seed)),
         "flow": lambda: flow(data, run.seed, temperature),
         "aggregate": lambda: partial(aggregate, run),
@@ -108,13 +117,22 @@ def draw_labels(run: Run, n: int, *address: int | str) -> Tensor:
     return labels[chosen].to(run.device)
 
 
-def prior(run: Run, temperature: float = 1.0) -> Sampler:
+def of_dimensions(run: Run, temperature: Temperature) -> float | Tensor:
+    """A temperature, or that of each dimension (D,) from those of the levels."""
+    if not isinstance(temperature, Sequence):
+        return temperature
+    counts = torch.tensor(run.vae.levels)
+    return torch.tensor(list(temperature), dtype=torch.float32).repeat_interleave(counts).to(run.device)
+
+
+def prior(run: Run, temperature: float | Tensor = 1.0) -> Sampler:
     """A sampler of p(z)."""
+    is_plain = not isinstance(temperature, Tensor) and temperature == 1
 
     @torch.no_grad()
     def sample(y: Tensor) -> Tensor:
         vae = run.vae.given(y)
-        return vae.sample_codes(len(y)) if temperature == 1 else from_noise(vae.prior(), temperature)(y)
+        return vae.sample_codes(len(y)) if is_plain else from_noise(vae.prior(), temperature)(y)
 
     return sample
 
@@ -124,7 +142,7 @@ def from_density(p: CodeDistribution) -> Sampler:
     return lambda y: p.sample(y.shape)
 
 
-def from_noise(p: CodeDistribution, temperature: float) -> Sampler:
+def from_noise(p: CodeDistribution, temperature: float | Tensor) -> Sampler:
     """A sampler that transforms noise as p does, with the temperature as the standard deviation of the noise."""
     return lambda y: p.rsample_and_log_prob(temperature * torch.randn(*y.shape, *p.event_shape, device=y.device))[0]
 

@@ -26,7 +26,7 @@ def draw_latest(trace: Trace, folder: Path, scale: float = 1, formats: Sequence[
     """Draw the images of the trace as it is now into `folder`, in about a second, and return their paths.
 
     These are samples.png, reconstructions.png and latent.png of the last frame with finite codes; loss.png; and
-    kl_per_dim.png, where the KL factorises.
+    kl_per_dim.png, where the KL factorises, or kl_per_level.png of a hierarchy.
 
     Args:
         trace: the trace of the training.
@@ -53,6 +53,8 @@ def draw_latest(trace: Trace, folder: Path, scale: float = 1, formats: Sequence[
         written += write_formats(curves.loss(trace), folder, "loss", scale, formats)
     if "val/kl_per_dim" in trace.epochs:
         written += write_formats(curves.kl_per_dim(trace), folder, "kl_per_dim", scale, formats)
+    if "val/kl_per_level" in trace.epochs:
+        written += write_formats(curves.kl_per_level(trace), folder, "kl_per_level", scale, formats)
     return written
 
 

@@ -65,16 +65,32 @@ def loss(trace: Trace) -> Figure:
 
 def kl_per_dim(trace: Trace) -> Figure:
     """The KL of each dimension over the epochs as a heat map, the dimension with the largest last KL on top."""
-    epochs, kl = trace.epochs["epoch"], np.asarray(trace.epochs["val/kl_per_dim"], dtype=float)
-    last = kl[np.isfinite(kl).all(1).nonzero()[0][-1:]].sum(0)  # zeros if no epoch is finite
-    order = np.argsort(-last, kind="stable")
-    dimensions = len(order)
+    last = last_finite(trace.epochs["val/kl_per_dim"])
+    return kl_of_parts(trace, "dimension", np.argsort(-last, kind="stable"))
+
+
+def kl_per_level(trace: Trace) -> Figure:
+    """The KL of each level of a hierarchy over the epochs as a heat map, the top level on top."""
+    return kl_of_parts(trace, "level", np.arange(trace.epochs["val/kl_per_level"].shape[1]))
+
+
+def last_finite(kl: np.ndarray) -> np.ndarray:
+    """The last row of numbers (epochs, D) that are all finite; zeros if there is none."""
+    kl = np.asarray(kl, dtype=float)
+    return kl[np.isfinite(kl).all(1).nonzero()[0][-1:]].sum(0)
+
+
+def kl_of_parts(trace: Trace, part: str, order: np.ndarray) -> Figure:
+    """The KL of each `dimension` or `level` in this order, from above, over the epochs and after the last."""
+    kl = np.asarray(trace.epochs[f"val/kl_per_{'dim' if part == 'dimension' else part}"], dtype=float)
+    epochs, last, dimensions = trace.epochs["epoch"], last_finite(kl), len(order)
+    names = order if part == "dimension" else order + 1
     height = float(np.clip(26 * dimensions, 120, 560))
     figure = page.page(640, page.HEADER + 36 + height + 116)
     page.header(figure, trace)(epochs[-1])
 
     left, top = page.MARGIN + 40, page.HEADER + 34
-    axes = chart(figure, page.Area(left, top, 388, height), "KL(q(z | x), p(z)) of each dimension")
+    axes = chart(figure, page.Area(left, top, 388, height), f"KL(q(z | x), p(z)) of each {part}")
     trained = kl[epochs >= min(1, epochs[-1])]
     most = max(trained[np.isfinite(trained)].max(initial=0), 1e-3)
     extent = (epochs[0] - 0.5, epochs[-1] + 0.5, dimensions - 0.5, -0.5)
@@ -83,10 +99,12 @@ def kl_per_dim(trace: Trace) -> Figure:
     )
     axes.grid(False)
     axes.set_xlabel("epoch", fontsize=8.5, color=page.GREY)
-    axes.set_ylabel("dimension, by last KL", fontsize=8.5, color=page.GREY)
+    axes.set_ylabel(
+        "dimension, by last KL" if part == "dimension" else "level, from the top", fontsize=8.5, color=page.GREY
+    )
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=STEPS))
     step = -(-dimensions * 13 // int(height))
-    axes.set(yticks=range(0, dimensions, step), yticklabels=order[::step])
+    axes.set(yticks=range(0, dimensions, step), yticklabels=names[::step])
 
     bars = chart(figure, page.Area(left + 404, top, 140, height), "last epoch, nats")
     bars.barh(range(dimensions), last[order], height=0.72, color=VALIDATION)

@@ -46,7 +46,9 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray, compac
     axes = page.box(figure, page.Area(page.MARGIN, TOP, side, side), frame=True)
     enclose(axes, np.concatenate(list(planes.values())))
     move = moving_points(axes, trace, planes)
-    page.write(figure, page.MARGIN + 12, TOP + 10, "t-SNE of the posterior means", animated=True)  # over the points
+    page.write(
+        figure, page.MARGIN + 12, TOP + 10, f"t-SNE of the posterior means{trace.of_level}", animated=True
+    )  # over the points
 
     if compact:
         names = (f"10-NN accuracy (raw pixels: {of_pixels})", "neighbours kept", "active units")
@@ -152,7 +154,7 @@ def plane(trace: Trace, frames: Sequence[int], compact: bool = False) -> tuple[F
     ]
     move, note = _points_of_codes(axes, trace, frames, dimensions)
     prior_note, show_prior = _draw_prior(axes, trace, dimensions)
-    note = f"Posterior means. {prior_note} {note}".strip()
+    note = f"Posterior means{trace.of_level}. {prior_note} {note}".strip()
     left = page.MARGIN + AXIS + SIDE + GUTTER
     names = ("10-NN accuracy among these codes", "active units")
     if len(dimensions) == 2 and compact:
@@ -221,7 +223,7 @@ def accuracy_text(near: np.ndarray, labels: np.ndarray) -> str:
 def active_text(trace: Trace, frame: int) -> str:
     """The active units at the epoch of a frame as text, counted on all validation images, not on the drawn ones."""
     active = trace.epochs["val/active_units"][page.row(trace, trace.frames["epoch"][frame])]
-    return f"{active:.0f} of {trace.frames['codes'].shape[2]}"
+    return f"{active:.0f} of {trace.fixed.get('latent_dim', trace.frames['codes'].shape[2])}"
 
 
 def most_active(trace: Trace, frame: int) -> list[int]:

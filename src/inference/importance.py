@@ -20,6 +20,7 @@ from src.models.vae import VAE
 from src.support.noise import Noise
 
 GROUP = 250  # samples of an image that share a generator
+NUMBERS = 250_000_000  # of noise at once, a gigabyte
 DECODED = 500  # codes decoded at once, few enough to stay in the cache of a processor
 # Steps, samples and learning rate of `refine`: the ELBO of MNIST is then within 0.1 nat of that after 1,000 steps.
 STEPS, SAMPLES, RATE = 100, 4, 0.05
@@ -47,18 +48,26 @@ def elbo(vae: VAE, batch: Batch, q: CodeDistribution, eps: Tensor) -> Tensor:
 def log_weights(vae: VAE, batch: Batch, samples: int, noise: Noise, proposal: Proposal | None = None) -> Tensor:
     """log p(x|z) + log p(z) - log q(z) at `samples` codes z ~ q for each image, (samples, B) in float64.
 
-    q is the posterior of the encoder, computed once, or another `proposal` over codes (B, D). Under autocast only the
-    decoder runs in lower precision.
+    q is the posterior of the encoder, computed once, or another `proposal` over codes (B, D). Under autocast
+    the decoder runs in lower precision, and with it the posterior of a hierarchy.
     """
+    if proposal is None and len(batch.x) > 1 and GROUP * len(batch.x) * vae.latent_dim > NUMBERS:
+        halves = zip(*(each.tensor_split(2) for each in batch), strict=True)
+        return torch.cat([log_weights(vae, Batch(*half), samples, noise) for half in halves], 1)
     vae, x = vae.given(batch.y), batch.x
     full_precision = partial(torch.autocast, x.device.type, enabled=False)
     with full_precision():
-        q, p, parts = vae.encode(x) if proposal is None else proposal, vae.prior(), []
+        q, p, parts = vae.encode(x) if proposal is None else None, vae.prior(), []
+    at_once = max(1, DECODED // len(x))
     for eps in sample_noise(noise, batch, samples, vae.latent_dim):
+        if proposal is None:
+            for each in eps.split(at_once):
+                draws = vae.draw(x, each, q, p)
+                parts.append((draws.log_px - draws.log_ratio()).double())
+            continue
         with full_precision():
-            codes, log_q = q.rsample_and_log_prob(eps)
+            codes, log_q = proposal.rsample_and_log_prob(eps)  # all at once, since a mixture divides them
             log_ratio = p.log_prob(codes) - log_q
-        at_once = max(1, DECODED // len(x))
         for z, ratio in zip(codes.split(at_once), log_ratio.split(at_once), strict=True):
             parts.append((vae.decode(z).log_prob(x) + ratio).double())
     return torch.cat(parts)

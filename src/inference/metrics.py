@@ -27,17 +27,21 @@ def active_units(means: np.ndarray) -> int:
 
 @torch.no_grad()
 def elbo_terms(vae: VAE, batches: Iterable[Batch], noise: Noise, samples: int = 1) -> dict[str, np.ndarray]:
-    """`elbo`, `recon` and `kl` of each image, nats, (N,) float64, over `samples` codes.
+    """`elbo`, `recon` and `kl` of each image, nats, (N,) float64, over `samples` codes; `kl_per_level` (N, L) too of a
+    hierarchy of levels.
 
     With the samples of the objective and the noise of the run's seed they are the terms of the evaluation in training.
     """
-    parts = []
+    parts, levels = [], []
     for batch in batches:
         eps = noise.normal(batch.index, samples, vae.latent_dim, like=batch.x)
         draws = vae.given(batch.y).draw(batch.x, eps)
         parts.append(torch.stack([draws.recon(), draws.kl("closed")]).double())
+        of_levels = draws.kl_per_level()
+        levels += [] if of_levels is None else [of_levels.double()]
     recon, kl = torch.cat(parts, 1).cpu().numpy()
-    return {"elbo": -(recon + kl), "recon": recon, "kl": kl}
+    terms = {"elbo": -(recon + kl), "recon": recon, "kl": kl}
+    return terms | ({"kl_per_level": torch.cat(levels).cpu().numpy()} if levels else {})
 
 
 @torch.no_grad()

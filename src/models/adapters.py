@@ -9,7 +9,7 @@ from functools import singledispatch
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, kl_divergence, register_kl
 from torch.distributions.constraints import Constraint
 
@@ -26,6 +26,26 @@ class CarriesNoise(ABC):
     @classmethod
     def __subclasshook__(cls, other: type) -> bool:
         return any("rsample_and_log_prob" in vars(each) for each in other.__mro__)
+
+
+class FollowsDecoder(ABC):
+    """Any posterior that has a method `along`; as with collections.abc.Sized, it need not inherit.
+
+    sizes: the dimensions of each level of its codes, from the top
+    """
+
+    sizes: tuple[int, ...]
+
+    @abstractmethod
+    def along(self, raw: Tensor, decoder: nn.Module, beside: Tensor) -> Distribution:
+        """q(z|x) from the encoder's output (B, in_features), whose samples the decoder's path leads to.
+
+        beside: the numbers (B, features) that a condition puts beside the codes
+        """
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        return any("along" in vars(each) for each in other.__mro__)
 
 
 class KnowsRawOfMean(ABC):
@@ -140,6 +160,28 @@ def carries_noise(distribution: object) -> bool:
 @carries_noise.register
 def _(distribution: CarriesNoise) -> bool:
     return True
+
+
+@singledispatch
+def apply_posterior(posterior: Any, raw: Tensor, decoder: nn.Module, beside: Tensor) -> Distribution:
+    """q(z|x) from the encoder's output, and from the decoder for a posterior that follows it."""
+    return posterior(raw)
+
+
+@apply_posterior.register
+def _(posterior: FollowsDecoder, raw: Tensor, decoder: nn.Module, beside: Tensor) -> Distribution:
+    return posterior.along(raw, decoder, beside)
+
+
+@singledispatch
+def levels_of(posterior: object) -> tuple[int, ...]:
+    """The number of dimensions of each level of a posterior's codes, from the top; empty for codes of one level."""
+    return ()
+
+
+@levels_of.register
+def _(posterior: FollowsDecoder) -> tuple[int, ...]:
+    return posterior.sizes
 
 
 @singledispatch

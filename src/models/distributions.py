@@ -5,7 +5,7 @@ False.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, final
+from typing import Any, Literal, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -14,6 +14,19 @@ from torch.distributions import Distribution, Independent
 from src.models.bounds import INTO_FLOW, NATS_OF_FLOW, OUT_OF_FLOW, finite_gradient
 
 Covariance = Literal["diagonal", "full"]
+
+
+class Descent(NamedTuple):
+    """Codes of a hierarchy of levels, from one pass down.
+
+    z: (K, B, D), the levels side by side, from the top
+    conditional: the distribution of the code of each level given those above, over (K, B, D): log_prob is that of all
+    raw: the output of the decoder there, (K, B, ...)
+    """
+
+    z: Tensor
+    conditional: "CodeDistribution"
+    raw: Tensor
 
 
 class CodeDistribution(Distribution, ABC):
@@ -25,12 +38,14 @@ class CodeDistribution(Distribution, ABC):
     has_rsample: whether `rsample_and_log_prob` can map noise to codes
     evaluates_any_code: whether `log_prob` is cheap for codes of any origin, and broadcasts over them
     gaussian_covariance: `diagonal` or `full` for a Gaussian, otherwise None
+    levels: the number of dimensions of each level of a hierarchy, from the top; empty for codes of one level
     """
 
     arg_constraints = {}  # pyright: ignore[reportAssignmentType] (torch declares a property)
     has_rsample = True
     evaluates_any_code = True
     gaussian_covariance: Covariance | None = None
+    levels: tuple[int, ...] = ()
 
     @property
     def is_isotropic(self) -> bool:
@@ -48,6 +63,11 @@ class CodeDistribution(Distribution, ABC):
 
         Raises TypeError where `has_rsample` is False.
         """
+
+    def descend(self, noise: Tensor) -> Descent | None:
+        """Codes for standard normal noise (K, B, D) and the decoder's output there, of a posterior that follows the
+        decoder's path; otherwise None."""
+        return None
 
     def factors(self) -> Distribution | None:
         """The distributions of single dimensions, over (..., D) numbers, if this is their product; otherwise None."""

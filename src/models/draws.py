@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from src.models.distributions import CodeDistribution, ImageDistribution
@@ -18,6 +19,7 @@ class Draws:
 
     q, p, px: posterior, prior, and p(x|z) at the samples
     z: (K, B, D); log_q, log_px: log q(z|x) and log p(x|z) there, (K, B)
+    conditional: of a hierarchy the posterior of each level's code given those above, over codes (K, B, D); else None
     """
 
     q: CodeDistribution
@@ -26,6 +28,7 @@ class Draws:
     z: Tensor
     log_q: Tensor
     log_px: Tensor
+    conditional: CodeDistribution | None = None
 
     @cached_property
     def log_pz(self) -> Tensor:
@@ -41,15 +44,39 @@ class Draws:
         return self.log_q - self.log_pz
 
     def kl(self, estimator: Estimator) -> Tensor:
-        """KL(q(z|x), p(z)), (B,): for `closed` in closed form where there is one, otherwise from the samples."""
-        closed = kl(self.q, self.p) if estimator == "closed" else None
-        return self.log_ratio().mean(0) if closed is None else closed
+        """KL(q(z|x), p(z)), (B,): for `closed` in closed form where there is one, otherwise from the samples.
+
+        Of a hierarchy the KL of each level is in closed form, given the samples of those above.
+        """
+        closed = kl(self.conditional or self.q, self.p) if estimator == "closed" else None
+        if closed is None:
+            return self.log_ratio().mean(0)
+        return closed if self.conditional is None else closed.mean(0)
 
     def kl_per_dim(self, estimator: Estimator) -> Tensor:
-        """The KL of each latent dimension, (B, D), whose sum over D is the KL.
+        """The KL of each latent dimension, (B, D), whose sum over D is the KL; of a hierarchy that of each level.
 
         Raises TypeError where posterior or prior does not factorise, or `closed` has no closed form.
         """
-        if estimator == "closed":
-            return kl_per_dim(self.q, self.p)
-        return sampled_kl_per_dim(self.q, self.p, self.z).mean(0)
+        q = self.conditional or self.q
+        if estimator == "sample":
+            return self.by_level(sampled_kl_per_dim(q, self.p, self.z)).mean(0)
+        return kl_per_dim(q, self.p) if self.conditional is None else self.by_level(kl_per_dim(q, self.p)).mean(0)
+
+    def kl_per_level(self) -> Tensor | None:
+        """The KL of each level of a hierarchy, (B, L), in closed form where there is one; otherwise from the samples.
+
+        None of codes of one level, or where the prior does not factorise.
+        """
+        if self.conditional is None or self.p.factors() is None:
+            return None
+        try:
+            return self.kl_per_dim("closed")
+        except TypeError:  # a prior of one's own
+            return self.kl_per_dim("sample")
+
+    def by_level(self, nats: Tensor) -> Tensor:
+        """The sums (..., L) over the dimensions of each level of a hierarchy, of nats (..., D)."""
+        if not self.q.levels:
+            return nats
+        return torch.stack([each.sum(-1) for each in nats.split(self.q.levels, -1)], -1)

@@ -2,86 +2,21 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Normal
-from torch.distributions.constraints import Constraint
+from torch.distributions import Normal
 
-from src.models.adapters import code_distribution, image_distribution, raw_of_mean
+from src.models.adapters import apply_posterior, code_distribution, image_distribution, levels_of, raw_of_mean
+from src.models.bounds import at_least_float32
 from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.draws import Draws
+from src.models.parts import Condition, Likelihood, Posterior, Prior
 
 TOLERANCE = 1e-3  # amount by which images may exceed [0, 1]
 Start = Literal["zero", "data"]
 TRIALS = 64  # codes at which a prior's density is compared with that of N(0, I)
-
-
-class Posterior(Protocol):
-    """A module of posteriors.py: q(z|x) from the `in_features` outputs of the encoder for each image."""
-
-    in_features: int
-
-    def __call__(self, raw: Tensor) -> Distribution:
-        """raw (B, in_features) -> distribution over (B, D)."""
-        ...
-
-
-class Prior(Protocol):
-    """A module of priors.py: p(z), which may be made of posteriors by the VAE's `encode`."""
-
-    def __call__(self, encode: Callable[[Tensor], CodeDistribution]) -> Distribution:
-        """Distribution over (D,)."""
-        ...
-
-
-class Likelihood(Protocol):
-    """A module of likelihoods.py: p(x|z) from `channels` outputs of the decoder for each channel of a pixel.
-
-    support: the images that it is a distribution over
-    """
-
-    channels: int
-    support: Constraint
-
-    def __call__(self, raw: Tensor) -> Distribution:
-        """raw (..., channels C, H, W) -> distribution over (..., C, H, W)."""
-        ...
-
-    def update(self, px: ImageDistribution, x: Tensor) -> None:
-        """Add a training batch x to the statistics for evaluation; only likelihoods that fit each batch need this."""
-        ...
-
-
-class Condition(Protocol):
-    """A module of conditions.py: how the parts of a conditional VAE use labels (B,).
-
-    labels: the names of the classes
-    planes: the number of channels beside those of an image; features: of numbers beside those of a code
-    has_prior: whether it has a prior p(z|y), which replaces that of the VAE
-    """
-
-    labels: Sequence[str]
-    planes: int
-    features: int
-    has_prior: bool
-
-    def beside_images(self, y: Tensor) -> Tensor:
-        """The channels (B, planes, H, W) that the encoder sees beside images of these labels."""
-        ...
-
-    def beside_codes(self, y: Tensor) -> Tensor:
-        """The numbers (B, features) that the decoder sees beside codes of these labels."""
-        ...
-
-    def prior(self, y: Tensor) -> CodeDistribution:
-        """p(z|y), over codes (B, D)."""
-        ...
-
-    def carry(self, z: Tensor, y: Tensor, to: Tensor) -> Tensor:
-        """The codes (B, D) of the style of z (B, D), codes of images of the labels y, for the labels `to`."""
-        ...
 
 
 class VAE(nn.Module):
@@ -171,7 +106,8 @@ class VAE(nn.Module):
             raise ValueError(f"images must be floats (N, {size}), got {x.dtype} ({', '.join(map(str, x.shape))})")
         if self.condition is not None:
             x = torch.cat([x, self.condition.beside_images(self.labels_of(x.shape[0], "images"))], 1)
-        return code_distribution(self.posterior(at_least_float32(self.encoder(x))))
+        raw = at_least_float32(self.encoder(x))
+        return code_distribution(apply_posterior(self.posterior, raw, self.decoder, self.beside_codes(x.shape[0])))
 
     def prior(self) -> CodeDistribution:
         """p(z), a distribution over codes (D,); of a condition that has a prior p(z|y), over codes (B, D) of a view."""
@@ -206,21 +142,38 @@ class VAE(nn.Module):
             raise ValueError(f"codes must be floats (N, {self.latent_dim}), got {z.dtype} ({size})")
         shape = z.shape[:-1]
         if self.condition is not None:
-            beside = self.condition.beside_codes(self.labels_of(shape[-1], "codes"))
-            z = torch.cat([z, beside.expand(*shape, -1)], -1)
-        raw = at_least_float32(self.decoder(z.flatten(0, -2)))
-        raw = raw if self.offset is None else raw + self.offset
-        return image_distribution(self.likelihood(raw.unflatten(0, shape)))
+            z = torch.cat([z, self.beside_codes(shape[-1]).expand(*shape, -1)], -1)
+        return self.images(self.decoder(z.flatten(0, -2)).unflatten(0, shape))
 
-    def draw(self, x: Tensor, noise: Tensor, q: CodeDistribution | None = None) -> Draws:
+    def beside_codes(self, count: int) -> Tensor:
+        """The numbers (count, features) that the decoder sees beside so many codes, of the labels of a view."""
+        if self.condition is None:
+            return next(self.parameters()).new_empty(count, 0)
+        return self.condition.beside_codes(self.labels_of(count, "codes"))
+
+    def images(self, raw: Tensor) -> ImageDistribution:
+        """p(x|z), from the output (..., *shape) of the decoder."""
+        raw = at_least_float32(raw)
+        return image_distribution(self.likelihood(raw if self.offset is None else raw + self.offset))
+
+    def draw(
+        self, x: Tensor, noise: Tensor, q: CodeDistribution | None = None, p: CodeDistribution | None = None
+    ) -> Draws:
         """Samples of q(z|x) for images x (B, C, H, W) from standard normal noise (K, B, D), and their densities.
 
         q: the distribution over codes (B, D) that is sampled, by default the encoder's posterior
+        p: the prior, where it has been made already
+
+        A posterior that follows the decoder's path gives the decoder's output at the samples with them, in one pass.
         """
-        q, p = self.encode(x) if q is None else q, self.prior()
-        z, log_q = q.rsample_and_log_prob(noise)
-        px = self.decode(z)
-        return Draws(q, p, px, z, log_q, px.log_prob(x))
+        q, p = self.encode(x) if q is None else q, self.prior() if p is None else p
+        descent = q.descend(noise)
+        if descent is None:
+            z, log_q = q.rsample_and_log_prob(noise)
+            px = self.decode(z)
+            return Draws(q, p, px, z, log_q, px.log_prob(x))
+        px, log_q = self.images(descent.raw), descent.conditional.log_prob(descent.z)
+        return Draws(q, p, px, descent.z, log_q, px.log_prob(x), descent.conditional)
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) + log p(z) of images x (B, C, H, W) and codes z (..., B, D), in nats, (..., B)."""
@@ -247,6 +200,16 @@ class VAE(nn.Module):
             z = prior.sample((TRIALS,))
             expected = Normal(0.0, 1.0).log_prob(z).sum(-1)
             return torch.allclose(prior.log_prob(z), expected, rtol=1e-4, atol=1e-4)
+
+    @property
+    def prior_factorises(self) -> bool:
+        """Whether p(z), or p(z|y), is a product over the dimensions."""
+        return self.given_each_label(1).prior().factors() is not None
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The number of dimensions of each level of a hierarchy, from the top; empty for codes of one level."""
+        return levels_of(self.posterior)
 
     @property
     def averages_draws(self) -> bool:
@@ -292,8 +255,3 @@ def check_images(x: Tensor) -> None:
         else:
             remedy = "(x + 1) / 2" if low >= -1 and high <= 1 else "scale them; means of a density, use x.clamp(0, 1)"
         raise ValueError(f"images must be floats in [0, 1], got levels from {low:.4g} to {high:.4g}: {remedy}")
-
-
-def at_least_float32(raw: Tensor) -> Tensor:
-    """The output of a network under autocast, in float32: in bf16 a KL of 25 nats would have steps of 1/8."""
-    return raw.to(torch.promote_types(raw.dtype, torch.float32))

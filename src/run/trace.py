@@ -22,10 +22,11 @@ class Trace:
             validation images `pixels` (P, C, H, W) uint8 as the model gets them and `labels` (P,); where these pixels
             are binary, the gray levels that they were drawn from as `originals` (R, C, H, W), of the first R; of a
             conditional model `samples_labels` (S,), those that the samples are given; `averages_draws`, where the means
-            of p(x|z) are averages of draws
+            of p(x|z) are averages of draws; of a hierarchy `level`, whose codes it has, and `latent_dim` of all levels
     epochs  one row for each epoch, from the untrained model on. `epoch`, `images_seen`,
-            `{train,val}/{loss,elbo,recon,kl}` (nats per image), `val/kl_per_dim` (D,), `val/active_units`, `lr`, and
-            by its name the effective value of what the objective schedules, `beta`, `capacity` or another
+            `{train,val}/{loss,elbo,recon,kl}` (nats per image), `val/kl_per_dim` (D,) or `val/kl_per_level` (L,),
+            `val/active_units`, `lr`, and by its name the effective value of what the objective schedules, `beta`,
+            `capacity` or another
     frames  one row for each recorded epoch. `epoch`; `codes` (P, D), the posterior means of `pixels`; `samples_mean`
             and `samples_draw` (S, C, H, W), the mean of p(x|z) and a draw from it at z from the prior, the same base
             noise at every epoch; `recon_mean` and `recon_draw` (R, C, H, W), the decoder's mean at the posterior's
@@ -46,6 +47,11 @@ class Trace:
     def scheduled(self) -> list[str]:
         """The names of what the schedule changes, which have a row an epoch."""
         return [name for name in self.epochs if "/" not in name and name not in UNSCHEDULED]
+
+    @property
+    def of_level(self) -> str:
+        """Of which level of a hierarchy the codes are, at the end of a line; empty for codes of one level."""
+        return f", level {self.fixed['level']} from the top" if "level" in self.fixed else ""
 
     def append(self, group: str, **row: np.ndarray) -> None:
         """Add a row to each array of `epochs` or `frames`."""

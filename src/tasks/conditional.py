@@ -7,7 +7,7 @@ from typing import Any
 from src.build import Run
 
 OF_LABEL = re.compile(
-    r"elbo|recon|kl|nats|nats_saved|fade_minus_linear|nll(?!.*effective|_mean_fill)(_\w+)?|bits_per_dim_\w+"
+    r"elbo|recon|kl(_level_\d+)?|nats|nats_saved|fade_minus_linear|nll(?!.*effective|_mean_fill)(_\w+)?|bits_per_dim_\w+"
 )
 
 

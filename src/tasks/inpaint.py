@@ -103,7 +103,10 @@ def inpaint(
 
 @torch.no_grad()
 def check_likelihood(run: Run, batch: Batch) -> None:
-    """Raise UserError if pixels depend on each other given the code, so that visible ones have no density."""
+    """Raise UserError if pixels depend on each other given the code, so that visible ones have no density, or if there
+    are more codes than can be searched."""
+    if run.vae.levels:
+        raise UserError("task=inpaint searches codes of one level, and this run has a hierarchy")
     vae = run.vae.given(batch.y[:1].to(run.device))
     if vae.decode(vae.encode(batch.x[:1].to(run.device)).mean).factors() is None:
         raise UserError("task=inpaint needs a likelihood that factorises over the pixels, and this run's does not")

@@ -108,12 +108,17 @@ def tour(
 
 
 def sweeps(
-    title: str, caption: str, image: Images, rows: Sequence[tuple[str, np.ndarray, int]], levels: np.ndarray
+    title: str,
+    caption: str,
+    image: Images,
+    rows: Sequence[tuple[str, np.ndarray, int]],
+    levels: np.ndarray,
+    unit: str = "prior's quantile",
 ) -> Figure:
-    """Draw an image as each dimension passes the prior's quantiles.
+    """Draw an image as each dimension passes the prior's quantiles, or other steps.
 
     image: by name, the image, its reconstruction and what else is shown of it, (1, C, H, W) each
-    levels: those of the quantiles, (S,)
+    levels: those of the quantiles, (S,), or of the steps, which are fractions of the `unit`
     rows: for each dimension its name, the images (S, C, H, W), and which of them is nearest to the image's own code
     """
     beginning = np.concatenate(list(image.values()))
@@ -126,7 +131,7 @@ def sweeps(
     names = "\n".join(name.partition(",")[0] for name in image)
     page.shrink(page.write(figure, page.MARGIN, TOP + down / 2, names, points=8.5, va="center"), LABELS - 8)
     page.paste(figure, left, TOP, tile(beginning, len(beginning)), scale)
-    legend = "framed: the quantile nearest to the image's own code"
+    legend = "framed: the step nearest to the image's own code"
     page.write(
         figure, left + len(image) * across + 18, TOP + down / 2, legend, points=8.5, color=page.ACCENT, va="center"
     )
@@ -136,7 +141,7 @@ def sweeps(
         outline(figure, page.Area(left + own * across, top + i * down, across, down), scale)
     for i, level in enumerate(levels):
         page.write(figure, left + (i + 0.5) * across, bottom + 10, f"{100 * level:.0f} %", points=8.5, ha="center")
-    page.write(figure, page.MARGIN, bottom + 10, "prior's quantile", points=8.5)
+    page.write(figure, page.MARGIN, bottom + 10, unit, points=8.5)
     return figure
 
 
@@ -151,12 +156,18 @@ def outline(figure: Figure, cell: page.Area, scale: int) -> None:
 
 
 def animated_sweeps(
-    title: str, caption: str, images: Images, rows: Sequence[tuple[str, np.ndarray]], levels: np.ndarray
+    title: str,
+    caption: str,
+    images: Images,
+    rows: Sequence[tuple[str, np.ndarray]],
+    levels: np.ndarray,
+    unit: str = "prior's quantile",
 ) -> tuple[Figure, Callable[[int], None]]:
     """Draw images above a row for each dimension; the function returned draws a frame.
 
     images: by name, rows of the images, (N, C, H, W)
-    rows: for each dimension its name, and the images (F, N, C, H, W) as it passes the prior's quantiles `levels` (F,)
+    rows: for each dimension its name, and the images (F, N, C, H, W) as it passes the prior's quantiles `levels` (F,),
+        or other steps, which are fractions of the `unit`
     """
     first, count = np.concatenate(list(images.values())), len(next(iter(images.values())))
     scale = enlargement(first)
@@ -168,7 +179,7 @@ def animated_sweeps(
         label = page.write(figure, page.MARGIN, TOP + (i + 0.5) * down, name, points=8.5, va="center")
         page.shrink(label, LABELS - 8)
     page.paste(figure, left, TOP, tile(first, count), scale)
-    page.write(figure, page.MARGIN, top - 35, "prior's quantile", points=8.5)
+    page.write(figure, page.MARGIN, top - 35, unit, points=8.5)
     page.band(figure, page.Area(left, top - 29, width, 2), page.RULE)
     marker = page.band(figure, page.Area(left - 5, top - 33, 10, 10), page.ACCENT)
     level = page.write(figure, left, top - 52, "", points=8.5, color=page.ACCENT, ha="center")
@@ -178,7 +189,8 @@ def animated_sweeps(
         grids.append(page.paste(figure, left, top + i * down, tile(frames[0], count), scale))
     for artist in (marker, level, *grids):
         artist.set_animated(True)
-    marker_start, level_start, length = marker.get_x(), level.get_position()[0], width / page.size(figure)[0]
+    marker_start, level_start = marker.get_x(), level.get_position()[0]
+    length = width / page.size(figure)[0] / max(1, levels[-1])
 
     def show(frame: int) -> None:
         for grid, (_, frames) in zip(grids, rows, strict=True):

@@ -44,7 +44,8 @@ class VAEModule(lightning.LightningModule):
     images, in evaluation mode with noise that depends on (seed, image) alone, in nats per image: `{val,train}/loss`
     (the objective at the final value of the schedule), `recon`, `kl`, `elbo` = -(recon + kl) whatever beta, `elbo_se`,
     its standard error over two images or more, `val/active_units`, `val/kl_per_dim` (D,) if the KL of each dimension
-    has a closed form, and `val/bits_per_dim` unless the images are binary. `terms` has those of each image.
+    has a closed form, or `val/kl_per_level` (L,) of a hierarchy, and `val/bits_per_dim` unless the images are binary.
+    `terms` has those of each image.
 
     config: the resolved configuration as a plain dict, stored in every checkpoint together with the `overrides` that
         produced it and the `composition`, the same with its interpolations, which a resume changes and resolves again
@@ -234,6 +235,8 @@ class VAEModule(lightning.LightningModule):
             terms = self.objective(vae, batch.x, eps, weight)
             rows = {"index": batch.index, "loss": terms.loss, "recon": terms.recon, "kl": terms.kl}
             rows["mean"] = terms.q.mean
+            of_levels = None if terms.draws is None else terms.draws.kl_per_level()
+            rows |= {} if of_levels is None else {"kl_per_level": of_levels}
             with contextlib.suppress(TypeError):  # posterior or prior does not factorise
                 rows["kl_per_dim"] = kl_per_dim(terms.q, terms.p)
         self.batches[split].append(rows)
@@ -247,8 +250,9 @@ class VAEModule(lightning.LightningModule):
         error = estimate((columns["recon"].double() + columns["kl"].double()).cpu().numpy()).se
         means = flatten({"elbo": Estimate(-(means["recon"] + means["kl"]), error)}) | means
         means["active_units"] = active_units(columns["mean"].cpu().numpy())
-        if "kl_per_dim" in columns:
-            means["kl_per_dim"] = columns["kl_per_dim"].double().mean(0).cpu().numpy()
+        for name in ("kl_per_dim", "kl_per_level"):
+            if name in columns:
+                means[name] = columns[name].double().mean(0).cpu().numpy()
         data = self.data
         if data.pixels != Pixels.BINARY:
             is_density = data.pixels == Pixels.DEQUANTIZED

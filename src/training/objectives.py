@@ -30,6 +30,7 @@ class Terms(NamedTuple):
     loss, recon, kl: (B,) in nats per image
     q, p: the posterior and the prior that they were computed with
     px: p(x|z) of the samples, with which a likelihood that fits each batch is updated
+    draws: the samples themselves, of which evaluation takes the KL of each level of a hierarchy
     """
 
     loss: Tensor
@@ -38,6 +39,12 @@ class Terms(NamedTuple):
     q: CodeDistribution
     p: CodeDistribution
     px: ImageDistribution | None = None
+    draws: Draws | None = None
+
+    @classmethod
+    def of(cls, draws: Draws, loss: Tensor, recon: Tensor, kl: Tensor) -> "Terms":
+        """The terms of samples, with the distributions that these were computed with."""
+        return cls(loss, recon, kl, draws.q, draws.p, draws.px, draws)
 
 
 class Objective(Protocol):
@@ -72,7 +79,7 @@ class ELBO:
     def __call__(self, vae: VAE, x: Tensor, noise: Tensor, weight: float = 1.0) -> Terms:
         draws = vae.draw(x, noise)
         recon, divergence = draws.recon(), draws.kl(self.kl)
-        return Terms(recon + self.beta * weight * divergence, recon, divergence, draws.q, draws.p, draws.px)
+        return Terms.of(draws, recon + self.beta * weight * divergence, recon, divergence)
 
 
 @check_arguments
@@ -101,7 +108,7 @@ class FreeBits:
         # a floor of zero is no floor: an estimate of a KL may be negative, and cutting it would bias the loss
         charged = torch.where(parts.mean(0) < self.floor, self.floor, parts) if self.floor else parts
         recon = draws.recon()
-        return Terms(recon + self.beta * weight * charged.sum(1), recon, parts.sum(1), draws.q, draws.p, draws.px)
+        return Terms.of(draws, recon + self.beta * weight * charged.sum(1), recon, parts.sum(1))
 
 
 @check_arguments
@@ -133,7 +140,7 @@ class Capacity:
         recon, divergence = draws.recon(), draws.kl(self.kl)
         used = divergence if self.per == "image" else divergence.mean()
         loss = recon + self.gamma * (used - weight * self.capacity).abs()
-        return Terms(loss, recon, divergence, draws.q, draws.p, draws.px)
+        return Terms.of(draws, loss, recon, divergence)
 
 
 @check_arguments
@@ -173,7 +180,7 @@ class IWAE:
             draws.z.register_hook(lambda gradient: gradient * share[..., None])
             surrogate = -(share * log_w).sum(0)
             loss = surrogate + (loss - surrogate).detach()
-        return Terms(loss, draws.recon(), draws.log_ratio().mean(0), draws.q, draws.p, draws.px)
+        return Terms.of(draws, loss, draws.recon(), draws.log_ratio().mean(0))
 
 
 @check_arguments
@@ -199,7 +206,7 @@ class BetaTC:
         information, correlation, rest = decompose(draws)
         recon, divergence = draws.recon(), draws.log_ratio().mean(0)
         loss = recon + information + self.beta * weight * correlation + rest
-        return Terms(loss, recon, divergence, draws.q, draws.p, draws.px)
+        return Terms.of(draws, loss, recon, divergence)
 
 
 def decompose(draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
@@ -249,4 +256,4 @@ class MMD:
         distance = sum(mmd(z, prior) for z in draws.z) / len(draws.z)
         recon, divergence = draws.recon(), draws.kl(self.kl)
         loss = recon + self.beta * weight * divergence + self.penalty * distance
-        return Terms(loss, recon, divergence, draws.q, draws.p, draws.px)
+        return Terms.of(draws, loss, recon, divergence)

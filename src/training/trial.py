@@ -164,7 +164,7 @@ def check_densities(vae: VAE, x: Tensor, noise: Tensor) -> None:
 def check_terms(terms: Any, images: int) -> None:
     """Raise UserError unless an objective returned finite Terms of that many images."""
     try:
-        loss, recon, kl, _, _, _ = terms
+        loss, recon, kl, _, _, _, _ = terms
     except (TypeError, ValueError):
         kind = terms.__class__.__name__
         raise UserError(

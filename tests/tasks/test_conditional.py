@@ -84,10 +84,10 @@ def test_images_without_labels_are_refused(run, tmp_path):
 @pytest.mark.parametrize("network", sorted(choices("model")))
 def test_every_network_takes_labels(composed, network):
     """A step on noise trains both networks and the condition, and the encoder's first layer sees one channel more."""
-    cfg = composed(f"model={network}", "condition=label", "condition.labels=[a,b,c]", "latent_dim=3")
+    cfg = composed(f"model={network}", "condition=label", "condition.labels=[a,b,c]")
     vae = build.module(cfg, []).vae
     y = torch.tensor([0, 2])
-    terms = vae.given(y).draw(torch.rand(2, 1, 28, 28).round(), torch.randn(1, 2, 3))
+    terms = vae.given(y).draw(torch.rand(2, 1, 28, 28).round(), torch.randn(1, 2, vae.latent_dim))
     (terms.recon() + terms.kl("closed")).sum().backward()
     assert vae.condition.images.grad[y].flatten(1).any(1).all()
     other = vae.given(y.flip(0)).decode(terms.z).mean

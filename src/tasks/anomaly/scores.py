@@ -23,7 +23,7 @@ from src.data.pixels import Pixels, as_input
 from src.evaluation.labels import log_prior
 from src.inference.importance import elbo, encoder_parameters, nll, refine
 from src.inference.labels import label_posterior, log_marginal, with_each_label
-from src.inference.proposals import propose
+from src.inference.proposals import BalancedMixture, propose
 from src.models.draws import Draws
 from src.models.vae import VAE
 from src.support.console import stages
@@ -54,13 +54,18 @@ def make_scores(names: Sequence[str], samples: int, steps: int) -> dict[str, Sco
     """
     scores: dict[str, Score] = {
         "-elbo": negative_elbo,
-        "nll": lambda vae, batch, noise: nll(vae, batch, samples, noise, propose(vae, batch, noise, steps).mixture)[0],
+        "nll": lambda vae, batch, noise: nll(vae, batch, samples, noise, proposal(vae, batch, noise, steps))[0],
         "recon": lambda vae, batch, noise: draw(vae, batch, noise).recon(),
         "kl": lambda vae, batch, noise: draw(vae, batch, noise).kl("closed"),
         "regret": lambda vae, batch, noise: regret(vae, batch, noise, steps),
         "complexity": negative_elbo,
     }
     return {name: scores[name] for name in names}
+
+
+def proposal(vae: VAE, batch: Batch, noise: Noise, steps: int) -> BalancedMixture | None:
+    """The mixture of proposals.py; None of a hierarchy, whose posterior is no Gaussian: it is the proposal."""
+    return None if vae.levels else propose(vae, batch, noise, steps).mixture
 
 
 def draw(vae: VAE, batch: Batch, noise: Noise) -> Draws:

@@ -1,5 +1,6 @@
 """Anomaly detection: test images against other images, or against a user's own, by scores of the VAE."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ from src.build import Run
 from src.data.pixels import as_bytes, as_input
 from src.figures.animation import write_image
 from src.figures.grids import data_rows
+from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.ranges import Count, OpenShare, Several
 from src.tasks.anomaly import pictures
@@ -20,6 +22,8 @@ from src.tasks.anomaly.scores import chance, count_not_finite, detection, make_s
 from src.tasks.anomaly.sets import ImageSet, evenly_spread, make_sets
 from src.tasks.examples import original_images
 from src.tasks.own_images import Invert, White, read_own_images
+
+log = logging.getLogger(__name__)
 
 
 def anomaly(
@@ -45,7 +49,8 @@ def anomaly(
     Writes histograms.png, images.png, and scores.npz with arrays SET/SCORE (N,), or scores.csv and classes.csv of
     `input`. A score that is not finite is infinite in the files, and counted as `not_finite`.
     """
-    functions = make_scores(scores, samples, steps)
+    functions = make_scores(without_refinement(scores) if run.vae.levels else scores, samples, steps)
+    first = next(iter(functions))
     if input is not None:
         own = read_own_images(run, input, invert, white, skip_broken)
         return score_own_images(run, folder, own, functions, images, normal, quantile)
@@ -64,10 +69,10 @@ def anomaly(
     figure = pictures.histograms(run.config.title, test, dict(zip(list(sets)[1:], others, strict=True)), aurocs)
     write_image(figure, folder / "histograms.png", scale=1)
     ends = {
-        name: (data_rows(image_bytes(prepared), original_images(run, levels)), columns[name][scores[0]])
+        name: (data_rows(image_bytes(prepared), original_images(run, levels)), columns[name][first])
         for name, (levels, prepared) in sets.items()
     }
-    write_image(pictures.extremes(run.config.title, scores[0], ends), folder / "images.png", scale=1)
+    write_image(pictures.extremes(run.config.title, first, ends), folder / "images.png", scale=1)
     sizes = {name: len(each.prepared) for name, each in sets.items()}
     numbers: dict[str, Any] = {f"{name} images": size for name, size in sizes.items()}
     numbers |= {f"{name} chance": chance(sizes["test"], sizes[name]) for name in list(sizes)[1:]}
@@ -81,3 +86,14 @@ def anomaly(
 def image_bytes(images: np.ndarray) -> np.ndarray:
     """Prepared images (N, C, H, W) as uint8."""
     return as_bytes(as_input(torch.from_numpy(images)))
+
+
+def without_refinement(scores: Sequence[str]) -> list[str]:
+    """The scores that a hierarchy has. Raises UserError where there are none."""
+    if others := [name for name in scores if name != "regret"]:
+        if "nll" in others:
+            log.warning("nll has the encoder's posterior as its proposal, in a hierarchy of levels: it may be too high")
+        if len(others) < len(scores):
+            log.warning("regret is left out: it refines codes of one level, and this run has a hierarchy")
+        return others
+    raise UserError("task.scores=[regret] refines codes of one level, and this run has a hierarchy: try [-elbo,nll]")

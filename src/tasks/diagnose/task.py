@@ -64,6 +64,10 @@ def diagnose(
     calibration_error: the error of the pixels' probabilities, for binary images only, whose pixels are independent
     """
     train, val = run.train, run.data.val
+    if run.vae.levels:
+        raise UserError(
+            "task=diagnose needs codes of one level, and this run has a hierarchy: task=evaluate measures it"
+        )
     if len(val.images) < 2:
         raise UserError("task=diagnose needs two validation images or more, and there is one: train with more images")
     rows = random_rows(len(val.images), count, run.seed, "diagnosed")

@@ -21,8 +21,11 @@ class Convergence(NamedTuple):
     images: int
 
 
-def evaluation(title: str, caption: str, convergence: Convergence | None, kl: np.ndarray | None) -> Figure:
-    """Draw the convergence of the estimates, if there are any, beside the mean KL of each dimension (D,), in nats."""
+def evaluation(
+    title: str, caption: str, convergence: Convergence | None, kl: np.ndarray | None, part: str = "dimension"
+) -> Figure:
+    """Draw the convergence of the estimates, if there are any, beside the mean KL of each dimension (D,), in nats; or
+    of each `level` of a hierarchy, from the top."""
     figure = page.page(960, page.HEADER + 36 + HEIGHT + 96)
     page.title(figure, title, caption)
     top = page.HEADER + 40
@@ -50,11 +53,13 @@ def evaluation(title: str, caption: str, convergence: Convergence | None, kl: np
         curves.legend_below(axes, 44, columns=len(convergence.nll))
     if kl is not None:
         left = page.MARGIN + 34 + (500 if convergence is not None else 0)
-        heading = "KL(q(z | x), p(z)) of each dimension, nats"
+        heading = f"KL(q(z | x), p(z)) of each {part}, nats"
         axes = curves.chart(figure, page.Area(left, top, 932 - left, HEIGHT), heading)
-        order = np.argsort(-kl, kind="stable")
+        order = np.argsort(-kl, kind="stable") if part == "dimension" else np.arange(len(kl))
         axes.bar(range(len(kl)), kl[order], width=0.8, color=curves.VALIDATION)
         step = -(-len(kl) * 16 // int(932 - left))
-        axes.set(xlim=(-0.7, len(kl) - 0.3), xticks=range(0, len(kl), step), xticklabels=order[::step])
-        axes.set_xlabel("dimension", fontsize=8.5, color=page.GREY)
+        axes.set(
+            xlim=(-0.7, len(kl) - 0.3), xticks=range(0, len(kl), step), xticklabels=order[::step] + (part == "level")
+        )
+        axes.set_xlabel(part, fontsize=8.5, color=page.GREY)
     return figure

@@ -62,8 +62,8 @@ def evaluate(
                       difference on these. With `nll_images` those are evenly spread over the split
     The median of the effective samples of both, and the share of images that have fewer than 20, follow; then those of
     `latent_use`, `reconstruction` and `representation`. Only the quality of samples is always measured against as many
-    test images as there are. Bounds of a conditional model are of log p(x|y), have names that end in `given_label`, and
-    are followed by `of_labels`.
+    test images as there are. A hierarchy has no nll_tight and no `latent_use`, but the KL of each level. Bounds of a
+    conditional model are of log p(x|y), have names that end in `given_label`, and are followed by `of_labels`.
     """
     chosen, grayscale = (getattr(source, split).take(slice(images)) for source in (run.data, run.data.source))
     terms: Terms = metrics.elbo_terms(run.vae, run.batches(chosen), Noise(run.seed))
@@ -73,7 +73,9 @@ def evaluate(
     if samples:
         estimates, curves[ENCODER] = likelihood(run, chosen.take(rows), samples, precision)
         terms |= estimates
-    if samples and tight_images:
+    if run.vae.levels and tight_images:
+        log.info("note: nll_tight refines Gaussians over codes of one level, and is left out")
+    if samples and tight_images and not run.vae.levels:
         some = chosen.take(rows[:tight_images])
         estimates, curves[MIXTURE] = likelihood(run, some, samples, precision, tight=True)
         terms |= estimates
@@ -81,7 +83,11 @@ def evaluate(
     warn(numbers, samples)
     if run.data.pixels != Pixels.BINARY:
         numbers |= bits(numbers, run.data.pixels == Pixels.DEQUANTIZED, chosen.images[0].size)
-    numbers |= latent_use(run, chosen, terms["kl"], means)
+    if run.vae.levels:
+        kl_per_dim = terms["kl_per_level"].mean(0) if "kl_per_level" in terms else None
+        numbers |= {"active_units": metrics.active_units(means)} | level_costs(terms)
+    else:
+        numbers |= latent_use(run, chosen, terms["kl"], means)
     numbers |= {} if run.vae.averages_draws else reconstruction(run, chosen, grayscale)
     numbers |= representation(run, means, chosen.labels)
     if sample_quality:
@@ -92,7 +98,8 @@ def evaluate(
     caption = f"{len(chosen.images):,} {split} images of {run.config.data.name}"
     caption += given_labels(run)
     convergence = mean_curves(curves, samples) if curves else None
-    figure = pictures.evaluation(run.config.title, caption, convergence, kl_per_dim)
+    part = "level" if run.vae.levels else "dimension"
+    figure = pictures.evaluation(run.config.title, caption, convergence, kl_per_dim, part)
     write_image(figure, folder / "evaluation.png", scale=2)
     with atomic_path(ResultsFolder(folder).terms) as path:
         np.savez(path, index=np.arange(len(chosen.images)), nll_index=rows, **terms)
@@ -144,6 +151,12 @@ def summary(terms: Terms, rows: np.ndarray, samples: int) -> dict[str, Any]:
         if key in terms and len(terms[key]) < len(terms["elbo"]):
             numbers[f"{name}_all"] = estimate_by(terms[key], rows[: len(terms[key])], -terms["elbo"])
     return numbers
+
+
+def level_costs(terms: Terms) -> dict[str, Estimate]:
+    """The KL of each level of a hierarchy, `kl_level_1` that of the top."""
+    columns = terms.get("kl_per_level", np.empty((len(terms["kl"]), 0))).T
+    return {f"kl_level_{i}": estimate(column) for i, column in enumerate(columns, start=1)}
 
 
 def notes(numbers: dict[str, Any], terms: Terms, samples: int) -> dict[str, str]:

@@ -18,9 +18,12 @@ from src.evaluation.samplers import Generated, check_samplers, generate, make_sa
 from src.figures.animation import write_image
 from src.figures.grids import MAX_CLASSES, class_rows
 from src.inference.metrics import nearest
+from src.support.errors import UserError
 from src.support.files import atomic_path
 from src.support.folders import ResultsFolder
-from src.support.ranges import Count, Positive
+from src.support.ranges import Count, NonNegative, Positive
+from src.tasks.captions import mean_of
+from src.tasks.sample.levels import top_levels
 from src.tasks.sample.pictures import COLUMNS, MOST, side_by_side, strips
 from src.tasks.sample.styles import more, styles, transfer
 
@@ -33,7 +36,7 @@ def sample(
     folder: Path,
     count: Count,
     samplers: Annotated[Sequence[Literal["prior", "gmm", "flow", "aggregate"]], MinLen(1)],
-    temperature: Positive,
+    temperature: Positive | Annotated[Sequence[NonNegative], MinLen(1)],
     compare: bool,
     files: bool,
 ) -> dict[str, Any]:
@@ -41,11 +44,13 @@ def sample(
 
     Writes the former, each beside the nearest training image, to samples.png and samples.npz, and with `files` also
     each as a PNG; the rows to samplers.png. The images of a conditional model are equally many of each class; with
-    another label they are in styles.png and transfer.png.
+    another label they are in styles.png and transfer.png. A hierarchy has the samplers `prior` and `aggregate`, and, if
+    its prior factorises, levels.png and a temperature for each level, from the top.
 
     Returns the distances of each sampler's images from test images, and their floors (src/evaluation/quality.py).
     """
     is_conditional = run.vae.condition is not None
+    samplers = without_densities(samplers) if run.vae.levels else samplers
     check_samplers(run, samplers, temperature)
     if compare and (reason := quality.obstacle(run)):
         log.warning("samples are not compared: %s", reason)
@@ -61,6 +66,8 @@ def sample(
         write_image(styles(run), folder / "styles.png", scale=1)
         write_image(transfer(run), folder / "transfer.png", scale=1)
     write_samples(run, folder, made, samplers[0])
+    if run.vae.levels and run.vae.prior_factorises:
+        write_image(top_levels(run), folder / "levels.png", scale=1)
     if files:
         write_files(folder, made, count)
     distances: dict[str, Any] = {}
@@ -72,6 +79,16 @@ def sample(
         distances["floor"] = quality.floors(references, with_labels=is_conditional)
     write_image(overview(run, images, distances), folder / "samplers.png", scale=1)
     return {"count": count} | distances
+
+
+def without_densities(samplers: Sequence[str]) -> list[str]:
+    """The samplers that a hierarchy has, since no density is fitted to so many dimensions. Raises UserError where there
+    is none."""
+    if left_out := [name for name in samplers if name in ("gmm", "flow")]:
+        log.warning("samplers %s are left out: they are fitted to codes of one level", ", ".join(left_out))
+    if remaining := [name for name in samplers if name not in left_out]:
+        return remaining
+    raise UserError("task.samplers: this run has a hierarchy of levels, of which there are prior and aggregate alone")
 
 
 def overview(run: Run, images: Mapping[str, Generated], distances: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -93,7 +110,7 @@ def write_samples(run: Run, folder: Path, images: Generated, name: str) -> None:
     train = run.data.source.train.images
     index = nearest(images.means, train)
     of_label = "" if run.vae.condition is None else ", y"
-    mean = "average of draws from" if run.vae.averages_draws else "mean of"
+    mean = mean_of(run.vae)
     grids = [
         (f"{mean} p(x | z{of_label}), z from the {name}", images.means),
         (f"draw from p(x | z{of_label}), the same z", images.draws),
