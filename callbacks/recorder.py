@@ -178,7 +178,7 @@ class Recorder(Callback):
             self.trace.append(
                 "frames",
                 epoch=module.numbers["epoch"],
-                codes=of_level(codes, vae.levels, self.level).float().cpu().numpy(),
+                codes=codes_of_level(codes, vae.levels, self.level).float().cpu().numpy(),
                 samples_mean=as_bytes(px.mean),
                 samples_draw=as_bytes(px.sample()),
                 recon_mean=as_bytes(reconstructing.decode(head).mean),
@@ -200,10 +200,10 @@ class Recorder(Callback):
     def prior_codes(self, vae: VAE) -> np.ndarray:
         """Codes from the prior, (PRIOR_CODES, D), of the recorded level."""
         codes = vae.given_each_label(PRIOR_CODES).sample_codes(PRIOR_CODES)
-        return of_level(codes, vae.levels, self.level).float().cpu().numpy()
+        return codes_of_level(codes, vae.levels, self.level).float().cpu().numpy()
 
 
-def of_level(codes: Tensor, levels: Sequence[int], level: int) -> Tensor:
+def codes_of_level(codes: Tensor, levels: Sequence[int], level: int) -> Tensor:
     """The codes (N, D) of one level of a hierarchy; of codes of one level all."""
     return codes.split(levels, 1)[level - 1] if levels else codes
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import yaml
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
+# values of options that follow from another one, whatever is chosen
+FOLLOWING = ("${latent_dim}", "${prior_dim:}", "${data.shape}", "${beta}")
 GROUPS = {
     "data": "the images",
     "model": "the networks, an encoder and a decoder",
@@ -66,7 +68,7 @@ def options(group: str, choice: str) -> list[Option]:
     return [
         each
         for each in read_options(CONF / group / f"{choice}.yaml", group)
-        if each.default not in ("${latent_dim}", "${data.shape}", "${beta}") and not has_ending(each.name)
+        if each.default not in FOLLOWING and not has_ending(each.name)
     ]
 
 

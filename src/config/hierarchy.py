@@ -1,17 +1,14 @@
 """Checks of the options of a hierarchy of levels, which need nothing but the configuration."""
 
-import math
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import choices
-from src.config.names import HIERARCHY, has_levels
-from src.models.levels import level_shapes
+from src.config.names import HIERARCHY, LEVELS, MOST_LATENTS, has_levels
+from src.models.levels import count_latents
 from src.support.errors import UserError
 from src.support.ranges import as_argument
-
-MOST_LATENTS = 100_000  # of all levels
 
 
 def check_posterior(cfg: DictConfig) -> None:
@@ -35,24 +32,21 @@ def check_levels(options: dict[str, Any]) -> None:
         return
     check_same(options)
     try:
-        shapes = level_shapes(options["data"]["shape"], *(decoder[each] for each in ("channels", "levels", "latents")))
+        dims = count_latents(options["data"]["shape"], *(decoder[each] for each in LEVELS))
     except ValueError as error:
         raise UserError(f"model.decoder: {error}") from error
-    dims = sum(math.prod(each) for each in shapes)
     if dims > MOST_LATENTS:
         raise UserError(
-            f"model.decoder.levels and latents make {dims} latents, and {MOST_LATENTS} are the most: lower them, or "
-            f"use smaller images than {as_argument(options['data']['shape'])}"
+            f"model.decoder.top, levels and latents make {dims} latents, and {MOST_LATENTS} are the most: lower them, "
+            f"or use smaller images than {as_argument(options['data']['shape'])}"
         )
     if options["latent_dim"] != dims:
         raise UserError(
             f"latent_dim={options['latent_dim']}: the levels of model={name} have {dims} dimensions together, by "
-            "model.decoder.levels and latents; leave latent_dim out"
+            "model.decoder.top, levels and latents; leave latent_dim out"
         )
-    if recorded > len(shapes):
-        raise UserError(
-            f"callbacks.recorder.level={recorded}: the levels of model={name} are 1, the top, to {len(shapes)}"
-        )
+    if recorded > (count := 1 + sum(decoder["levels"])):
+        raise UserError(f"callbacks.recorder.level={recorded}: the levels of model={name} are 1, the top, to {count}")
 
 
 def check_same(options: dict[str, Any]) -> None:
@@ -60,7 +54,7 @@ def check_same(options: dict[str, Any]) -> None:
     decoder = options["model"]["decoder"]
     parts = {"model.encoder": options["model"]["encoder"], "posterior": options["posterior"]}
     for name, part in parts.items():
-        for option in ("channels", "levels", "latents"):
+        for option in LEVELS:
             if (value := part.get(option, decoder.get(option))) != decoder.get(option):
                 whole = "model.encoder.channels" if option == "channels" else f"model.decoder.{option}"
                 raise UserError(

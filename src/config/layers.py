@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+MOST_OF_A_SIZE = 2000  # layers that are counted: more, which the ranges of their options refuse, would fill the memory
+
 
 class Layers(NamedTuple):
     """What the options of a network tell about its layers, named from the image to the code.
@@ -12,12 +14,14 @@ class Layers(NamedTuple):
     at_image: the weights of the layer whose number grows with the image's; between: those of the others
     outputs: the numbers that each layer gives for an image; the last of them are next to the code
     names: the options, as NAME=VALUE
+    code: the numbers of the code next to them, where they are not `latent_dim`
     """
 
     at_image: int
     between: list[int]
     outputs: list[int]
     names: list[str]
+    code: int | None = None
 
 
 def layers_of(part: str, network: Any, shape: list[int]) -> Layers | None:
@@ -44,17 +48,20 @@ def layers_of(part: str, network: Any, shape: list[int]) -> Layers | None:
 
 
 def levels_of(part: str, network: Mapping[str, Any], shape: list[int]) -> Layers | None:
-    """The convolutions of a hierarchy: in the encoder as many of a size as its depth, in the decoder one for each level
-    and one beside it in the posterior."""
+    """The layers of a hierarchy: convolutions, in the encoder as many of a size as its depth, in the decoder one for
+    each level and one beside it in the posterior; and the hidden layers of the top level."""
     channels, levels = network.get("channels"), network.get("levels", [])
-    depth = network.get("depth", 1)
+    depth, hidden = network.get("depth", 1), network.get("hidden", 0)
     if not (isinstance(channels, list) and channels and is_count(*channels, depth) and isinstance(levels, list)):
         return None
-    if not all(count == 0 or is_count(count) for count in levels):
+    if not all(count == 0 or is_count(count) for count in [*levels, hidden, network.get("top", 0)]):
         return None
     same_size = [2 * count for count in levels] if levels else [depth - 1] * len(channels)
     names = [option(part, "channels", channels), *([option(part, "levels", levels)] if levels else [])]
-    return convolutions(channels, same_size, 0, shape, names)
+    names += [option(part, "hidden", hidden)] if hidden else []
+    of_decoder = convolutions(channels, same_size, hidden, shape, names)
+    # the posterior of the top level has a hidden layer of that size, too
+    return of_decoder._replace(between=[*of_decoder.between, of_decoder.at_image], code=network.get("top", 0))
 
 
 def linear_layers(part: str, kind: str, hidden: list[int], shape: list[int]) -> Layers:
@@ -72,7 +79,8 @@ def convolutions(channels: list[int], same_size: list[int], hidden: int, shape: 
     strides = len(channels)
     height, width = (-(-side // 2**strides) for side in shape[1:])  # after all strides
     maps, kernels = [], []
-    for i, (c_in, c_out, count) in enumerate(zip([shape[0], *channels], channels, same_size, strict=False), start=1):
+    counts = [min(count, MOST_OF_A_SIZE) for count in same_size]
+    for i, (c_in, c_out, count) in enumerate(zip([shape[0], *channels], channels, counts, strict=False), start=1):
         maps += (1 + count) * [c_out * height * width * 4 ** (strides - i)]
         kernels += [16 * c_in * c_out, *count * [9 * c_out * c_out]]
     return Layers(maps[-1] * hidden, kernels, [*maps, hidden], names)

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from src.config.layers import is_count, layers_of
-from src.config.names import has_levels
+from src.config.names import HIERARCHY, has_levels
 from src.support.errors import UserError
 
 LARGEST = 32e9  # most bytes of a single array, or less where the machine has less memory
@@ -20,7 +20,8 @@ PER_WEIGHT_AT_END = PER_WEIGHT + 3 * 3 * FLOAT
 PER_OUTPUT = 2 * FLOAT  # of a layer's output there is its value before and after the activation
 SIZES = ("data.batch_size", "objective.samples", "latent_dim")
 SIZES += ("model.encoder.hidden", "model.encoder.channels", "model.encoder.depth")
-SIZES += ("model.decoder.levels", "model.decoder.latents", "likelihood.features")
+SIZES += ("model.decoder.top", "model.decoder.hidden", "model.decoder.levels", "model.decoder.latents")
+SIZES += ("likelihood.features",)
 SIZES += ("prior.components", "prior.transforms", "prior.hidden", "posterior.transforms", "posterior.hidden")
 OF_TASKS = (
     "images",
@@ -82,23 +83,34 @@ def arrays(options: Mapping[str, Any]) -> Iterator[tuple[float, list[str]]]:
     pixels, batch = math.prod(data["shape"]), [f"data.batch_size={size}"]
     shape, drawn = f"data.shape={data['shape']}".replace(" ", ""), [f"objective.samples={samples}", *batch]
     yield FLOAT * samples * size * pixels, [*drawn, shape]
-    yield FLOAT * samples * size * latents, [*drawn, f"latent_dim={latents}"]
+    of_code = [f"latent_dim={latents}"] if (of_levels := levels_of(options)) is None else of_levels
+    yield FLOAT * samples * size * latents, [*drawn, *of_code]
     if is_count(features := (options.get("likelihood") or {}).get("features")):
         yield FLOAT * samples * size * pixels * features, [*drawn, shape, f"likelihood.features={features}"]
     for name in ("encoder", "decoder"):
         if (layers := layers_of(name, options["model"].get(name), data["shape"])) is None:
             continue
-        yield PER_WEIGHT * layers.outputs[-1] * latents, [*layers.names, f"latent_dim={latents}"]
+        code = ("latent_dim", latents) if layers.code is None else ("model.decoder.top", layers.code)
+        yield PER_WEIGHT * layers.outputs[-1] * code[1], [*layers.names, f"{code[0]}={code[1]}"]
         yield PER_WEIGHT * max(layers.between, default=0), layers.names
         yield PER_WEIGHT * layers.at_image, [shape, *layers.names]
         yield FLOAT * size * (samples if name == "decoder" else 1) * max(layers.outputs), [*drawn, *layers.names]
     if is_count(components):
-        seen = [f"prior.components={components}"]
+        seen, dim = [f"prior.components={components}"], options["prior"].get("latent_dim", latents)
+        dim = dim if is_count(dim) else latents
         of_images = "shape" in options["prior"]
-        yield PER_WEIGHT * components * (pixels if of_images else latents), [*seen, *([shape] if of_images else [])]
-        yield FLOAT * components * samples * size * latents, [*seen, *drawn, f"latent_dim={latents}"]
+        yield PER_WEIGHT * components * (pixels if of_images else dim), [*seen, *([shape] if of_images else [])]
+        yield FLOAT * components * samples * size * dim, [*seen, *drawn, f"prior.latent_dim={dim}"]
     if str(options["posterior"].get("_target_")).endswith(".Full"):
         yield FLOAT * size * latents**2, [*batch, f"latent_dim={latents}"]
+
+
+def levels_of(options: Mapping[str, Any]) -> list[str] | None:
+    """The options, as NAME=VALUE, that the latents of a hierarchy follow from; None of other models."""
+    decoder = options["model"].get("decoder") or {}
+    if not str(decoder.get("_target_")).startswith(HIERARCHY):
+        return None
+    return [f"model.decoder.{name}={decoder.get(name)}".replace(" ", "") for name in ("top", "levels", "latents")]
 
 
 def training_size(options: Mapping[str, Any]) -> tuple[float, list[str]]:
@@ -131,7 +143,8 @@ def has_sizes(options: Mapping[str, Any]) -> bool:
 
 def remedy(cfg: Any) -> str:
     """What to do where a run or a task lacks memory: its options that decide how much it needs, with their values."""
-    sizes = SIZES if not has_levels(cfg) else [name for name in SIZES if name != "latent_dim"]  # which follows
+    following = ("latent_dim", "posterior.hidden") if has_levels(cfg) else ()
+    sizes = [name for name in SIZES if name not in following]
     names = [*sizes, *(f"task.{name}" for name in OF_TASKS)]
     values = {name: OmegaConf.select(cfg, name) for name in names}
     given = [f"{name}={value}".replace(" ", "") for name, value in values.items() if value is not None]

@@ -1,16 +1,17 @@
-"""The names of parts, titles and folders of runs."""
+"""What options are derived from others: the names of parts, titles and folders of runs, and the sizes of codes."""
 
-import math
 import re
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.models.levels import maps
+from src.models.levels import count_latents
 from src.support.errors import UserError, printable
 
 HIERARCHY = "src.models.hierarchy."  # the module of a hierarchy's parts
+LEVELS = ("channels", "levels", "latents", "top")  # options of its decoder on which the codes depend
+MOST_LATENTS = 100_000
 LONGEST_NAME = 40  # letters of the name of a user's images in a title
 # the choices of the plain VAE, which a title leaves out
 PLAIN = {
@@ -52,12 +53,16 @@ def latents_of_levels(usual: int, *, _root_: DictConfig) -> int:
     """The dimensions of all levels of a hierarchy; `usual` for other models, and where its options are wrong."""
     if not has_levels(_root_):
         return usual
-    levels, latents = (OmegaConf.select(_root_, f"model.decoder.{name}") for name in ("levels", "latents"))
+    options = (OmegaConf.select(_root_, f"model.decoder.{name}") for name in LEVELS)
     try:
-        each = zip(maps(OmegaConf.select(_root_, "data.shape"), latents), levels, strict=True)
-        return max(0, sum(count * math.prod(size) for size, count in each)) or usual
+        return count_latents(OmegaConf.select(_root_, "data.shape"), *options)
     except (TypeError, ValueError):  # the checks of these options say what is wrong
         return usual
+
+
+def latents_of_prior(*, _root_: DictConfig) -> int:
+    """The dimensions of the codes that `prior` is over: all, or those of a hierarchy's top level."""
+    return OmegaConf.select(_root_, "model.decoder.top") if has_levels(_root_) else _root_.latent_dim
 
 
 def images_name(*, _root_: DictConfig) -> str:
@@ -87,5 +92,6 @@ def run_folder(ckpt_path: str | None, fresh: str, run_name: str | None = None) -
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 OmegaConf.register_new_resolver("latents", latents_of_levels, replace=True)
+OmegaConf.register_new_resolver("prior_dim", latents_of_prior, replace=True)
 OmegaConf.register_new_resolver("images_name", images_name, replace=True)
 OmegaConf.register_new_resolver("parts", title_of_parts, replace=True)  # checkpoints hold titles with ${parts:}

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.config import choices, shared  # noqa: F401 - shared registers the resolver that conf/train.yaml needs
 from src.config.hierarchy import check_levels, check_posterior
 from src.config.memory import check_memory
-from src.config.names import PLAIN, has_levels, option_name, trusted_names
+from src.config.names import MOST_LATENTS, PLAIN, has_levels, option_name, trusted_names
 from src.config.overrides import format_option
 from src.config.packages import check_packages
 from src.config.plain import texts
@@ -31,7 +31,6 @@ from src.support.world import check_size
 # conf/hydra/launcher/ has defaults of our own for these launchers
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 CONF = str(choices.CONF)  # Hydra takes text
-MOST_LATENTS = 100_000
 MOST_CHARACTERS = 10_000  # of a text
 MEASURED = ("elbo", "loss", "recon", "kl")
 # the metrics of each epoch, and whether their smallest or their largest value is the best
@@ -43,6 +42,7 @@ MONITORED = {
 # options of data that may be `auto`, with a usual value of each
 AUTOMATIC = {"shape": [1, 28, 28], "batch_size": 64, "epochs": 60}
 PARTS = ("data", "model", *PLAIN, "optimizer", "lr_schedule", "trainer")
+PARTS_OF_MODEL = ("posterior", "prior", "likelihood", "condition")
 FLAT = ("latent_dim", "beta", "seed", "test", "ckpt_path", "run_name", "resume", "sweep_name")
 
 
@@ -140,7 +140,7 @@ def check_run(cfg: DictConfig) -> None:
     check_parts(options, cfg)
     check_trainer(options["trainer"])
     check_levels(options)
-    check_sizes(options)
+    check_sizes(options, is_hierarchy)
     check_condition(options)
     check_beta(cfg)
     check_monitors(options["callbacks"] or {})
@@ -224,15 +224,22 @@ def check_texts(options: dict[str, Any]) -> None:
             raise UserError(f"{option} is {problem}, got {value}")
 
 
-def check_sizes(options: dict[str, Any]) -> None:
-    """Raise UserError for a part whose size is not that of the whole, which it follows where it is left out."""
-    for option, whole in (("latent_dim", "latent_dim"), ("shape", "data.shape")):
-        wanted = options["data"]["shape"] if option == "shape" else options[option]
-        for part in ("posterior", "prior", "likelihood", "condition"):
-            if (value := (options.get(part) or {}).get(option, wanted)) != wanted:
-                raise UserError(
-                    f"{part}.{option}={as_argument(value)}, but {whole} is {as_argument(wanted)}: give {whole} alone"
-                )
+def check_sizes(options: dict[str, Any], is_hierarchy: bool) -> None:
+    """Raise UserError for a part whose size is not that of the whole, which it follows where it is left out.
+
+    The prior of a hierarchy follows the top level; the levels of a posterior of one's own are not known here.
+    """
+    decoder, target = options["model"]["decoder"], str(options["posterior"].get("_target_"))
+    whole = ("model.decoder.top", decoder.get("top")) if is_hierarchy else ("latent_dim", options["latent_dim"])
+    sizes = {("posterior", "latent_dim"): ("latent_dim", options["latent_dim"])}
+    if is_hierarchy or target.startswith("src."):
+        sizes |= {(part, "latent_dim"): whole for part in ("prior", "condition")}
+    sizes |= {(part, "shape"): ("data.shape", options["data"]["shape"]) for part in PARTS_OF_MODEL}
+    for (part, option), (name, wanted) in sizes.items():
+        if (value := (options.get(part) or {}).get(option, wanted)) != wanted:
+            given = f"{part}.{option}={as_argument(value)}, but {name} is {as_argument(wanted)}"
+            hint = ", and in a file of your own latent_dim: ${prior_dim:}" if is_hierarchy else ""
+            raise UserError(f"{given}: give {name} alone{hint}")
 
 
 def check_condition(options: dict[str, Any]) -> None:

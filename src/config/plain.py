@@ -20,7 +20,7 @@ DEEPEST = 20  # levels of nesting; a configuration has 4
 MOST = 20_000  # values; a configuration has 150
 LONGEST = 100_000  # characters of a text
 LARGEST = 2**64  # no whole number reaches this
-IN_TITLES = re.compile(r"\$\{(parts|images_name):\}")  # of titles of all versions (src/config/names.py)
+RESOLVERS = re.compile(r"\$\{(parts|images_name|prior_dim):\}")  # of all versions (src/config/names.py)
 LATENTS = re.compile(r"\$\{latents:\d+\}")  # of latent_dim, of all versions
 REFERENCE = re.compile(r"\$\{(\.*)([^\W\d]\w*(?:\.\w+)*)\}")
 
@@ -98,7 +98,7 @@ def may_interpolate(option: str, value: str) -> bool:
     """Whether a value interpolates no more than other options, or what it does in conf/."""
     if option == "latent_dim" and LATENTS.fullmatch(value):
         return True
-    return (option, value) in shipped.interpolations() or "${" not in REFERENCE.sub("", IN_TITLES.sub("", value))
+    return (option, value) in shipped.interpolations() or "${" not in REFERENCE.sub("", RESOLVERS.sub("", value))
 
 
 def texts(node: Any, option: str = "") -> Iterator[tuple[str, str]]:

@@ -57,13 +57,13 @@ def check_samplers(run: Run, names: Sequence[str], temperature: Temperature) -> 
         raise UserError(f"task.samplers must name each sampler once, got {list(names)}")
     with torch.no_grad():
         has_noise = run.vae.given(draw_labels(run, 1)).prior().has_rsample
-    scalable = ["prior", "flow"] if has_noise else ["flow"]
+    scalable = (["prior"] if has_noise else []) + ([] if run.vae.levels else ["flow"])
     if isinstance(temperature, Sequence) and len(temperature) != len(run.vae.levels):
         has = f"has {len(run.vae.levels)} levels" if run.vae.levels else "has codes of one level"
         raise UserError(f"task.temperature={list(temperature)}: this run {has}; give a number for each, or one")
-    if isinstance(temperature, Sequence) and not run.vae.prior_factorises:
-        raise UserError("task.temperature of each level needs a prior that factorises over the levels: give one number")
     if temperature != 1 and (others := [name for name in names if name not in scalable]):
+        if not scalable:
+            raise UserError(f"task.temperature={temperature}: this run's prior has no noise to scale; leave it out")
         advice = f"leave out {', '.join(others)}, which have no noise to scale: task.samplers=[{','.join(scalable)}]"
         raise UserError(f"task.temperature={temperature}: {advice}")
 

@@ -47,7 +47,7 @@ def tsne(trace: Trace, planes: dict[int, np.ndarray], pixels: np.ndarray, compac
     enclose(axes, np.concatenate(list(planes.values())))
     move = moving_points(axes, trace, planes)
     page.write(
-        figure, page.MARGIN + 12, TOP + 10, f"t-SNE of the posterior means{trace.of_level}", animated=True
+        figure, page.MARGIN + 12, TOP + 10, f"t-SNE of the posterior means{trace.level_note}", animated=True
     )  # over the points
 
     if compact:
@@ -154,7 +154,7 @@ def plane(trace: Trace, frames: Sequence[int], compact: bool = False) -> tuple[F
     ]
     move, note = _points_of_codes(axes, trace, frames, dimensions)
     prior_note, show_prior = _draw_prior(axes, trace, dimensions)
-    note = f"Posterior means{trace.of_level}. {prior_note} {note}".strip()
+    note = f"Posterior means{trace.level_note}. {prior_note} {note}".strip()
     left = page.MARGIN + AXIS + SIDE + GUTTER
     names = ("10-NN accuracy among these codes", "active units")
     if len(dimensions) == 2 and compact:

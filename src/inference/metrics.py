@@ -36,9 +36,10 @@ def elbo_terms(vae: VAE, batches: Iterable[Batch], noise: Noise, samples: int = 
     for batch in batches:
         eps = noise.normal(batch.index, samples, vae.latent_dim, like=batch.x)
         draws = vae.given(batch.y).draw(batch.x, eps)
-        parts.append(torch.stack([draws.recon(), draws.kl("closed")]).double())
-        of_levels = draws.kl_per_level()
-        levels += [] if of_levels is None else [of_levels.double()]
+        if vae.levels:
+            levels.append(draws.kl_per_level("closed").double())
+        kl = levels[-1].sum(1) if levels else draws.kl("closed")
+        parts.append(torch.stack([draws.recon().double(), kl.double()]))
     recon, kl = torch.cat(parts, 1).cpu().numpy()
     terms = {"elbo": -(recon + kl), "recon": recon, "kl": kl}
     return terms | ({"kl_per_level": torch.cat(levels).cpu().numpy()} if levels else {})

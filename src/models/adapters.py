@@ -31,7 +31,8 @@ class CarriesNoise(ABC):
 class FollowsDecoder(ABC):
     """Any posterior that has a method `along`; as with collections.abc.Sized, it need not inherit.
 
-    sizes: the dimensions of each level of its codes, from the top
+    sizes: the dimensions of each level of its codes, from the top. The prior is that of the top level; the codes of the
+        levels below are in units of their priors, so that these are N(0, I)
     """
 
     sizes: tuple[int, ...]

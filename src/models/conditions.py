@@ -28,6 +28,7 @@ class Label(nn.Module):
     This is the conditional VAE of Kingma et al. (2014, M2 without its classifier) and Sohn et al. (2015).
 
     shape: of an image, (C, H, W)
+    latent_dim: the dimensions of p(z|y); of a hierarchy those of its top level
     labels: the names of the classes, whose order is that of the labels' numbers
     prior: the form of p(z|y), which replaces the prior of the VAE: `gaussian`, one of each label, or `flow`, a
         normalizing flow of coupling layers that sees the label; `none`: there is the VAE's p(z) alone
@@ -47,7 +48,7 @@ class Label(nn.Module):
         self.images = nn.Parameter(SPREAD * torch.randn(len(labels), 1, *shape[1:]))
         self.one_hot: Tensor
         self.register_buffer("one_hot", torch.eye(len(labels)), persistent=False)
-        self.has_prior, self.codes = prior != "none", None
+        self.latent_dim, self.has_prior, self.codes = latent_dim, prior != "none", None
         if prior == "gaussian":
             self.codes = GaussianCodes(latent_dim, len(labels))
         elif prior == "flow":
@@ -70,11 +71,13 @@ class Label(nn.Module):
     def carry(self, z: Tensor, y: Tensor, to: Tensor) -> Tensor:
         """The codes of images of the labels `to` (B,) that are where z (B, D) are among those of the labels y (B,).
 
-        They are z itself, or of p(z|y) those of the same noise.
+        They are z itself, or of p(z|y) those of the same noise; numbers beside the `latent_dim` that p(z|y) is over, of
+        the lower levels of a hierarchy, stay as they are.
         """
         if self.codes is None:
             return z
-        return self.codes.from_noise(self.codes.to_noise(z, y), to)
+        ours, below = z[:, : self.latent_dim], z[:, self.latent_dim :]
+        return torch.cat([self.codes.from_noise(self.codes.to_noise(ours, y), to), below], 1)
 
 
 class GaussianCodes(nn.Module):

@@ -5,6 +5,7 @@ False.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, final
 
 import torch
@@ -72,6 +73,13 @@ class CodeDistribution(Distribution, ABC):
     def factors(self) -> Distribution | None:
         """The distributions of single dimensions, over (..., D) numbers, if this is their product; otherwise None."""
         return None
+
+    def split(self, sizes: Sequence[int]) -> "list[CodeDistribution]":
+        """The distributions of successive parts of the code, of these numbers of dimensions, whose product this is.
+
+        Raises TypeError where it is no such product.
+        """
+        raise TypeError(f"{self.name} is no product of distributions of the levels")
 
     def marginals(self) -> Distribution | None:
         """The distribution of each dimension by itself, over (..., D) numbers; None where it has no closed form."""

@@ -46,37 +46,32 @@ class Draws:
     def kl(self, estimator: Estimator) -> Tensor:
         """KL(q(z|x), p(z)), (B,): for `closed` in closed form where there is one, otherwise from the samples.
 
-        Of a hierarchy the KL of each level is in closed form, given the samples of those above.
+        Of a hierarchy it is the sum of the levels'.
         """
-        closed = kl(self.conditional or self.q, self.p) if estimator == "closed" else None
-        if closed is None:
-            return self.log_ratio().mean(0)
-        return closed if self.conditional is None else closed.mean(0)
+        if self.conditional is not None:
+            return self.kl_per_level(estimator).sum(1)
+        closed = kl(self.q, self.p) if estimator == "closed" else None
+        return self.log_ratio().mean(0) if closed is None else closed
 
     def kl_per_dim(self, estimator: Estimator) -> Tensor:
         """The KL of each latent dimension, (B, D), whose sum over D is the KL; of a hierarchy that of each level.
 
         Raises TypeError where posterior or prior does not factorise, or `closed` has no closed form.
         """
-        q = self.conditional or self.q
+        if self.conditional is not None:
+            return self.kl_per_level(estimator)
         if estimator == "sample":
-            return self.by_level(sampled_kl_per_dim(q, self.p, self.z)).mean(0)
-        return kl_per_dim(q, self.p) if self.conditional is None else self.by_level(kl_per_dim(q, self.p)).mean(0)
+            return sampled_kl_per_dim(self.q, self.p, self.z).mean(0)
+        return kl_per_dim(self.q, self.p)
 
-    def kl_per_level(self) -> Tensor | None:
-        """The KL of each level of a hierarchy, (B, L), in closed form where there is one; otherwise from the samples.
-
-        None of codes of one level, or where the prior does not factorise.
-        """
-        if self.conditional is None or self.p.factors() is None:
-            return None
-        try:
-            return self.kl_per_dim("closed")
-        except TypeError:  # a prior of one's own
-            return self.kl_per_dim("sample")
-
-    def by_level(self, nats: Tensor) -> Tensor:
-        """The sums (..., L) over the dimensions of each level of a hierarchy, of nats (..., D)."""
-        if not self.q.levels:
-            return nats
-        return torch.stack([each.sum(-1) for each in nats.split(self.q.levels, -1)], -1)
+    def kl_per_level(self, estimator: Estimator) -> Tensor:
+        """The KL of each level of a hierarchy, (B, L), given the samples of the levels above: for `closed` in closed
+        form where there is one, otherwise from the samples. Raises TypeError for codes of one level."""
+        if self.conditional is None:
+            raise TypeError(f"{self.q.name} is of codes of one level")
+        sizes, found = self.q.levels, []
+        parts = self.conditional.split(sizes), self.p.split(sizes), self.z.split(sizes, -1)
+        for q, p, z in zip(*parts, strict=True):
+            closed = kl(q, p) if estimator == "closed" else None
+            found.append(q.log_prob(z) - p.log_prob(z) if closed is None else closed)
+        return torch.stack(found, -1).mean(0)

@@ -1,6 +1,7 @@
 """Gaussians over codes and their mixtures, finite for any output of a network (bounds.py), and the KL of Gaussians."""
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import final
 
@@ -69,6 +70,12 @@ class DiagonalGaussian(CodeDistribution, Independent):
     def factors(self) -> BoundedNormal:
         """The distribution of each dimension, (..., D)."""
         return self.base_dist
+
+    def split(self, sizes: Sequence[int]) -> list[CodeDistribution]:
+        """The Gaussians of successive parts of the code, of these numbers of dimensions."""
+        excess = [None] * len(sizes) if self.excess is None else self.excess.split(list(sizes), -1)
+        parts = zip(self.loc.split(list(sizes), -1), self.scale.split(list(sizes), -1), excess, strict=True)
+        return [DiagonalGaussian(*part) for part in parts]
 
     def marginals(self) -> BoundedNormal:
         """The distribution of each dimension, (..., D)."""

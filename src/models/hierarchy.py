@@ -1,9 +1,10 @@
 """A hierarchy of codes: p(z_1) p(z_2 | z_1) ... p(x | z_1, ..., z_L), and q(z_l | z_1, ..., z_{l-1}, x) beside it.
 
-The code of a level is in units of its prior: with p(z_l | above) = N(m(h), s(h)^2), where h is the path down from the
-levels above, the level's code is u = (z - m) / s. That changes no density ratio, and makes the joint prior of all codes
-N(0, I), whatever the levels: a hierarchy is a VAE whose posterior follows its decoder. The KL of a level depends on the
-offset and the scale that the posterior adds alone (the residual form of Vahdat & Kautz, 2020).
+The top level is a code of the whole image, as that of one level; those below are maps, with numbers at each place.
+The code of a level below is in units of its prior: with p(z_l | above) = N(m(h), s(h)^2), where h is the path down from
+the levels above, it is u = (z - m) / s. That changes no density ratio, and makes the prior of all levels below N(0, I):
+a hierarchy is a VAE whose posterior follows its decoder. The KL of such a level depends on the offset and the scale
+that the posterior adds alone (the residual form of Vahdat & Kautz, 2020).
 
 Codes (..., D) are those of the levels side by side, from the top. The path, which the prior, the posterior and the
 decoder share, is run once for a draw (Sønderby et al., 2016). The networks are narrow and have no normalization, as
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, cast, final
 
 import torch
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -25,16 +26,17 @@ from src.models.gaussians import DiagonalGaussian
 from src.models.levels import level_shapes, maps
 from src.models.networks.conv import down_layers, padding_for_strides, same_size, skip_layers
 from src.models.networks.layers import FORMAT, Activation, DoublingConvTranspose2d, Shape, activate
+from src.models.networks.mlp import mlp
 from src.support.ranges import Count, Depth, Widths, check_arguments
 
-FAR_CODE = 100.0  # bound of the mean of a code's posterior, in units of its prior; there its KL is 5,000 nats
+FAR_CODE = 100.0  # bound of the mean of a code's posterior; from N(0, I) its KL is 5,000 nats there
 LOG_FAR_SCALE = 7.0  # bound of the logarithm of its scale
 UNIT = math.log(math.e - 1)  # softplus(UNIT) = 1
-# Scale, before training, of the layers that give the distributions, and of those through which a code enters the path:
+# Scale, before training, of the layers below the top that give distributions, or through which a code enters the path:
 # with a larger one the noise of a level is shut out in the first steps, and the level stays unused.
 START = 0.03
 
-Levels = Annotated[Sequence[Annotated[int, Ge(0), Le(1000)]], MinLen(1)]
+Levels = Sequence[Annotated[int, Ge(0), Le(1000)]]
 
 
 @check_arguments
@@ -92,10 +94,12 @@ class Level(nn.Module):
 
 @check_arguments
 class TopDown(nn.Module):
-    """The path from the top to the image: at each resolution its levels, then a stride-2 transposed convolution.
+    """The path from the top to the image: one hidden layer, then at each resolution its levels and a stride-2
+    transposed convolution.
 
     channels, levels, latents: of each resolution, in the encoder's order: channels of the path, levels, and channels
         of a level's code
+    top: dimensions of the code of the top level; hidden: width of the layer behind it
     """
 
     def __init__(
@@ -105,19 +109,20 @@ class TopDown(nn.Module):
         channels: Widths,
         levels: Levels,
         latents: Widths,
+        top: Count,
+        hidden: Count,
         activation: Activation,
     ) -> None:
         super().__init__()
-        self.padding = left, _, top, _ = padding_for_strides(shape, channels)
-        self.inside = (..., slice(top, top + shape[1]), slice(left, left + shape[2]))
-        self.shapes = level_shapes(shape, channels, levels, latents)
+        self.padding = left, _, above, _ = padding_for_strides(shape, channels)
+        self.inside = (..., slice(above, above + shape[1]), slice(left, left + shape[2]))
+        self.shapes = level_shapes(shape, channels, levels, latents, top)
         self.sizes = tuple(math.prod(each) for each in self.shapes)
         beside = in_features - sum(self.sizes)
         if beside < 0:
             raise ValueError(f"the levels have {sum(self.sizes)} latents, not {in_features}")
-        # at zero, where activations are zero, no gradient would reach the first level's weights
-        self.begin = nn.Parameter(START * torch.randn(maps(shape, channels)[-1]))
-        self.label = nn.Linear(beside, channels[-1], bias=False) if beside else None
+        self.start = maps(shape, channels)[-1]
+        self.head = mlp([top + beside, hidden, math.prod(self.start)], activation)
         self.resolutions, self.up = nn.ModuleList(), nn.ModuleList()
         below = [shape[0], *channels[:-1]]
         for c_in, c_out, count, each in reversed(list(zip(channels, below, levels, latents, strict=True))):
@@ -126,18 +131,16 @@ class TopDown(nn.Module):
         self.to(memory_format=FORMAT)
 
     def split(self, codes: Tensor) -> list[Tensor]:
-        """The codes (N, latents, H, W) of each level, from codes (N, D)."""
+        """The codes (N, top), (N, latents, H, W), ... of each level, from codes (N, D)."""
         return [each.unflatten(-1, shape) for each, shape in zip(codes.split(self.sizes, -1), self.shapes, strict=True)]
 
     def descend(self, code: Callable[[int, Tensor], Tensor], beside: Tensor) -> Tensor:
         """The output (N, *shape) where level l has the code `code`(l, h), h (N, channels, H, W) the path above it.
 
-        beside: numbers (N, features) that a condition puts beside the codes
+        beside: numbers (N, features) that a condition puts beside the codes, which are all that is above the top
         """
-        h = self.begin.expand(beside.shape[0], *self.begin.shape)
-        if self.label is not None:
-            h = h + self.label(beside)[..., None, None]
-        level = 0
+        h = self.head(torch.cat([code(0, beside), beside], 1)).unflatten(1, self.start)
+        level = 1
         for levels, up in zip(self.resolutions, self.up, strict=True):
             for each in cast(nn.ModuleList, levels):
                 h = each(h, code(level, h))
@@ -151,8 +154,21 @@ class TopDown(nn.Module):
         return self.descend(lambda level, h: given[level], beside)
 
 
+class Top(nn.Module):
+    """The posterior of the top level, of the image's features alone: one hidden layer."""
+
+    def __init__(self, features: int, hidden: int, top: int, activation: Activation) -> None:
+        super().__init__()
+        self.of_image = mlp([features, hidden, 2 * top], activation)
+
+    def forward(self, h: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the scale (N, top), from `seen`, what `of_image` gives; h is not used."""
+        mean, logvar = seen.chunk(2, 1)
+        return mean, 0.5 * logvar
+
+
 class Residual(nn.Module):
-    """What the posterior of a level adds to its prior, from the path and from the image's features."""
+    """What the posterior of a level below the top adds to its prior, from the path and from the image's features."""
 
     def __init__(self, channels: int, latents: int, activation: Activation) -> None:
         super().__init__()
@@ -171,17 +187,26 @@ class Ladder(nn.Module):
     """q(u_l | u_1, ..., u_{l-1}, x) = N(a(h, x), b(h, x)^2), h the path of a `TopDown` decoder (Sønderby et al.,
     2016), for the features of a `BottomUp` encoder.
 
-    shape: of an image, (C, H, W); channels, levels, latents: as in TopDown
+    shape: of an image, (C, H, W); channels, levels, latents, top: as in TopDown
+    hidden: width of the layer before the posterior of the top
     sizes: the dimensions of each level's code, from the top
     """
 
     def __init__(
-        self, shape: Sequence[Count], channels: Widths, levels: Levels, latents: Widths, activation: Activation
+        self,
+        shape: Sequence[Count],
+        channels: Widths,
+        levels: Levels,
+        latents: Widths,
+        top: Count,
+        hidden: Count,
+        activation: Activation,
     ) -> None:
         super().__init__()
-        self.sizes = tuple(math.prod(each) for each in level_shapes(shape, channels, levels, latents))
+        self.sizes = tuple(math.prod(each) for each in level_shapes(shape, channels, levels, latents, top))
         self.maps = maps(shape, channels)[::-1]
         self.in_features = sum(math.prod(each) for each in self.maps)
+        self.top = Top(math.prod(self.maps[0]), hidden, top, activation)
         self.resolutions = nn.ModuleList()
         for size, count, each in zip(self.maps, levels[::-1], latents[::-1], strict=True):
             self.resolutions.append(nn.ModuleList(Residual(size[0], each, activation) for _ in range(count)))
@@ -190,7 +215,8 @@ class Ladder(nn.Module):
     def along(self, raw: Tensor, decoder: nn.Module, beside: Tensor) -> "LadderCodes":
         """raw (B, in_features), and the numbers (B, features) of a condition -> distribution over (B, D)."""
         flat = raw.split([math.prod(each) for each in self.maps], -1)
-        layers, seen = [], []
+        layers: list[nn.Module] = [self.top]
+        seen = [self.top.of_image(flat[0])]
         for levels, features, shape in zip(self.resolutions, flat, self.maps, strict=True):
             for each in cast(Sequence[Residual], levels):
                 layers.append(each)
@@ -202,7 +228,8 @@ class Ladder(nn.Module):
 class LadderCodes(CodeDistribution):
     """The posterior of a `Ladder`, over codes (B, D), which follows the path of the decoder.
 
-    layers: the `Residual` of each level; seen: what it gives for the features of the images; beside: (B, features)
+    layers: `Top`, and the `Residual` of each level below; seen: what it gives for the features of the images
+    beside: (B, features)
     """
 
     evaluates_any_code = False  # one pass down for each code, and for each image

@@ -1,5 +1,6 @@
 """The shapes of a hierarchy's codes, by its options alone: PyTorch is not imported for them."""
 
+import math
 from collections.abc import Sequence
 
 Shape = tuple[int, int, int]
@@ -14,18 +15,30 @@ def maps(shape: Sequence[int], channels: Sequence[int]) -> list[Shape]:
     return [(count, height // 2**i, width // 2**i) for i, count in enumerate(channels, start=1)]
 
 
-def level_shapes(
+def level_groups(
     shape: Sequence[int], channels: Sequence[int], levels: Sequence[int], latents: Sequence[int]
-) -> list[Shape]:
-    """The shapes (latents, H, W) of the levels' codes, from the top.
+) -> list[tuple[int, Shape]]:
+    """The number of levels, and the shape (latents, H, W) of the code of each, at each resolution, from the lowest.
 
-    levels, latents: their number, and the channels of their codes, at each resolution. Raises ValueError for lists that
-        are not as long as that of the channels, and for no level at the top, which leaves its features unused
+    levels, latents: in the order of the channels. Raises ValueError for lists that are not as long as that of these
     """
     if not len(levels) == len(latents) == len(channels):
         lists = ", ".join(f"{name}={list(each)}" for name, each in (("levels", levels), ("latents", latents)))
         raise ValueError(f"{lists} and channels={list(channels)} must be of one length, one number a resolution")
-    if not levels or not levels[-1]:
-        raise ValueError(f"levels={list(levels)} has none at the top: leave the last of the channels out")
-    each = zip(maps(shape, channels), levels, latents, strict=True)
-    return [(width, *size[1:]) for size, count, width in reversed(list(each)) for _ in range(count)]
+    each = list(zip(maps(shape, channels), levels, latents, strict=True))
+    return [(count, (width, *size[1:])) for size, count, width in reversed(each)]
+
+
+def level_shapes(
+    shape: Sequence[int], channels: Sequence[int], levels: Sequence[int], latents: Sequence[int], top: int
+) -> list[tuple[int, ...]]:
+    """The shapes of all levels' codes, from the top: (top,), and those of `level_groups`."""
+    groups = level_groups(shape, channels, levels, latents)
+    return [(top,), *(code for count, code in groups for _ in range(count))]
+
+
+def count_latents(
+    shape: Sequence[int], channels: Sequence[int], levels: Sequence[int], latents: Sequence[int], top: int
+) -> int:
+    """The dimensions of all levels together; raises ValueError as `level_groups` does."""
+    return top + sum(count * math.prod(code) for count, code in level_groups(shape, channels, levels, latents))

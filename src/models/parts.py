@@ -24,7 +24,7 @@ class Prior(Protocol):
     """A module of priors.py: p(z), which may be made of posteriors by the VAE's `encode`."""
 
     def __call__(self, encode: Callable[[Tensor], CodeDistribution]) -> Distribution:
-        """Distribution over (D,)."""
+        """Distribution over (D,); of a hierarchy D is the dimensions of its top level."""
         ...
 
 
@@ -68,7 +68,7 @@ class Condition(Protocol):
         ...
 
     def prior(self, y: Tensor) -> CodeDistribution:
-        """p(z|y), over codes (B, D)."""
+        """p(z|y), over codes (B, D); of a hierarchy D is the dimensions of its top level."""
         ...
 
     def carry(self, z: Tensor, y: Tensor, to: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from src.models.bounds import at_least_float32
 from src.models.distributions import CodeDistribution, ImageDistribution
 from src.models.draws import Draws
 from src.models.parts import Condition, Likelihood, Posterior, Prior
+from src.models.stacked import stack
 
 TOLERANCE = 1e-3  # amount by which images may exceed [0, 1]
 Start = Literal["zero", "data"]
@@ -110,7 +111,16 @@ class VAE(nn.Module):
         return code_distribution(apply_posterior(self.posterior, raw, self.decoder, self.beside_codes(x.shape[0])))
 
     def prior(self) -> CodeDistribution:
-        """p(z), a distribution over codes (D,); of a condition that has a prior p(z|y), over codes (B, D) of a view."""
+        """p(z), a distribution over codes (D,); of a condition that has a prior p(z|y), over codes (B, D) of a view.
+
+        Of a hierarchy it is the prior of the top level, and N(0, I) of the levels below. Raises ValueError for a prior
+        that is not over the top level's code.
+        """
+        p = self._prior_of_top()
+        return stack(p, self.levels, next(self.parameters())) if self.levels else p
+
+    def _prior_of_top(self) -> CodeDistribution:
+        """The prior that is an option, of all codes or of those of a hierarchy's top level."""
         if self.condition is None:
             return code_distribution(self.prior_head(self.encode))
         if self.condition.has_prior:
@@ -190,21 +200,17 @@ class VAE(nn.Module):
 
     @property
     def prior_is_standard(self) -> bool:
-        """Whether p(z) is N(0, I) and remains it, by its density at codes of its own; the random state is restored."""
+        """Whether p(z), or of a hierarchy that of its top level, is N(0, I) and remains it, by its density at codes of
+        its own; the random state is restored."""
         if not self.prior_is_fixed:
             return False
         parameter = next(self.parameters())
         with torch.no_grad(), torch.random.fork_rng([parameter.device] if parameter.is_cuda else []):
             torch.manual_seed(0)
-            prior = self.prior()
+            prior = self._prior_of_top()
             z = prior.sample((TRIALS,))
             expected = Normal(0.0, 1.0).log_prob(z).sum(-1)
             return torch.allclose(prior.log_prob(z), expected, rtol=1e-4, atol=1e-4)
-
-    @property
-    def prior_factorises(self) -> bool:
-        """Whether p(z), or p(z|y), is a product over the dimensions."""
-        return self.given_each_label(1).prior().factors() is not None
 
     @property
     def levels(self) -> tuple[int, ...]:

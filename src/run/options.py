@@ -5,6 +5,7 @@ from itertools import chain
 from typing import Any
 
 from src.config.choices import choices_of_classes
+from src.config.names import HIERARCHY
 
 # options that describe the request for a run
 REQUEST = ("ckpt_path", "title", "test", "trust", "run_name", "resume", "sweep_name")
@@ -64,7 +65,7 @@ def differences(
             out.
         ignored: options that may differ; those of the request for a run always may.
     """
-    leaves = [flatten(with_added_options(config)) for config in configs]
+    leaves = [_without_followers(flatten(with_added_options(config))) for config in configs]
     names = [name for name in dict.fromkeys(chain.from_iterable(leaves)) if not _is_among(name, (*REQUEST, *ignored))]
     differing: dict[str, list[Any]] = {}
     for name in sorted(names, key=lambda name: (name.count("."), part(name) == name)):
@@ -80,7 +81,7 @@ def differences(
 def repeats_in_group(name: str, values: list[Any], other: str, other_values: list[Any]) -> bool:
     """Whether an option has the values of another one with the same last name, at the root or in the same group.
 
-    For example, latent_dim replaces posterior.latent_dim, and model.encoder.hidden replaces model.decoder.hidden.
+    For example, beta replaces objective.beta, and model.encoder.hidden replaces model.decoder.hidden.
     """
     group, last = name.partition(".")[0], name.rpartition(".")[2]
     is_alike = other.rpartition(".")[2] == last and other.partition(".")[0] in (last, group)
@@ -119,6 +120,20 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _without_followers(options: dict[str, Any]) -> dict[str, Any]:
+    """Options by their full names, without the sizes that posterior, prior and condition have from the model."""
+
+    def follows(name: str, value: Any) -> bool:
+        group, _, last = name.partition(".")
+        if group in ("posterior", "prior", "condition") and last == "latent_dim":
+            return value in (options.get("latent_dim"), options.get("model.decoder.top"))
+        of_model = [options.get(f"model.{network}.{last}", ABSENT) for network in ("decoder", "encoder")]
+        return group == "posterior" and is_hierarchy and last != "_target_" and value in of_model
+
+    is_hierarchy = str(options.get("posterior._target_")).startswith(HIERARCHY)
+    return {name: value for name, value in options.items() if not follows(name, value)}
 
 
 def _change_added_options(config: dict[str, Any], change: Change, within: str = "") -> dict[str, Any]:

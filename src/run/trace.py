@@ -49,7 +49,7 @@ class Trace:
         return [name for name in self.epochs if "/" not in name and name not in UNSCHEDULED]
 
     @property
-    def of_level(self) -> str:
+    def level_note(self) -> str:
         """Of which level of a hierarchy the codes are, at the end of a line; empty for codes of one level."""
         return f", level {self.fixed['level']} from the top" if "level" in self.fixed else ""
 

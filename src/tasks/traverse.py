@@ -27,7 +27,7 @@ from src.tasks.examples import Examples
 from src.tasks.own_images import Invert, White, examples
 
 ENDS = 0.01, 0.99  # quantiles at which a sweep begins and ends
-SCALES = 0.0, 2.0  # factors on the code of a level at which its sweep begins and ends
+SCALES = 0.0, 2.0  # of the way from the prior's mean to a level's code, at which its sweep begins and ends
 PRIOR_DRAWS = 10_000  # from which the quantiles of a learned prior are estimated
 MOVING, FRAMES = 6, 21  # images in the animation, and its frames in one direction
 GRID = 20  # codes along each side of the plane
@@ -48,7 +48,7 @@ def traverse(
 
     Each row is an active dimension, at most `dimensions` of them: the one with the largest KL first, or the one with
     the largest variance where the KL of single dimensions has no closed form. Of a hierarchy each row is a level, from
-    the top, whose code is scaled from 0, the mean of its prior, to twice the image's own.
+    the top, whose code goes from the mean of its prior through the image's own to twice as far.
 
     input: a file or a folder of the user's images, to take these instead
     invert, white, skip_broken: see read_own_images
@@ -86,13 +86,9 @@ def dimension_rows(run: Run, batches: Iterable[Batch]) -> tuple[dict[int, str], 
 
 
 def level_rows(run: Run, batches: Iterable[Batch]) -> tuple[dict[int, str], dict[str, Any], str]:
-    """The levels of a hierarchy with their names, their mean KL where the prior factorises, and what a row shows."""
-    what, terms = "the code of one level scaled a row, the top level on top", {}
-    if run.vae.prior_factorises:
-        terms = metrics.elbo_terms(run.vae, batches, Noise(run.seed))
-    if "kl_per_level" not in terms:
-        return {level: f"level {level + 1}" for level in range(len(run.vae.levels))}, {}, what
-    kl = terms["kl_per_level"].mean(0)
+    """The levels of a hierarchy with their names, their mean KL, and what a row shows."""
+    what = "the code of one level scaled a row, the top level on top"
+    kl = metrics.elbo_terms(run.vae, batches, Noise(run.seed))["kl_per_level"].mean(0)
     names = {level: f"level {level + 1}\n{nats:.2f} nats" for level, nats in enumerate(kl)}
     return names, {f"level {level + 1}": {"kl": float(nats)} for level, nats in enumerate(kl)}, what
 
@@ -139,10 +135,12 @@ def replace_dimension(z: Tensor, dimension: int, values: Tensor) -> Tensor:
     return swept
 
 
-def scale_level(z: Tensor, levels: Sequence[int], level: int, factors: Tensor) -> Tensor:
-    """The codes z (N, D) with the code of one level times each of `factors` (S,): (S, N, D)."""
+def scale_level(z: Tensor, centre: Tensor, levels: Sequence[int], level: int, factors: Tensor) -> Tensor:
+    """The codes z (N, D) with the code of one level at each of `factors` (S,) of the way from `centre` (..., D) to it,
+    (S, N, D)."""
     parts = [part.expand(len(factors), *part.shape) for part in z.split(levels, -1)]
-    parts[level] = factors[:, None, None] * parts[level]
+    start = centre.split(levels, -1)[level]
+    parts[level] = start + factors[:, None, None] * (parts[level] - start)
     return torch.cat(parts, -1)
 
 
@@ -150,8 +148,8 @@ def sweeps_of(vae: VAE, z: Tensor, levels: np.ndarray) -> Callable[[int], tuple[
     """What gives, for a dimension or a level, the codes (S, N, D) of its sweep, and the place of the first image's own
     code among them."""
     if vae.levels:
-        factors = torch.as_tensor(levels, dtype=z.dtype, device=z.device)
-        return lambda level: (scale_level(z, vae.levels, level, factors), int((factors - 1).abs().argmin()))
+        factors, centre = torch.as_tensor(levels, dtype=z.dtype, device=z.device), vae.prior().mean
+        return lambda level: (scale_level(z, centre, vae.levels, level, factors), int((factors - 1).abs().argmin()))
     values = quantiles(vae, levels)
     return lambda d: (
         replace_dimension(z, d, values[..., d]),

@@ -235,8 +235,8 @@ class VAEModule(lightning.LightningModule):
             terms = self.objective(vae, batch.x, eps, weight)
             rows = {"index": batch.index, "loss": terms.loss, "recon": terms.recon, "kl": terms.kl}
             rows["mean"] = terms.q.mean
-            of_levels = None if terms.draws is None else terms.draws.kl_per_level()
-            rows |= {} if of_levels is None else {"kl_per_level": of_levels}
+            if terms.draws is not None and terms.draws.conditional is not None:
+                rows["kl_per_level"] = terms.draws.kl_per_level("closed")
             with contextlib.suppress(TypeError):  # posterior or prior does not factorise
                 rows["kl_per_dim"] = kl_per_dim(terms.q, terms.p)
         self.batches[split].append(rows)

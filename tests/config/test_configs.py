@@ -37,7 +37,7 @@ def test_there_are_options_to_test():
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if not option.startswith("data=")])
 def test_option_trains_a_step(run, option):
-    latents = ["latent_dim=784"] if "ladder" in option else []  # those of its levels
+    latents = ["latent_dim=${latents:16}"] if "ladder" in option else []  # those of its levels
     folder = run(option, *latents, "+trainer.limit_train_batches=1", "trainer.max_epochs=1")
     assert (folder / "metrics.json").is_file()
 

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from src import build, report, search, train
 from src.config import trust
 from src.config.moved import current_paths
+from src.config.plain import check_interpolations
 from src.run import resume
 from src.support.errors import UserError
 from src.support.folders import SweepFolder
@@ -114,6 +115,10 @@ def test_references_that_grow_without_an_end_are_refused(stranger, resume):
     hostile.change(stranger, edit)
     with pytest.raises(UserError, match="refer to each other without an end"):
         resume(stranger, "trainer.max_epochs=3")
+
+
+def test_a_prior_of_ones_own_may_interpolate_its_size_by_any_name():
+    check_interpolations({"prior": {"_target_": "mine.Prior", "dims": "${prior_dim:}"}}, "a run")
 
 
 def test_the_other_run_of_a_comparison_is_not_executed(trained, stranger, tmp_path, applied):

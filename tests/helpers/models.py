@@ -43,7 +43,12 @@ TINY_NETWORKS = {
     "conv": ["model.encoder.channels=[3,4]", "model.encoder.hidden=5", "model.encoder.depth=2"],
     "gated_mlp": ["model.encoder.hidden=[6,5]"],
     "mlp": ["model.encoder.hidden=[6,6]", "model.decoder.hidden=[6,6]"],
-    "ladder": ["model.encoder.channels=[3,4]", "model.decoder.levels=[1,2]", "model.decoder.latents=[1,2]"],
+    "ladder": [
+        "model.encoder.channels=[3,4]",
+        "model.decoder.top=6",
+        "model.decoder.hidden=5",
+        "model.decoder.latents=[1,2]",
+    ],
     "resnet": ["model.encoder.channels=[3,4]", "model.encoder.hidden=5", "model.encoder.depth=1"],
 }
 

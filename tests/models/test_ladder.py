@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, MultivariateNormal, Normal, StudentT, kl_divergence
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from src.data.batches import Batch
 from src.inference import importance
@@ -20,8 +20,8 @@ from src.models.vae import VAE
 from src.support.noise import Noise
 from src.training.objectives import ELBO, IWAE, MMD, BetaTC, Capacity, FreeBits
 
-SHAPE, CHANNELS, LEVELS, LATENTS = (1, 6, 5), [3, 4], [1, 2], [1, 2]
-SIZES = (8, 8, 16)  # of the levels: twice 2 x 2 places of 2 numbers at the top, 4 x 4 places below
+SHAPE, CHANNELS, LEVELS, LATENTS, TOP, HIDDEN = (1, 6, 5), [3, 4], [1, 2], [1, 2], 3, 5
+SIZES = (TOP, 8, 8, 16)  # of the levels: below the top, twice 2 x 2 places of 2 numbers, then 4 x 4 places
 SIGMA = 2.0
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -34,9 +34,9 @@ def ladder(likelihood: nn.Module | None = None, prior: nn.Module | None = None, 
         SHAPE,
         sum(SIZES),
         lambda shape, out: BottomUp(shape, out, CHANNELS, 2, "silu"),
-        lambda features, shape: TopDown(features, shape, CHANNELS, LEVELS, LATENTS, "silu"),
-        Ladder(SHAPE, CHANNELS, LEVELS, LATENTS, "silu"),
-        prior or Standard(sum(SIZES)),
+        lambda features, shape: TopDown(features, shape, CHANNELS, LEVELS, LATENTS, TOP, HIDDEN, "silu"),
+        Ladder(SHAPE, CHANNELS, LEVELS, LATENTS, TOP, HIDDEN, "silu"),
+        prior or Standard(TOP),
         likelihood or Bernoulli(),
         condition=condition,
     )
@@ -49,10 +49,28 @@ def images(count: int = 3) -> Tensor:
     return torch.rand(count, *SHAPE).round()
 
 
+class Unsummed(nn.Module):
+    def forward(self, encode: object) -> Normal:
+        return Normal(torch.zeros(TOP), 1.0)
+
+
 def test_levels_have_the_sizes_of_their_resolutions():
     vae = ladder()
     assert vae.levels == vae.encode(images()).levels == SIZES
     assert vae.latent_dim == sum(SIZES)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_it_takes_channels_beside_those_of_an_image_and_numbers_beside_its_codes(channels):
+    """As a conditional model needs them."""
+    shape, beside = (channels, 6, 5), 13
+    encoder = BottomUp(shape, 3 * 4 * 4 + 4 * 2 * 2, CHANNELS, 2, "silu")
+    decoder = TopDown(sum(SIZES) + beside, shape, CHANNELS, LEVELS, LATENTS, TOP, HIDDEN, "silu")
+    assert encoder(torch.rand(2, *shape)).shape == (2, 64)
+    z = torch.rand(1, sum(SIZES) + beside).repeat(2, 1)
+    z[1, sum(SIZES) :] += 1
+    first, second = decoder(z)
+    assert first.shape == shape and not torch.allclose(first, second)
 
 
 def test_a_draw_is_one_pass_down_whose_densities_are_those_of_its_codes(monkeypatch):
@@ -94,13 +112,54 @@ def test_a_level_follows_from_the_image_and_the_levels_above_alone():
 def test_the_kl_of_the_levels_is_their_monte_carlo_estimate():
     vae, x, count = ladder(), images(2), 40_000
     draws = vae.draw(x, torch.randn(count, 2, sum(SIZES)))
-    ratio, levels = draws.log_ratio(), draws.by_level(kl_of_dimensions(draws.conditional))
+    ratio, dimensions = draws.log_ratio(), kl_of_dimensions(draws.conditional)
+    levels = torch.stack([each.sum(-1) for each in dimensions.split(SIZES, -1)], -1)
     error = (ratio - levels.sum(-1)).std(0) / math.sqrt(count)
-    assert ((draws.kl("sample") - draws.kl("closed")).abs() < 4 * error).all()
+    assert ((ratio.mean(0) - draws.kl("closed")).abs() < 4 * error).all()
     torch.testing.assert_close(draws.kl_per_dim("closed"), levels.mean(0))
-    torch.testing.assert_close(draws.kl_per_dim("closed").sum(1), draws.kl("closed"))
-    torch.testing.assert_close(draws.kl_per_dim("sample").sum(1), draws.kl("sample"))
-    assert draws.kl_per_level().shape == (2, 3)
+    torch.testing.assert_close(draws.kl("sample"), ratio.mean(0), atol=1e-10, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("labels", [None, "gaussian", "flow"])
+def test_the_kl_of_a_top_without_a_closed_form_is_sampled_and_that_of_the_levels_below_is_not(labels):
+    condition = Label(SHAPE, TOP, list("ab"), labels) if labels else None
+    vae = ladder(prior=Flow(TOP, transforms=2, hidden=(4,)), condition=condition).given(torch.tensor([0, 1]))
+    draws = vae.draw(images(2), torch.randn(20_000, 2, sum(SIZES)))
+    q, below = draws.conditional.split([TOP, sum(SIZES[1:])])
+    p = vae.condition.prior(vae.y) if labels else vae.prior_head(vae.encode)
+    ratio = q.log_prob(draws.z[..., :TOP]) - p.log_prob(draws.z[..., :TOP])
+    found = draws.kl_per_level("closed")
+    error = ratio.std(0) / math.sqrt(len(ratio)) if labels == "gaussian" else torch.full((2,), 1e-10)
+    assert ((found[:, 0] - ratio.mean(0)).abs() < 4 * error).all()
+    torch.testing.assert_close(found[:, 1:].sum(1), kl_of_dimensions(below).sum(-1).mean(0))
+    whole = draws.log_ratio()
+    assert ((whole.mean(0) - found.sum(1)).abs() < 4 * whole.std(0) / math.sqrt(len(whole))).all()
+
+
+@torch.no_grad()
+def test_the_prior_draws_and_weighs_the_top_by_its_own_and_the_levels_below_by_a_normal():
+    vae = ladder(prior=Flow(TOP, transforms=2, hidden=(4,)))
+    p, top = vae.prior(), vae.prior_head(vae.encode)
+    z = p.sample((50_000,))
+    expected = top.log_prob(z[:, :TOP]) + Normal(0.0, 1.0).log_prob(z[:, TOP:]).sum(-1)
+    torch.testing.assert_close(p.log_prob(z), expected)
+    torch.testing.assert_close(z[:, TOP:].std(0), torch.ones(sum(SIZES) - TOP), atol=0.02, rtol=0)
+    torch.testing.assert_close(z[:, :TOP].mean(0), top.sample((50_000,)).mean(0), atol=0.05, rtol=0)
+    noise = torch.randn(7, sum(SIZES))
+    made, log_p = p.rsample_and_log_prob(noise)
+    torch.testing.assert_close(made[:, TOP:], noise[:, TOP:])
+    torch.testing.assert_close(log_p, p.log_prob(made))
+    assert not p.is_isotropic and ladder().prior().is_isotropic
+
+
+def test_a_style_keeps_the_codes_of_the_levels_below():
+    condition = Label(SHAPE, TOP, list("ab"), "gaussian")
+    nn.init.normal_(condition.codes.means)
+    z, y = torch.randn(4, sum(SIZES)), torch.tensor([0, 1, 0, 1])
+    carried = condition.carry(z, y, 1 - y)
+    torch.testing.assert_close(carried[:, TOP:], z[:, TOP:])
+    torch.testing.assert_close(carried[:, :TOP], z[:, :TOP] + (condition.codes.means[1 - y] - condition.codes.means[y]))
 
 
 def kl_of_dimensions(q: DiagonalGaussian) -> Tensor:
@@ -156,29 +215,21 @@ def test_free_bits_are_those_of_each_level():
     charged = torch.where(kl.mean(0) < floor, floor, kl).sum(1)
     terms = FreeBits(floor=floor)(vae, x, noise)
     torch.testing.assert_close(terms.loss, terms.recon + charged)
-    torch.testing.assert_close(terms.draws.kl_per_level(), kl)
+    torch.testing.assert_close(terms.draws.kl_per_level("closed"), kl)
 
 
-@pytest.mark.parametrize("prior", [lambda: Standard(sum(SIZES)), lambda: Flow(sum(SIZES), transforms=1, hidden=(4,))])
-@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("prior", [lambda: Standard(TOP), lambda: Flow(TOP, transforms=2, hidden=(4,))])
+@pytest.mark.parametrize("labels", [None, "none", "flow"])
 def test_every_parameter_has_a_gradient(prior, labels):
-    condition = Label(SHAPE, sum(SIZES), list("ab")) if labels else None
+    condition = Label(SHAPE, TOP, list("ab"), labels) if labels else None
     likelihood = Autoregressive("bernoulli", SHAPE, features=2, field=2, samples=2)
     vae = ladder(likelihood, prior(), condition)
     for objective in (ELBO(2), IWAE(3), MMD(), Capacity(per="batch")):
         vae.zero_grad()
         model = vae.given(torch.tensor([0, 1, 0]))
         objective(model, images(), torch.randn(objective.samples, 3, sum(SIZES))).loss.mean().backward()
-        assert all(weight.grad is not None and weight.grad.any() for weight in vae.parameters())
-
-
-def test_a_prior_of_ones_own_without_a_closed_form_has_sampled_levels():
-    class Student(nn.Module):
-        def forward(self, encode: object) -> Independent:
-            return Independent(StudentT(torch.full((sum(SIZES),), 5.0)), 1)
-
-    terms = ELBO()(ladder(prior=Student()), images(), torch.randn(1, 3, sum(SIZES)))
-    torch.testing.assert_close(terms.draws.kl_per_level().sum(1), terms.kl)
+        used = [weight for name, weight in vae.named_parameters() if labels != "flow" or "prior_head" not in name]
+        assert all(weight.grad is not None and weight.grad.any() for weight in used)
 
 
 def test_its_posterior_has_samples_and_scales():
@@ -217,7 +268,7 @@ def test_a_posterior_far_away_has_finite_terms_and_comes_back():
 
 
 def test_a_label_changes_the_images_of_a_code():
-    vae = ladder(condition=Label(SHAPE, sum(SIZES), list("ab")))
+    vae = ladder(condition=Label(SHAPE, TOP, list("ab")))
     z = vae.given(torch.tensor([0])).sample_codes(1)
     first, second = (vae.given(torch.tensor([y])).decode(z).mean for y in (0, 1))
     assert not torch.allclose(first, second)
@@ -227,10 +278,15 @@ def test_a_label_changes_the_images_of_a_code():
     ("make", "message"),
     [
         (lambda: BottomUp(SHAPE, 7, CHANNELS, 1, "silu"), "features"),
-        (lambda: TopDown(3, SHAPE, CHANNELS, LEVELS, LATENTS, "silu"), "32 latents, not 3"),
-        (lambda: TopDown(32, SHAPE, CHANNELS, [1], LATENTS, "silu"), "one length"),
-        (lambda: Ladder(SHAPE, CHANNELS, [1, 0], LATENTS, "silu"), "none at the top"),
-        (lambda: Ladder(SHAPE, CHANNELS, [-1, 1], LATENTS, "silu"), "levels must be"),
+        (lambda: TopDown(3, SHAPE, CHANNELS, LEVELS, LATENTS, TOP, HIDDEN, "silu"), "35 latents, not 3"),
+        (lambda: TopDown(35, SHAPE, CHANNELS, [1], LATENTS, TOP, HIDDEN, "silu"), "one length"),
+        (lambda: Ladder(SHAPE, CHANNELS, [-1, 1], LATENTS, TOP, HIDDEN, "silu"), "levels must be"),
+        (lambda: Ladder(SHAPE, CHANNELS, LEVELS, LATENTS, 0, HIDDEN, "silu"), "top must be"),
+        (
+            lambda: ladder(prior=Standard(8)).prior(),
+            r"codes of the shape \(8,\), and those of the top level, .*, have \(3,\)",
+        ),
+        (lambda: ladder(prior=Unsummed()).prior(), r"codes of the shape \(\)"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(make, message):

@@ -97,11 +97,10 @@ def test_the_numbers_of_an_image_depend_on_no_other_image(tiny, shape):
         torch.testing.assert_close(elbo[2], elbo[0].repeat(1, 2))
 
 
+@pytest.mark.parametrize("tiny", sorted(set(choices("model")) - {"ladder"}), indirect=True)  # as in test_ladder.py
 @pytest.mark.parametrize(("channels", "features"), [(1, 1), (4, 13)])
 def test_every_network_takes_any_number_of_channels_and_features(tiny, channels, features):
     """As a conditional model needs them: more channels than the images have, more features than latents."""
-    if tiny.model.name == "ladder":
-        pytest.skip("its features follow from its levels: tests/models/test_ladder.py")
     encoder, decoder = (build.make(build.select_options(tiny, f"model.{p}", positional=2), p) for p in PARTS)
     assert encoder((channels, 6, 5), features)(torch.rand(2, channels, 6, 5)).shape == (2, features)
     assert decoder(features, (channels, 6, 5))(torch.rand(2, features)).shape == (2, channels, 6, 5)

@@ -46,6 +46,16 @@ def test_what_a_choice_entails_is_left_out_of_a_table_alone():
     assert list(differences([ours, theirs], repeats_in_group)) == ["objective._target_", "objective.penalty"]
 
 
+@pytest.mark.parametrize("repeats", [repeats_in_group, repeats_or_follows])
+def test_what_a_part_has_from_the_model_is_no_difference_of_its_own(composed, repeats):
+    options = ["model.decoder.top=8", "model.decoder.levels=[2,3]", "model.decoder.hidden=9"]
+    ladders = [OmegaConf.to_container(composed("model=ladder", *more), resolve=True) for more in ([], options)]
+    found = differences(ladders, repeats)
+    assert sorted(found) == ["latent_dim", "model.decoder.hidden", "model.decoder.levels", "model.decoder.top"]
+    ones_own = [{"latent_dim": 2, "posterior": {"_target_": "mine.P", "channels": count}} for count in (8, 64)]
+    assert differences(ones_own, repeats) == {"posterior.channels": [8, 64]}
+
+
 def test_the_effective_options_are_all_but_those_that_change_no_number(composed):
     config = OmegaConf.to_container(composed("data=npz", "data.path=a.npz", "sweep_name=a"), resolve=True)
     request = ("ckpt_path", "title", "run_name", "resume", "sweep_name", "trust", "test")

@@ -84,7 +84,7 @@ def evaluate(
     if run.data.pixels != Pixels.BINARY:
         numbers |= bits(numbers, run.data.pixels == Pixels.DEQUANTIZED, chosen.images[0].size)
     if run.vae.levels:
-        kl_per_dim = terms["kl_per_level"].mean(0) if "kl_per_level" in terms else None
+        kl_per_dim = terms["kl_per_level"].mean(0)
         numbers |= {"active_units": metrics.active_units(means)} | level_costs(terms)
     else:
         numbers |= latent_use(run, chosen, terms["kl"], means)
@@ -155,8 +155,7 @@ def summary(terms: Terms, rows: np.ndarray, samples: int) -> dict[str, Any]:
 
 def level_costs(terms: Terms) -> dict[str, Estimate]:
     """The KL of each level of a hierarchy, `kl_level_1` that of the top."""
-    columns = terms.get("kl_per_level", np.empty((len(terms["kl"]), 0))).T
-    return {f"kl_level_{i}": estimate(column) for i, column in enumerate(columns, start=1)}
+    return {f"kl_level_{i}": estimate(column) for i, column in enumerate(terms["kl_per_level"].T, start=1)}
 
 
 def notes(numbers: dict[str, Any], terms: Terms, samples: int) -> dict[str, str]:

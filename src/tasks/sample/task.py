@@ -44,8 +44,8 @@ def sample(
 
     Writes the former, each beside the nearest training image, to samples.png and samples.npz, and with `files` also
     each as a PNG; the rows to samplers.png. The images of a conditional model are equally many of each class; with
-    another label they are in styles.png and transfer.png. A hierarchy has the samplers `prior` and `aggregate`, and, if
-    its prior factorises, levels.png and a temperature for each level, from the top.
+    another label they are in styles.png and transfer.png. A hierarchy has the samplers `prior` and `aggregate`,
+    levels.png, and a temperature for each level, from the top.
 
     Returns the distances of each sampler's images from test images, and their floors (src/evaluation/quality.py).
     """
@@ -66,7 +66,7 @@ def sample(
         write_image(styles(run), folder / "styles.png", scale=1)
         write_image(transfer(run), folder / "transfer.png", scale=1)
     write_samples(run, folder, made, samplers[0])
-    if run.vae.levels and run.vae.prior_factorises:
+    if run.vae.levels:
         write_image(top_levels(run), folder / "levels.png", scale=1)
     if files:
         write_files(folder, made, count)
