@@ -61,7 +61,8 @@ def plain_steps(cfg: DictConfig) -> Iterator[None]:
     while True:
         for batch in batches:
             optimizer.zero_grad(set_to_none=True)
-            module.objective(vae, batch.x, torch.randn(1, len(batch.x), vae.latent_dim), 1.0).loss.mean().backward()
+            noise = torch.randn(module.objective.samples, len(batch.x), vae.latent_dim)
+            module.objective(vae, batch.x, noise, 1.0).loss.mean().backward()
             optimizer.step()
             yield
 

@@ -228,3 +228,18 @@ def test_wall_tells_where_the_time_goes(tmp_path):
         "4,000 training images",
     ):
         assert f"  {part} " in done.stdout
+
+
+@pytest.mark.slow
+def test_models_tells_what_a_step_costs(tmp_path):
+    if not (Path(os.environ.get("DATA_ROOT", "data")) / NEEDED).is_file():
+        pytest.skip("DATA_ROOT holds no MNIST")
+    command = [sys.executable, "-m", "benchmarks.models", "--rounds", "1", "model=mlp", "model=ladder"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.replace(",", "").splitlines()[2:]
+    mlp, ladder = ([cell.strip() for cell in line.split("|")] for line in lines)
+    assert (mlp[1], mlp[5], ladder[1]) == ("`model=mlp`", "1.00", "`model=ladder`")
+    assert float(mlp[3]) < float(ladder[3]) and float(mlp[4]) > float(ladder[4]) > 0
+    done = subprocess.run([*command, "--profile"], cwd=tmp_path, env=ENV, capture_output=True, text=True)
+    assert "aten::convolution_backward" in done.stdout
