@@ -50,7 +50,7 @@ ROWS = {
     "minutes_40_prior": Row(1, "82.43, gated MLP, VampPrior (Norouzi et al., 2020)"),
     "minutes_10_head": Row(1, "78.20, PixelSNAIL decoder (Norouzi et al., 2020)", FEW),
     "minutes_60_ladder": Row(1, "79.67, ConvHVAE, VampPrior (Norouzi et al., 2020)"),
-    "minutes_30_fashion_head": Row(1, "223.45, PixelSNAIL decoder, VampPrior (Norouzi et al., 2020)", FEW),
+    "minutes_30_fashion": Row(1, "223.45, PixelSNAIL decoder, VampPrior (Norouzi et al., 2020)", FEW),
     "minutes_60_head": Row(1, "78.20, PixelSNAIL decoder (Norouzi et al., 2020)", FEW),
     "burda": Row(1, "86.76, 3,280 epochs (Burda et al., 2016)"),
 }
