@@ -26,7 +26,7 @@ def check_levels(options: dict[str, Any]) -> None:
     theirs."""
     decoder, name = options["model"]["decoder"], options["model"].get("name")
     recorded = ((options["callbacks"] or {}).get("recorder") or {}).get("level", 1)
-    if not str(decoder.get("_target_")).startswith(HIERARCHY):
+    if not has_levels(options):
         if recorded != 1:
             raise UserError(f"callbacks.recorder.level={recorded} is for a hierarchy, as model=ladder: leave it out")
         return

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from src.config.layers import is_count, layers_of
-from src.config.names import HIERARCHY, has_levels
+from src.config.names import has_levels
 from src.support.errors import UserError
 
 LARGEST = 32e9  # most bytes of a single array, or less where the machine has less memory
@@ -83,8 +83,8 @@ def arrays(options: Mapping[str, Any]) -> Iterator[tuple[float, list[str]]]:
     pixels, batch = math.prod(data["shape"]), [f"data.batch_size={size}"]
     shape, drawn = f"data.shape={data['shape']}".replace(" ", ""), [f"objective.samples={samples}", *batch]
     yield FLOAT * samples * size * pixels, [*drawn, shape]
-    of_code = [f"latent_dim={latents}"] if (of_levels := levels_of(options)) is None else of_levels
-    yield FLOAT * samples * size * latents, [*drawn, *of_code]
+    of_levels = level_options(options)
+    yield FLOAT * samples * size * latents, [*drawn, *(of_levels or [f"latent_dim={latents}"])]
     if is_count(features := (options.get("likelihood") or {}).get("features")):
         yield FLOAT * samples * size * pixels * features, [*drawn, shape, f"likelihood.features={features}"]
     for name in ("encoder", "decoder"):
@@ -98,18 +98,19 @@ def arrays(options: Mapping[str, Any]) -> Iterator[tuple[float, list[str]]]:
     if is_count(components):
         seen, dim = [f"prior.components={components}"], options["prior"].get("latent_dim", latents)
         dim = dim if is_count(dim) else latents
+        of_prior = "model.decoder.top" if of_levels else "latent_dim"
         of_images = "shape" in options["prior"]
         yield PER_WEIGHT * components * (pixels if of_images else dim), [*seen, *([shape] if of_images else [])]
-        yield FLOAT * components * samples * size * dim, [*seen, *drawn, f"prior.latent_dim={dim}"]
+        yield FLOAT * components * samples * size * dim, [*seen, *drawn, f"{of_prior}={dim}"]
     if str(options["posterior"].get("_target_")).endswith(".Full"):
         yield FLOAT * size * latents**2, [*batch, f"latent_dim={latents}"]
 
 
-def levels_of(options: Mapping[str, Any]) -> list[str] | None:
-    """The options, as NAME=VALUE, that the latents of a hierarchy follow from; None of other models."""
-    decoder = options["model"].get("decoder") or {}
-    if not str(decoder.get("_target_")).startswith(HIERARCHY):
-        return None
+def level_options(options: Mapping[str, Any]) -> list[str]:
+    """The options, as NAME=VALUE, that the latents of a hierarchy follow from; none of other models."""
+    if not has_levels(dict(options)):
+        return []
+    decoder = options["model"]["decoder"]
     return [f"model.decoder.{name}={decoder.get(name)}".replace(" ", "") for name in ("top", "levels", "latents")]
 
 

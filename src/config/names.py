@@ -28,9 +28,10 @@ def option_name(target: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", target.rpartition(".")[2]).lower()
 
 
-def has_levels(cfg: DictConfig) -> bool:
-    """Whether the model is a hierarchy, which has a posterior of its own."""
-    return str(OmegaConf.select(cfg, "model.decoder._target_")).startswith(HIERARCHY)
+def has_levels(cfg: DictConfig | dict[str, Any]) -> bool:
+    """Whether the model of a configuration is a hierarchy, which has a posterior of its own."""
+    node = cfg if OmegaConf.is_config(cfg) else OmegaConf.create(cfg)
+    return str(OmegaConf.select(node, "model.decoder._target_")).startswith(HIERARCHY)
 
 
 def title_of_parts(*, _root_: DictConfig) -> str:

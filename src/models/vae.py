@@ -207,10 +207,11 @@ class VAE(nn.Module):
         parameter = next(self.parameters())
         with torch.no_grad(), torch.random.fork_rng([parameter.device] if parameter.is_cuda else []):
             torch.manual_seed(0)
-            prior = self._prior_of_top()
-            z = prior.sample((TRIALS,))
+            prior = self.prior()
+            top = prior.split(self.levels)[0] if self.levels else prior
+            z = top.sample((TRIALS,))
             expected = Normal(0.0, 1.0).log_prob(z).sum(-1)
-            return torch.allclose(prior.log_prob(z), expected, rtol=1e-4, atol=1e-4)
+            return torch.allclose(top.log_prob(z), expected, rtol=1e-4, atol=1e-4)
 
     @property
     def levels(self) -> tuple[int, ...]:

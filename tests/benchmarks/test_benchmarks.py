@@ -24,6 +24,9 @@ from tests.helpers.project import ROOT
 
 ENV = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
+MNIST = Path(os.environ.get("DATA_ROOT", "data")) / NEEDED  # which is not embedded, and is downloaded in no test
+on_mnist = pytest.mark.skipif(not MNIST.is_file(), reason="DATA_ROOT holds no MNIST")
+
 
 def speeds(**of_sides: list[float | None]) -> list[dict[str, dict]]:
     """Rounds in which the sides had these speeds; None is a side that failed."""
@@ -181,9 +184,8 @@ def test_without_mnist_it_says_where_it_looked(tmp_path):
 
 
 @pytest.mark.slow
+@on_mnist
 def test_quick_runs_all_sides(tmp_path):
-    if not (Path(os.environ.get("DATA_ROOT", "data")) / NEEDED).is_file():
-        pytest.skip("DATA_ROOT holds no MNIST")
     command = [sys.executable, "-m", "benchmarks.train", "--quick", "--model", "mlp", "--out", "out"]
     done = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -197,9 +199,8 @@ def test_quick_runs_all_sides(tmp_path):
 
 
 @pytest.mark.slow
+@on_mnist
 def test_quality_times_a_side_and_a_peer(tmp_path):
-    if not (Path(os.environ.get("DATA_ROOT", "data")) / NEEDED).is_file():
-        pytest.skip("DATA_ROOT holds no MNIST")
     command = [sys.executable, "-m", "benchmarks.quality", "--seeds", "1", "--limit", "120", "--out", "out", "--sides"]
     sides = ["this project, model=mlp", "pytorch/examples"]
     done = subprocess.run([*command, *sides], cwd=tmp_path, env=ENV, capture_output=True, text=True)
@@ -231,9 +232,8 @@ def test_wall_tells_where_the_time_goes(tmp_path):
 
 
 @pytest.mark.slow
+@on_mnist
 def test_models_tells_what_a_step_costs(tmp_path):
-    if not (Path(os.environ.get("DATA_ROOT", "data")) / NEEDED).is_file():
-        pytest.skip("DATA_ROOT holds no MNIST")
     command = [sys.executable, "-m", "benchmarks.models", "--rounds", "1", "model=mlp", "model=ladder"]
     done = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -153,7 +153,7 @@ def test_samples_of_a_learned_prior_keep_their_base_noise(run, prior):
 def test_draws_of_a_fixed_prior_of_ones_own_are_recorded_and_a_trace_without_them_goes_on(run, resume, monkeypatch):
     """Circles of N(0, I) were drawn for it."""
     heavy = code_distribution(Independent(StudentT(torch.full((3,), 5.0), torch.full((3,), 3.0)), 1))
-    monkeypatch.setattr(VAE, "_prior_of_top", lambda vae: heavy)
+    monkeypatch.setattr(VAE, "prior", lambda vae: heavy)
     quiet = ["callbacks=default", "~callbacks.progress", "~callbacks.pictures", "latent_dim=3"]
     folder = run(*quiet, "trainer.max_epochs=1")
     trace = Trace.load(folder / "figures" / "trace.npz")

@@ -154,9 +154,12 @@ def test_a_resumed_run_with_averaged_weights_equals_one_that_was_not_stopped(tra
 
 
 @pytest.mark.parametrize("prior", ["none", "gaussian"])
-def test_a_conditional_run_has_images_of_its_labels(train, prior):
-    vae = build.load(train("condition=label", f"condition.prior={prior}", "trainer.max_epochs=1"))
-    assert vae.given(torch.tensor([3, 0])).sample(2).shape == (2, 1, 28, 28)
+def test_a_conditional_run_has_images_of_its_labels(applied, train, prior):
+    folder = train("condition=label", f"condition.prior={prior}", "trainer.max_epochs=1")
+    assert build.load(folder).given(torch.tensor([3, 0])).sample(2).shape == (2, 1, 28, 28)
+    for task in ("traverse", "sample"):
+        _, results = applied(folder, f"task={task}", *TASKS[task])
+        assert list(results.glob("*.png"))
 
 
 @pytest.mark.parametrize(
