@@ -136,6 +136,7 @@ def test_a_multirun_over_tasks(command, run):
         (["task=sample", "run=nowhere"], "run=nowhere: no such folder"),
         (["task=compare", "run=whole", "task.other=[A,B]"], "task.other"),
         (["task=compare", "run=whole", "task.other=whole/checkpoints/best.ckpt"], "no such checkpoint"),
+        (["task=explore", "run=whole", "task.other=A"], "A/checkpoints/best.ckpt: no such checkpoint"),
         (["task=sample", "run=empty"], "run=empty holds no checkpoints/best.ckpt"),
         (["task=sample", "run=foreign"], "was not written by this program"),
         (["task=sample", "run=cut"], "is no checkpoint, or is cut short"),

@@ -15,6 +15,7 @@ LONGEST = 300
 OF_VALUES = ("support", "config", "run", "reporting", "sweeps")
 TYPE_TESTS_OF_VALUES = {
     "src/data/levels.py": ["isinstance(white, bool | str)"],  # True is an int, and no intensity
+    "src/tasks/explore/programs.py": ["isinstance(value, fx.Node)"],  # an argument of a step may also be a number
 }
 EXITS = {
     "src/config/command_line.py": 1,  # ends each command with one line

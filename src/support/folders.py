@@ -225,5 +225,10 @@ class ResultsFolder:
         """The samples that the task drew."""
         return self.path / "samples.npz"
 
+    @property
+    def explorer(self) -> Path:
+        """The page of task=explore."""
+        return self.path / "explorer.html"
+
 
 EXAMPLE = RunFolder(Path("RUN"))  # a placeholder for any run in messages

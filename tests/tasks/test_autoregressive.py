@@ -27,6 +27,7 @@ TASKS = {
 }
 LEFT_OUT = ("calibration_error", "noise_floor", "reconstruction_mse", "ssim", "nll_ends", "means", "val/unexplained")
 REFUSED = {
+    "explore": "task=explore decodes the mean of p\\(x\\|z\\), which has no closed form",
     "export": "task=export writes a decoder to the mean",
     "inpaint": "task=inpaint needs a likelihood that factorises over the pixels",
     "synthesize": "task=synthesize makes gray images, this run binary ones: .*likelihood.pixel=logistic256",
