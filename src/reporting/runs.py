@@ -1,6 +1,6 @@
 """Runs as read from their folders: configuration, state, metrics."""
 
-import math
+import sys
 import zlib
 from collections.abc import Callable
 from csv import Error as CSVError
@@ -17,9 +17,10 @@ from src.run import epochs
 from src.run.places import read_plan
 from src.run.status import RECORDED, State, divergence, has_ended, warnings
 from src.support.arrays import open_arrays
-from src.support.folders import EXAMPLE, RunFolder
+from src.support.folders import EXAMPLE, ResultsFolder, RunFolder
 from src.support.texts import read_json, read_yaml
 
+LARGEST = sys.float_info.max
 UNREADABLE = (
     *(OSError, EOFError, MemoryError, ValueError, KeyError, TypeError, AttributeError, OverflowError, SyntaxError),
     *(NotImplementedError, RuntimeError, BadZipFile, CSVError, yaml.YAMLError, zlib.error),
@@ -52,7 +53,7 @@ class Run:
         """A metric of the best checkpoint or, before there is one, of the last epoch; None if it is not finite."""
         rows = [self.metrics] if self.metrics else self.epochs[-1:]
         value = rows[0].get(name) if rows else None
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+        return float(value) if isinstance(value, int | float) and -LARGEST < value < LARGEST else None
 
     @property
     def is_ranked(self) -> bool:
@@ -63,6 +64,12 @@ class Run:
     def explanation(self) -> str:
         """The reason for its status and the problems with its files, in one line."""
         return "; ".join(filter(None, (self.reason, *self.problems)))
+
+    @property
+    def explorer(self) -> Path | None:
+        """The latest page of task=explore, if there is one."""
+        path = ResultsFolder(RunFolder(self.folder).tasks / "explore" / "latest").explorer
+        return path if path.is_file() else None
 
     @property
     def trained_epochs(self) -> int | None:

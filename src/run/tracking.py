@@ -210,12 +210,13 @@ def uniform_column(values: list[Any]) -> list[Any]:
 
 
 def media(paths: Iterable[Path]) -> dict[str, Any]:
-    """The images (.png) and animations (.gif) among `paths` for W&B, by name."""
+    """The images (.png), animations (.gif) and pages (.html) among `paths` for W&B, by name."""
     import wandb
 
     paths = list(paths)
     images = {path.stem: wandb.Image(str(path)) for path in paths if path.suffix == ".png"}
-    return images | {path.name: wandb.Video(str(path)) for path in paths if path.suffix == ".gif"}
+    pages = {path.stem: wandb.Html(str(path), inject=False) for path in paths if path.suffix == ".html"}
+    return images | pages | {path.name: wandb.Video(str(path)) for path in paths if path.suffix == ".gif"}
 
 
 def service(logger: WandbLogger) -> Service:

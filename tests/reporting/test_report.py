@@ -162,6 +162,17 @@ def test_incomplete_runs_are_shown_and_not_ranked(tmp_path):
     assert table[2]["reason"] == "RuntimeError: out of memory"
 
 
+def test_the_explorer_of_a_run_is_linked(tmp_path):
+    first = fake_run(tmp_path / "0", elbo=-90.0, beta=1.0)
+    fake_run(tmp_path / "1", elbo=-91.0, beta=4.0)
+    (first / "tasks" / "explore" / "mine").mkdir(parents=True)
+    (first / "tasks" / "explore" / "mine" / "explorer.html").touch()
+    (first / "tasks" / "explore" / "latest").symlink_to("mine")
+    assert report.main([str(tmp_path)]) == 0
+    links = re.findall(r'href="([^"]*explorer[^"]*)"', (tmp_path / "report.html").read_text())
+    assert set(links) == {"0/tasks/explore/mine/explorer.html"}
+
+
 def test_words_of_runs_are_escaped(tmp_path):
     evil = "<script>alert('x')</script>"
     write_status(fake_run(tmp_path / f"{evil.replace('/', '')}", model=evil, title=evil), "failed", reason=evil)

@@ -118,6 +118,13 @@ def test_an_offline_run_holds_config_numbers_and_pictures(run, tmp_path):
     assert axes["*"] == "images_seen"
 
 
+def test_a_page_is_recorded_as_one(tmp_path):
+    page = tmp_path / "explorer.html"
+    page.write_text("<!DOCTYPE html><title>mine</title>")
+    (recorded,) = tracking.media([page, tmp_path / "metrics.json"]).values()
+    assert recorded.html == page.read_text()
+
+
 def test_a_damaged_id_costs_the_record_of_before_and_not_the_run(run, resume, tmp_path):
     folder = run("logger=wandb", f"logger.wandb.dir={tmp_path / 'a'}")
     (folder / ".wandb_id").write_text("../../x")
