@@ -1,5 +1,6 @@
 # `make` prints the comments after ## beside the targets and variables.
 ARGS ?=#         ## options: make train ARGS="model=conv latent_dim=16", make test ARGS="-m slow"
+RUN ?=#          ## make explore RUN=outputs/runs/RUN: a run; none: the newest
 ROW ?=#          ## make results ROW="minutes_3 burda": the rows to repeat; none: print those that are complete
 PYTHON ?=#       ## the Python that .venv is made with: PYTHON=python3.12; else the newest of 3.11 to 3.13 that is there
 TORCH_INDEX ?=#  ## TORCH_INDEX=https://download.pytorch.org/whl/cpu: PyTorch without CUDA, 1 GB instead of 6
@@ -13,7 +14,7 @@ CANDIDATES = $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 VERSION := -c 'import sys; print(sys.version_info[:2])'
 
-.PHONY: help train test faults bench results docs audit lock hooks format clean FORCE
+.PHONY: help train explore test faults bench results docs audit lock hooks format clean FORCE
 
 help:  ## this list
 	@echo 'make TARGET VARIABLE=VALUE ...    the first time, train, test and what follows set up .venv'
@@ -24,6 +25,12 @@ help:  ## this list
 
 train: $(READY)  ## train, with the options in ARGS: by default two minutes, on images of a package
 	$(BIN)/python -m src.train $(ARGS)
+
+explore: $(READY)  ## write a page in which the model of a run can be played with, and open it
+	@run=$(or $(RUN),"$$(ls -td outputs/runs/*/ 2>/dev/null | head -n 1)"); \
+	[ -n "$$run" ] || { echo 'there is no run in outputs/runs: make train' >&2; exit 1; }; \
+	$(BIN)/python -m src.apply run="$${run%/}" task=explore $(ARGS) && \
+	$(BIN)/python -m webbrowser "file://$$(cd "$$run" && pwd)/tasks/explore/latest/explorer.html"
 
 test: $(READY)  ## lint, check types and test
 	$(BIN)/ruff check .

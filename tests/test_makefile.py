@@ -23,7 +23,7 @@ case "$1 $2" in
 *) echo "3.{minor} $*" >> calls ;;
 esac
 """
-VARIABLES = ("ARGS", "ROW", "PYTHON", "TORCH_INDEX", "LOCK")
+VARIABLES = ("ARGS", "RUN", "ROW", "PYTHON", "TORCH_INDEX", "LOCK")
 SHIM = "#!/bin/sh\necho 'pyenv: command not found' >&2; exit 127\n"  # pyenv's, where it is not activated
 
 
@@ -136,6 +136,23 @@ def test_it_is_set_up_once_and_by_the_lock_file_if_asked(folder):
         "3.13 -m pip install --quiet --constraint requirements.lock --extra-index-url https://a/cpu -e .[dev]"
     )
     assert folder.set_up("LOCK=1") == ["3.13 -m src.train"]
+
+
+def test_the_newest_run_is_explored_and_its_page_opened(folder):
+    folder.install(python3_13=13)
+    folder.set_up()
+    (folder.path / "calls").unlink()
+    ended = folder.make("explore")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[0] == "there is no run in outputs/runs: make train"
+    for i, name in enumerate(("old", "new run")):
+        (run := folder.path / "outputs" / "runs" / name).mkdir(parents=True)
+        os.utime(run, (i, i))
+    for words, run in (((), "new run"), (("RUN=outputs/runs/old",), "old")):
+        assert folder.make("explore", *words).returncode == 0
+        applied, opened = (folder.path / "calls").read_text().splitlines()[-2:]
+        assert applied == f"3.13 -m src.apply run=outputs/runs/{run} task=explore"
+        assert opened.endswith(f"/outputs/runs/{run}/tasks/explore/latest/explorer.html")
 
 
 def test_the_versions_of_python_are_the_same_everywhere():
